@@ -1,0 +1,138 @@
+"""The values that flow through Sugar: slices, samples, hits and answers.
+
+    >>> Sample(["a red star", picture, "at night"])          # any order of texts and PIL pictures
+    >>> [s.is_image for s in Sample(["a red star", picture])]
+    [False, True]
+
+All are frozen. They know nothing of models, galleries or pages; identity and storage live elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from PIL import Image
+
+from sugar.errors import InputError
+
+__all__ = ["Slice", "Sample", "Turn", "Hit", "Answer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image (PIL, any mode) or one text segment: the unit of alignment (Sugar, section 3)."""
+
+    content: str | Image.Image
+
+    def __post_init__(self) -> None:
+        if isinstance(self.content, str):
+            if not self.content.strip():
+                raise InputError("A text slice is empty. Type some words, or leave the row out.")
+        elif not isinstance(self.content, Image.Image):
+            raise InputError(
+                f"A slice is a text or a PIL picture, not {type(self.content).__name__}. Open files with sugar.images.open_image first."
+            )
+
+    @property
+    def is_image(self) -> bool:
+        return not isinstance(self.content, str)
+
+    @property
+    def text(self) -> str:
+        """The words of a text slice. Raises InputError on a picture."""
+        if not isinstance(self.content, str):
+            raise InputError("This slice is a picture and has no text.")
+        return self.content
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture of an image slice. Raises InputError on a text."""
+        if isinstance(self.content, str):
+            raise InputError("This slice is a text and has no picture.")
+        return self.content
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An ordered, interleaved sequence of slices, from a plain list of strings and PIL pictures.
+
+    Raises InputError when empty, or when an element is neither a text nor a picture.
+    """
+
+    slices: tuple[Slice, ...]
+
+    def __init__(self, content: str | Image.Image | Slice | Iterable[str | Image.Image | Slice]) -> None:
+        if isinstance(content, (str, Image.Image, Slice)):
+            content = [content]
+        slices = tuple(c if isinstance(c, Slice) else Slice(c) for c in content)
+        if not slices:
+            raise InputError("A sample needs at least one text or picture.")
+        object.__setattr__(self, "slices", slices)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __iter__(self) -> Iterator[Slice]:
+        return iter(self.slices)
+
+    def __getitem__(self, index: int) -> Slice:
+        return self.slices[index]
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.slices + other.slices)
+
+    @property
+    def images(self) -> list[Image.Image]:
+        return [s.image for s in self.slices if s.is_image]
+
+    @property
+    def text(self) -> str:
+        """All texts, joined by newlines; empty when there are only pictures."""
+        return "\n".join(s.text for s in self.slices if not s.is_image)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One message of a conversation. A conversation is a sequence of turns that ends with the person's."""
+
+    role: Literal["user", "assistant", "system"]
+    sample: Sample
+
+    def __post_init__(self) -> None:
+        if self.role not in ("user", "assistant", "system"):
+            raise InputError(f"A turn's role is user, assistant or system, not {self.role!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """One retrieved gallery item (or run of items, in story search).
+
+    shortlist_score: inner product of pooled vectors, in [-1, 1]; rank_before: its rank (0 = best) in the shortlist.
+    score: alignment score after re-ranking, in [0, 1] for the normalised kernel; rank: its rank after.
+    path: the alignment, pairs (query slice, hit slice), from (0, 0) to the last ones.
+    similarity: (query slices, hit slices) cosines, for the heat map.
+    margin: how far the score stands out from the gallery's own score distribution, in standard deviations.
+    """
+
+    item: int
+    name: str
+    caption: str
+    score: float
+    rank: int
+    shortlist_score: float
+    rank_before: int
+    path: tuple[tuple[int, int], ...] = ()
+    similarity: Any = None
+    margin: float = 0.0
+    items: tuple[int, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A generated text and the hits that it was given to read, numbered from 1 as the text cites them."""
+
+    text: str
+    hits: Sequence[Hit] = ()
