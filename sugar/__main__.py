@@ -1,0 +1,45 @@
+"""`python -m sugar train | evaluate | index | search | bench`: the rooms' functions, from a shell.
+
+Each command lives in `sugar/commands/NAME.py` with `add_arguments(parser)` and `run(args) -> int`; only the one that is
+asked for is imported. A SugarError ends with its message and exit code 2; anything else keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from sugar.errors import SugarError
+
+COMMANDS = {
+    "train": "train a model by a recipe",
+    "evaluate": "measure a model, or run the ablation",
+    "index": "take a folder of pictures into a gallery",
+    "search": "search a gallery with words and pictures",
+    "bench": "measure the scorer, a gallery or the core",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m sugar", description="Sugar from a shell.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = next((a for a in argv if a in COMMANDS), None)
+    for name, text in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=text, description=text)
+        if name == chosen:
+            module = importlib.import_module(f"sugar.commands.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except SugarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
