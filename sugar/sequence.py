@@ -1,4 +1,4 @@
-"""The values that flow through Sugar: slices, samples, hits and answers.
+"""The values that flow through Sugar: slices, samples, embeddings, hits and answers.
 
     >>> Sample(["a red star", picture, "at night"])          # any order of texts and PIL pictures
     >>> [s.is_image for s in Sample(["a red star", picture])]
@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 
 from sugar.errors import InputError
 
-__all__ = ["Slice", "Sample", "Turn", "Hit", "Answer"]
+__all__ = ["Slice", "Sample", "Embeddings", "Turn", "Hit", "Answer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,23 @@ class Sample:
     def text(self) -> str:
         """All texts, joined by newlines; empty when there are only pictures."""
         return "\n".join(s.text for s in self.slices if not s.is_image)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What a model makes of N samples: unit vectors at slice ends, each standing for the prefix up to there (Sugar, 3.1).
+
+    pooled: (N, D) float32, the vector at the last slice end, which has seen the whole sample.
+    slices: N arrays (n_i, D) float32, one row per slice; the last row of each equals its pooled row.
+    is_image: N bool arrays (n_i,), which slices are pictures.
+    """
+
+    pooled: np.ndarray
+    slices: list[np.ndarray]
+    is_image: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.pooled)
 
 
 @dataclass(frozen=True, eq=False)
