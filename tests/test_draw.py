@@ -1,0 +1,111 @@
+"""The drawn world's pixels: shape, determinism, one composition at every size, and that what is named can be seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sugar.scenes import draw as drawing
+from sugar.scenes.draw import PALETTE, draw, picture
+from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, TIMES, WEATHERS, Scene, Thing, sample_scene, split_rng
+
+EMPTY = Scene((), "meadow", "day", "clear")
+
+
+def lone(kind="circle", color="red", size="big", pattern="plain", **more):
+    return Scene((Thing(kind, color, size, pattern, 1, 1, **more),), "meadow", "day", "clear")
+
+
+def distance(a, b):
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def footprint(scene):
+    """Pixels that differ from the same background without things."""
+    return np.any(draw(scene) != draw(replace(scene, things=())), axis=2)
+
+
+def test_random_scenes_have_the_right_shape_and_are_deterministic():
+    rng = split_rng("tuning", 3)
+    for _ in range(40):
+        scene = sample_scene(rng)
+        pixels = draw(scene)
+        assert pixels.shape == (96, 96, 3) and pixels.dtype == np.uint8
+        again = draw(scene)
+        assert np.array_equal(pixels, again) and not np.shares_memory(pixels, again)
+
+
+def test_drawing_leaves_the_cached_background_alone():
+    before = draw(EMPTY)
+    draw(lone())
+    assert np.array_equal(draw(EMPTY), before)
+
+
+def test_a_picture_is_the_same_composition_larger():
+    rng = split_rng("tuning", 4)
+    for _ in range(4):
+        scene = sample_scene(rng)
+        image = picture(scene)
+        assert image.size == (384, 384) and image.mode == "RGB"
+        assert distance(np.asarray(image.reduce(4)), draw(scene)) < 6.0
+
+
+def test_every_kind_has_its_own_silhouette():
+    prints = [footprint(lone(kind, size="small")) for kind in KINDS]
+    for i, a in enumerate(prints):
+        assert a.sum() > 80
+        for b in prints[:i]:
+            assert (a ^ b).sum() / (a | b).sum() > 0.1
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_the_named_color_dominates_every_plain_thing(color):
+    for kind in KINDS:
+        for size, share in (("big", 0.6), ("small", 0.42)):
+            seen = draw(lone(kind, color, size))[footprint(lone(kind, color, size))].astype(int)
+            nearest = np.argmin([np.abs(seen - PALETTE[c]).sum(axis=1) for c in COLORS], axis=0)
+            counts = np.bincount(nearest, minlength=len(COLORS)) / len(seen)
+            assert counts[COLORS.index(color)] > share, (kind, size)
+
+
+def test_patterns_and_sizes_differ_for_every_kind():
+    for kind in KINDS:
+        plain, striped, dotted = (draw(lone(kind, pattern=p)) for p in PATTERNS)
+        assert min(distance(plain, striped), distance(plain, dotted), distance(striped, dotted)) > 0.3, kind
+        assert footprint(lone(kind)).sum() > 1.7 * footprint(lone(kind, size="small")).sum()
+
+
+def test_every_place_time_and_weather_differs_and_the_seed_only_decorates():
+    outdoors = [Scene((), p, t, w) for p in PLACES if p != "room" for t in TIMES for w in WEATHERS]
+    scenes = [*outdoors, *(Scene((), "room", t, "clear") for t in TIMES)]
+    pixels = [draw(s) for s in scenes]
+    assert min(distance(a, b) for i, a in enumerate(pixels) for b in pixels[:i]) > 2.0
+    assert distance(draw(EMPTY), draw(replace(EMPTY, seed=1))) > 0.5
+    assert np.array_equal(draw(EMPTY), draw(replace(EMPTY, seed=drawing.VARIANTS)))
+
+
+def test_what_is_inside_is_seen_within_its_container():
+    for kind in ("box", "circle", "heart"):
+        outer = Thing(kind, "blue", "big", "plain", 0, 0)
+        scene = Scene((outer, Thing("star", "yellow", "small", "plain", 0, 0, inside=0)), "meadow", "day", "clear")
+        changed = np.any(draw(scene) != draw(replace(scene, things=(outer,))), axis=2)
+        yellow = np.abs(draw(scene).astype(int) - PALETTE["yellow"]).sum(axis=2) < 40
+        assert yellow.sum() > 30 and changed[yellow].all()
+        assert 33 <= max(np.ptp(np.nonzero(footprint(scene))[0]), np.ptp(np.nonzero(footprint(scene))[1])) + 1 <= 38
+
+
+def test_what_is_on_a_base_touches_its_top():
+    for base in ("table", "box", "car"):
+        scene = Scene(
+            (Thing(base, "blue", "big", "plain", 2, 1), Thing("star", "red", "small", "plain", 1, 1, on=0)), "meadow", "day", "clear"
+        )
+        (stand, _, stand_top), (stamp, _, top) = drawing._layout(scene, 96)
+        feet = top + np.nonzero(stamp[..., 3].max(axis=1) > 0.5)[0].max()
+        surface = stand_top + np.nonzero(stand[:, stand.shape[1] // 2, 3] > 0.5)[0].min()
+        assert -1 <= feet - surface <= 1
+
+
+def test_things_stay_within_the_picture():
+    for row, col, d in ((0, 0, -0.4), (2, 2, 0.4)):
+        scene = Scene((Thing("circle", "red", "big", "plain", row, col, d, d),), "meadow", "day", "clear")
+        assert footprint(scene).sum() > 600
