@@ -1,0 +1,112 @@
+"""The three recursions over a batch of pairs side by side: pair p aligns its own (n_p, m_p) corner of phi[:, :, p].
+
+One table row is one (M, P) tensor, one cell one contiguous vector over pairs, so padding costs time and never touches a valid
+cell. Used for single pairs, self-kernels, prefixes of one batch, and the redo in logs. Pure torch, any device.
+
+The linear recursion is certified: with k <= 1 no term can overflow before Delannoy(n, m) does, and what underflow loses is at
+most tiny * n * m * (1 + sqrt 2)^(n + m) (Delannoy numbers obey D(n, m) <= (1 + sqrt 2)^(n + m)). A pair whose M is not 1e13
+times above that, or not finite, is redone in logs. Not covered: choosing which slices to compare (`pairwise`, `packed`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+LOG_TINY = math.log(torch.finfo(torch.float64).tiny)
+LOG_SILVER = math.log(1 + math.sqrt(2))
+LOG_DIGITS = 30.0  # 13 decimal digits above the lost mass
+
+
+def log_cut(n: torch.Tensor | float, m: torch.Tensor | float, log_tiny: float = LOG_TINY) -> torch.Tensor:
+    """The least log M that the certificate accepts for lengths n, m (broadcast), in the domain whose smallest number is `log_tiny`."""
+    n, m = torch.as_tensor(n, dtype=torch.float64), torch.as_tensor(m, dtype=torch.float64)
+    return log_tiny + LOG_DIGITS + torch.log(n * m) + LOG_SILVER * (n + m)
+
+
+def local_log_kernel(exponent: torch.Tensor, local: str) -> torch.Tensor:
+    """log k from exponent = -phi * scale <= 0: "gak" gives log(g / (2 - g)), "exp" the exponent itself."""
+    return exponent - torch.log(2 - torch.exp(exponent)) if local == "gak" else exponent
+
+
+def local_kernel_(exponent: torch.Tensor, local: str) -> torch.Tensor:
+    """k from exponent = -phi * scale <= 0, overwriting it: "gak" gives g / (2 - g), "exp" gives g."""
+    g = exponent.exp_()
+    return g.div_(2 - g) if local == "gak" else g
+
+
+def kernel_sums(k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    """M[n,m] (P,) of M[i,j] = k[i,j] (M[i-1,j-1] + M[i-1,j] + M[i,j-1]) for k (N, M, P) float64; may be 0 or inf."""
+    rows, columns, pairs = k.shape
+    previous, current = k.new_zeros(columns + 1, pairs), k.new_zeros(columns + 1, pairs)
+    previous[0] = 1
+    result, ends = k.new_empty(pairs), ending_rows(n)
+    for i in range(rows):
+        above = (previous[1:] + previous[:-1]).mul_(k[i])  # (M, P)
+        current[1] = above[0]
+        for j in range(1, columns):
+            torch.addcmul(above[j], k[i, j], current[j], out=current[j + 1])
+        collect(result, current, ends, i, m)
+        previous[0] = 0
+        previous, current = current, previous
+    return result
+
+
+def log_kernel_sums(log_k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    """log M[n,m] (P,), the same recursion in logs: never 0, inf or nan for finite log_k (N, M, P)."""
+    rows, columns, pairs = log_k.shape
+    previous = log_k.new_full((columns + 1, pairs), -math.inf)
+    current = previous.clone()
+    previous[0] = 0
+    result, ends = log_k.new_empty(pairs), ending_rows(n)
+    for i in range(rows):
+        above = torch.logaddexp(previous[1:], previous[:-1]).add_(log_k[i])
+        current[1] = above[0]
+        for j in range(1, columns):
+            torch.logaddexp(above[j], log_k[i, j] + current[j], out=current[j + 1])
+        collect(result, current, ends, i, m)
+        previous[0] = -math.inf
+        previous, current = current, previous
+    return result
+
+
+def path_costs(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+    """The least summed cost (P,) from (0, 0) to (n-1, m-1) for phi (N, M, P); inf where forbidden cells (inf) leave no path."""
+    rows, columns, pairs = phi.shape
+    previous = phi.new_full((columns + 1, pairs), math.inf)
+    current = previous.clone()
+    previous[0] = 0
+    result, ends = phi.new_empty(pairs), ending_rows(n)
+    for i in range(rows):
+        above = torch.minimum(previous[1:], previous[:-1]).add_(phi[i])
+        current[1] = above[0]
+        for j in range(1, columns):
+            torch.minimum(above[j], phi[i, j] + current[j], out=current[j + 1])
+        collect(result, current, ends, i, m)
+        previous[0] = math.inf
+        previous, current = current, previous
+    return result
+
+
+def ending_rows(n: torch.Tensor) -> dict[int, torch.Tensor]:
+    """Row index -> the pairs whose last row it is."""
+    return {int(length) - 1: (n == length).nonzero()[:, 0] for length in n.unique()}
+
+
+def collect(result: torch.Tensor, row: torch.Tensor, ends: dict[int, torch.Tensor], i: int, m: torch.Tensor) -> None:
+    """Copy the last column of every pair that ends in row i."""
+    if i in ends:
+        pairs = ends[i]
+        result[pairs] = row[m[pairs], pairs]
+
+
+def certified_log_sums(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor, scale: torch.Tensor, local: str) -> tuple[torch.Tensor, int]:
+    """(log M (P,), how many pairs were redone in logs) for phi (N, M, P), lengths n, m (P,), scale (P,) in k = k(-phi * scale)."""
+    exponent = (phi.double() * -scale).clamp_(max=0)  # (N, M, P)
+    log_sums = torch.log(kernel_sums(local_kernel_(exponent, local), n, m))
+    redo = (~((log_sums >= log_cut(n, m).to(log_sums.device)) & torch.isfinite(log_sums))).nonzero()[:, 0]
+    if len(redo):
+        exponent = phi[:, :, redo].double() * -scale[redo] if scale.ndim else phi[:, :, redo].double() * -scale
+        log_sums[redo] = log_kernel_sums(local_log_kernel(exponent.clamp_(max=0), local), n[redo], m[redo])
+    return log_sums, len(redo)
