@@ -12,14 +12,15 @@ else. Not covered: which scenes exist (world.py) and what is said of them (capti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from sugar.scenes.world import GRID, PLACES, Scene
+from sugar.errors import InputError
+from sugar.scenes.world import GRID, PATTERNS, PLACES, TIMES, WEATHERS, Scene
 
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
@@ -31,10 +32,15 @@ PALETTE: dict[str, RGB] = {
     "purple": (132, 56, 182), "pink": (252, 140, 190), "brown": (124, 76, 42), "black": (26, 26, 30), "white": (251, 251, 249),
 }  # fmt: skip
 # Side of a stamp in pixels of a 96 pixel picture. A container that holds something grows; what it holds shrinks.
-STAMP_SIDES = {"small": 20, "big": 30, "holding": 37, "held": 16}
+STAMP_SIDES = {"small": 20, "big": 30, "holding": 38, "held": 17}
 VARIANTS = 4  # decorations per background
 
 _LIGHT_COLORS = ("orange", "yellow", "pink", "white")  # outlined darkly; the others lightly
+
+
+def _check(what: str, value: object, known: Iterable[object]) -> None:
+    if value not in (choices := list(known)):
+        raise InputError(f"cannot draw the {what} {value!r}; choose one of {', '.join(map(str, choices))}")
 
 
 def _mix(a: Sequence[float], b: Sequence[float], t: float) -> RGB:
@@ -175,11 +181,11 @@ def _tree(p: Pen) -> None:
 def _car(p: Pen) -> None:
     p.poly((0.18, 0.52), (0.29, 0.2), (0.69, 0.2), (0.84, 0.52))
     p.rect((0.0, 0.45, 1.0, 0.77), 0.1)
-    p.poly((0.28, 0.47), (0.34, 0.28), (0.46, 0.28), (0.46, 0.47), ink="light")
-    p.poly((0.53, 0.47), (0.53, 0.28), (0.65, 0.28), (0.73, 0.47), ink="light")
+    p.poly((0.29, 0.45), (0.345, 0.29), (0.45, 0.29), (0.45, 0.45), ink="light")
+    p.poly((0.54, 0.45), (0.54, 0.29), (0.64, 0.29), (0.72, 0.45), ink="light")
     for x in (0.24, 0.76):
-        p.disc(x, 0.76, 0.15)
-        p.disc(x, 0.76, 0.13, ink="dark")
+        p.disc(x, 0.76, 0.16)
+        p.disc(x, 0.76, 0.11, ink="dark")
 
 
 def _boat(p: Pen) -> None:
@@ -200,9 +206,8 @@ def _fish(p: Pen) -> None:
 
 
 def _cat(p: Pen) -> None:
-    p.line((0.72, 0.9), (0.93, 0.84), (0.95, 0.62), (0.86, 0.5), w=0.11)
-    p.poly((0.3, 0.5), (0.66, 0.5), (0.82, 0.98), (0.16, 0.98))
-    p.disc(0.68, 0.82, 0.16)
+    p.line((0.7, 0.92), (0.9, 0.9), (0.95, 0.8), (0.95, 0.62), w=0.1)
+    p.poly((0.26, 0.5), (0.64, 0.5), (0.72, 0.98), (0.18, 0.98))
     p.oval((0.12, 0.14, 0.78, 0.62))
     p.poly((0.14, 0.4), (0.1, 0.0), (0.42, 0.18))
     p.poly((0.76, 0.4), (0.8, 0.0), (0.48, 0.18))
@@ -213,13 +218,13 @@ def _cat(p: Pen) -> None:
 
 def _flower(p: Pen) -> None:
     p.line((0.5, 0.5), (0.5, 0.96), w=0.08)
-    p.oval((0.52, 0.76, 0.82, 0.92))
-    p.oval((0.18, 0.76, 0.48, 0.92))
-    for i in range(5):
-        a = 2 * math.pi * i / 5
-        p.disc(0.5 + 0.22 * math.sin(a), 0.37 - 0.22 * math.cos(a), 0.17)
-    p.disc(0.5, 0.37, 0.14)
-    p.disc(0.5, 0.37, 0.11, ink="dark")
+    for side in (-1, 1):
+        p.poly(*[(0.5 + side * x, y) for x, y in ((0.0, 0.94), (0.12, 0.78), (0.34, 0.7), (0.26, 0.88))])
+    for i in range(6):
+        a = 2 * math.pi * i / 6
+        p.disc(0.5 + 0.245 * math.sin(a), 0.36 - 0.245 * math.cos(a), 0.135)
+    p.disc(0.5, 0.36, 0.22)
+    p.disc(0.5, 0.36, 0.11, ink="dark")
 
 
 def _umbrella(p: Pen) -> None:
@@ -348,6 +353,7 @@ def _pattern_mask(pattern: str, side: int, pixels: float) -> Image.Image:
 
 def _render_stamp(kind: str, color: str, pattern: str, role: str, size: int) -> np.ndarray:
     """One thing as premultiplied float32 RGBA (side, side, 4): colour in 0..255, alpha in 0..1."""
+    _check("kind", kind, _DRAWERS), _check("color", color, PALETTE), _check("pattern", pattern, PATTERNS), _check("size", role, STAMP_SIDES)
     side = max(4, round(STAMP_SIDES[role] * size / MODEL_SIZE))
     factor = 8 if side < 48 else 4
     big = side * factor
@@ -390,6 +396,7 @@ class _Canvas:
     def __init__(self, side: int) -> None:
         self.side, self.image = side, Image.new("RGB", (side, side))
         self.draw = ImageDraw.Draw(self.image)
+        self.lights: list[Box] = []  # windows, of which some are lit at night
 
     def sky(self, top: RGB, bottom: RGB) -> None:
         """A vertical gradient over the whole picture."""
@@ -449,7 +456,9 @@ def _city(c: _Canvas, rng: np.random.Generator) -> None:
             c.rect(shade, x, top, x + width * 0.88, 0.84)
             for wy in np.arange(top + 0.04, 0.78, 0.075):
                 for wx in (0.2, 0.52):
-                    c.rect(_mix(shade, (250, 240, 205), 0.42), x + width * wx, wy, x + width * (wx + 0.18), wy + 0.03)
+                    window = (x + width * wx, wy, x + width * (wx + 0.18), wy + 0.03)
+                    c.rect(_mix(shade, (250, 240, 205), 0.42), *window)
+                    c.lights.append(window)
     c.rect((182, 180, 178), 0, 0.84, 1, 0.87)
     c.rect((148, 148, 154), 0, 0.87, 1, 1)
     for x in np.arange(rng.uniform(-0.1, 0), 1, 0.2):
@@ -545,11 +554,15 @@ def _weather(c: _Canvas, time: str, weather: str, rng: np.random.Generator) -> N
         depth = np.clip((np.linspace(0, 1, c.side) - 0.45) / 0.3, 0, 1)[:, None, None] * 0.5
         pixels = pixels * (1 - depth) + np.array((226, 230, 238)) * depth
     if night:
-        pixels = (pixels * 0.65 + grey * 0.35) * np.array((0.36, 0.41, 0.56)) + np.array((0, 3, 14))
+        contrast = 1.55 * (pixels * 0.8 + grey * 0.2 - 190) + 185
+        pixels = contrast * np.array((0.36, 0.4, 0.51)) + np.array((2, 5, 18))
     c.image.paste(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
+    for light in c.lights if night else ():
+        if rng.random() < 0.35:
+            c.rect((174, 154, 112), *light)
     if night and weather == "clear":
         for x, y in rng.uniform((0, 0), (1, 0.4), (26, 2)):
-            c.oval((206, 210, 226), x, y, 0.006, 0.006)
+            c.oval((196, 202, 222), x, y, 0.0055, 0.0055)
     if weather == "cloudy":
         for shade, y in (((74, 80, 100), 0.05), ((92, 98, 118), 0.0)) if night else (((176, 182, 192), 0.05), ((200, 205, 212), 0.0)):
             for x, r in zip(np.arange(-0.02, 1.1, 0.15), rng.uniform(0.1, 0.14, 8), strict=True):
@@ -566,6 +579,9 @@ def _weather(c: _Canvas, time: str, weather: str, rng: np.random.Generator) -> N
 
 def _paint_background(place: str, time: str, weather: str, variant: int, size: int) -> np.ndarray:
     """A place at a time in some weather: (size, size, 3) float32 in 0..255."""
+    _check("place", place, PLACES), _check("time", time, TIMES), _check("weather", weather, WEATHERS)
+    if not 32 <= size <= 2048:
+        raise InputError(f"cannot draw a picture of {size} pixels; choose a size from 32 to 2048")
     factor = 4 if size <= 128 else 2
     rng = np.random.default_rng([PLACES.index(place), variant])
     c = _Canvas(size * factor)
@@ -631,7 +647,8 @@ def _layout(scene: Scene, size: int) -> list[tuple[np.ndarray, int, int]]:
 def draw(scene: Scene, size: int = MODEL_SIZE) -> np.ndarray:
     """The scene as a fresh uint8 array (size, size, 3), RGB.
 
-    Raises KeyError for a kind, colour, pattern, size, place or weather that the world does not have.
+    Raises InputError for a kind, colour, pattern, size, place, time or weather that the world does not have, and for a picture
+    of fewer than 32 or more than 2048 pixels a side.
     """
     background = _background_for_model if size <= 128 else _background_for_people
     canvas = background(scene.place, scene.time, scene.weather, scene.seed % VARIANTS, size).copy()
