@@ -340,9 +340,8 @@ def _pattern_mask(pattern: str, side: int, pixels: float) -> Image.Image:
     """White where the pattern shows. `pixels`: the stamp's side at model size; small stamps get coarser patterns."""
     y, x = np.mgrid[0:side, 0:side] / side
     if pattern == "striped":
-        period, share = (0.36, 0.42) if pixels >= 24 else (0.42, 0.42)
+        period, share = 0.288 if pixels >= 24 else 0.42, 0.42
         on = ((x + y - 1.0) / math.sqrt(2) / period + share / 2) % 1.0 < share
-        on = on if pixels < 24 else ((x + y - 1.0) / math.sqrt(2) / (period * 0.8) + share / 2) % 1.0 < share
     else:
         period, radius = (0.25, 0.075) if pixels >= 24 else (0.3, 0.1)
         row = np.round((y - 0.5) / period)
@@ -353,7 +352,10 @@ def _pattern_mask(pattern: str, side: int, pixels: float) -> Image.Image:
 
 def _render_stamp(kind: str, color: str, pattern: str, role: str, size: int) -> np.ndarray:
     """One thing as premultiplied float32 RGBA (side, side, 4): colour in 0..255, alpha in 0..1."""
-    _check("kind", kind, _DRAWERS), _check("color", color, PALETTE), _check("pattern", pattern, PATTERNS), _check("size", role, STAMP_SIDES)
+    _check("kind", kind, _DRAWERS)
+    _check("color", color, PALETTE)
+    _check("pattern", pattern, PATTERNS)
+    _check("size", role, STAMP_SIDES)
     side = max(4, round(STAMP_SIDES[role] * size / MODEL_SIZE))
     factor = 8 if side < 48 else 4
     big = side * factor
@@ -396,13 +398,15 @@ class _Canvas:
     def __init__(self, side: int) -> None:
         self.side, self.image = side, Image.new("RGB", (side, side))
         self.draw = ImageDraw.Draw(self.image)
+        self.heaven: np.ndarray = np.zeros((side, side, 3), np.uint8)  # the bare sky, to tell what still shows of it
         self.lights: list[Box] = []  # windows, of which some are lit at night
 
     def sky(self, top: RGB, bottom: RGB) -> None:
         """A vertical gradient over the whole picture."""
         t = np.linspace(0, 1, self.side)[:, None, None]
         rows = np.asarray(top) * (1 - t) + np.asarray(bottom) * t
-        self.image.paste(Image.fromarray(np.broadcast_to(np.round(rows).astype(np.uint8), (self.side, self.side, 3)).copy()))
+        self.heaven = np.broadcast_to(np.round(rows).astype(np.uint8), (self.side, self.side, 3)).copy()
+        self.image.paste(Image.fromarray(self.heaven))
 
     def poly(self, fill: RGB, *points: Point) -> None:
         self.draw.polygon([(x * self.side, y * self.side) for x, y in points], fill=fill)
@@ -546,6 +550,7 @@ def _weather(c: _Canvas, time: str, weather: str, rng: np.random.Generator) -> N
     """Tint the picture for night and weather, then paint tiny stars, clouds, rain or snow over it."""
     night = time == "night"
     pixels: np.ndarray = np.asarray(c.image, np.float32)
+    open_sky = np.all(pixels == c.heaven, axis=2)
     grey = pixels.mean(axis=2, keepdims=True)
     if weather != "clear":
         pixels = pixels * 0.6 + grey * 0.4
@@ -562,7 +567,8 @@ def _weather(c: _Canvas, time: str, weather: str, rng: np.random.Generator) -> N
             c.rect((174, 154, 112), *light)
     if night and weather == "clear":
         for x, y in rng.uniform((0, 0), (1, 0.4), (26, 2)):
-            c.oval((196, 202, 222), x, y, 0.0055, 0.0055)
+            if open_sky[int(y * c.side), int(x * c.side)]:
+                c.oval((196, 202, 222), x, y, 0.0055, 0.0055)
     if weather == "cloudy":
         for shade, y in (((74, 80, 100), 0.05), ((92, 98, 118), 0.0)) if night else (((176, 182, 192), 0.05), ((200, 205, 212), 0.0)):
             for x, r in zip(np.arange(-0.02, 1.1, 0.15), rng.uniform(0.1, 0.14, 8), strict=True):
@@ -579,7 +585,9 @@ def _weather(c: _Canvas, time: str, weather: str, rng: np.random.Generator) -> N
 
 def _paint_background(place: str, time: str, weather: str, variant: int, size: int) -> np.ndarray:
     """A place at a time in some weather: (size, size, 3) float32 in 0..255."""
-    _check("place", place, PLACES), _check("time", time, TIMES), _check("weather", weather, WEATHERS)
+    _check("place", place, PLACES)
+    _check("time", time, TIMES)
+    _check("weather", weather, WEATHERS)
     if not 32 <= size <= 2048:
         raise InputError(f"cannot draw a picture of {size} pixels; choose a size from 32 to 2048")
     factor = 4 if size <= 128 else 2
