@@ -1,0 +1,258 @@
+"""From a folder to a model in memory: device, precision, does it fit, weights, and a processor that needs no torchvision.
+
+    folder = local_folder("sugar-tiny")                     # the embedded model, a local folder, or a download (hub.py)
+    loaded = load(folder, device="auto", precision="auto")
+    loaded.model, loaded.processor, loaded.device, loaded.precision, loaded.why
+
+Precision `auto`: on CUDA bf16 (fp16 where the card has none), NF4 with double quantisation when 16 bits do not fit; on a
+CPU fp32, bf16 when memory is short. Vision tower, projector and LM head stay unquantised. A model that cannot fit is
+refused before its weights are read, or downloaded, with what would fit. Safetensors only, no remote code.
+Not covered: several devices, offloading of layers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from sugar.errors import ModelError
+from sugar.model.presets import FAMILIES, PRECISIONS, PRESETS, memory_need
+from sugar.model.processor import Processor
+
+__all__ = ["Loaded", "choose_precision", "free_memory", "load", "load_processor", "pick_device", "read_config"]
+
+log = logging.getLogger("sugar")
+
+UNQUANTISED = {
+    "llava": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    "llava_next": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    "gemma3": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    "internvl": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    "idefics3": ["model.vision_model", "model.connector", "lm_head"],
+    "qwen2_5_vl": ["model.visual", "lm_head"],
+    "qwen3_vl": ["model.visual", "lm_head"],
+}
+"""Full module paths: bare names match nothing, and setting the list drops the default exclusion of lm_head."""
+
+VIDEO_FAMILIES = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor", "internvl": "InternVLProcessor"}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model in memory. precision: one of PRECISIONS; why: the choice in words, shown to people."""
+
+    model: Any
+    processor: Processor
+    family: str
+    device: str
+    precision: str
+    why: str
+    stored: str
+
+
+def pick_device(device: str) -> str:
+    """'auto' -> cuda, mps or cpu. Raises ModelError when a device that was asked for is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = device.split(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ModelError(f"Device {device!r} is not known. Use auto, cpu, cuda, cuda:N or mps.")
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+        raise ModelError(f"Device {device!r} was asked for, but this machine has none that PyTorch can use. Use --device cpu.")
+    return device
+
+
+def free_memory(device: str) -> float:
+    """GB that a model may take: free memory of a CUDA device, available memory of the machine otherwise."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            available = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+        for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+            if os.path.exists(limit) and (text := Path(limit).read_text().strip()).isdigit():
+                available = min(available, int(text))
+        return available / 1e9
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
+
+
+def choose_precision(name: str, parameters: float, unquantised: float, device: str, precision: str, stored: str) -> tuple[str, str]:
+    """(precision, why). parameters in billions. Raises ModelError, with what would fit, when nothing fits.
+
+    stored: 'nf4' for a checkpoint that was quantised ahead of time; it stays so.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise ModelError(f"Precision {precision!r} is not known. Use auto, {', '.join(PRECISIONS)}.")
+    free = free_memory(device)
+    if stored == "nf4":
+        if precision not in ("auto", "nf4"):
+            raise ModelError(f"{name} is stored in 4 bits and cannot be opened as {precision}. Use precision auto, or its full checkpoint.")
+        order = ["nf4"]
+    elif precision != "auto":
+        order = [precision]
+    elif device.startswith("cuda"):
+        order = ["bf16" if torch.cuda.is_bf16_supported() else "fp16", "nf4"]
+    else:
+        order = ["fp32", "bf16"]
+    needs = {p: memory_need(parameters, p, unquantised) for p in order}
+    for p in order:
+        if needs[p] <= free:
+            asked = "as asked" if precision != "auto" else "as stored" if stored == "nf4" else "the widest that fits"
+            return p, f"{p} on {device}, {asked}: needs about {needs[p]:.1f} of {free:.1f} GB free"
+    least = min(needs.values())
+    others = [
+        f"{other.name} ({p})"
+        for other in PRESETS.values()
+        for p in ([other.stored] if other.stored == "nf4" else ["nf4"] if device.startswith("cuda") else ["bf16"])
+        if other.memory(p) <= free and other.name != name
+    ]
+    smaller = [] if precision == "auto" else [p for p in PRECISIONS if memory_need(parameters, p, unquantised) <= free]
+    remedy = f"It would fit as {' or '.join(smaller)}. " if smaller else ""
+    raise ModelError(
+        f"{name} needs about {least:.1f} GB as {' or '.join(order)} and {device} has {free:.1f} GB free. {remedy}"
+        f"These fit: {', '.join(others) or 'none of the presets'}."
+    )
+
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def local_folder(name: str, *, device: str = "auto", precision: str = "auto") -> Path:
+    """The folder of a checkpoint: the embedded model's, a local one. Raises ModelError when missing."""
+    if name == "sugar-tiny":
+        return ASSETS / "sugar-tiny"
+    return Path(name)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a checkpoint folder. Raises ModelError when it is missing, or of a family that Sugar does not serve."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no config.json, so it is not a checkpoint. Name a folder made by save_pretrained, or a preset.")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON ({error}). Download or save the checkpoint again.") from error
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise ModelError(f"{folder} is a {family!r} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
+    if config.get("auto_map"):
+        log.warning("%s asks for code of its own; Sugar never runs it and uses the one in Transformers", folder)
+    return config
+
+
+def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float]:
+    """Billions of parameters: all, and those that stay unquantised under NF4, from the safetensors headers alone.
+
+    Raises ModelError when there are no safetensors or a file is damaged or missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+    total = kept = 0
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            pickles = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
+            why = f" It holds {pickles[0]}, which can run code when opened: Sugar reads safetensors only." if pickles else ""
+            raise ModelError(f"{path} is missing.{why} Download the checkpoint again, or convert it to safetensors.")
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():
+                    shape = file.get_slice(key).get_shape()
+                    size = 1
+                    for n in shape:
+                        size *= n
+                    if config.get("quantization_config") and size and shape[-1] == 1:
+                        size *= 2  # two 4-bit weights per byte
+                    total += size
+                    vision = any(part in key for part in ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens"))
+                    kept += size if vision else 0
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path} is damaged ({error}). Delete it and download it again.") from error
+    return total / 1e9, kept / 1e9
+
+
+def load_processor(folder: Path, family: str) -> Any:
+    """`AutoProcessor`, or for the families whose own needs torchvision for videos, the same class for pictures only."""
+    import transformers
+
+    if family not in VIDEO_FAMILIES:
+        return transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    base = getattr(transformers, VIDEO_FAMILIES[family])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    settings = {}
+    if (path := folder / "processor_config.json").is_file():
+        settings = json.loads(path.read_text("utf-8"))
+    template = next((p.read_text("utf-8") for p in (folder / "chat_template.jinja",) if p.is_file()), None)
+    if template is None and (path := folder / "chat_template.json").is_file():
+        template = json.loads(path.read_text("utf-8"))["chat_template"]
+    extra = {"image_seq_length": settings["image_seq_length"]} if "image_seq_length" in settings else {}
+
+    def pictures_only(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kw: Any) -> None:
+        # the base class names its three parts; without videos the mixin must see two
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+        fill(self, tokenizer, kw)
+
+    def fill(self: Any, tokenizer: Any, kw: dict[str, Any]) -> None:
+        if family == "internvl":
+            self.image_seq_length = kw.get("image_seq_length", 256)
+            self.start_image_token, self.end_image_token = tokenizer.start_image_token, tokenizer.end_image_token
+            self.image_token, self.video_token = tokenizer.context_image_token, tokenizer.video_token
+            self.image_token_id = tokenizer.context_image_token_id
+        else:
+            self.image_token = getattr(tokenizer, "image_token", None) or "<|image_pad|>"
+            self.video_token = getattr(tokenizer, "video_token", None) or "<|video_pad|>"
+            self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+
+    picture_class = type(f"Picture{base.__name__}", (base,), {"__init__": pictures_only})
+    return picture_class(pictures, tokenizer, chat_template=template or tokenizer.chat_template, **extra)
+
+
+def load(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Loaded:
+    """Read a checkpoint folder. Raises ModelError when it is foreign, damaged, unsafe, or does not fit."""
+    import transformers
+
+    config = read_config(folder)
+    family = config["model_type"]
+    device = pick_device(device)
+    stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
+    parameters, unquantised = count_parameters(folder, config)
+    precision, why = choose_precision(name, parameters, unquantised, device, precision, stored)
+    arguments: dict[str, Any] = {}
+    if precision == "nf4":
+        compute = torch.float32 if device == "cpu" else torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        arguments["dtype"], arguments["device_map"] = compute, {"": device}
+        if stored != "nf4":
+            arguments["quantization_config"] = transformers.BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=compute,
+                llm_int8_skip_modules=UNQUANTISED[family],
+            )
+    else:
+        arguments["dtype"] = DTYPES[precision]
+    model_class = getattr(transformers, transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family])
+    try:
+        model = model_class.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **arguments
+        ).eval()
+        if precision != "nf4":  # a 4-bit model must never be moved
+            model = model.to(device)
+        processor = Processor(load_processor(folder, family), model.config.image_token_id, family)
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        raise ModelError(f"{folder} cannot be opened as a {family} checkpoint ({error}). Download or save it again.") from error
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    log.info("%s: %s", name, why)
+    return Loaded(model, processor, family, device, precision, why, stored)

@@ -1,0 +1,203 @@
+"""Tiny random checkpoints of every family, saved as plain Transformers folders: what the tests of the model room open.
+
+    folder = build("qwen3_vl", tmp_path)        # config, safetensors, tokenizer, picture processor, chat template
+
+Widths are a few dozen, so that each builds and runs in a fraction of a second. The tokenizer is byte level without
+merges: any text can be written, and token counts are easy to check by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+FAMILIES = ("llava", "llava_next", "idefics3", "gemma3", "qwen2_5_vl", "qwen3_vl", "internvl")
+
+LLAVA_TEMPLATE = (
+    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'].upper() }}: "
+    "{% for c in m['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for c in m['content'] | selectattr('type', 'equalto', 'text') %}{{ c['text'] }}{% endfor %}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ ' ' }}{% endif %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+IDEFICS_TEMPLATE = (
+    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}"
+    "{% endif %}{% for line in m['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}{% elif line['type'] == 'image' %}"
+    "{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+GEMMA_TEMPLATE = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}{{ '<start_of_turn>' + role + '\n' }}"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}{{ '<start_of_image>' }}{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}"
+    "{{ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+CHATML_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE"
+    "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def tokenizer(special: list[str], **roles: str) -> transformers.PreTrainedTokenizerFast:
+    """A byte-level tokenizer of 256 bytes and the special tokens after them."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    extra = {k: v for k, v in roles.items() if k not in ("bos_token", "eos_token", "pad_token")}
+    basic = {k: v for k, v in roles.items() if k in ("bos_token", "eos_token", "pad_token")}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **basic, **({"extra_special_tokens": extra} if extra else {}))
+    fast.add_special_tokens({"additional_special_tokens": [t for t in special if t not in roles.values()]}, False)
+    return fast
+
+
+TEXT: dict[str, Any] = dict(
+    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096
+)
+
+
+def _clip(size: int = 32) -> dict[str, Any]:
+    return dict(
+        model_type="clip_vision_model",
+        hidden_size=24,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=size,
+        patch_size=8,
+    )
+
+
+def _siglip(size: int = 32) -> dict[str, Any]:
+    return dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=size, patch_size=8)
+
+
+def _llava(t: Any) -> tuple[Any, Any]:
+    config = transformers.LlavaConfig(
+        vision_config=_clip(),
+        text_config=dict(model_type="llama", vocab_size=len(t), **TEXT),
+        image_token_index=t.convert_tokens_to_ids("<image>"),
+    )
+    pictures = transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor = transformers.LlavaProcessor(
+        pictures, t, patch_size=8, vision_feature_select_strategy="default", chat_template=LLAVA_TEMPLATE, num_additional_image_tokens=1
+    )
+    return transformers.LlavaForConditionalGeneration(config), processor
+
+
+def _llava_next(t: Any) -> tuple[Any, Any]:
+    pinpoints = [[32, 64], [64, 32], [64, 64]]
+    config = transformers.LlavaNextConfig(
+        vision_config=_clip(), text_config=dict(model_type="llama", vocab_size=len(t), **TEXT),
+        image_token_index=t.convert_tokens_to_ids("<image>"), image_grid_pinpoints=pinpoints,
+    )  # fmt: skip
+    pictures = transformers.LlavaNextImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_grid_pinpoints=pinpoints
+    )
+    processor = transformers.LlavaNextProcessor(
+        pictures, t, patch_size=8, vision_feature_select_strategy="default", chat_template=LLAVA_TEMPLATE, num_additional_image_tokens=1
+    )
+    return transformers.LlavaNextForConditionalGeneration(config), processor
+
+
+def _idefics3(t: Any) -> tuple[Any, Any]:
+    config = transformers.Idefics3Config(
+        vision_config=_siglip(), text_config=dict(model_type="llama", vocab_size=len(t), pad_token_id=t.pad_token_id, **TEXT),
+        image_token_id=t.convert_tokens_to_ids("<image>"), scale_factor=2, pad_token_id=t.pad_token_id,
+    )  # fmt: skip
+    pictures = transformers.Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    processor = transformers.Idefics3Processor(pictures, t, image_seq_len=4, chat_template=IDEFICS_TEMPLATE)
+    return transformers.Idefics3ForConditionalGeneration(config), processor
+
+
+def _gemma3(t: Any) -> tuple[Any, Any]:
+    config = transformers.Gemma3Config(
+        vision_config=dict(model_type="siglip_vision_model", vision_use_head=False, **_siglip()),
+        text_config=dict(vocab_size=len(t), head_dim=8, sliding_window=24, layer_types=["sliding_attention", "full_attention"], **TEXT),
+        mm_tokens_per_image=4, image_token_index=t.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=t.convert_tokens_to_ids("<start_of_image>"), eoi_token_index=t.convert_tokens_to_ids("<end_of_image>"),
+    )  # fmt: skip
+    pictures = transformers.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
+    processor = transformers.Gemma3Processor(pictures, t, image_seq_length=4, chat_template=GEMMA_TEMPLATE)
+    return transformers.Gemma3ForConditionalGeneration(config), processor
+
+
+def _qwen(t: Any, family: str) -> tuple[Any, Any]:
+    ids = {f"{n}_token_id": t.convert_tokens_to_ids(f"<|{n}_pad|>") for n in ("image", "video")}
+    ids |= {f"vision_{n}_token_id": t.convert_tokens_to_ids(f"<|vision_{n}|>") for n in ("start", "end")}
+    text = dict(vocab_size=len(t), **TEXT)
+    if family == "qwen3_vl":
+        text |= dict(
+            head_dim=8, rope_parameters={"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True, "rope_theta": 1e4}
+        )
+        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=32, num_position_embeddings=16,
+                      deepstack_visual_indexes=[0], spatial_merge_size=2)  # fmt: skip
+        model = transformers.Qwen3VLForConditionalGeneration(transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **ids))
+    else:
+        text |= dict(rope_parameters={"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4})
+        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=32, fullatt_block_indexes=[1],
+                      window_size=32, spatial_merge_size=2)  # fmt: skip
+        model = transformers.Qwen2_5_VLForConditionalGeneration(
+            transformers.Qwen2_5_VLConfig(vision_config=vision, text_config=text, **ids)
+        )
+    pictures = transformers.Qwen2VLImageProcessorPil(
+        patch_size=8, merge_size=2, temporal_patch_size=2, size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64}
+    )
+    return model, (pictures, CHATML_TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"))
+
+
+def _internvl(t: Any) -> tuple[Any, Any]:
+    config = transformers.InternVLConfig(
+        vision_config=dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=[32, 32], patch_size=[8, 8]),
+        text_config=dict(model_type="qwen2", vocab_size=len(t), **TEXT), image_token_id=t.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=4,
+    )  # fmt: skip
+    pictures = transformers.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=True, min_patches=1, max_patches=4)
+    return transformers.InternVLForConditionalGeneration(config), (pictures, CHATML_TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>\n"))
+
+
+def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
+    if family in ("llava", "llava_next"):
+        return tokenizer([], image_token="<image>", bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    if family == "idefics3":
+        grid = [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
+        special = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *grid]
+        return tokenizer(special, bos_token="<|im_start|>", eos_token="<end_of_utterance>", pad_token="<|im_end|>")
+    if family == "gemma3":
+        roles = dict(image_token="<image_soft_token>", boi_token="<start_of_image>", eoi_token="<end_of_image>")
+        return tokenizer(["<start_of_turn>", "<end_of_turn>"], bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", **roles)
+    if family == "internvl":
+        roles = dict(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>")
+        return tokenizer(["<|im_start|>"], eos_token="<|im_end|>", pad_token="<|endoftext|>", **roles)
+    special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    return tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def build(family: str, folder: Path, *, seed: int = 0) -> Path:
+    """Save a tiny random checkpoint of a family into `folder/family` and return that folder."""
+    torch.manual_seed(seed)
+    folder = folder / family
+    t = _tokenizer_of(family)
+    maker = {"llava": _llava, "llava_next": _llava_next, "idefics3": _idefics3, "gemma3": _gemma3, "internvl": _internvl}.get(family)
+    model, processor = maker(t) if maker else _qwen(t, family)
+    text = model.config.get_text_config()
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(text, key, getattr(t, key))
+        setattr(model.generation_config, key, getattr(t, key))
+    with torch.no_grad():  # random weights as they come say little: make what is seen matter
+        for p in model.parameters():
+            if p.dim() > 1:
+                p.mul_(3.0)
+    model.save_pretrained(folder)
+    if isinstance(processor, tuple):  # their own processors need torchvision, so the parts are saved
+        pictures, t.chat_template = processor
+        pictures.save_pretrained(folder)
+        t.save_pretrained(folder)
+        if family == "internvl":
+            (folder / "processor_config.json").write_text(json.dumps({"image_seq_length": 4, "processor_class": "InternVLProcessor"}))
+    else:
+        processor.save_pretrained(folder)
+    return folder
