@@ -102,13 +102,13 @@ def raster(scene: Scene) -> list[int]:
     return sorted(range(len(scene.things)), key=lambda i: (scene.things[i].row, scene.things[i].col, scene.things[i].inside is not None))
 
 
-def short_caption(scene: Scene, rng: np.random.Generator) -> Text:
+def short_caption(scene: Scene, rng: np.random.Generator, *, opening: bool = True) -> Text:
     """One or two things by colour and kind, a relation between two, now and then the place: at most 20 words."""
     facts: list[Fact] = []
     seeds = rng.random(4)
     n = len(scene.things)
     order = [int(i) for i in rng.permutation(n)]
-    opening = pick(rng, OPENINGS)
+    start = pick(rng, OPENINGS) if opening else ""
     a = scene.things[order[0]]
     facts += thing_facts(a)
     if n == 1:
@@ -129,7 +129,7 @@ def short_caption(scene: Scene, rng: np.random.Generator) -> Text:
     if seeds[3] < 0.2:
         words += " " + pick(rng, TIME_WORDS[scene.time])
         facts.append(("time", scene.time))
-    return Text(opening + words, tuple(facts))
+    return Text(start + words, tuple(facts))
 
 
 def describe(thing: Thing, rng: np.random.Generator, facts: list[Fact], *, size: bool = True, pattern: bool = True) -> str:
@@ -151,10 +151,10 @@ def describe(thing: Thing, rng: np.random.Generator, facts: list[Fact], *, size:
     return article(before + words) + after
 
 
-def long_caption(scene: Scene, rng: np.random.Generator) -> Text:
+def long_caption(scene: Scene, rng: np.random.Generator, *, opening: bool = True) -> Text:
     """Every thing in reading order with size, pattern and cell, then place, time and weather."""
     facts: list[Fact] = []
-    opening = pick(rng, OPENINGS)
+    start = pick(rng, OPENINGS) if opening else ""
     parts = []
     for i in raster(scene):
         t = scene.things[i]
@@ -174,7 +174,7 @@ def long_caption(scene: Scene, rng: np.random.Generator) -> Text:
     if scene.place != "room":
         setting.append(pick(rng, WEATHER_WORDS[scene.weather]))
     facts += setting_facts(scene)
-    return Text(f"{opening}{join(parts)}, {' '.join(setting)}", tuple(facts))
+    return Text(f"{start}{join(parts)}, {' '.join(setting)}", tuple(facts))
 
 
 def plain_caption(scene: Scene) -> str:
@@ -207,11 +207,11 @@ def change_one_fact(scene: Scene, rng: np.random.Generator, seen: tuple[str, ...
         return replace(scene, **{which: new_value}, **({"weather": "clear"} if new_value == "room" else {}))
 
 
-def negative(scene: Scene, seed: int, rng: np.random.Generator, *, long: bool) -> tuple[Text, Text]:
+def negative(scene: Scene, seed: int, rng: np.random.Generator, *, long: bool, opening: bool = True) -> tuple[Text, Text]:
     """A caption in the wording of `seed`, and the same wording of a scene that differs in one fact which the words state."""
     make = long_caption if long else short_caption
-    positive = make(scene, np.random.default_rng(seed))
+    positive = make(scene, np.random.default_rng(seed), opening=opening)
     while True:
-        wrong = make(change_one_fact(scene, rng), np.random.default_rng(seed))
+        wrong = make(change_one_fact(scene, rng), np.random.default_rng(seed), opening=opening)
         if wrong.words != positive.words and set(wrong.facts) - set(scene_facts(scene)):
             return positive, wrong

@@ -1,0 +1,279 @@
+"""Questions about one scene, each with the answer that the scene graph gives.
+
+    for q in questions(scene, rng, 7):
+        q.kind, q.text, q.answer         # "relation", "is the red star left of the heart?", "yes"
+
+Every kind that the paper's benchmarks ask: attributes, kind, count, place, existence (random, popular, adversarial as in POPE),
+relations (open, yes/no, choice), comparison, choosing A or B, and whether a caption is true. Things are named so that exactly one thing is
+meant. "What differs between these two" needs two scenes and lives in stories.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sugar.scenes.captions import CELLS, article, negative, other, pick, short_caption
+from sugar.scenes.world import (
+    COLORS, CONTAINERS, BASES, HELD_OUT_PAIRS, KINDS, PATTERNS, PLACES, PLURALS, RELATIONS, SIZES, TIMES, WEATHERS, Scene, Thing, relation,
+)  # fmt: skip
+
+NUMBERS = ("no", "one", "two", "three", "four", "five")
+POPULAR = tuple(dict.fromkeys((*CONTAINERS, *BASES)))  # the kinds that occur most often
+
+
+@dataclass(frozen=True)
+class Question:
+    """kind: which skill it asks; answer: the only right one; negative_of: for yes/no existence, POPE's way of choosing the absent thing."""
+
+    kind: str
+    text: str
+    answer: str
+
+
+def name_of(scene: Scene, index: int, rng: np.random.Generator) -> str | None:
+    """Words that mean exactly this thing: its kind, or its colour and kind; None if another looks the same."""
+    thing = scene.things[index]
+    same_kind = [t for t in scene.things if t.kind == thing.kind]
+    if len(same_kind) == 1:
+        return thing.kind if rng.random() < 0.5 else thing.phrase
+    return thing.phrase if sum(t.color == thing.color for t in same_kind) == 1 else None
+
+
+def _named(scene: Scene, rng: np.random.Generator) -> tuple[int, Thing, str] | None:
+    for i in rng.permutation(len(scene.things)):
+        name = name_of(scene, int(i), rng)
+        if name:
+            return int(i), scene.things[int(i)], name
+    return None
+
+
+def _named_pair(scene: Scene, rng: np.random.Generator) -> tuple[int, int, str, str] | None:
+    named = [(int(i), name) for i in rng.permutation(len(scene.things)) if (name := name_of(scene, int(i), rng))]
+    if len(named) < 2:
+        return None
+    return named[0][0], named[1][0], named[0][1], named[1][1]
+
+
+def _yes_no(truth: bool) -> str:
+    return "yes" if truth else "no"
+
+
+def ask_color(scene: Scene, rng: np.random.Generator) -> Question | None:
+    kinds = [t.kind for t in scene.things]
+    single = [t for t in scene.things if kinds.count(t.kind) == 1]
+    if not single:
+        return None
+    t = single[rng.integers(len(single))]
+    return Question("color", f"what color is the {t.kind}?", t.color)
+
+
+def ask_kind(scene: Scene, rng: np.random.Generator) -> Question | None:
+    t = scene.things[rng.integers(len(scene.things))]
+    if rng.random() < 0.5:
+        same = [u for u in scene.things if u.color == t.color]
+        return Question("kind", f"what is the {t.color} thing?", t.kind) if len(same) == 1 else None
+    if sum((u.row, u.col) == (t.row, t.col) for u in scene.things) > 1:
+        return None
+    return Question("kind", f"what is at the {CELLS[t.row][t.col]}?", t.kind)
+
+
+def ask_size(scene: Scene, rng: np.random.Generator) -> Question | None:
+    found = _named(scene, rng)
+    return found and Question("size", f"is the {found[2]} small or big?", found[1].size)
+
+
+def ask_pattern(scene: Scene, rng: np.random.Generator) -> Question | None:
+    found = _named(scene, rng)
+    return found and Question("pattern", f"is the {found[2]} plain, striped or dotted?", found[1].pattern)
+
+
+def ask_count(scene: Scene, rng: np.random.Generator) -> Question:
+    which = rng.random()
+    if which < 0.4:
+        kind = scene.things[rng.integers(len(scene.things))].kind if rng.random() < 0.85 else pick(rng, KINDS)
+        n = sum(t.kind == kind for t in scene.things)
+        return Question("count", f"how many {PLURALS[kind]} are there?", NUMBERS[n])
+    if which < 0.7:
+        color = scene.things[rng.integers(len(scene.things))].color if rng.random() < 0.85 else pick(rng, COLORS)
+        n = sum(t.color == color for t in scene.things)
+        return Question("count", f"how many {color} things are there?", NUMBERS[n])
+    return Question("count", "how many things are there?", NUMBERS[len(scene.things)])
+
+
+def ask_place(scene: Scene, rng: np.random.Generator) -> Question:
+    return Question("place", pick(rng, ("where is this?", "what place is this?")), scene.place)
+
+
+def ask_time(scene: Scene, rng: np.random.Generator) -> Question:
+    return Question("time", pick(rng, ("is it day or night?", "what time is it?")), scene.time)
+
+
+def ask_weather(scene: Scene, rng: np.random.Generator) -> Question | None:
+    return None if scene.place == "room" else Question("weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather)
+
+
+def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
+    found = _named(scene, rng)
+    return found and Question("where", f"where is the {found[2]}?", CELLS[found[1].row][found[1].col])
+
+
+def existence(scene: Scene, rng: np.random.Generator, how: str) -> Question | None:
+    """One POPE question with the answer no. random: any absent thing; popular: an absent thing of a frequent kind; adversarial: its kind
+    and its colour are both in the picture (or its colour is one step off), but not together."""
+    present = {(t.kind, t.color) for t in scene.things}
+    if how == "adversarial":
+        t = scene.things[rng.integers(len(scene.things))]
+        colors = [u.color for u in scene.things if u.color != t.color]
+        color = colors[rng.integers(len(colors))] if colors else other(rng, COLORS, t.color)
+        kind = t.kind
+    else:
+        kind, color = pick(rng, POPULAR if how == "popular" else KINDS), pick(rng, COLORS)
+    if (kind, color) in present or (kind, color) in HELD_OUT_PAIRS:
+        return None
+    return Question(f"exist {how}", f"is there {article(f'{color} {kind}')}?", "no")
+
+
+def ask_exist(scene: Scene, rng: np.random.Generator) -> Question | None:
+    how = pick(rng, ("random", "popular", "adversarial", "adversarial"))
+    if rng.random() < 0.5:
+        t = scene.things[rng.integers(len(scene.things))]
+        return Question(f"exist {how}", f"is there {article(t.phrase)}?", "yes")
+    return existence(scene, rng, how)
+
+
+def ask_relation_open(scene: Scene, rng: np.random.Generator) -> Question | None:
+    found = _named(scene, rng)
+    if not found:
+        return None
+    index, _, name = found
+    options = []
+    for r in RELATIONS:
+        held = [i for i in range(len(scene.things)) if i != index and r in relation(scene, i, index)]
+        if len(held) == 1:
+            options.append((r, scene.things[held[0]]))
+    if not options:
+        return None
+    r, t = options[rng.integers(len(options))]
+    return Question("relation open", f"what is {r} the {name}?", t.phrase)
+
+
+def ask_relation_yes_no(scene: Scene, rng: np.random.Generator) -> Question | None:
+    pair = _named_pair(scene, rng)
+    if not pair:
+        return None
+    a, b, name_a, name_b = pair
+    held = relation(scene, a, b)
+    truth = rng.random() < 0.5
+    special = [r for r in held if r in ("inside", "on")]
+    options = [r for r in RELATIONS[:4] if (r in held) == truth]
+    if special and truth:
+        options = special
+    if not truth and rng.random() < 0.15:
+        options = [r for r in ("inside", "on") if r not in held]
+    if not truth and (special or relation(scene, b, a) & {"inside", "on"}) and rng.random() < 0.5:
+        options = [r for r in ("inside", "on") if r not in held]
+    if not options:
+        return None
+    return Question("relation yes/no", f"is the {name_a} {options[rng.integers(len(options))]} the {name_b}?", _yes_no(truth))
+
+
+def ask_relation_choice(scene: Scene, rng: np.random.Generator) -> Question | None:
+    pair = _named_pair(scene, rng)
+    if not pair:
+        return None
+    a, b, name_a, name_b = pair
+    held = relation(scene, a, b)
+    options = [(x, y) for x, y in (("left of", "right of"), ("above", "below")) if held & {x, y}]
+    if not options:
+        return None
+    x, y = options[rng.integers(len(options))]
+    return Question("relation choice", f"is the {name_a} {x} or {y} the {name_b}?", x if x in held else y)
+
+
+def ask_compare(scene: Scene, rng: np.random.Generator) -> Question | None:
+    pair = _named_pair(scene, rng)
+    if not pair:
+        return None
+    a, b, name_a, name_b = pair
+    x, y = scene.things[a], scene.things[b]
+    which = rng.integers(3)
+    if which == 0:
+        if " " in name_a or " " in name_b:  # a colour in the name would give the answer away
+            name_a, name_b = x.kind, y.kind
+        kinds = [t.kind for t in scene.things]
+        if kinds.count(x.kind) > 1 or kinds.count(y.kind) > 1:
+            return None
+        if x.color != y.color and rng.random() < 0.5:
+            return None  # keeps yes and no nearer to balance
+        return Question("compare", f"are the {name_a} and the {name_b} the same color?", _yes_no(x.color == y.color))
+    if which == 1 and x.size != y.size:
+        word = pick(rng, ("bigger", "smaller"))
+        first = (x.size == "big") == (word == "bigger")
+        return Question("compare", f"which is {word}, the {x.phrase} or the {y.phrase}?", (x if first else y).phrase)
+    return Question("compare", f"are the {name_a} and the {name_b} the same size?", _yes_no(x.size == y.size))
+
+
+def ask_choose(scene: Scene, rng: np.random.Generator) -> Question | None:
+    t = scene.things[rng.integers(len(scene.things))]
+    kind, color = (t.kind, other(rng, COLORS, t.color)) if rng.random() < 0.5 else (other(rng, KINDS, t.kind), t.color)
+    if any((u.kind, u.color) == (kind, color) for u in scene.things) or (kind, color) in HELD_OUT_PAIRS:
+        return None
+    options = [t.phrase, f"{color} {kind}"]
+    if rng.random() < 0.5:
+        options.reverse()
+    return Question("choose", f"is there {article(options[0])} or {article(options[1])}?", t.phrase)
+
+
+def match_question(words: str) -> str:
+    """The question whose "yes" tells how well a caption fits: discrimination by answer probability."""
+    return f"does this show {words}?"
+
+
+def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
+    """Is a short caption true? Half the captions are false: wrong in one fact, or of the same scene with two things swapped."""
+    from sugar.scenes.stories import swap  # stories.py builds on questions.py
+
+    seed = int(rng.integers(1 << 31))
+    truth, how = rng.random() < 0.5, rng.random()
+    swapped = swap(scene, rng) if how < 0.6 else None
+    if swapped is not None:
+        words = swapped[1 if truth else 2].words
+    elif truth:
+        words = short_caption(scene, np.random.default_rng(seed), opening=False).words
+    else:
+        words = negative(scene, seed, rng, long=False, opening=False)[1].words
+    return Question("match", match_question(words), _yes_no(truth))
+
+
+ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
+    "color": ask_color, "kind": ask_kind, "size": ask_size, "pattern": ask_pattern, "count": ask_count, "place": ask_place, "time": ask_time,
+    "weather": ask_weather, "where": ask_where, "exist": ask_exist, "relation open": ask_relation_open,
+    "relation yes/no": ask_relation_yes_no, "relation choice": ask_relation_choice, "compare": ask_compare, "choose": ask_choose,
+    "match": ask_match,
+}  # fmt: skip
+RELATION_KINDS = ("relation open", "relation yes/no", "relation choice")
+_WEIGHTS = np.array([2, 2, 0.7, 0.8, 1.3, 0.5, 0.3, 0.5, 1.3, 2.2, 1.5, 2.5, 1, 1.2, 1, 3.0])
+_WEIGHTS /= _WEIGHTS.sum()
+_NAMES = tuple(ASKERS)
+
+
+def ask(scene: Scene, kind: str, rng: np.random.Generator, tries: int = 20) -> Question | None:
+    """One question of a kind of ASKERS, or None where the scene admits none."""
+    for _ in range(tries):
+        q = ASKERS[kind](scene, rng)
+        if q:
+            return q
+    return None
+
+
+def questions(scene: Scene, rng: np.random.Generator, n: int) -> Iterator[Question]:
+    """n questions, hard kinds more often, none asked twice of the same scene."""
+    asked: set[str] = set()
+    while len(asked) < n:
+        q = ASKERS[_NAMES[rng.choice(len(_NAMES), p=_WEIGHTS)]](scene, rng)
+        if q and q.text not in asked:
+            asked.add(q.text)
+            yield q

@@ -1,0 +1,271 @@
+"""The one training loop: the embedded model from nothing, or LoRA on a frozen base.
+
+    train(SugarConfig(out="runs/tiny"))                 # resumes by itself when `out` holds a state
+    python -m sugar train --recipe sugar --config tiny --out runs/tiny
+
+Stage 0 (`dense_steps`) trains the vision tower on the scene graph; then every step holds every task. Data are drawn from (seed, step,
+process), so a run can stop at any step and goes on as if it had not; on a CPU one seed gives one result. `log.jsonl` has a line every
+`log_every` steps with losses, skills and speed; `curves.png` shows them. Devices and precision are accelerate's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sugar.errors import ModelError, SettingsError
+from sugar.model.head import EmbeddingHead
+from sugar.scenes.vocabulary import vocabulary
+from sugar.scenes.world import sample_scene, split_rng
+from sugar.training.mix import MixConfig, Step, draw_step
+from sugar.training.objective import Objective, Prepared, Terms, pixels_of, prepare, scene_labels
+from sugar.training.optimizer import Muon, matrices
+from sugar.training.rows import Tokens
+
+STATE = "state.pt"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class SugarConfig:
+    """All that decides a run; saved beside its checkpoint. Steps count from 0 and include the dense stage.
+
+    base: a LLaVA checkpoint to start from, or "" for the embedded model's shape from nothing. lora: rank of LoRA on the query and value
+    projections with the base frozen (the paper: 128, alpha twice that), 0 trains everything. decay: the last share of the steps, over which
+    the rate falls to 0; before it the rate is constant, so that a run may be prolonged (the paper: cosine). budget: padded tokens a batch.
+    """
+
+    out: str = "runs/tiny"
+    base: str = ""
+    seed: int = 0
+    steps: int = 6000
+    dense_steps: int = 1500
+    dense_batch: int = 96
+    rate: float = 1.5e-3
+    matrix_rate: float = 0.02
+    warmup: int = 60
+    decay: float = 0.25
+    clip: float = 1.0
+    weight_decay: float = 0.02
+    lora: int = 0
+    precision: str = "no"
+    budget: int = 6000
+    easy_until: int = 1000
+    save_every: int = 200
+    log_every: int = 25
+    threads: int = 1
+    terms: Terms = field(default_factory=Terms)
+    mix: MixConfig = field(default_factory=MixConfig)
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise SettingsError(f"precision is {self.precision!r}; use no, bf16 or fp16.")
+        if not 0 <= self.dense_steps <= self.steps:
+            raise SettingsError(f"dense_steps is {self.dense_steps} of {self.steps} steps; it must lie between 0 and steps.")
+
+
+def rate_at(step: int, config: SugarConfig) -> float:
+    """Share of the peak rate: a linear warm-up at the start of each stage, constant, then linear to 0 over the last `decay` of the steps."""
+    since = step if step < config.dense_steps else step - config.dense_steps
+    rise = min(1.0, (since + 1) / max(1, config.warmup))
+    left = (config.steps - step) / max(1.0, config.decay * config.steps)
+    return rise * min(1.0, left)
+
+
+def build_model(config: SugarConfig) -> tuple[nn.Module, EmbeddingHead, Any]:
+    """(LLaVA, head, Hugging Face processor) to train, on the CPU, in float32."""
+    torch.manual_seed(config.seed)
+    if not config.base:
+        from sugar.model.tiny import TinyConfig, build
+
+        tiny = TinyConfig()
+        llava, processor = build(tiny, vocabulary())
+        return llava, EmbeddingHead(tiny.hidden_size, tiny.head_hidden, tiny.head_size), processor
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    if not Path(config.base).is_dir() and config.base.count("/") != 1:
+        raise ModelError(f"{config.base} is neither a folder nor a repository id such as owner/name.")
+    llava = AutoModelForImageTextToText.from_pretrained(config.base, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(config.base)
+    if llava.config.model_type != "llava":
+        raise ModelError(f"{config.base} is a {llava.config.model_type} model; the training recipes take the LLaVA architecture.")
+    hidden = llava.config.text_config.hidden_size
+    head_file = Path(config.base) / "head.safetensors"
+    head = EmbeddingHead.load(config.base) if head_file.is_file() else EmbeddingHead(hidden, hidden, 768)
+    return llava, head.train(), processor
+
+
+def freeze_for_lora(llava: nn.Module, rank: int) -> nn.Module:
+    """The base frozen, LoRA of `rank` and twice that as alpha on the language model's query and value projections (method.md A4)."""
+    from peft import LoraConfig, get_peft_model
+
+    target = r".*language_model.*\.(q_proj|v_proj)"
+    return get_peft_model(llava, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target)).base_model.model
+
+
+class Run:
+    """A training run: model, optimisers, and the step it stands at."""
+
+    def __init__(self, config: SugarConfig) -> None:
+        from accelerate import Accelerator
+
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.config = config
+        self.out = Path(config.out)
+        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
+        llava, head, self.processor = build_model(config)
+        if config.lora:
+            llava = freeze_for_lora(llava, config.lora)
+        self.objective = Objective(llava, head, config.terms)
+        chosen = matrices(self.objective)
+        known = {id(p) for p in chosen}
+        others = [p for p in self.objective.parameters() if p.requires_grad and id(p) not in known]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay),
+            Muon(chosen, lr=config.matrix_rate, weight_decay=config.weight_decay),
+        ]
+        self.peaks = [config.rate, config.matrix_rate]
+        vision = llava.config.vision_config
+        self.side = int(vision.image_size)
+        self.image_processor = self.processor.image_processor
+        self.tokens = Tokens(self.processor.tokenizer, llava.config.image_token_id, (self.side // int(vision.patch_size)) ** 2)
+        self.step = 0
+        self.model = self.accelerator.prepare(self.objective)
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """The whole state, written aside and put in place at once."""
+        if not self.accelerator.is_main_process:
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        state = {"step": self.step, "model": self.objective.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers],
+                 "config": dataclasses.asdict(self.config)}  # fmt: skip
+        partial = self.out / (STATE + ".part")
+        torch.save(state, partial)
+        os.replace(partial, self.out / STATE)
+
+    def resume(self) -> bool:
+        """Go on from `out`, if it holds a state. Raises SettingsError when that run had another seed, mix or terms."""
+        path = self.out / STATE
+        if not path.is_file():
+            return False
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for key in ("seed", "base", "lora"):
+            if state["config"][key] != getattr(self.config, key):
+                raise SettingsError(f"{path} was made with {key}={state['config'][key]!r}, not {getattr(self.config, key)!r}. Use another --out.")
+        self.objective.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step = state["step"]
+        return True
+
+    def export(self, folder: str | Path) -> Path:
+        """The checkpoint as `Sugar.from_pretrained` and plain Transformers open it, in bfloat16, and the settings beside it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        llava = self.objective.llava
+        if self.config.lora:
+            from peft.utils import get_peft_model_state_dict
+            from safetensors.torch import save_file
+
+            save_file(get_peft_model_state_dict(llava), folder / "adapter_model.safetensors")
+        else:
+            import copy
+
+            copy.deepcopy(llava).to(torch.bfloat16).save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+        self.objective.head.save(folder)
+        (folder / "training.json").write_text(json.dumps(dataclasses.asdict(self.config), indent=1) + "\n")
+        return folder
+
+    # -- steps -----------------------------------------------------------------------------------------------------------------------
+
+    def draw(self, step: int) -> Prepared:
+        """The data of a step: a function of (seed, step, process) alone."""
+        c = self.config
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        rng = split_rng("train", (c.seed * 10_000_019 + step) * world + rank)
+        if step < c.dense_steps:
+            scenes = [sample_scene(rng) for _ in range(c.dense_batch)]
+            return Prepared(pixels_of(scenes, self.image_processor, self.side), [], Step(scenes=scenes), scene_labels(scenes), None, None)
+        easy = max(0.0, 1 - (step - c.dense_steps) / max(1, c.easy_until)) * 0.8
+        return prepare(draw_step(c.mix, self.tokens, rng, easy=easy), c.terms, self.image_processor, self.side, self.tokens.pad, c.budget)
+
+    def train_step(self) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        """One optimiser step. Returns the unweighted losses and the skills."""
+        c = self.config
+        dense_only = self.step < c.dense_steps
+        losses, skills = self.model(self.draw(self.step), dense_only=dense_only)
+        total = sum(losses[name] * (1.0 if dense_only else self._weight(name)) for name in losses)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        self.accelerator.clip_grad_norm_(self.objective.parameters(), c.clip)
+        share = rate_at(self.step, c)
+        for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
+            optimizer.step()
+        self.step += 1
+        return {name: float(value.detach()) for name, value in losses.items()}, skills
+
+    def _weight(self, name: str) -> float:
+        return self.config.terms.similarity if name == "contrastive" else float(getattr(self.config.terms, name))
+
+
+def train(config: SugarConfig, *, quiet: bool = False) -> Path:
+    """Train, or go on training, to `config.steps`; then export to `out/model`. Returns that folder."""
+    from tqdm import tqdm
+
+    run = Run(config)
+    if run.resume() and not quiet:
+        print(f"going on from step {run.step} of {config.steps} in {run.out}")
+    run.out.mkdir(parents=True, exist_ok=True)
+    main = run.accelerator.is_main_process
+    sums: dict[str, float] = {}
+    counts: dict[str, torch.Tensor] = {}
+    began, since = time.perf_counter(), run.step
+    bar = tqdm(total=config.steps, initial=run.step, disable=quiet or not main, unit="step", mininterval=5, smoothing=0.05)
+    while run.step < config.steps:
+        losses, skills = run.train_step()
+        bar.update()
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise ModelError(f"the {name} loss became {value} at step {run.step}; lower --rate or --matrix-rate and go on from the last state.")
+            sums[name] = sums.get(name, 0.0) + value
+        for name, pair in skills.items():
+            counts[name] = counts.get(name, torch.zeros(2)) + pair.cpu()
+        if run.step % config.log_every == 0 or run.step == config.steps:
+            n, seconds = run.step - since, time.perf_counter() - began
+            line = {
+                "step": run.step, "seconds_per_step": round(seconds / n, 3), "rate": round(rate_at(run.step - 1, config), 4),
+                "losses": {k: round(v / n, 5) for k, v in sums.items()},
+                "skills": {k: [int(v[0]), int(v[1])] for k, v in sorted(counts.items())},
+            }  # fmt: skip
+            if main:
+                with open(run.out / LOG, "a", encoding="utf-8") as log:
+                    log.write(json.dumps(line) + "\n")
+                bar.set_postfix({k: f"{v / n:.3f}" for k, v in sums.items()}, refresh=False)
+            sums, counts, began, since = {}, {}, time.perf_counter(), run.step
+        if run.step % config.save_every == 0:
+            run.save()
+    bar.close()
+    run.save()
+    folder = run.out / "model"
+    if main:
+        from sugar.training.curves import plot_curves
+
+        run.export(folder)
+        plot_curves(run.out / LOG, run.out / "curves.png")
+    return folder
