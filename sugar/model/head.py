@@ -38,6 +38,11 @@ class EmbeddingHead(nn.Module):
         x = self.second(nn.functional.gelu(self.first(d.to(self.first.weight.dtype))))  # (..., dimension)
         return nn.functional.normalize(x.float(), dim=-1)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What `sugar.json` records."""
+        return {"hidden": self.hidden, "head_hidden": self.head_hidden, "dimension": self.dimension}
+
     def save(self, folder: str | Path) -> None:
         """Write `head.safetensors` (float32) into `folder`."""
         tensors = {name: value.detach().float().cpu().contiguous() for name, value in self.state_dict().items()}

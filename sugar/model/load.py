@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from sugar.errors import ModelError
-from sugar.model.presets import FAMILIES, PRECISIONS, PRESETS, memory_need
+from sugar.model import hub
+from sugar.model.presets import FAMILIES, PRECISIONS, PRESETS, find, memory_need
 from sugar.model.processor import Processor
 
-__all__ = ["Loaded", "choose_precision", "free_memory", "load", "load_processor", "pick_device", "read_config"]
+__all__ = ["Loaded", "choose_precision", "fetch", "free_memory", "load", "load_processor", "local_folder", "pick_device", "read_config"]
 
 log = logging.getLogger("sugar")
 
@@ -56,6 +59,7 @@ class Loaded:
     precision: str
     why: str
     stored: str
+    stored_dtype: torch.dtype
 
 
 def pick_device(device: str) -> str:
@@ -126,11 +130,56 @@ def choose_precision(name: str, parameters: float, unquantised: float, device: s
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
-def local_folder(name: str, *, device: str = "auto", precision: str = "auto") -> Path:
-    """The folder of a checkpoint: the embedded model's, a local one. Raises ModelError when missing."""
+def local_folder(
+    name: str, *, device: str = "auto", precision: str = "auto", progress: Callable[[hub.Progress], None] | None = None
+) -> Path:
+    """The folder of a checkpoint: the embedded model's, a local one, or a preset's or repository's after its download.
+
+    A model that cannot fit is refused before its weights are downloaded. Raises ModelError with the cause and the remedy.
+    """
     if name == "sugar-tiny":
-        return ASSETS / "sugar-tiny"
-    return Path(name)
+        if not (ASSETS / name / "config.json").is_file():
+            raise ModelError(f"{ASSETS / name} is missing. Restore it from the repository, or rebuild it with `make assets`.")
+        return ASSETS / name
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    preset = find(name)
+    if preset is None and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or "\\" in name):
+        raise ModelError(
+            f"There is no folder {name!r} and no preset of that name. Presets: {', '.join(PRESETS)}; a repository is owner/name."
+        )
+    chosen = pick_device(device)
+    if preset is not None:
+        choose_precision(name, preset.parameters, preset.unquantised, chosen, precision, preset.stored)
+
+    def check(remote: hub.Remote, config: dict[str, Any]) -> None:
+        check_family(config, remote.repository)
+        stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
+        weights = sum(size for file, size, _ in remote.files if file.endswith(".safetensors"))
+        parameters = (remote.parameters or weights / (0.65 if stored == "nf4" else 2.0)) / 1e9
+        choose_precision(name, parameters, preset.unquantised if preset else 0.15 * parameters, chosen, precision, stored)
+        log.info("%s: downloading %.2f GB", remote.repository, remote.bytes / 1e9)
+
+    repository, revision = (preset.repository, preset.revision) if preset else (name, "main")
+    return fetch(repository, revision, progress=progress, check=check)
+
+
+def fetch(repository: str, revision: str = "main", **options: Any) -> Path:
+    """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE)."""
+    options.setdefault("endpoint", os.environ.get("HF_ENDPOINT"))
+    options.setdefault("cache_dir", os.environ.get("HF_HUB_CACHE"))
+    return hub.download(repository, revision, **options)
+
+
+def check_family(config: dict[str, Any], where: str) -> str:
+    """The family of a configuration. Raises ModelError when Sugar does not serve it; code of a checkpoint's own is never run."""
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise ModelError(f"{where} is a {family!r} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
+    if config.get("auto_map"):
+        log.warning("%s brings code of its own; Sugar never runs it and uses the one in Transformers", where)
+    return family
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -142,11 +191,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON ({error}). Download or save the checkpoint again.") from error
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        raise ModelError(f"{folder} is a {family!r} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
-    if config.get("auto_map"):
-        log.warning("%s asks for code of its own; Sugar never runs it and uses the one in Transformers", folder)
+    check_family(config, str(folder))
     return config
 
 
@@ -166,11 +211,10 @@ def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float
             raise ModelError(f"{path} is missing.{why} Download the checkpoint again, or convert it to safetensors.")
         try:
             with safe_open(path, framework="pt") as file:
-                for key in file.keys():
+                keys = file.keys()
+                for key in keys:
                     shape = file.get_slice(key).get_shape()
-                    size = 1
-                    for n in shape:
-                        size *= n
+                    size = math.prod(shape)
                     if config.get("quantization_config") and size and shape[-1] == 1:
                         size *= 2  # two 4-bit weights per byte
                     total += size
@@ -255,4 +299,5 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     log.info("%s: %s", name, why)
-    return Loaded(model, processor, family, device, precision, why, stored)
+    written = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
+    return Loaded(model, processor, family, device, precision, why, stored, getattr(torch, written, torch.float32))

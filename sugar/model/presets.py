@@ -25,7 +25,8 @@ MARGIN_GB = 1.2
 @dataclass(frozen=True)
 class Preset:
     """One model. parameters: in billions, all of it; unquantised: in billions, what stays in 16 bits under NF4 (vision tower,
-    projector, embeddings and LM head). encoder: how photos are embedded while no Sugar adapter is loaded."""
+    projector, embeddings and LM head). encoder: how photos are embedded while no Sugar adapter is loaded. base: the repository
+    whose weights these are, where that is another one: its adapters fit."""
 
     name: str
     repository: str
@@ -40,6 +41,7 @@ class Preset:
     encoder: str = "triple"
     gated: bool = False
     checked: str = "no"
+    base: str = ""
 
     def memory(self, precision: str) -> float:
         """GB on the device at `precision`, margin included."""
@@ -52,10 +54,8 @@ def memory_need(parameters: float, precision: str, unquantised: float = 0.0) -> 
     >>> round(memory_need(7.06, "bf16"), 1), round(memory_need(7.06, "nf4", 0.58), 1)
     (15.3, 5.8)
     """
-    if precision == "nf4":
-        weights = unquantised * 2 + (parameters - unquantised) * PRECISIONS["nf4"]
-    else:
-        weights = parameters * PRECISIONS[precision]
+    kept = unquantised if precision == "nf4" else 0.0
+    weights = kept * 2 + (parameters - kept) * PRECISIONS[precision]
     return weights + min(MARGIN_GB, 0.1 + weights)
 
 
@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
                "the paper's architecture; captions, questions, one to three pictures", download_gb=14.1, stored="fp16", checked="page"),
         Preset("llava-1.5-7b-4bit", "unsloth/llava-1.5-7b-hf-bnb-4bit", "llava", "Llama 2", 7.06, 0.58,
                "the same weights quantised to 4 bits ahead of time: a third of the download", download_gb=4.6, stored="nf4",
-               checked="page (repository and format; its exact size not seen)"),
+               base="llava-hf/llava-1.5-7b-hf", checked="page (repository and format; its exact size not seen)"),
         Preset("smolvlm-256m", "HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", "Apache 2.0", 0.256, 0.15,
                "a CPU, a small laptop: short answers about photos", download_gb=0.51, encoder="triple-small", checked="page"),
         Preset("smolvlm-500m", "HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3", "Apache 2.0", 0.507, 0.2,

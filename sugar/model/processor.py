@@ -115,7 +115,7 @@ class Processor:
         tokens |= {t for t in (getattr(self.hf, name, None) for name in names) if isinstance(t, str)}
         tokens.add(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
         listed = [re.escape(t) for t in sorted(tokens, key=len, reverse=True) if t.strip() and len(t) > 1]
-        return re.compile("|".join([*listed, r"<row_\d+_col_\d+>"]), re.IGNORECASE)
+        return re.compile("|".join([*listed, r"<row_\d+_col_\d+>", f"(?i:{re.escape(self.image_token)})"]))
 
     def neutralise(self, text: str) -> str:
         """The text with every special token broken by a space (`<image>` -> `< image>`), so that nobody can type one.
