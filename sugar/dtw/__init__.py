@@ -27,6 +27,15 @@ that path is not there. Every fault of the caller raises `sugar.errors.Alignment
 """
 
 from .labels import label_matrix, label_matrix_from_phi
+from .packed import PackedSequences
+from .pairwise import cdist_dtw, cdist_gak, cdist_soft_dtw, dtw, gak, soft_dtw, unnormalized_gak
+from .paths import Report, last_report
 from .slices import TwoPart, cosine_distance, squared_euclidean, triple_kernel
+from .warping import Alignment, Run, Step, align, dtw_path, dtw_path_from_phi, dtw_subsequence_path, subsequence_dtw
 
-__all__ = ["TwoPart", "cosine_distance", "label_matrix", "label_matrix_from_phi", "squared_euclidean", "triple_kernel"]
+__all__ = [
+    "Alignment", "PackedSequences", "Report", "Run", "Step", "TwoPart",
+    "align", "cdist_dtw", "cdist_gak", "cdist_soft_dtw", "cosine_distance", "dtw", "dtw_path", "dtw_path_from_phi",
+    "dtw_subsequence_path", "gak", "label_matrix", "label_matrix_from_phi", "last_report", "soft_dtw", "squared_euclidean",
+    "subsequence_dtw", "triple_kernel", "unnormalized_gak",
+]  # fmt: skip

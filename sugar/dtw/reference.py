@@ -95,7 +95,8 @@ def dtw_path(phi: Matrix) -> tuple[list[tuple[int, int]], float]:
 def subsequence_dtw(phi: Matrix, k: int = 1) -> list[tuple[float, list[tuple[int, int]]]]:
     """The k cheapest runs inside the columns, taken greedily, none touching another's columns: (summed cost, path) each."""
     width = len(phi[0])
-    spans, runs = [(0, width)], []
+    spans = [(0, width)]
+    runs: list[tuple[float, list[tuple[int, int]]]] = []
     while spans and len(runs) < k:
         found = []
         for low, high in spans:
