@@ -613,7 +613,7 @@ def _paint_background(place: str, time: str, weather: str, variant: int, size: i
     return pixels
 
 
-_background_for_model = lru_cache(maxsize=512)(_paint_background)  # 110 KB each, 256 in all
+_background_for_model = lru_cache(maxsize=512)(_paint_background)  # 110 to 200 KB each, 256 a size
 _background_for_people = lru_cache(maxsize=32)(_paint_background)
 
 
