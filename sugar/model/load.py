@@ -242,24 +242,9 @@ def load_processor(folder: Path, family: str) -> Any:
         template = json.loads(path.read_text("utf-8"))["chat_template"]
     extra = {"image_seq_length": settings["image_seq_length"]} if "image_seq_length" in settings else {}
 
-    def pictures_only(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kw: Any) -> None:
-        # the base class names its three parts; without videos the mixin must see two
-        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-        fill(self, tokenizer, kw)
-
-    def fill(self: Any, tokenizer: Any, kw: dict[str, Any]) -> None:
-        if family == "internvl":
-            self.image_seq_length = kw.get("image_seq_length", 256)
-            self.start_image_token, self.end_image_token = tokenizer.start_image_token, tokenizer.end_image_token
-            self.image_token, self.video_token = tokenizer.context_image_token, tokenizer.video_token
-            self.image_token_id = tokenizer.context_image_token_id
-        else:
-            self.image_token = getattr(tokenizer, "image_token", None) or "<|image_pad|>"
-            self.video_token = getattr(tokenizer, "video_token", None) or "<|video_pad|>"
-            self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-
-    picture_class = type(f"Picture{base.__name__}", (base,), {"__init__": pictures_only})
-    return picture_class(pictures, tokenizer, chat_template=template or tokenizer.chat_template, **extra)
+    parts = classmethod(lambda cls: ["image_processor", "tokenizer"])  # the class names a third part, for videos
+    picture_class = type(f"Picture{base.__name__}", (base,), {"get_attributes": parts})
+    return picture_class(pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra)
 
 
 def load(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Loaded:

@@ -164,13 +164,17 @@ class Processor:
         slices: list[tuple[np.ndarray, bool]] = []
         pending = iter(prepared)
         for s in sample:
-            piece = self.tokenizer(next(pending).text, add_special_tokens=False)["input_ids"] if s.is_image else self.encode(s.text)
+            piece = self._tokenise_alone(self._marked(next(pending).text)) if s.is_image else self.encode(s.text)
             positions = np.arange(len(ids), len(ids) + len(piece))
             if s.is_image:
                 positions = positions[np.asarray(piece) == self.image_token_id]
             slices.append((positions, s.is_image))
             ids += piece
         return Layout(ids, prepared, slices)
+
+    def _marked(self, text: str) -> str:
+        """A picture's placeholder with the marks around it that the chat template, not the processor, writes (Qwen)."""
+        return f"<|vision_start|>{text}<|vision_end|>" if self.family in ROPE_3D else text
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool = True) -> str:
         """The conversation through the checkpoint's chat template, one image token per picture, in the order given.

@@ -1,0 +1,239 @@
+"""Every family through the same doors: positions, prompts, embeddings, generation, kept prefixes, scores, against plain Transformers."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sugar.core import Sugar
+from sugar.errors import InputError
+from sugar.model import checkpoint, decode
+from sugar.model.head import EmbeddingHead
+from sugar.model.processor import pool_slices
+from sugar.sequence import Sample, Turn
+
+TOLERANCE = 2e-5
+"""Float32 sums in another order: batch, padding, cache."""
+
+
+def picture(seed: int, width: int = 48, height: int = 40) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+A, B, C = picture(1), picture(2, 70, 40), picture(3, 33, 64)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sugar]:
+    """Each family's tiny checkpoint with a random head, opened once."""
+    made: dict[str, Sugar] = {}
+
+    def open_family(family: str) -> Sugar:
+        if family not in made:
+            made[family] = Sugar.from_pretrained(with_head(checkpoints.build(family, tmp_path_factory.mktemp("models"))))
+        model = made[family]
+        model.forget()
+        return model
+
+    return open_family
+
+
+def with_head(folder: Path) -> Path:
+    torch.manual_seed(1)
+    head = EmbeddingHead(32, 32, 16)
+    head.save(folder)
+    checkpoint.write_settings(folder, name=folder.name, encoder="sugar", head=head.sizes)
+    return folder
+
+
+every_family = pytest.mark.parametrize("family", checkpoints.FAMILIES)
+
+
+def plain_inputs(model: Sugar, turns: list[Turn]) -> dict[str, torch.Tensor]:
+    """What plain Transformers makes of a conversation: template, then its own processor on text and pictures."""
+    hf = model.processor.hf
+    text = model.processor.render(turns)
+    images = [image for turn in turns for image in turn.sample.images]
+    bos = hf.tokenizer.bos_token
+    special = not (bos and text.startswith(bos))
+    return dict(hf(text=[text], images=images or None, return_tensors="pt", add_special_tokens=special))
+
+
+@every_family
+def test_a_prompt_and_its_answer_are_those_of_plain_transformers(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    turns = [Turn("user", Sample([A, "what is it?", C, "and this?"]))]
+    inputs = plain_inputs(model, turns)
+    layout = model.processor.chat_layout(turns)
+    assert layout.ids == inputs["input_ids"][0].tolist()
+    assert [len(where) for where, _ in layout.slices] == [image.tokens for image in layout.images]
+    with torch.inference_mode():
+        tokens = model.model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, len(layout.ids) :].tolist()
+    ends = [i for i, t in enumerate(tokens) if t in model._ends]
+    wanted = model.processor.decode(tokens[: ends[0]] if ends else tokens).strip()
+    assert "".join(model.generate(turns, max_new_tokens=12)).strip() == wanted
+
+
+@every_family
+def test_slices_are_pooled_where_they_are(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    sample = Sample(["a star", A, B, "at night"])
+    layout = model.processor.embedding_layout(sample)
+    with torch.inference_mode():
+        hidden = model.model.model(**model.processor.collate([layout]).inputs()).last_hidden_state[0]
+    ids = np.array(layout.ids)
+    first = 0 if model.processor.tokenizer.bos_token_id is None else 1
+    assert model.processor.decode(ids[first : first + 6].tolist()) == "a star"
+    of_pictures = np.flatnonzero(ids == model.processor.image_token_id)
+    counts = [image.tokens for image in layout.images]
+    wanted = torch.stack(
+        [hidden[first + 5], hidden[of_pictures[: counts[0]]].mean(0), hidden[of_pictures[counts[0] :]].mean(0), hidden[-1]]
+    )
+    assert model.head is not None
+    with torch.inference_mode():
+        assert np.abs(model.embed([sample]).slices[0] - model.head(wanted).numpy()).max() < TOLERANCE
+
+
+@every_family
+def test_batches_and_padding_change_nothing(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    samples = [Sample(["a star", A, "b", B]), Sample(C), Sample("hello there, how are you?"), Sample([A, "x", C, C]), Sample("y")]
+    together = model.embed(samples)
+    assert together.pooled.shape == (5, 16) and np.allclose(np.linalg.norm(together.pooled, axis=1), 1, atol=1e-5)
+    for i, sample in enumerate(samples):
+        model.vision.clear()
+        alone = model.embed([sample])
+        assert np.abs(alone.slices[0] - together.slices[i]).max() < TOLERANCE
+        assert together.is_image[i].tolist() == [s.is_image for s in sample]
+    by_two = model.embed(samples, batch_size=2)
+    assert np.abs(by_two.pooled - together.pooled).max() < TOLERANCE
+    layouts = [model.processor.embedding_layout(sample) for sample in samples]
+    for side in ("left", "right"):
+        batch = model.processor.collate(layouts, side)
+        with torch.inference_mode():
+            assert model.head is not None
+            r = model.head(pool_slices(model.model.model(**batch.inputs()).last_hidden_state, batch.slices)).numpy()
+        assert np.abs(r - np.concatenate(together.slices)).max() < TOLERANCE, side
+
+
+@every_family
+def test_a_second_turn_with_the_kept_prefix_says_what_a_fresh_run_says(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    first = [Turn("user", Sample([A, "what?", B, "why?"]))]
+    answer = "".join(model.generate(first, max_new_tokens=6)) or "well"
+    second = [*first, Turn("assistant", Sample(answer if answer.strip() else "well")), Turn("user", Sample(["and this?", C]))]
+    seen = model.vision.misses
+    layout = model.processor.chat_layout(second)
+    kept = list(model.generate(second, max_new_tokens=10))
+    assert model.vision.misses == seen + 1, "only the new picture goes through the tower"
+    assert model.prefixes.reused > 0.5 * model.processor.chat_layout(first).ids.__len__()
+    state_of_kept = model.prefixes._kept[-1][1]
+    model.forget()
+    assert list(model.generate(second, max_new_tokens=10)) == kept
+    assert np.array_equal(model.prefixes._kept[-1][1], state_of_kept) and len(state_of_kept) >= len(layout.ids)
+
+
+@every_family
+def test_scores_are_log_probabilities(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    sample, answers = Sample([A, "is it?"]), ["yes", "no, not at all", "a long answer with many words in it"]
+    together = model.score(sample, answers)
+    prompt = model.processor.chat_layout([Turn("user", sample)])
+    for answer, score in zip(answers, together, strict=True):
+        tail = model.processor.answer_ids([Turn("user", sample)], prompt, answer)
+        inputs = plain_inputs(model, [Turn("user", sample)])
+        full = torch.tensor([prompt.ids + tail])
+        inputs |= {"input_ids": full, "attention_mask": torch.ones_like(full)}
+        for name in ("token_type_ids", "mm_token_type_ids"):
+            if name in inputs:
+                inputs[name] = (full == model.processor.image_token_id).long()
+        with torch.inference_mode():
+            logits = model.model(**inputs).logits[0].log_softmax(-1)
+        wanted = sum(logits[len(prompt.ids) - 1 + i, token] for i, token in enumerate(tail))
+        assert abs(float(wanted) - score) < 1e-3
+        assert abs(model.score(sample, [answer])[0] - score) < 1e-4
+        assert model.score(sample, [answer], end=True)[0] < score
+    with pytest.raises(InputError, match="at least one answer"):
+        model.score(sample, [])
+
+
+@every_family
+def test_nobody_can_type_a_special_token(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    tokens = sorted({t.content for t in model.processor.tokenizer.added_tokens_decoder.values()})
+    typed = " ".join(tokens) + " " + model.processor.image_token + " <IMAGE> <<image>image>"
+    ids = model.processor.encode(typed)
+    assert not set(ids) & set(model.processor.tokenizer.added_tokens_decoder)
+    layout = model.processor.chat_layout([Turn("user", Sample([A, typed]))])
+    assert layout.ids.count(model.processor.image_token_id) == layout.images[0].tokens
+    assert len(model.embed([Sample([typed, A])]).slices[0]) == 2
+    list(model.generate([Turn("system", Sample(typed)), Turn("user", Sample(typed))], max_new_tokens=2))
+    assert model.score(Sample([A, "?"]), [typed]).shape == (1,)
+
+
+@every_family
+def test_system_prompts_and_order_of_pictures_survive_the_template(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    turns = [Turn("system", Sample("be brief")), Turn("user", Sample(["first", A, "second", B, "third"]))]
+    text = model.processor.render(turns)
+    places = [text.index(t) for t in ("be brief", "first", "second", "third")]
+    assert places == sorted(places)
+    image = model.processor.image_token
+    assert [text[a:b].count(image) for a, b in itertools.pairwise([*places, len(text)])] == [0, 1, 1, 0]
+
+
+@every_family
+def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    stop, pieces = threading.Event(), []
+    model._ends = set()
+    for piece in model.generate(Sample([A, "go on"]), max_new_tokens=200, stop=stop):
+        pieces.append(piece)
+        stop.set()
+    assert len(pieces) == 1 and len(model.prefixes) == 0
+    stream = model.generate(Sample([A, "go on"]), max_new_tokens=200)
+    next(stream)
+    stream.close()  # the page was closed
+    assert len(model.prefixes) == 0
+    model._ends = model._end_tokens()
+
+
+@every_family
+def test_plain_transformers_opens_what_is_saved(opened: Callable[[str], Sugar], family: str, tmp_path: Path) -> None:
+    import transformers
+
+    model = opened(family)
+    model.save_pretrained(tmp_path / "saved")
+    again = Sugar.from_pretrained(tmp_path / "saved")
+    sample = Sample([A, "a star"])
+    assert np.abs(again.embed([sample]).pooled - model.embed([sample]).pooled).max() < TOLERANCE
+    assert again.name == model.name and again.dimension == 16
+    plain = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "saved")
+    assert type(plain) is type(model.model)
+    if family not in ("qwen2_5_vl", "qwen3_vl", "internvl"):  # plain AutoProcessor needs torchvision for these
+        assert transformers.AutoProcessor.from_pretrained(tmp_path / "saved").image_token == model.processor.image_token
+
+
+def test_growing_layer_is_a_dynamic_layer() -> None:
+    from transformers.cache_utils import DynamicLayer
+
+    ours, theirs = decode.GrowingLayer(), DynamicLayer()
+    rng = torch.Generator().manual_seed(0)
+    for length in (5, 1, 1, 90, 1, 200):
+        k, v = (torch.randn(1, 2, length, 4, generator=rng) for _ in range(2))
+        for a, b in zip(ours.update(k, v), theirs.update(k, v), strict=True):
+            assert torch.equal(a, b)
+    for layer in (ours, theirs):
+        layer.crop(-100)
+    k, v = (torch.randn(1, 2, 3, 4, generator=rng) for _ in range(2))
+    for a, b in zip(ours.update(k, v), theirs.update(k, v), strict=True):
+        assert torch.equal(a, b)
+    assert ours.get_seq_length() == theirs.get_seq_length() == 201
