@@ -1,0 +1,143 @@
+"""The page: one file per tab; this one puts them together.
+
+    demo = build_app(settings, models)            # a gr.Blocks; launch(demo, settings) serves it
+
+How a tab is written (chat.py is the example, ~150 lines, never over 220):
+
+    TAB = ("search", "Search")                                    # id, title
+
+    def build(app: AppContext) -> None:                           # called inside gr.Tab(title, id=id)
+        intro("Find pictures with any order of words and pictures.")
+        query = gr.Textbox(label="Words")                         # every field has a label
+        go = gr.Button("Search", variant="primary")
+        hits = gr.Gallery(label="Hits")
+
+        def search(words: str, request: gr.Request):              # `request: gr.Request` is a POSITIONAL parameter, anywhere
+            words = text(words, app.settings)                     # check everything: a handler can be called raw
+            gallery = app.gallery(request, "sample")              # only what this visitor may see; raises what the page should say
+            return [...]
+
+        go.click(app.guarded(search), [query], [hits], api_name="search", **app.on_model)
+        app.hand_over(button, "chat", lambda request, hit: [picture, "what is this?"], inputs=[hits_state])
+        app.receive("search", lambda parts, visitor: parts[0], outputs=[query])      # what other tabs hand to this one
+
+- raise SugarErrors; `app.guarded` shows them. It also counts calls against the visitor's limit: `uses_model=False` where no model runs.
+- events that run the model take `**app.on_model` (one queue over all tabs); the others do not. Internal events: `api_visibility="private"`.
+- generation goes through `app.stream(request, conversation, sampling)`, which stops when the visitor stops, leaves, or the time is up.
+  A stop button: `stop.click(lambda request: app.visitor(request).stop(), ..., cancels=[event], queue=False)`.
+- pictures enter by components with `type="filepath"` and `components.picture(path, app.settings)`; nothing else opens a file.
+- what is kept on the server for a visitor goes into `app.visitor(request).things["search"]`, never into a module or the tab's closure.
+- choices that depend on the visitor (gallery names) are filled by `app.on_load(fn, inputs, outputs)`; `fn` may take the request.
+- words of people, files and models reach HTML or Markdown only through `components.escape`.
+- what another tab changes (a new gallery): `app.on_galleries(fn, outputs)` runs after any event given to `app.galleries_changed(event)`.
+
+Floors: this room is the only one that knows Gradio.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr  # noqa: E402
+
+from sugar.errors import SettingsError  # noqa: E402
+from sugar.settings import Settings  # noqa: E402
+from sugar.ui.components import CSS, status_line  # noqa: E402
+from sugar.ui.context import AppContext  # noqa: E402
+from sugar.ui.loading import ModelLoader  # noqa: E402
+from sugar.ui.visitors import Visitors  # noqa: E402
+
+__all__ = ["build_app", "launch", "load_model"]
+
+log = logging.getLogger("sugar")
+TABS = ("chat", "search", "gallery", "compare", "ask", "model")
+
+
+def load_model(settings: Settings) -> ModelLoader:
+    """Start to load the settings' model in the background, torch and all; returns at once."""
+
+    def load(name: str, progress: Any) -> Any:
+        from sugar.core import Sugar
+
+        adapter = settings.adapter if name == settings.model and settings.adapter else None
+        return Sugar.from_pretrained(name, adapter=adapter, device=settings.device, precision=settings.precision, progress=progress)
+
+    models = ModelLoader(load)
+    models.start(settings.model)
+    return models
+
+
+def build_app(settings: Settings, models: ModelLoader) -> gr.Blocks:
+    """The page with all tabs. `demo.app_context` is what the tabs share."""
+    root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
+    app = AppContext(settings, models, Visitors(root))
+    with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
+        gr.Markdown("# Sugar", elem_classes="sugar-title")
+        status = gr.HTML(status_line(models.state()), elem_classes="sugar-status", elem_id="status")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            for name in TABS:
+                module = importlib.import_module(f"sugar.ui.{name}")
+                with gr.Tab(module.TAB[1], id=module.TAB[0]):
+                    module.build(app)
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        timer = gr.Timer(1.0)
+
+        def tick() -> Any:
+            state = models.state()
+            busy = state.phase == "loading" or state.coming
+            return status_line(state), gr.Timer(1.0 if busy else 10.0)
+
+        timer.tick(tick, None, [status, timer], **quiet)
+        demo.load(tick, None, [status, timer], **quiet)
+        app.connect(demo, tabs)
+
+        def leave(request: gr.Request) -> None:
+            app.visitors.leave(request.session_hash)
+
+        demo.unload(leave)
+    demo.app_context = app  # type: ignore[attr-defined]
+    return demo
+
+
+def _cache() -> str:
+    """Gradio's cache folder, the only one that the app serves files from."""
+    from gradio.utils import get_upload_folder
+
+    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+    return get_upload_folder()
+
+
+def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
+    """Serve the page and print its address. Raises SettingsError when MCP is asked for and its extra is not installed."""
+    if settings.mcp and importlib.util.find_spec("mcp") is None:
+        raise SettingsError('--mcp needs the optional extra. Run: pip install "gradio[mcp]==6.31.0"')
+    if settings.shared and not settings.auth:
+        log.warning("Strangers can reach this app and no password is set (--auth user:password). Galleries are private and temporary.")
+    app: AppContext = demo.app_context  # type: ignore[attr-defined]
+    demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
+    user, _, password = settings.auth.partition(":")
+    try:
+        return demo.launch(
+            server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
+            max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
+            prevent_thread_lock=not block, show_error=True, footer_links=["api"],
+        )  # fmt: skip
+    finally:
+        if block:
+            shutil.rmtree(app.visitors.root, ignore_errors=True)
+
+
+def theme() -> gr.themes.Base:
+    """Calm: one accent, system fonts (nothing is fetched), flat surfaces."""
+    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+    mono = ("ui-monospace", "monospace")
+    return gr.themes.Base(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="md", font=fonts, font_mono=mono)

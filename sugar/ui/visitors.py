@@ -1,0 +1,203 @@
+"""Who is on the page: each visitor's own things, limits and galleries. Nothing here is shared between two visitors.
+
+    visitor = visitors.of(request)               # the person behind this browser tab or API session
+    visitor.admit(per_minute=60)                 # BusyError over the limit
+    with visitor.answering() as stop: ...        # an Event; set by `visitor.stop()`, by a newer answer, or when the page closes
+    galleries.names(visitor), galleries.open(visitor, "holiday", model)
+
+A visitor is known by the session id that Gradio gives each page. On a person's own machine galleries persist by name; on a shared
+host (Settings.shared) each visitor has one gallery, "mine", which goes when the page closes. The sample is for everybody, read-only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sugar.errors import BusyError, GalleryError, InputError, SugarError
+from sugar.settings import Settings
+
+__all__ = ["SAMPLE", "Galleries", "Visitor", "Visitors"]
+
+log = logging.getLogger("sugar")
+SAMPLE, MINE = "sample", "mine"
+_NAME = re.compile(r"[\w][\w .-]{0,59}")
+
+
+class Visitor:
+    """One page. `things` holds what a tab keeps for this visitor on the server: {"ask": ...}."""
+
+    def __init__(self, key: str, folder: Path) -> None:
+        self.key, self.folder = key, folder
+        self.things: dict[str, Any] = {}
+        self.token: str | None = None
+        self.seen = time.monotonic()
+        self.gone = False
+        self._recent: deque[float] = deque()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def admit(self, per_minute: int) -> None:
+        """Count one model request. Raises BusyError over `per_minute`."""
+        now = time.monotonic()
+        with self._lock:
+            while self._recent and now - self._recent[0] > 60:
+                self._recent.popleft()
+            if len(self._recent) >= per_minute:
+                wait = 60 - (now - self._recent[0])
+                raise BusyError(f"{per_minute} requests in a minute is the limit here. Try again in {wait:.0f} seconds.")
+            self._recent.append(now)
+
+    @contextmanager
+    def answering(self) -> Iterator[threading.Event]:
+        """The stop event of one answer. However the caller ends, the event is set at the end, so that nothing goes on behind it."""
+        event = threading.Event()
+        if self.gone:
+            event.set()
+        self._stop = event
+        try:
+            yield event
+        finally:
+            event.set()
+
+    def stop(self) -> None:
+        """End the answer that is being written for this visitor, at its next token."""
+        self._stop.set()
+
+    def keep(self, data: bytes, suffix: str) -> str:
+        """Write bytes into the visitor's own folder, under a name that nobody can guess; the path, for a component."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder / f"{secrets.token_hex(16)}{suffix}"
+        path.write_bytes(data)
+        return str(path)
+
+
+class Visitors:
+    """All pages that are open. `root`: a folder of our own for their files, inside the app's cache."""
+
+    def __init__(self, root: Path, idle_seconds: float = 6 * 3600) -> None:
+        self.root, self.idle_seconds = root, idle_seconds
+        self._all: dict[str, Visitor] = {}
+        self._lock = threading.Lock()
+        self.on_leave: list[Any] = []
+
+    def of(self, request: Any) -> Visitor:
+        """The visitor behind a gr.Request; a request without a session is a visitor of its own."""
+        key = getattr(request, "session_hash", None) or secrets.token_hex(16)
+        now = time.monotonic()
+        with self._lock:
+            idle = [k for k, v in self._all.items() if now - v.seen > self.idle_seconds]
+        for k in idle:
+            self.leave(k)
+        with self._lock:
+            if key not in self._all:
+                self._all[key] = Visitor(key, self.root / secrets.token_hex(16))
+            visitor = self._all[key]
+            visitor.seen = now
+            return visitor
+
+    def leave(self, key: str | None) -> None:
+        """The page is closed: stop its answer, remove its files and what it kept."""
+        with self._lock:
+            visitor = self._all.pop(key or "", None)
+        if visitor is None:
+            return
+        visitor.gone = True
+        visitor.stop()
+        for callback in self.on_leave:
+            callback(visitor)
+        visitor.things.clear()
+        shutil.rmtree(visitor.folder, ignore_errors=True)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+class Galleries:
+    """Which galleries a visitor may open, and the ones that are open. A gallery is opened once and kept while its model answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open: dict[tuple[str, str], Any] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def root(self) -> Path:
+        return self.settings.gallery_root
+
+    def names(self, visitor: Visitor) -> list[str]:
+        """What this visitor can choose from: "sample" first where it ships, then their own."""
+        from sugar.gallery import list_named
+
+        sample = [SAMPLE] if (self.root / SAMPLE).is_dir() else []
+        own = [MINE] if self.settings.shared else [n for n in list_named(self.root) if n != SAMPLE]
+        return sample + own
+
+    def read_only(self, name: str) -> bool:
+        return name == SAMPLE
+
+    def open(self, visitor: Visitor, name: str, model: Any) -> Any:
+        """The gallery of that name. Raises GalleryError when this visitor has none, FingerprintError when another model made it."""
+        from sugar.gallery import Gallery, open_visitor
+
+        if not isinstance(name, str) or name not in self.names(visitor):
+            raise GalleryError("There is no gallery of that name. Choose one from the list, or create it in the Gallery tab.")
+        owner = visitor.key if self.settings.shared and name != SAMPLE else ""
+        with self._lock:
+            known = self._open.get((owner, name))
+            if known is not None and known[0] == model.fingerprint:
+                return known[1]
+            if known is not None:
+                self._close((owner, name))
+            if name == SAMPLE:
+                gallery = Gallery.open(self.root / SAMPLE, model, read_only=True)
+            elif self.settings.shared:
+                gallery, visitor.token = open_visitor(visitor.folder.parent / "galleries", model, visitor.token)
+            else:
+                gallery = Gallery.open(self.root / name, model)
+            self._open[owner, name] = (model.fingerprint, gallery)
+            return gallery
+
+    def create(self, visitor: Visitor, name: str, model: Any) -> Any:
+        """A new gallery. Raises GalleryError when the name is taken or the host is shared (everybody has one there), InputError: a bad name."""
+        from sugar.gallery import Gallery
+
+        if self.settings.shared:
+            raise GalleryError('On a shared host everybody has one gallery, "mine", for as long as the page is open. Use that one.')
+        name = str(name).strip()
+        if not _NAME.fullmatch(name) or name in (SAMPLE, MINE):
+            raise InputError(f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, and not {SAMPLE!r} or {MINE!r}.")
+        with self._lock:
+            gallery = Gallery.create(self.root / name, model)
+            self._open["", name] = (model.fingerprint, gallery)
+            return gallery
+
+    def close(self, visitor: Visitor, name: str) -> None:
+        """Let go of an open gallery, before it is destroyed, imported over or re-indexed."""
+        with self._lock:
+            self._close((visitor.key if self.settings.shared and name != SAMPLE else "", name))
+
+    def leave(self, visitor: Visitor) -> None:
+        """Close and remove what a visitor of a shared host had."""
+        from sugar.gallery import close_visitor
+
+        with self._lock:
+            for key in [k for k in self._open if k[0] == visitor.key]:
+                self._close(key)
+        if visitor.token is not None:
+            with suppress(SugarError):
+                close_visitor(visitor.folder.parent / "galleries", visitor.token)
+
+    def _close(self, key: tuple[str, str]) -> None:
+        known = self._open.pop(key, None)
+        if known is not None:
+            known[1].close()
