@@ -23,10 +23,12 @@ The model is anything with `embed(samples) -> Embeddings`, `fingerprint` and `di
     Item: id, name, caption, sha256, width, height, format, bytes, taken, camera, location, added, has_vectors
     list_named(root) -> list[str];  open_named(root, name, model) -> Gallery          a person's own machine: galleries that persist
     open_visitor(root, model, token=None) -> (Gallery, token)                         a shared host: one folder per visitor
-    close_visitor(root, token);  sweep_visitors(root, idle_seconds) -> int            gone when they leave, or after an idle time
+    touch_visitor(root, token);  close_visitor(root, token)                           still there; has left
+    sweep_visitors(root, idle_seconds) -> int                                         those idle so long go
 
 An item is embedded as the sample [picture] or [picture, caption]. Its pooled vector is the picture's slice (the model is causal,
 so a caption after it changes nothing there): captioned and bare pictures compare as equals. The slice vectors carry both.
+    build_sample(pictures, path, model) -> Gallery                                    the gallery that ships; rebuilt alike by `make assets`
 
 What is on disk: `gallery.db` (SQLite in WAL mode) is the truth for items, metadata, thumbnails, vectors, fingerprint and format version;
 `pictures/` holds clean copies (at most 1024 px, no metadata); `index/` (FAISS, packed slices) is derived, checked when opened and
@@ -35,3 +37,14 @@ rebuilt when missing, damaged or stale. No path of the machine is stored. Locati
 Not covered: the originals (a gallery keeps view copies, not a backup), overwriting of flash cells by a deletion (the files no longer hold
 the bytes; a disk may), two writers at once (the second gets BusyError), searching (sugar/retrieval.py).
 """
+
+from sugar.gallery.gallery import VISITOR_SETTINGS, Embedder, Gallery, Settings
+from sugar.gallery.ingest import Progress, Report, Row
+from sugar.gallery.sample import build_sample
+from sugar.gallery.store import Filters, Item
+from sugar.gallery.visitors import close_visitor, list_named, open_named, open_visitor, sweep_visitors, touch_visitor
+
+__all__ = [
+    "VISITOR_SETTINGS", "Embedder", "Filters", "Gallery", "Item", "Progress", "Report", "Row", "Settings",
+    "build_sample", "close_visitor", "list_named", "open_named", "open_visitor", "sweep_visitors", "touch_visitor",
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
     index = Index.load(folder, state) or Index.build(rows, dimension)     # None: missing, damaged, stale beyond catching up
     scores, ids = index.search(queries, k=100, only=ids_or_none)          # inner products, best first, -1 where there are fewer
-    index.sequences(ids)                                                  # a PackedSequences of their slice vectors
+    index.slices(ids)                                                     # their slice vectors, a list of (n_i, D)
     index.append(ids, seqs, slices); index.remove(ids); index.save(folder, state)
 
 Up to FLAT_LIMIT items the index is exact (flat inner product; 100k x 256 takes some 15 ms on one thread). Beyond, it becomes inverted lists
@@ -11,7 +11,7 @@ probed is the smallest power of two that finds RECALL of the exact top 10, measu
 two (a text query lies between pictures, not on one); `recall` reports it.
 
 Files are written beside their place, synced and swapped in; the stamp, written last, holds their sizes and check sums, so a torn or
-foreign file is seen at opening and rebuilt. A flat index is mapped, not read: opening costs its check only.
+foreign file is seen at opening and rebuilt. A flat index and the slices are mapped, not read: opening costs their check only.
 
 Not covered: the truth (store.py); quantised storage for tens of millions of pictures.
 """
@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 
-from sugar.dtw import PackedSequences
 from sugar.errors import GalleryError
 
 FLAT_LIMIT = 200_000
@@ -59,6 +58,56 @@ class State:
     count: int
 
 
+class Slices:
+    """Ragged slice vectors, packed: item p's rows lie at starts[p]..starts[p + 1] of one long (total, D) array.
+
+    What was saved stays mapped from its file; what is appended since lies behind it in memory, in an array that doubles as it fills.
+    """
+
+    def __init__(self, dimension: int, base: np.ndarray | None = None, starts: np.ndarray | None = None) -> None:
+        self._base = np.zeros((0, dimension), np.float32) if base is None else base
+        self._tail = np.zeros((0, dimension), np.float32)
+        self.starts = np.zeros(1, np.int64) if starts is None else starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def append(self, rows: Sequence[np.ndarray]) -> None:
+        used = int(self.starts[-1]) - len(self._base)
+        ends = self.starts[-1] + np.cumsum([len(r) for r in rows])
+        need = int(ends[-1]) - len(self._base)
+        if need > len(self._tail):
+            grown = np.empty((max(need, 2 * len(self._tail)), self._base.shape[1]), np.float32)
+            grown[:used] = self._tail[:used]
+            self._tail = grown
+        np.concatenate(rows, out=self._tail[used:need])
+        self.starts = np.concatenate([self.starts, ends])
+
+    def keep(self, kept: np.ndarray) -> None:
+        """kept: (N,) bool. The other items' rows are left out of a new copy."""
+        lengths = np.diff(self.starts)
+        rows = np.repeat(kept, lengths)
+        split = len(self._base)
+        used = int(self.starts[-1]) - split
+        self._base = np.concatenate([self._base[rows[:split]], self._tail[:used][rows[split:]]])
+        self._tail = self._tail[:0].copy()
+        self.starts = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """(n, D) float32."""
+        start, stop = int(self.starts[position]), int(self.starts[position + 1])
+        split = len(self._base)
+        return self._base[start:stop] if stop <= split else self._tail[start - split : stop - split]
+
+    def save(self, path: str) -> None:
+        with open(path, "wb") as file:
+            total = int(self.starts[-1])
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (total, self._base.shape[1])})
+            for start in range(0, len(self._base), 65536):
+                file.write(np.ascontiguousarray(self._base[start : start + 65536]).data)
+            file.write(self._tail[: total - len(self._base)].data)
+
+
 class Index:
     """Positions are in order of insertion; `ids[p]` is the item at position p. Not safe for two threads at once: the gallery locks."""
 
@@ -73,8 +122,9 @@ class Index:
         self._faiss: Any = faiss.IndexFlatIP(dimension)
         self._mapped = False
         self._trained = 0
-        self._packed: PackedSequences | None = None
+        self._slices = Slices(dimension)
         self._order: np.ndarray | None = None
+        self._spread: np.ndarray | None = None
         self.saved: tuple[int, int, int] | None = None
 
     # -- building
@@ -107,14 +157,10 @@ class Index:
             self._faiss.add(pooled)
         else:
             self._faiss.add_with_ids(pooled, np.asarray(ids, np.int64))
-        owned = [np.ascontiguousarray(s, np.float32) for s in slices]
-        if self._packed is None:
-            self._packed = PackedSequences.from_list(owned)
-        else:
-            self._packed.append(owned)
+        self._slices.append(slices)
         self.ids = np.concatenate([self.ids, np.asarray(ids, np.int64)])
         self.seq = max(self.seq, max(seqs))
-        self._order = None
+        self._order = self._spread = None
 
     def remove(self, ids: Sequence[int]) -> None:
         """Take items out; ids that are not there are ignored."""
@@ -129,13 +175,9 @@ class Index:
             self._faiss.add(kept)
         else:
             self._faiss.remove_ids(self.ids[gone])
-        assert self._packed is not None
-        if gone.all():
-            self._packed = None
-        else:
-            self._packed.remove(np.flatnonzero(gone))
+        self._slices.keep(~gone)
         self.ids = self.ids[~gone]
-        self._order = None
+        self._order = self._spread = None
 
     def choose(self, flat_limit: int | None = None) -> None:
         """Exact up to `flat_limit` items, inverted lists beyond; trained again when four times as many items have come."""
@@ -147,6 +189,7 @@ class Index:
 
     def _to_lists(self) -> None:
         faiss = _faiss()
+        flat = self._faiss  # held until the end: `rows` is a view of its memory
         rows = self._matrix()
         lists = int(min(4096, max(16, 2 * len(rows) ** 0.5)))
         quantizer = faiss.IndexFlatIP(self.dimension)
@@ -169,6 +212,7 @@ class Index:
             if self.recall >= RECALL or index.nprobe >= lists:
                 break
             index.nprobe = min(lists, index.nprobe * 2)
+        del rows, flat
         log.info("index: %d lists, %d probed, recall@10 %.3f", lists, index.nprobe, self.recall)
 
     def _exact(self, queries: np.ndarray, rows: np.ndarray, k: int) -> list[np.ndarray]:
@@ -242,10 +286,9 @@ class Index:
             raise GalleryError("An item that was asked for has no vectors here. Search again; the gallery has changed.")
         return places
 
-    def sequences(self, ids: Sequence[int] | np.ndarray) -> PackedSequences:
-        """The slice vectors of items, in the order given. At least one id."""
-        assert self._packed is not None
-        return self._packed[self.positions(ids)]
+    def slices(self, ids: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        """The slice vectors of items, (n_i, D) each, in the order given."""
+        return [self._slices[int(p)] for p in self.positions(ids)]
 
     def pooled(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(ids), D) pooled vectors, in the order given."""
@@ -255,8 +298,10 @@ class Index:
 
     def spread(self, count: int = 2048) -> np.ndarray:
         """(at most count, D) pooled vectors, evenly spaced over the gallery: what its score distribution is estimated on."""
-        step = max(1, -(-len(self) // count))
-        return self._matrix()[::step] if self.kind == "flat" else self.pooled(self.ids[::step])
+        if self._spread is None or len(self._spread) > count:
+            step = max(1, -(-len(self) // count))
+            self._spread = self._matrix()[::step].copy() if self.kind == "flat" else self.pooled(self.ids[::step])
+        return self._spread
 
     # -- on disk
 
@@ -268,11 +313,10 @@ class Index:
             for path in folder.iterdir():
                 path.unlink()
             return
-        assert self._packed is not None
-        packed = self._packed
         files: dict[str, Callable[[str], Any]] = {
             "pooled.faiss": lambda path: faiss.write_index(self._faiss, path),
-            "slices.packed": lambda path: packed.save(path),
+            "slices.npy": self._slices.save,
+            "starts.npy": lambda path: _save_array(path, self._slices.starts),
             "ids.npy": lambda path: _save_array(path, self.ids),
         }
         sums = {}
@@ -313,10 +357,10 @@ class Index:
             index._mapped = index.kind == "flat"
             if not index._mapped:
                 index._faiss = faiss.read_index(str(folder / "pooled.faiss"))
-            index._packed = PackedSequences.load(str(folder / "slices.packed"))
+            index._slices = Slices(state.dimension, np.load(folder / "slices.npy", mmap_mode="r"), np.load(folder / "starts.npy"))
             index.ids = np.load(folder / "ids.npy")
             index.seq, index.recall, index._trained = stamp["seq"], stamp["recall"], stamp["trained"]
-            if not len(index.ids) == len(index._packed) == index._faiss.ntotal == stamp["count"]:
+            if not len(index.ids) == len(index._slices) == index._faiss.ntotal == stamp["count"]:
                 return None
             index.saved = (state.epoch, index.seq, len(index))
             return index

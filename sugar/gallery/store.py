@@ -20,12 +20,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 
-from sugar.errors import BusyError, GalleryError
+from sugar.errors import BusyError, GalleryError, InputError
 
 FORMAT = 1
 _SMALL = 256_000_000  # bytes: below this a deletion rebuilds the whole file, above it moves pages
@@ -68,6 +68,41 @@ class Item:
     added: datetime
     has_vectors: bool
     suffix: str
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a search looks among. after, before: a date or datetime, inclusive (items without a time then never match); name: part of
+    the file name; caption: words that must all be in the caption; min_side, max_side: pixels of the longer side. Case is ignored."""
+
+    after: date | None = None
+    before: date | None = None
+    name: str = ""
+    caption: str = ""
+    min_side: int = 0
+    max_side: int | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("after", "before"):
+            if (value := getattr(self, key)) is not None and not isinstance(value, date):
+                raise InputError(f"{key} is {value!r}; give a date or a datetime.")
+
+    def where(self) -> tuple[str, list[object]]:
+        """An SQL condition on items `i`, and its values."""
+        terms: list[tuple[str, object]] = []
+        if self.after is not None:
+            terms.append(("i.taken >= ?", self.after.isoformat()))
+        if self.before is not None:
+            last = self.before.isoformat() if isinstance(self.before, datetime) else f"{self.before.isoformat()}T99"
+            terms.append(("i.taken <= ?", last))
+        if self.name.strip():
+            terms.append(("instr(fold(i.name), ?)", self.name.strip().casefold()))
+        terms += [("instr(fold(i.caption), ?)", word) for word in self.caption.casefold().split()]
+        if self.min_side:
+            terms.append(("max(i.width, i.height) >= ?", self.min_side))
+        if self.max_side is not None:
+            terms.append(("max(i.width, i.height) <= ?", self.max_side))
+        return " AND ".join(t for t, _ in terms) or "1", [v for _, v in terms]
 
 
 class Store:
