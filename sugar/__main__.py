@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "measure a model, or run the ablation",
     "index": "take a folder of pictures into a gallery",
     "search": "search a gallery with words and pictures",
+    "assets": "rebuild what ships beside the checkpoint: sample gallery and index, cards, golden answers, quality",
     "bench": "measure the scorer, a gallery or the core",
 }
 

@@ -14,13 +14,16 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from sugar.errors import ModelError, SettingsError
 from sugar.model.head import EmbeddingHead
@@ -63,6 +66,7 @@ class SugarConfig:
     save_every: int = 200
     log_every: int = 25
     threads: int = 1
+    workers: int = 1  # processes that draw steps ahead of the model; 0 draws in between
     terms: Terms = field(default_factory=Terms)
     mix: MixConfig = field(default_factory=MixConfig)
 
@@ -186,8 +190,25 @@ class Run:
             copy.deepcopy(llava).to(torch.bfloat16).save_pretrained(folder)
             self.processor.save_pretrained(folder)
         self.objective.head.save(folder)
-        (folder / "training.json").write_text(json.dumps(dataclasses.asdict(self.config), indent=1) + "\n")
+        for file in folder.glob("*.safetensors"):
+            file.chmod(0o644)
+        facts = {"config": dataclasses.asdict(self.config), "step": self.step, "seconds": self.seconds(), "hardware": self.hardware()}
+        (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         return folder
+
+    def seconds(self) -> float:
+        """Seconds spent on all steps so far, over every resumption, from the log."""
+        from sugar.training.curves import read_log
+
+        path = self.out / LOG
+        lines = read_log(path) if path.is_file() else []
+        starts = [0, *(line["step"] for line in lines)]
+        return round(sum(line["seconds_per_step"] * (line["step"] - start) for start, line in zip(starts, lines, strict=False)))
+
+    def hardware(self) -> str:
+        device = self.accelerator.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {self.config.threads} thread(s)"
+        return f"{name}, {self.accelerator.num_processes} process(es), torch {torch.__version__}"
 
     # -- steps -----------------------------------------------------------------------------------------------------------------------
 
@@ -202,11 +223,18 @@ class Run:
         easy = max(0.0, 1 - (step - c.dense_steps) / max(1, c.easy_until)) * 0.8
         return prepare(draw_step(c.mix, self.tokens, rng, easy=easy), c.terms, self.image_processor, self.side, self.tokens.pad, c.budget)
 
-    def train_step(self) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        """One optimiser step. Returns the unweighted losses and the skills."""
+    def steps_ahead(self) -> Iterable[Prepared]:
+        """The data of every step from here to the last, drawn ahead by `workers` processes."""
+        c = self.config
+        return DataLoader(
+            _Steps(self), batch_size=None, sampler=range(self.step, c.steps), num_workers=c.workers, prefetch_factor=2 if c.workers else None
+        )
+
+    def train_step(self, data: Prepared | None = None) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        """One optimiser step, on `data` (default: drawn here and now). Returns the unweighted losses and the skills."""
         c = self.config
         dense_only = self.step < c.dense_steps
-        losses, skills = self.model(self.draw(self.step), dense_only=dense_only)
+        losses, skills = self.model(self.draw(self.step) if data is None else data, dense_only=dense_only)
         total = sum(losses[name] * (1.0 if dense_only else self._weight(name)) for name in losses)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -224,6 +252,16 @@ class Run:
         return self.config.terms.similarity if name == "contrastive" else float(getattr(self.config.terms, name))
 
 
+class _Steps(Dataset):
+    """Steps by number, for the workers."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __getitem__(self, step: int) -> Prepared:
+        return self.run.draw(step)
+
+
 def train(config: SugarConfig, *, quiet: bool = False) -> Path:
     """Train, or go on training, to `config.steps`; then export to `out/model`. Returns that folder."""
     from tqdm import tqdm
@@ -237,8 +275,8 @@ def train(config: SugarConfig, *, quiet: bool = False) -> Path:
     counts: dict[str, torch.Tensor] = {}
     began, since = time.perf_counter(), run.step
     bar = tqdm(total=config.steps, initial=run.step, disable=quiet or not main, unit="step", mininterval=5, smoothing=0.05)
-    while run.step < config.steps:
-        losses, skills = run.train_step()
+    for data in run.steps_ahead():
+        losses, skills = run.train_step(data)
         bar.update()
         for name, value in losses.items():
             if not math.isfinite(value):
