@@ -34,7 +34,7 @@ from sugar.errors import ImageError
 
 __all__ = ["Picture", "Limits", "open_image", "thumbnail", "signature", "near_duplicate", "FORMATS", "SUFFIXES"]
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF",
@@ -85,7 +85,7 @@ def open_image(
     data = _read(source, limits)
     if not data:
         raise ImageError("The file is empty (0 bytes). Choose a picture file.")
-    _register_heif()
+    _load_decoders()
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             return _decode(opened, data, limits, max_side, keep_location)
@@ -144,10 +144,11 @@ def _read(source: Any, limits: Limits) -> bytes:
 
 
 @cache
-def _register_heif() -> None:
-    """pillow-heif teaches Pillow HEIC; done at the first picture, not at import."""
+def _load_decoders() -> None:
+    """All decoders, and HEIC from pillow-heif: loaded at the first picture, not at import."""
     import pillow_heif
 
+    Image.init()
     pillow_heif.register_heif_opener()
 
 

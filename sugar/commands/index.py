@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_gallery_arguments(parser: argparse.ArgumentParser) -> None:
     """What index and search share: which gallery, which model."""
     env = os.environ
-    parser.add_argument("--gallery", default=env.get("SUGAR_GALLERY", "default"), help="the gallery's name (%(default)s)")
-    parser.add_argument("--root", default=env.get("SUGAR_GALLERY_ROOT", "gallery_index"), help="where galleries are kept (%(default)s)")
+    parser.add_argument("--gallery", default="default", help="the gallery's name (%(default)s)")
+    parser.add_argument("--root", default=env.get("SUGAR_GALLERY", "gallery_index"), help="where galleries are kept (%(default)s)")
     parser.add_argument("--model", default=env.get("SUGAR_MODEL", "sugar-tiny"), help="a preset or a checkpoint folder (%(default)s)")
     parser.add_argument("--device", default=env.get("SUGAR_DEVICE", "auto"), help="%(default)s")
 

@@ -33,8 +33,11 @@ __all__ = ["Embedder", "Gallery", "Settings"]
 class Embedder(Protocol):
     """All that a gallery asks of a model."""
 
-    fingerprint: str
-    dimension: int
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
 
     def embed(self, samples: Sequence[Sample], *, batch_size: int | None = None) -> Embeddings: ...
 
