@@ -1,0 +1,162 @@
+"""Which caption fits which picture: a matrix by similarity, by the model's own "yes", and by both; and what differs between two pictures.
+
+    fit = compare(model, [picture_a, picture_b], ["a red star in a box", "a box in a red star"])
+    fit.similarity, fit.yes, fit.both                # (pictures, captions) each; fit.by("yes")
+    verdict(fit.similarity)                          # Winoground(text=1.0, image=0.0, group=0.0) of a 2 x 2 matrix
+    verdict_in_words(fit.similarity)                 # the same in sentences
+    for piece in difference(model, picture_a, picture_b):
+        print(piece, end="")
+
+Rows are pictures, columns are captions. `similarity` is the cosine of the two pooled vectors; `yes` is p(yes) / (p(yes) + p(no)) of the
+model's answer to "does this show <caption>?" (Lin et al. 2024, VQAScore); `both` is the mean of the two after each is standardised
+over the whole matrix (cosines and log-odds have no common scale). Comparisons are strict: a tie decides nothing (Thrush et al. 2022).
+
+Not covered: many pictures against many captions (retrieval.py); benchmarks (sugar/evaluation).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sugar.errors import InputError
+from sugar.metrics import Winoground, winoground
+from sugar.scenes.questions import match_question
+from sugar.scenes.stories import DIFFERENCE_QUESTION
+from sugar.sequence import Sample
+
+__all__ = ["Fit", "WAYS", "compare", "difference", "verdict", "verdict_in_words", "winner_in_words"]
+
+WAYS = ("similarity", "yes", "both")
+MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How well each caption fits each picture. similarity: (P, C) cosines; yes: (P, C) probabilities; both: (P, C) in standard
+    deviations, 0 = the matrix's mean. `yes` and `both` are None where the model was not asked."""
+
+    similarity: np.ndarray
+    yes: np.ndarray | None = None
+    both: np.ndarray | None = None
+
+    def by(self, way: str) -> np.ndarray:
+        """The matrix of one of WAYS. Raises InputError for another name, or one that was not computed."""
+        matrix = getattr(self, way, None) if way in WAYS else None
+        if matrix is None:
+            raise InputError(f"There is no matrix by {way!r}. Choose one of {', '.join(w for w in WAYS if getattr(self, w) is not None)}.")
+        return matrix
+
+
+def compare(
+    model: Any,
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    *,
+    ask: bool = True,
+    progress: Callable[[int, int], Any] | None = None,
+    stop: threading.Event | None = None,
+) -> Fit:
+    """Every picture against every caption, P x C with 1 to 6 of each.
+
+    ask: also ask the model about each pair (P x C short forward passes). progress: called with (pairs done, pairs). stop: set it, and
+    the asking ends: only `similarity` comes back. Raises InputError for too many or too few, or for a caption that is empty or long.
+    """
+    captions = [_checked(c) for c in captions]
+    if not 1 <= len(pictures) <= MAX_PICTURES or not 1 <= len(captions) <= MAX_CAPTIONS:
+        raise InputError(f"{len(pictures)} pictures and {len(captions)} captions: give 1 to {MAX_PICTURES} and 1 to {MAX_CAPTIONS}.")
+    vectors = model.embed([Sample(p) for p in pictures] + [Sample(c) for c in captions]).pooled  # (P + C, D)
+    similarity = vectors[: len(pictures)] @ vectors[len(pictures) :].T  # (P, C)
+    if not ask:
+        return Fit(similarity)
+    odds = np.zeros_like(similarity, dtype=np.float64)
+    for done, (i, j) in enumerate(np.ndindex(odds.shape)):
+        if stop is not None and stop.is_set():
+            return Fit(similarity)
+        if progress is not None:
+            progress(done, odds.size)
+        odds[i, j] = _log_odds(model, Sample([pictures[i], match_question(captions[j])]))
+    return Fit(similarity, 1 / (1 + np.exp(-odds)), (_standard(similarity) + _standard(odds)) / 2)
+
+
+def difference(model: Any, first: Image.Image, second: Image.Image, **settings: Any) -> Iterator[str]:
+    """What differs between two pictures, in the model's words as they come. settings: those of `Sugar.generate`."""
+    return model.generate(Sample([first, second, DIFFERENCE_QUESTION]), **settings)
+
+
+def verdict(matrix: np.ndarray) -> Winoground:
+    """Winoground's three scores, 0 or 1, of a (2, 2) matrix, caption i belonging to picture i. Raises InputError for another shape.
+
+    >>> verdict(np.array([[0.9, 0.1], [0.8, 0.85]])).group
+    1.0
+    >>> verdict(np.array([[0.9, 0.1], [0.9, 0.95]])).image
+    0.0
+    """
+    s = np.asarray(matrix)
+    if s.shape != (2, 2):
+        raise InputError(f"Winoground's verdict needs 2 pictures and 2 captions, not {' x '.join(map(str, s.shape))}.")
+    return winoground(s.T[None])
+
+
+def verdict_in_words(matrix: np.ndarray) -> str:
+    """Winoground's verdict in three Markdown lines, with the numbers that decide it. Caption 1 is taken to belong to picture 1."""
+    v, s = verdict(matrix), np.asarray(matrix)
+    text = [(f"picture {i + 1}", "caption", s[i, i], s[i, 1 - i], i) for i in range(2)]
+    image = [(f"caption {i + 1}", "picture", s[i, i], s[1 - i, i], i) for i in range(2)]
+    return "\n".join(
+        [
+            f"- **Text score: {_yes(v.text)}.** {_tell(text)}",
+            f"- **Image score: {_yes(v.image)}.** {_tell(image)}",
+            f"- **Group score: {_yes(v.group)}.** {'Both hold.' if v.group else 'Both would have to hold.'}",
+        ]
+    )
+
+
+def winner_in_words(matrix: np.ndarray) -> str:
+    """For each picture the caption that fits it best, as Markdown lines; ties are called ties."""
+    lines = []
+    for i, row in enumerate(np.asarray(matrix)):
+        best = np.flatnonzero(row == row.max())
+        named = " and ".join(f"caption {j + 1}" for j in best)
+        tie = " (a tie)" if len(best) > 1 else ""
+        lines.append(f"- Picture {i + 1}: **{named}** fits best, {row.max():.2f}{tie}")
+    return "\n".join(lines)
+
+
+def _tell(cases: list[tuple[str, str, float, float, int]]) -> str:
+    out = []
+    for who, what, own, rival, i in cases:
+        how = "prefers" if own > rival else "does not tell apart" if own == rival else "does not prefer"
+        out.append(f"{who.capitalize()} {how} its own {what} {i + 1} ({own:.2f} against {rival:.2f}).")
+    return " ".join(out)
+
+
+def _yes(holds: float) -> str:
+    return "yes" if holds else "no"
+
+
+def _checked(caption: str) -> str:
+    """A caption as the question takes it: one line, no closing full stop."""
+    words = re.sub(r"\s+", " ", caption).strip().rstrip(".").rstrip()
+    if not words:
+        raise InputError("A caption is empty. Type some words, or take the row away.")
+    if len(words.split()) > MAX_WORDS:
+        raise InputError(f"A caption has {len(words.split())} words; {MAX_WORDS} are read at most. Shorten it.")
+    return words
+
+
+def _log_odds(model: Any, question: Sample) -> float:
+    """log p(yes) - log p(no), upper and lower case counted together: models differ in how they begin an answer."""
+    yes, no, upper_yes, upper_no = model.score(question, ["yes", "no", "Yes", "No"])
+    return float(np.logaddexp(yes, upper_yes) - np.logaddexp(no, upper_no))
+
+
+def _standard(matrix: np.ndarray) -> np.ndarray:
+    spread = float(matrix.std())
+    return (matrix - matrix.mean()) / spread if spread > 1e-9 else np.zeros_like(matrix)
