@@ -20,10 +20,10 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .crossed import Recursion
-from .segment import Segment, phi_rows, products, take
+from .segment import Segment, phi_rows, slice_products, take
 from .slices import TwoPart
 
-LANES = 64
+LANES = 256  # a tile; up to so many sequences, a table row is one strip of memory and its kernels one loop
 LOG2_E = 1 / math.log(2)
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves round(x) in the low bits of the sum
@@ -52,134 +52,146 @@ def float_of(_context: Any, bits: Any) -> Any:
 
 
 @njit(inline="always", **SETTINGS)
-def exp_of(x, fine):
-    """exp(x) for x <= 0 without a branch; below -708 it stays at exp(-708), which the certificate's cut is far above."""
-    x = max(x, -708.0)
-    shifted = x * LOG2_E + ROUND
-    whole = shifted - ROUND
-    r = (x - whole * LN2_HIGH) - whole * LN2_LOW
-    power = float_of((bits_of(shifted) + 1023) << 52)  # type: ignore[call-arg,var-annotated]
-    p = 0.0
-    if fine:
-        p = TAYLOR[13]
-        p = p * r + TAYLOR[12]
-        p = p * r + TAYLOR[11]
-        p = p * r + TAYLOR[10]
-        p = p * r + TAYLOR[9]
-        p = p * r + TAYLOR[8]
-        p = p * r + TAYLOR[7]
-    else:
-        p = TAYLOR[7]
+def power_of_e(x, p):
+    """exp(x) from p, the series of exp at the remainder of x: p 2^round(x / ln 2)."""
+    return p * float_of((bits_of(x * LOG2_E + ROUND) + 1023) << 52)  # type: ignore[call-arg]
+
+
+@njit(inline="always", **SETTINGS)
+def remainder(x):
+    """x - ln 2 round(x / ln 2), in +-0.35."""
+    whole = (x * LOG2_E + ROUND) - ROUND
+    return (x - whole * LN2_HIGH) - whole * LN2_LOW
+
+
+@njit(inline="always", **SETTINGS)
+def tail(r, p):
+    """The last terms of the series: p r^7 + r^6 / 6! + ... + 1."""
     p = p * r + TAYLOR[6]
     p = p * r + TAYLOR[5]
     p = p * r + TAYLOR[4]
     p = p * r + TAYLOR[3]
     p = p * r + TAYLOR[2]
     p = p * r + 1.0
-    p = p * r + 1.0
-    return p * power
+    return p * r + 1.0
+
+
+@njit(inline="always", **SETTINGS)
+def head(r):
+    """The terms that float64 input needs before `tail`."""
+    p = TAYLOR[13]
+    p = p * r + TAYLOR[12]
+    p = p * r + TAYLOR[11]
+    p = p * r + TAYLOR[10]
+    p = p * r + TAYLOR[9]
+    p = p * r + TAYLOR[8]
+    return p * r + TAYLOR[7]
+
+
+@njit(inline="always", **SETTINGS)
+def exponent(square, squares, dots, factor):
+    """-phi * scale of one cell, held at -708: exp(-708) is far below every cut of the certificate."""
+    phi = square + squares - 2.0 * dots
+    x = (phi if phi > 0.0 else 0.0) * factor
+    return x if x > -708.0 else -708.0
 
 
 @njit(**SETTINGS)
-def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, scale, delta, gak, fine, upper, out):
+def local_kernels(kernel, square, squares, dots, factor, gak, fine):
+    """kernel (w,) of one cell of w pairs. exp without a branch or a table, so that the loops are SIMD loops."""
+    if fine:
+        for lane in range(len(dots)):
+            x = exponent(square, squares[lane], dots[lane], factor[lane])
+            r = remainder(x)
+            kernel[lane] = power_of_e(x, tail(r, head(r)))
+    else:
+        for lane in range(len(dots)):
+            x = exponent(square, squares[lane], dots[lane], factor[lane])
+            kernel[lane] = power_of_e(x, tail(remainder(x), TAYLOR[7]))
+    if gak:
+        for lane in range(len(dots)):
+            kernel[lane] = kernel[lane] / (2.0 - kernel[lane])
+
+
+@njit(**SETTINGS)
+def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, scale, delta, gak, fine, out):
     """Fill out (A, B) with M[n,m] in sorted places, from dots (T_a, T_b). scale for all pairs, or delta > 0 for one per pair."""
-    count_b = len(lengths_b)
-    table = np.empty((lengths_b[0], LANES))
-    factor, diagonal, left, kernel = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    for a in range(len(lengths_a)):
-        n = lengths_a[a]
-        first = (a // LANES) * LANES if upper else 0
-        for b in range(first, count_b, LANES):
-            lanes = min(LANES, count_b - b)
-            m = lengths_b[b]
-            for lane in range(lanes):
-                factor[lane] = -(1.0 / (delta * delta * (n + lengths_b[b + lane])) if delta > 0 else scale)
-            for i in range(n):
-                row = offsets_a[i] + a
-                square = float(squares_a[row])
-                for lane in range(lanes):
-                    diagonal[lane] = 1.0 if i == 0 else 0.0
-                    left[lane] = 0.0
-                for j in range(m):
-                    base = offsets_b[j] + b
-                    wide = min(LANES, alive_b[j] - b)
-                    for lane in range(wide):
-                        phi = max(square + squares_b[base + lane] - 2.0 * dots[row, base + lane], 0.0)
-                        kernel[lane] = exp_of(phi * factor[lane], fine)
-                    if gak:
-                        for lane in range(wide):
-                            kernel[lane] = kernel[lane] / (2.0 - kernel[lane])
-                    if i == 0:
-                        for lane in range(wide):
-                            value = kernel[lane] * (diagonal[lane] + left[lane])
-                            diagonal[lane] = 0.0
-                            left[lane] = value
-                            table[j, lane] = value
-                    else:
-                        for lane in range(wide):
-                            above = table[j, lane]
-                            value = kernel[lane] * (diagonal[lane] + above + left[lane])
-                            diagonal[lane] = above
-                            left[lane] = value
-                            table[j, lane] = value
-            for lane in range(lanes):
-                out[a, b + lane] = table[lengths_b[b + lane] - 1, lane]
-
-
-@njit(**SETTINGS)
-def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, upper, out):
-    """Fill out (A, B) with the least summed costs in sorted places: the same walk with min for + and + for *."""
-    count_b = len(lengths_b)
-    table = np.empty((lengths_b[0], LANES))
+    one_tile = len(lengths_b) <= LANES
+    width = len(squares_b) if one_tile else LANES
+    table, kernel, factor = np.empty((lengths_b[0], LANES)), np.empty(width), np.empty(width)
     diagonal, left = np.empty(LANES), np.empty(LANES)
     for a in range(len(lengths_a)):
         n = lengths_a[a]
-        first = (a // LANES) * LANES if upper else 0
-        for b in range(first, count_b, LANES):
-            lanes = min(LANES, count_b - b)
-            m = lengths_b[b]
-            table[:m] = np.inf
+        for b in range(0, len(lengths_b), LANES):
+            lengths = lengths_b[b : b + LANES]
+            for j in range(lengths[0] if one_tile else 1):
+                for lane in range(alive_b[j] if one_tile else len(lengths)):
+                    factor[lane + offsets_b[j]] = -(1.0 / (delta * delta * (n + lengths[lane])) if delta > 0 else scale)
+            table[: lengths[0]] = 0.0
             for i in range(n):
                 row = offsets_a[i] + a
                 square = float(squares_a[row])
-                for lane in range(lanes):
-                    diagonal[lane] = 0.0 if i == 0 else np.inf
-                    left[lane] = np.inf
-                for j in range(m):
+                diagonal[:] = 1.0 if i == 0 else 0.0
+                left[:] = 0.0
+                if one_tile:
+                    local_kernels(kernel, square, squares_b, dots[row], factor, gak, fine)
+                for j in range(lengths[0]):
                     base = offsets_b[j] + b
                     wide = min(LANES, alive_b[j] - b)
+                    if not one_tile:
+                        local_kernels(kernel, square, squares_b[base : base + wide], dots[row, base : base + wide], factor, gak, fine)
+                    k, cell = kernel[base : base + wide] if one_tile else kernel[:wide], table[j]
                     for lane in range(wide):
-                        phi = square + squares_b[base + lane] - 2.0 * dots[row, base + lane]
-                        phi = phi if phi > 0.0 else 0.0
-                        above = table[j, lane]
-                        least = diagonal[lane] if diagonal[lane] < above else above
-                        least = least if least < left[lane] else left[lane]
-                        value = phi + least
+                        above = cell[lane]
+                        value = k[lane] * (diagonal[lane] + above + left[lane])
                         diagonal[lane] = above
                         left[lane] = value
-                        table[j, lane] = value
-            for lane in range(lanes):
-                out[a, b + lane] = table[lengths_b[b + lane] - 1, lane]
+                        cell[lane] = value
+            for lane in range(len(lengths)):
+                out[a, b + lane] = table[lengths[lane] - 1, lane]
+
+
+@njit(**SETTINGS)
+def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, out):
+    """Fill out (A, B) with the least summed costs in sorted places: the same walk with min for + and + for *."""
+    table, diagonal, left = np.empty((lengths_b[0], LANES)), np.empty(LANES), np.empty(LANES)
+    for a in range(len(lengths_a)):
+        for b in range(0, len(lengths_b), LANES):
+            lengths = lengths_b[b : b + LANES]
+            table[: lengths[0]] = np.inf
+            for i in range(lengths_a[a]):
+                row = offsets_a[i] + a
+                square = float(squares_a[row])
+                diagonal[:] = 0.0 if i == 0 else np.inf
+                left[:] = np.inf
+                for j in range(lengths[0]):
+                    base = offsets_b[j] + b
+                    wide = min(LANES, alive_b[j] - b)
+                    squares, products_row, cell = squares_b[base : base + wide], dots[row, base : base + wide], table[j]
+                    for lane in range(wide):
+                        phi = square + squares[lane] - 2.0 * products_row[lane]
+                        phi = phi if phi > 0.0 else 0.0
+                        above = cell[lane]
+                        least = diagonal[lane] if diagonal[lane] < above else above
+                        least = least if least < left[lane] else left[lane]
+                        diagonal[lane] = above
+                        left[lane] = phi + least
+                        cell[lane] = phi + least
+            for lane in range(len(lengths)):
+                out[a, b + lane] = table[lengths[lane] - 1, lane]
 
 
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> torch.Tensor:
-    """(A, B) float64 in sorted places, as `crossed.cross`. Of a segment with itself only tiles on and above the diagonal run."""
+    """(A, B) float64 in sorted places, as `crossed.cross`, with at most max_bytes of products at a time (or one sequence's)."""
     out = torch.empty(a.count, b.count, dtype=torch.float64)
-    upper = a is b
-    size = a.parts[0].element_size()
-    per_sequence = b.offsets[-1] * size * a.longest
-    step = max(1, max_bytes // per_sequence)
-    step = a.count if step >= a.count else max(LANES, step // LANES * LANES)
+    step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
     for low in range(0, a.count, step):
-        part = a if step >= a.count else part_of(a, low, min(a.count, low + step))
-        run(part, b, recursion, upper and part is a, out[low : low + step])
-    if upper and step >= a.count:
-        lower = torch.tril_indices(a.count, a.count, -1)
-        out[lower[0], lower[1]] = out[lower[1], lower[0]]
+        high = min(a.count, low + step)
+        run(a if step == a.count else part_of(a, low, high), b, recursion, out[low:high])
     return out
 
 
-def run(a: Segment, b: Segment, recursion: Recursion, upper: bool, out: torch.Tensor) -> None:
+def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None:
     """One GEMM, one compiled call."""
     if isinstance(a.data, TwoPart) or recursion.window is not None:
         phi = phi_rows(a, 0, a.offsets[-1], b)
@@ -187,14 +199,14 @@ def run(a: Segment, b: Segment, recursion: Recursion, upper: bool, out: torch.Te
             recursion.window.forbid_(phi, a, 0, a.longest, b)
         dots, squares_a, squares_b = phi.mul_(-0.5), phi.new_zeros(phi.shape[0]), phi.new_zeros(phi.shape[1])
     else:
-        dots, squares_a, squares_b = products(a.parts[0], b.parts[0]), a.squares[0], b.squares[0]
+        dots, squares_a, squares_b = slice_products(a, 0, a.offsets[-1], b), a.squares[0], b.squares[0]
     arrays = (dots.numpy(), squares_a.numpy(), squares_b.numpy())
     shapes = (np.array(a.offsets), a.lengths.numpy(), np.array(b.offsets), np.array(b.alive), b.lengths.numpy())
     if recursion.local == "cost":
-        least_costs(*arrays, *shapes, upper, out.numpy())
+        least_costs(*arrays, *shapes, out.numpy())
     else:
         gak, fine = recursion.local == "gak", dots.dtype == torch.float64
-        sum_kernels(*arrays, *shapes, recursion.scale, recursion.delta or 0.0, gak, fine, upper, out.numpy())
+        sum_kernels(*arrays, *shapes, recursion.scale, recursion.delta or 0.0, gak, fine, out.numpy())
 
 
 def part_of(segment: Segment, low: int, high: int) -> Segment:

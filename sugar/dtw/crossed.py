@@ -12,6 +12,7 @@ in float64. min-plus (DTW) is the same with min for + and + for *. Works on any 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from .windows import Window
 from .zipped import local_kernel_
 
 BYTES_PER_CELL = 40  # phi in its own type, exponent and kernel in float64, their temporaries
+Cells = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -99,40 +101,39 @@ def length_runs(a: Segment, low: int, high: int) -> list[tuple[slice, int]]:
 
 def kernel_row(k: torch.Tensor, previous: torch.Tensor | None, current: torch.Tensor, b: Segment) -> None:
     """One row of the kernel recursion for k (A, T_b): reads the row above (None: the first row), fills `current`."""
-    if previous is None:
-        size = b.alive[0]
-        current[:, :size] = k[:, :size]
-    else:
-        previous = previous[: len(k)]
+    if previous is not None:
         above = torch.empty_like(current)
-        above[:, : b.alive[0]] = previous[:, : b.alive[0]]
-        for j in range(1, b.longest):
-            size, here, left = b.alive[j], b.offsets[j], b.offsets[j - 1]
-            torch.add(previous[:, here : here + size], previous[:, left : left + size], out=above[:, here : here + size])
+        add_shifted(previous[: len(k)].split(b.alive, 1), above.split(b.alive, 1), b, torch.add)
         torch.mul(above, k, out=current)
+    cells, k_cells = current.split(b.alive, 1), k.split(b.alive, 1)
+    if previous is None:
+        cells[0].copy_(k_cells[0])
     for j in range(1, b.longest):
-        size, here, left = b.alive[j], b.offsets[j], b.offsets[j - 1]
-        cell, k_cell, left_cell = current[:, here : here + size], k[:, here : here + size], current[:, left : left + size]
+        left = cells[j - 1] if b.alive[j] == b.alive[j - 1] else cells[j - 1][:, : b.alive[j]]
         if previous is None:
-            torch.mul(k_cell, left_cell, out=cell)
+            torch.mul(k_cells[j], left, out=cells[j])
         else:
-            cell.addcmul_(k_cell, left_cell)
+            cells[j].addcmul_(k_cells[j], left)
 
 
 def cost_row(cost: torch.Tensor, previous: torch.Tensor | None, current: torch.Tensor, b: Segment) -> None:
     """One row of the least-cost recursion for cost (A, T_b): the same walk with min for + and + for *."""
-    size = b.alive[0]
+    cells, costs = current.split(b.alive, 1), cost.split(b.alive, 1)
     if previous is None:
-        current[:, :size] = cost[:, :size]
+        cells[0].copy_(costs[0])
     else:
-        previous = previous[: len(cost)]
-        torch.add(previous[:, :size], cost[:, :size], out=current[:, :size])
+        add_shifted(previous[: len(cost)].split(b.alive, 1), cells, b, torch.minimum)
+        cells[0].add_(costs[0])
     for j in range(1, b.longest):
-        size, here, left = b.alive[j], b.offsets[j], b.offsets[j - 1]
-        cell, left_cell = current[:, here : here + size], current[:, left : left + size]
+        left = cells[j - 1] if b.alive[j] == b.alive[j - 1] else cells[j - 1][:, : b.alive[j]]
         if previous is None:
-            torch.add(left_cell, cost[:, here : here + size], out=cell)
+            torch.add(left, costs[j], out=cells[j])
         else:
-            torch.minimum(previous[:, here : here + size], previous[:, left : left + size], out=cell)
-            torch.minimum(cell, left_cell, out=cell)
-            cell.add_(cost[:, here : here + size])
+            torch.minimum(cells[j], left, out=cells[j]).add_(costs[j])
+
+
+def add_shifted(previous: Cells, out: Cells, b: Segment, join: Callable[..., torch.Tensor]) -> None:
+    """out[j] = join(previous[j], previous[j-1]) for every column block; out[0] = previous[0]."""
+    out[0].copy_(previous[0])
+    for j in range(1, b.longest):
+        join(previous[j], previous[j - 1][:, : b.alive[j]], out=out[j])

@@ -6,6 +6,7 @@ GEMM in the type of the input and the recursion in float64. Not covered: gradien
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -213,14 +214,11 @@ class Run:
 
     def blocks(self) -> Iterator[tuple[Segment, Segment, slice, slice]]:
         """Segment against segment, with where they stand in the result; for one dataset only on and above the diagonal."""
-        row = 0
-        for i, a in enumerate(self.x.segments):
-            column = 0
-            for j, b in enumerate(self.y.segments):
-                if not (self.same and j < i):
-                    yield a, b, slice(row, row + a.count), slice(column, column + b.count)
-                column += b.count
-            row += a.count
+        xs, ys = spans(self.x), spans(self.y)
+        if self.same:
+            yield from ((a, a, rows, rows) for a, rows in xs)  # first, since they bring the self-kernels
+        for i, (a, rows) in enumerate(xs):
+            yield from ((a, b, rows, columns) for b, columns in (ys[i + 1 :] if self.same else ys))
 
     def fill(self, diagonal: float, block: Any) -> torch.Tensor:
         """The result (N, M) from block(a, b) -> (A, B) in sorted places; its diagonal is `diagonal` for one dataset unless nan."""
@@ -241,6 +239,8 @@ class Run:
 
         def block(a: Segment, b: Segment) -> torch.Tensor:
             sums = log_sums(a, b, self.recursion, self.path, self.max_bytes)
+            if a is b:
+                keep_diagonal(a, sums, self.recursion)
             if normalized:
                 sums -= (self_log_kernels(a, b, self.recursion) + self_log_kernels(b, a, self.recursion).T) / 2
             return sums if log else sums.exp_()
@@ -333,6 +333,18 @@ def redo_in_logs(logs: torch.Tensor, bad: torch.Tensor, a: Segment, b: Segment, 
         n, m = a.lengths[rows], b.lengths[columns]
         exponent = (zipped_phi(a, rows, b, columns).double() * -recursion.scales(n, m)).clamp_(max=0)
         logs[rows, columns] = log_kernel_sums(local_log_kernel(exponent, recursion.local), n, m)
+
+
+def spans(container: PackedSequences) -> list[tuple[Segment, slice]]:
+    """The segments with the positions that they hold."""
+    ends = list(itertools.accumulate((s.count for s in container.segments), initial=0))
+    return [(s, slice(low, low + s.count)) for s, low in zip(container.segments, ends, strict=False)]
+
+
+def keep_diagonal(a: Segment, sums: torch.Tensor, recursion: Recursion) -> None:
+    """Remember the self-kernels that stand on the diagonal of log M (A, A), where those lengths have the pair's own bandwidth."""
+    if recursion.delta is None or a.longest == int(a.lengths[-1]):
+        a.self_kernels[recursion.local, recursion.scale, recursion.delta, a.longest if recursion.delta else 0] = sums.diagonal().clone()
 
 
 def self_log_kernels(a: Segment, b: Segment, recursion: Recursion) -> torch.Tensor:

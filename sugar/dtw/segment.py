@@ -105,16 +105,24 @@ def zipped_phi(a: Segment, places_a: torch.Tensor, b: Segment, places_b: torch.T
 def phi_rows(a: Segment, low: int, high: int, b: Segment) -> torch.Tensor:
     """phi (high - low, T_b) of the packed rows low..high of a against all slices of b: one GEMM per part."""
     grids = []
-    for part_a, part_b, squares_a, squares_b in zip(a.parts, b.parts, a.squares, b.squares, strict=True):
-        grids.append(distances_from(products(part_a[low:high], part_b), squares_a[low:high], squares_b))
+    for part in range(len(a.parts)):
+        grids.append(distances_from(slice_products(a, low, high, b, part), a.squares[part][low:high], b.squares[part]))
     if isinstance(a.data, TwoPart) and isinstance(b.data, TwoPart):
         return torch.where(a.data.is_image[low:high, None] == b.data.is_image, grids[0], grids[1])
     return grids[0]
 
 
+def slice_products(a: Segment, low: int, high: int, b: Segment, part: int = 0) -> torch.Tensor:
+    """Products (high - low, T_b), contiguous, of rows low..high of a with all slices of b; a slice with itself exactly |x|^2."""
+    dots = products(a.parts[part][low:high], b.parts[part]).contiguous()
+    if a is b:
+        dots.diagonal(low).copy_(a.squares[part][low:high])
+    return dots
+
+
 def products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a (n, D), b (m, D) -> a b^T (n, m), contiguous; few rows against many run as b a^T, which is twice as fast."""
-    return (b @ a.T).T.contiguous() if len(a) < 64 < len(b) else a @ b.T
+    """a (n, D), b (m, D) -> a b^T (n, m); few rows against many run as b a^T, twice as fast, and come back as its transpose."""
+    return (b @ a.T).T if len(a) < 64 < len(b) else a @ b.T
 
 
 def distances_from(dots: torch.Tensor, squares_a: torch.Tensor, squares_b: torch.Tensor) -> torch.Tensor:

@@ -44,9 +44,10 @@ def kernel_sums(k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tens
     result, ends = k.new_empty(pairs), ending_rows(n)
     for i in range(rows):
         above = (previous[1:] + previous[:-1]).mul_(k[i])  # (M, P)
-        current[1] = above[0]
+        cells, k_cells, above_cells = current.unbind(), k[i].unbind(), above.unbind()
+        cells[1].copy_(above_cells[0])
         for j in range(1, columns):
-            torch.addcmul(above[j], k[i, j], current[j], out=current[j + 1])
+            torch.addcmul(above_cells[j], k_cells[j], cells[j], out=cells[j + 1])
         collect(result, current, ends, i, m)
         previous[0] = 0
         previous, current = current, previous
@@ -62,9 +63,10 @@ def log_kernel_sums(log_k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> to
     result, ends = log_k.new_empty(pairs), ending_rows(n)
     for i in range(rows):
         above = torch.logaddexp(previous[1:], previous[:-1]).add_(log_k[i])
-        current[1] = above[0]
+        cells, k_cells, above_cells = current.unbind(), log_k[i].unbind(), above.unbind()
+        cells[1].copy_(above_cells[0])
         for j in range(1, columns):
-            torch.logaddexp(above[j], log_k[i, j] + current[j], out=current[j + 1])
+            torch.logaddexp(above_cells[j], k_cells[j] + cells[j], out=cells[j + 1])
         collect(result, current, ends, i, m)
         previous[0] = -math.inf
         previous, current = current, previous
