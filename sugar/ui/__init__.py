@@ -25,7 +25,8 @@ How a tab is written (chat.py is the example, ~150 lines, never over 220):
 - events that run the model take `**app.on_model` (one queue over all tabs); the others do not. Internal events: `api_visibility="private"`.
 - generation goes through `app.stream(request, conversation, sampling)`, which stops when the visitor stops, leaves, or the time is up.
   A stop button: `stop.click(lambda request: app.visitor(request).stop(), ..., cancels=[event], queue=False)`.
-- pictures enter by components with `type="filepath"` and `components.picture(path, app.settings)`; nothing else opens a file.
+- pictures enter by `components.PictureInput` (never gr.Image, which decodes by itself) or a file component with `type="filepath"`, and then
+  `components.picture(path, app.settings)`; nothing else opens a file. Shipped pictures: `app.example_picture("scene-0.jpg")`.
 - what is kept on the server for a visitor goes into `app.visitor(request).things["search"]`, never into a module or the tab's closure.
 - choices that depend on the visitor (gallery names) are filled by `app.on_load(fn, inputs, outputs)`; `fn` may take the request.
 - words of people, files and models reach HTML or Markdown only through `components.escape`.
@@ -42,6 +43,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +78,15 @@ def load_model(settings: Settings) -> ModelLoader:
     return models
 
 
-def build_app(settings: Settings, models: ModelLoader) -> gr.Blocks:
+def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TABS) -> gr.Blocks:
     """The page with all tabs. `demo.app_context` is what the tabs share."""
     root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
     app = AppContext(settings, models, Visitors(root))
     with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
         gr.Markdown("# Sugar", elem_classes="sugar-title")
         status = gr.HTML(status_line(models.state()), elem_classes="sugar-status", elem_id="status")
-        with gr.Tabs(elem_id="tabs") as tabs:
-            for name in TABS:
+        with gr.Tabs(elem_id="tabs") as selector:
+            for name in tabs:
                 module = importlib.import_module(f"sugar.ui.{name}")
                 with gr.Tab(module.TAB[1], id=module.TAB[0]):
                     module.build(app)
@@ -98,7 +100,7 @@ def build_app(settings: Settings, models: ModelLoader) -> gr.Blocks:
 
         timer.tick(tick, None, [status, timer], **quiet)
         demo.load(tick, None, [status, timer], **quiet)
-        app.connect(demo, tabs)
+        app.connect(demo, selector)
 
         def leave(request: gr.Request) -> None:
             app.visitors.leave(request.session_hash)

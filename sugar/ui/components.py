@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -24,7 +25,13 @@ from sugar.images import Limits, open_image, thumbnail
 from sugar.settings import Settings
 from sugar.ui.loading import State
 
-__all__ = ["escape", "heat_map", "intro", "number", "parts", "picture", "score_bar", "status_line", "text"]
+__all__ = [
+    "EXAMPLES", "Conversation", "PictureInput", "escape", "heat_map", "intro", "number", "parts", "picture", "read_upload", "score_bar",
+    "status_line", "text",
+]  # fmt: skip
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
+"""Drawn pictures that ship with Sugar."""
 
 MAX_SIDE = 1024
 """Pixels on the longer side of any picture that a model sees or a page shows."""
@@ -40,12 +47,33 @@ def escape(words: Any) -> str:
 
 def intro(words: str) -> Any:
     """The line at the head of a tab that says what it is for."""
-    import gradio as gr
-
     return gr.Markdown(words, elem_classes="sugar-intro")
 
 
 # -- what comes from the page -----------------------------------------------------------------------------------------
+
+
+class PictureInput(gr.Image):
+    """gr.Image for pictures from a person: hands over the upload's path and leaves the decoding to sugar/images.py."""
+
+    is_template = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"type": "filepath", "image_mode": None, "sources": ["upload", "clipboard"], **kwargs})
+
+    def preprocess(self, payload: Any) -> Any:
+        return None if payload is None else payload.path
+
+
+class Conversation(gr.Chatbot):
+    """gr.Chatbot of texts and pictures: a component inside a message, which the server would build as told, is refused."""
+
+    is_template = True
+
+    def _preprocess_content(self, chat_message: Any) -> Any:
+        if chat_message.type not in ("text", "file"):
+            raise gr.Error("A message holds texts and pictures, nothing else.", print_exception=False)
+        return super()._preprocess_content(chat_message)
 
 
 def text(value: Any, settings: Settings, *, what: str = "text", required: bool = True) -> str:
@@ -87,6 +115,16 @@ def picture(value: Any, settings: Settings) -> Image.Image:
     if not in_cache(value):
         raise InputError("This picture is not an upload of yours. Send the file itself.")
     return open_image(value, limits=Limits(max_bytes=settings.max_upload_mb * 1_000_000), max_side=MAX_SIDE).image
+
+
+def read_upload(value: Any, settings: Settings) -> bytes:
+    """The bytes of an uploaded file that is not a picture. Raises InputError: none, not an upload, too large."""
+    path = value.get("path") if isinstance(value, dict) else value
+    if not isinstance(path, (str, Path)) or not in_cache(path):
+        raise InputError("There is no file. Choose one.")
+    if Path(path).stat().st_size > settings.max_upload_mb * 1_000_000:
+        raise InputError(f"The file is larger than {settings.max_upload_mb} MB. Send a smaller one.")
+    return Path(path).read_bytes()
 
 
 def in_cache(path: str | Path) -> bool:

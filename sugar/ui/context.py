@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from sugar.errors import InputError, SugarError
+from sugar.images import open_image
 from sugar.sequence import Sample, Turn
 from sugar.settings import Settings
-from sugar.ui.components import escape
+from sugar.ui.components import EXAMPLES, escape
 from sugar.ui.loading import ModelLoader
 from sugar.ui.visitors import Galleries, Visitor, Visitors
 
@@ -111,6 +113,10 @@ class AppContext:
     def gallery_names(self, request: gr.Request) -> list[str]:
         return self.galleries.names(self.visitor(request))
 
+    def example_picture(self, name: str) -> Image.Image:
+        """A picture of assets/examples."""
+        return open_image(EXAMPLES / name).image
+
     # -- handlers ------------------------------------------------------------------------------------------------------
 
     def guarded(self, handler: Callable[..., Any], *, uses_model: bool = True) -> Callable[..., Any]:
@@ -149,7 +155,7 @@ class AppContext:
         return on_gpu(call, self.settings) if uses_model else call
 
     def stream(self, request: gr.Request, conversation: Sample | Sequence[Turn], sampling: Sampling) -> Iterator[Said]:
-        """Generate, yielding the text so far. Ends early when the visitor stops or leaves, or when the time is up; frees the model at once."""
+        """Generate, yielding the text so far. Ends early when the visitor stops or leaves, or the time is up; frees the model at once."""
         visitor, model = self.visitor(request), self.model()
         start = time.monotonic()
         with visitor.answering() as stop:
@@ -208,6 +214,9 @@ class AppContext:
             for fill, outputs in self._on_galleries:
                 event.success(self.guarded(fill, uses_model=False), None, outputs, **quiet)
         for button, tab, give, inputs in self._handed:
+            if tab not in self._receivers:  # an app built with some of the tabs only
+                button.visible = False
+                continue
             name, take, outputs = self._receivers[tab]
 
             def pass_on(request: gr.Request, *values: Any, give: Any = give, take: Any = take, name: str = name) -> Any:

@@ -73,10 +73,11 @@ class Visitor:
         """End the answer that is being written for this visitor, at its next token."""
         self._stop.set()
 
-    def keep(self, data: bytes, suffix: str) -> str:
-        """Write bytes into the visitor's own folder, under a name that nobody can guess; the path, for a component."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.folder / f"{secrets.token_hex(16)}{suffix}"
+    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
+        """Write bytes into the visitor's own folder, under a path that nobody can guess; the path, for a component."""
+        folder = self.folder / secrets.token_hex(16)
+        folder.mkdir(parents=True, mode=0o700)
+        path = folder / f"{name}{suffix}"
         path.write_bytes(data)
         return str(path)
 
@@ -154,7 +155,7 @@ class Galleries:
         owner = visitor.key if self.settings.shared and name != SAMPLE else ""
         with self._lock:
             known = self._open.get((owner, name))
-            if known is not None and known[0] == model.fingerprint:
+            if known is not None and known[0] is model:
                 return known[1]
             if known is not None:
                 self._close((owner, name))
@@ -164,11 +165,11 @@ class Galleries:
                 gallery, visitor.token = open_visitor(visitor.folder.parent / "galleries", model, visitor.token)
             else:
                 gallery = Gallery.open(self.root / name, model)
-            self._open[owner, name] = (model.fingerprint, gallery)
+            self._open[owner, name] = (model, gallery)
             return gallery
 
     def create(self, visitor: Visitor, name: str, model: Any) -> Any:
-        """A new gallery. Raises GalleryError when the name is taken or the host is shared (everybody has one there), InputError: a bad name."""
+        """A new gallery. Raises GalleryError: the name is taken, or the host is shared (each has one there); InputError: a bad name."""
         from sugar.gallery import Gallery
 
         if self.settings.shared:
@@ -178,7 +179,7 @@ class Galleries:
             raise InputError(f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, and not {SAMPLE!r} or {MINE!r}.")
         with self._lock:
             gallery = Gallery.create(self.root / name, model)
-            self._open["", name] = (model.fingerprint, gallery)
+            self._open["", name] = (model, gallery)
             return gallery
 
     def close(self, visitor: Visitor, name: str) -> None:

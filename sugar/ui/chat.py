@@ -1,0 +1,159 @@
+"""The Chat tab: pictures and texts in any order, over many turns. The worked example of how a tab is written.
+
+Not covered: what a message is (conversation.py), how an answer is drawn and stopped (context.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from sugar.errors import InputError
+from sugar.images import SUFFIXES
+from sugar.ui.components import EXAMPLES, Conversation, intro, parts, read_upload
+from sugar.ui.context import AppContext, Said, Sampling
+from sugar.ui.conversation import as_message_value, checked, from_json, last_parts, to_json, to_turns, user_message
+
+TAB = ("chat", "Chat")
+
+ASKED = (
+    (["scene-0.jpg"], "what is in the picture?"),
+    (["scene-4.jpg"], "what time of day is it?"),
+    (["before.jpg", "after.jpg"], "what differs between these two?"),
+    (["scene-1.jpg"], "describe the picture ."),
+)
+"""Pictures of assets/examples and what is asked about them: they work at one click."""
+
+
+def build(app: AppContext) -> None:
+    settings = app.settings
+    intro("Ask about pictures. Put several pictures and texts in any order; `[1]` in the text says where the first picture stands.")
+    talk = Conversation(
+        label="Conversation", height=460, buttons=["copy"], editable="user", render_markdown=False, feedback_options=None,
+        examples=[{"text": words, "files": [str(EXAMPLES / f) for f in files]} for files, words in ASKED], elem_id="talk",
+        group_consecutive_messages=False, layout="bubble",
+    )  # fmt: skip
+    box = gr.MultimodalTextbox(
+        label="Message", placeholder="Ask something, or drop pictures here", file_count="multiple", file_types=["image", *SUFFIXES],
+        max_plain_text_length=settings.max_text, elem_id="message", submit_btn=True, stop_btn=False,
+    )  # fmt: skip
+    with gr.Row():
+        clear = gr.Button("Clear", size="sm")
+        save = gr.Button("Save", size="sm")
+        reopen = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="reopen")
+        to_search = gr.Button("Search with this", size="sm")
+        to_compare = gr.Button("Compare these", size="sm")
+        saved = gr.DownloadButton("Saved conversation", visible="hidden", elem_id="saved")
+    with gr.Accordion("How it answers", open=False), gr.Row():
+        temperature = gr.Slider(0, 2, 0, step=0.05, label="Temperature", info="0 always takes the likeliest word")
+        top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="keeps the likeliest words up to this share")
+        length = gr.Slider(1, settings.max_tokens, min(128, settings.max_tokens), step=1, label="Longest answer", info="in tokens")
+        seed = gr.Number(-1, precision=0, label="Seed", info="the same seed draws the same answer; -1 draws anew")
+    how: list[Any] = [temperature, top_p, length, seed]
+    draft = gr.State(None)  # what was just sent, to give back when it is refused
+
+    def answer(messages: list[Any], request: gr.Request, *drawn: Any) -> Iterator[list[Any]]:
+        """Stream the answer to a conversation that ends with the person's turn."""
+        sampling = Sampling.of(*drawn, settings.max_tokens)
+        turns = to_turns(messages, settings)
+        yield messages
+        for said in app.stream(request, turns, sampling):
+            yield [*messages, said_message(said)]
+
+    def chat(message: Any, history: Any, temperature: float, top_p: float, length: int, seed: int, request: gr.Request) -> Iterator[Any]:
+        before = checked(history, settings)
+        asked = user_message(parts(message, settings), app.visitor(request))
+        yield from answer([*before, asked], request, temperature, top_p, length, seed)
+
+    def retry(history: Any, t: float, p: float, n: int, s: int, request: gr.Request, event: gr.RetryData) -> Iterator[Any]:
+        messages = checked(history, settings)
+        yield from answer(messages[: last_asked(messages, event.index) + 1], request, t, p, n, s)
+
+    def edit(history: Any, t: float, p: float, n: int, s: int, request: gr.Request, event: gr.EditData) -> Iterator[Any]:
+        messages = checked(history, settings)
+        at = last_asked(messages, event.index)
+        part = event.index[1] if isinstance(event.index, (list, tuple)) and len(event.index) > 1 else None
+        changed = replaced(messages[at], part, event.value)
+        yield from answer(checked([*messages[:at], changed], settings), request, t, p, n, s)
+
+    def undo(history: Any, request: gr.Request, event: gr.UndoData) -> tuple[Any, Any]:
+        messages = checked(history, settings)
+        at = last_asked(messages, event.index)
+        return messages[:at], as_message_value(last_parts([messages[at]], settings), app.visitor(request))
+
+    def example(t: float, p: float, n: int, s: int, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
+        index = event.index if isinstance(event.index, int) and 0 <= event.index < len(ASKED) else 0
+        files, words = ASKED[index]
+        asked = parts({"text": words}, settings)
+        pictures = [app.example_picture(f) for f in files]
+        yield from answer([user_message([*pictures, *asked], app.visitor(request))], request, t, p, n, s)
+
+    def write(history: Any, request: gr.Request) -> str:
+        messages = checked(history, settings)
+        if not messages:
+            raise InputError("The conversation is empty. Ask something first.")
+        return app.visitor(request).keep(to_json(messages, settings).encode(), ".json", name="conversation")
+
+    def read(file: Any, request: gr.Request) -> list[Any]:
+        return from_json(read_upload(file, settings), app.visitor(request), settings)
+
+    def stop(request: gr.Request) -> None:
+        app.visitor(request).stop()
+
+    busy, idle = gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    model: dict[str, Any] = {**app.on_model, "show_progress": "minimal"}
+    send = box.submit(app.guarded(chat), [box, talk, *how], talk, api_name="chat", **model)
+    box.submit(lambda message: (busy, message), box, [box, draft], **quiet)
+    send.failure(lambda message: message, draft, box, **quiet)
+    again = [
+        talk.retry(app.guarded(retry), [talk, *how], talk, api_visibility="private", **model),
+        talk.edit(app.guarded(edit), [talk, *how], talk, api_visibility="private", **model),
+        talk.example_select(app.guarded(example), how, talk, api_visibility="private", **model),
+    ]
+    for start in (talk.retry, talk.edit, talk.example_select):
+        start(lambda: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), None, box, **quiet)
+    for event in (send, *again):
+        event.then(lambda: idle, None, box, **quiet)
+    box.stop(app.guarded(stop, uses_model=False), None, None, cancels=[send, *again], **quiet).then(lambda: idle, None, box, **quiet)
+    talk.undo(app.guarded(undo, uses_model=False), talk, [talk, box], **quiet)
+    clear.click(app.guarded(stop, uses_model=False), None, None, cancels=[send, *again], **quiet).then(
+        lambda: ([], idle), None, [talk, box], **quiet
+    )
+    save.click(app.guarded(write, uses_model=False), talk, saved, **quiet).success(
+        None, None, None, js="() => { const a = document.querySelector('#saved'); (a.querySelector('a, button') ?? a).click(); }"
+    )
+    reopen.upload(app.guarded(read, uses_model=False), reopen, talk, **quiet)
+    app.hand_over(to_search, "search", lambda request, history: last_parts(history, settings), [talk])
+    app.hand_over(to_compare, "compare", lambda request, history: last_parts(history, settings), [talk])
+    app.receive("chat", lambda handed, visitor: as_message_value(handed, visitor), [box])
+
+
+def said_message(said: Said) -> dict[str, Any]:
+    """An answer so far, and under it the line about its speed."""
+    return {"role": "assistant", "content": [{"type": "text", "text": said.text or " "}, {"type": "text", "text": said.line()}]}
+
+
+def last_asked(messages: list[Any], index: Any) -> int:
+    """The person's message at or before an index that the page sent. Raises InputError when there is none."""
+    at = index[0] if isinstance(index, (list, tuple)) and index else index
+    at = at if isinstance(at, int) and 0 <= at < len(messages) else len(messages) - 1
+    while at >= 0 and messages[at]["role"] != "user":
+        at -= 1
+    if at < 0:
+        raise InputError("There is no question to go back to.")
+    return at
+
+
+def replaced(message: dict[str, Any], part: Any, value: Any) -> dict[str, Any]:
+    """The message with one text exchanged: the one at `part`, else its first; appended where it has none."""
+    words = value.get("text", "") if isinstance(value, dict) else value
+    if not isinstance(words, str) or not words.strip():
+        raise InputError("The message is empty. Type some words, or undo it.")
+    content = list(message["content"])
+    texts = [i for i, item in enumerate(content) if item["type"] == "text"]
+    at = part if part in texts else texts[0] if texts else len(content)
+    content[at : at + 1] = [{"type": "text", "text": words}]
+    return {**message, "content": content}
