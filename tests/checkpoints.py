@@ -26,19 +26,21 @@ LLAVA_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
 IDEFICS_TEMPLATE = (
-    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}"
-    "{% endif %}{% for line in m['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}{% elif line['type'] == 'image' %}"
+    "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}"
+    "{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}{% for line in m['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}{% elif line['type'] == 'image' %}"
     "{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 GEMMA_TEMPLATE = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}{{ '<start_of_turn>' + role + '\n' }}"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}{{ '<start_of_image>' }}{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}{{ '<start_of_image>' }}"
+    "{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}"
     "{{ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 CHATML_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE"
-    "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -55,8 +57,16 @@ def tokenizer(special: list[str], **roles: str) -> transformers.PreTrainedTokeni
     return fast
 
 
+HIDDEN = 64
+"""Width of the language models: the least that bitsandbytes packs on a CPU."""
+
 TEXT: dict[str, Any] = dict(
-    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096
+    hidden_size=HIDDEN,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=4096,
 )
 
 
@@ -117,7 +127,7 @@ def _idefics3(t: Any) -> tuple[Any, Any]:
 def _gemma3(t: Any) -> tuple[Any, Any]:
     config = transformers.Gemma3Config(
         vision_config=dict(model_type="siglip_vision_model", vision_use_head=False, **_siglip()),
-        text_config=dict(vocab_size=len(t), head_dim=8, sliding_window=24, layer_types=["sliding_attention", "full_attention"], **TEXT),
+        text_config=dict(vocab_size=len(t), head_dim=16, sliding_window=24, layer_types=["sliding_attention", "full_attention"], **TEXT),
         mm_tokens_per_image=4, image_token_index=t.convert_tokens_to_ids("<image_soft_token>"),
         boi_token_index=t.convert_tokens_to_ids("<start_of_image>"), eoi_token_index=t.convert_tokens_to_ids("<end_of_image>"),
     )  # fmt: skip
@@ -132,14 +142,16 @@ def _qwen(t: Any, family: str) -> tuple[Any, Any]:
     text = dict(vocab_size=len(t), **TEXT)
     if family == "qwen3_vl":
         text |= dict(
-            head_dim=8, rope_parameters={"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True, "rope_theta": 1e4}
+            head_dim=16, rope_parameters={"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True, "rope_theta": 1e4}
         )
-        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=32, num_position_embeddings=16,
+        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=HIDDEN,
+                      num_position_embeddings=16,
                       deepstack_visual_indexes=[0], spatial_merge_size=2)  # fmt: skip
         model = transformers.Qwen3VLForConditionalGeneration(transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **ids))
     else:
-        text |= dict(rope_parameters={"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4})
-        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=32, fullatt_block_indexes=[1],
+        text |= dict(rope_parameters={"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 1e4})
+        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=HIDDEN,
+                      fullatt_block_indexes=[1],
                       window_size=32, spatial_merge_size=2)  # fmt: skip
         model = transformers.Qwen2_5_VLForConditionalGeneration(
             transformers.Qwen2_5_VLConfig(vision_config=vision, text_config=text, **ids)
@@ -152,8 +164,10 @@ def _qwen(t: Any, family: str) -> tuple[Any, Any]:
 
 def _internvl(t: Any) -> tuple[Any, Any]:
     config = transformers.InternVLConfig(
-        vision_config=dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=[32, 32], patch_size=[8, 8]),
-        text_config=dict(model_type="qwen2", vocab_size=len(t), **TEXT), image_token_id=t.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=4,
+        vision_config=dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=[32, 32],
+                           patch_size=[8, 8]),
+        text_config=dict(model_type="qwen2", vocab_size=len(t), **TEXT),
+        image_token_id=t.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=4,
     )  # fmt: skip
     pictures = transformers.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=True, min_patches=1, max_patches=4)
     return transformers.InternVLForConditionalGeneration(config), (pictures, CHATML_TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>\n"))
@@ -201,3 +215,24 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
     else:
         processor.save_pretrained(folder)
     return folder
+
+
+def build_triple(folder: Path, *, seed: int = 0) -> tuple[Path, Path, Path]:
+    """Tiny random DINOv2, CLIP and BGE (BERT) checkpoints in `folder`; their folders."""
+    torch.manual_seed(seed)
+    small: dict[str, Any] = dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    side = {"height": 32, "width": 32}
+    dino, clip, bge = folder / "dino", folder / "clip", folder / "bge"
+    transformers.Dinov2Model(transformers.Dinov2Config(image_size=32, patch_size=8, **small)).save_pretrained(dino)
+    transformers.BitImageProcessorPil(size={"shortest_edge": 32}, crop_size=side).save_pretrained(dino)
+    t = tokenizer([], bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    text = dict(vocab_size=len(t), max_position_embeddings=77, bos_token_id=t.bos_token_id, eos_token_id=t.eos_token_id, **small)
+    model = transformers.CLIPModel(
+        transformers.CLIPConfig(text_config=text, vision_config=dict(image_size=32, patch_size=8, **small), projection_dim=16)
+    )
+    model.save_pretrained(clip)
+    transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=side).save_pretrained(clip)
+    t.save_pretrained(clip)
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(t), max_position_embeddings=128, **small)).save_pretrained(bge)
+    t.save_pretrained(bge)
+    return dino, clip, bge

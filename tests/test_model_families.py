@@ -48,7 +48,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sugar]:
 
 def with_head(folder: Path) -> Path:
     torch.manual_seed(1)
-    head = EmbeddingHead(32, 32, 16)
+    head = EmbeddingHead(checkpoints.HIDDEN, 32, 16)
     head.save(folder)
     checkpoint.write_settings(folder, name=folder.name, encoder="sugar", head=head.sizes)
     return folder

@@ -201,7 +201,8 @@ class TextStream:
         self._ids.append(token)
         before = self._decode(self._ids[self._done : self._read])
         after = self._decode(self._ids[self._done :])
-        if len(after) <= len(before) or after.endswith("\N{REPLACEMENT CHARACTER}"):
+        broken = after.endswith("\N{REPLACEMENT CHARACTER}") and len(self._ids) - self._read <= 4  # UTF-8 needs no more
+        if len(after) <= len(before) or broken:
             return ""
         self._done, self._read = self._read, len(self._ids)
         return self._first(after[len(before) :])

@@ -156,12 +156,12 @@ def download(
         for name, size, sha256 in small_first:
             if name.endswith(".safetensors") and not checked:
                 assert check is not None
-                path = hf_hub_download(repository, config_name, revision=remote.commit, **common)
+                path = hf_hub_download(repository, config_name, revision=revision, **common)
                 check(remote, json.loads(Path(path).read_text("utf-8")))
                 _room(remote, Path(path))
                 checked = True
             meter = _meter(progress, remote, name, done) if progress else None
-            path = Path(hf_hub_download(repository, name, revision=remote.commit, tqdm_class=meter, **common))
+            path = Path(hf_hub_download(repository, name, revision=revision, tqdm_class=meter, **common))
             _verify(path, name, size, sha256, repository)
             done += size
             folder = path.parents[name.count("/")]

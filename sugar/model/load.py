@@ -247,6 +247,13 @@ def load_processor(folder: Path, family: str) -> Any:
     return picture_class(pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra)
 
 
+def keep_unpacked(model: Any) -> None:
+    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights in blocks of 32 x 64 and fails on other shapes: those stay as they are."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu") and (module.in_features % 64 or module.out_features % 32):
+            module.support_avx512bf16_for_cpu = False
+
+
 def load(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Loaded:
     """Read a checkpoint folder. Raises ModelError when it is foreign, damaged, unsafe, or does not fit."""
     import transformers
@@ -278,6 +285,8 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
         ).eval()
         if precision != "nf4":  # a 4-bit model must never be moved
             model = model.to(device)
+        elif device == "cpu":
+            keep_unpacked(model)
         processor = Processor(load_processor(folder, family), model.config.image_token_id, family)
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{folder} cannot be opened as a {family} checkpoint ({error}). Download or save it again.") from error
