@@ -109,7 +109,8 @@ def search(
 ) -> list[Hit]:
     """The k best pictures for a query; see the module's docstring. Raises InputError: k or shortlist below 1, terms that cancel out."""
     embedded = _embed(model, [Term(query)] if isinstance(query, Sample) else list(query), exclude_own)
-    return _search(gallery, embedded, k, rerank, shortlist, filters, exclude, collapse, delta)
+    with gallery.lock:
+        return _search(gallery, embedded, k, rerank, shortlist, filters, exclude, collapse, delta)
 
 
 def search_positions(
@@ -130,7 +131,8 @@ def search_positions(
     slices = model.embed([query]).slices[0]
     marks = _marks([query]) if exclude_own else np.zeros((0, 192), np.uint8)
     prefixes = [_Query(np.ones(1), [slices[: i + 1]], slices[i], marks) for i in range(len(slices))]
-    return [_search(gallery, p, k, rerank, shortlist, filters, exclude, collapse, delta) for p in prefixes]
+    with gallery.lock:
+        return [_search(gallery, p, k, rerank, shortlist, filters, exclude, collapse, delta) for p in prefixes]
 
 
 def search_story(
@@ -151,36 +153,9 @@ def search_story(
     """
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one run.")
-    ids = gallery.matching(filters or Filters())
-    if exclude_own and len(ids) and len(marks := _marks([story])):
-        ids = ids[~near_duplicate(gallery.signatures(ids.tolist())[:, None], marks[None]).any(1)]
-    if not len(ids):
-        return []
     rows = model.embed([Sample(s) for s in story]).pooled  # (n, D)
-    pictures = gallery.pooled(ids)  # (N, D)
-    similarity = rows @ pictures.T  # (n, N)
-    runs = subsequence_dtw(rows, pictures, k)
-    mean, deviation = _straight(similarity)
-    means = [float(np.mean([similarity[i, j] for i, j in run.path])) for run in runs]
-    before = np.argsort(np.argsort([-m for m in means], kind="stable"), kind="stable")
-    items = {i.id: i for i in gallery.items(ids=[int(i) for run in runs for i in ids[run.start : run.stop]])}
-    hits: list[Hit] = []
-    for rank, (run, average) in enumerate(zip(runs, means, strict=True)):
-        told = tuple(int(i) for i in ids[run.start : run.stop])
-        if any(i not in items for i in told):
-            continue  # deleted while this ran
-        first, last = items[told[0]], items[told[-1]]
-        margin = float((mean - run.cost) / deviation) if deviation > 0 else 0.0
-        meta = {"taken": first.taken, "until": last.taken, "names": [items[i].name for i in told], "relevance": _word(margin)}
-        hits.append(
-            Hit(
-                item=first.id, name=first.name, caption=first.caption, score=float(np.clip(1 - run.cost / (2 * len(rows)), 0, 1)),
-                rank=len(hits), shortlist_score=average, rank_before=int(before[rank]),
-                path=tuple((int(i), int(j) - run.start) for i, j in run.path), similarity=similarity[:, run.start : run.stop],
-                margin=margin, items=told, meta=meta,
-            )
-        )  # fmt: skip
-    return hits
+    with gallery.lock:
+        return _stories(gallery, rows, _marks([story]) if exclude_own else _marks([]), k, filters or Filters())
 
 
 def approximate_recall(gallery: Gallery, *, queries: int = 100, k: int = 10) -> float:
@@ -204,6 +179,37 @@ def _embed(model: Embedder, terms: Sequence[Term], own: bool) -> _Query:
         raise InputError("The terms cancel each other out. Change a weight, or leave one of them away.")
     marks = _marks([t.sample for t in terms]) if own else np.zeros((0, 192), np.uint8)
     return _Query(weights, embeddings.slices, (vector / length).astype(np.float32), marks)
+
+
+def _stories(gallery: Gallery, rows: np.ndarray, marks: np.ndarray, k: int, filters: Filters) -> list[Hit]:
+    """rows (n, D), one per story slice; marks (pictures, 192) of pictures to leave out."""
+    ids = gallery.matching(filters)
+    if len(ids) and len(marks):
+        ids = ids[~near_duplicate(gallery.signatures(ids.tolist())[:, None], marks[None]).any(1)]
+    if not len(ids):
+        return []
+    pictures = gallery.pooled(ids)  # (N, D)
+    similarity = rows @ pictures.T  # (n, N)
+    runs = subsequence_dtw(rows, pictures, k)
+    mean, deviation = _straight(similarity)
+    means = [float(np.mean([similarity[i, j] for i, j in run.path])) for run in runs]
+    before = np.argsort(np.argsort([-m for m in means], kind="stable"), kind="stable")
+    items = {i.id: i for i in gallery.items(ids=[int(i) for run in runs for i in ids[run.start : run.stop]])}
+    hits: list[Hit] = []
+    for rank, (run, average) in enumerate(zip(runs, means, strict=True)):
+        told = tuple(int(i) for i in ids[run.start : run.stop])
+        first, last = items[told[0]], items[told[-1]]
+        margin = float((mean - run.cost) / deviation) if deviation > 0 else 0.0
+        meta = {"taken": first.taken, "until": last.taken, "names": [items[i].name for i in told], "relevance": _word(margin)}
+        hits.append(
+            Hit(
+                item=first.id, name=first.name, caption=first.caption, score=float(np.clip(1 - run.cost / (2 * len(rows)), 0, 1)),
+                rank=len(hits), shortlist_score=average, rank_before=int(before[rank]),
+                path=tuple((int(i), int(j) - run.start) for i, j in run.path), similarity=similarity[:, run.start : run.stop],
+                margin=margin, items=told, meta=meta,
+            )
+        )  # fmt: skip
+    return hits
 
 
 def _marks(samples: Sequence[Sample]) -> np.ndarray:
@@ -247,8 +253,6 @@ def _search(
     hits: list[Hit] = []
     for place, slices in zip(leaders[:k], gallery.slices(chosen), strict=True):
         ident, pooled = kept[place]
-        if ident not in items:
-            continue  # deleted while this ran
         item = items[ident]
         similarity = main @ slices.T  # (n, m)
         margin = (pooled - mean) / deviation if deviation > 0 else 0.0

@@ -88,14 +88,17 @@ VISITOR_SETTINGS = Settings(max_items=2_000, max_gallery_bytes=2_000_000_000, ma
 
 
 class Gallery:
-    """A person's pictures with one model's vectors. Every method may be called from any thread. A context manager that closes."""
+    """A person's pictures with one model's vectors. Every method may be called from any thread. A context manager that closes.
+
+    `lock` is held for each change; hold it where several questions must see one and the same gallery.
+    """
 
     def __init__(self, folder: Path, store: Store, model: Embedder, settings: Settings) -> None:
         self.folder = folder
         self.store = store
         self.model = model
         self.settings = settings
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._index: Index | None = None
         self._version = self._epoch = -1
 
@@ -139,7 +142,7 @@ class Gallery:
 
     def close(self) -> None:
         """Save what is derived and close the file. The gallery is whole without it; the next opening is then slower."""
-        with self._lock:
+        with self.lock:
             if self._index is not None and not self.store.read_only:
                 self._save_index(always=True)
             self._index = None
@@ -203,7 +206,7 @@ class Gallery:
         gone: list[int] = []
         ids: list[int] = []
         rows: list[tuple[int, int, np.ndarray]] = []
-        with self._lock:
+        with self.lock:
             index = self._current()
             with self.store.write() as db:
                 for ready, vector in zip(batch, vectors, strict=True):
@@ -235,7 +238,7 @@ class Gallery:
 
     def link(self, source: Source, item: int, moved: Sequence[tuple[str, str]], replaced: int | None) -> bool:
         """A file whose content is item's (Ingest calls this). moved: its former names, now gone. False: the item is gone."""
-        with self._lock, self.store.write() as db:
+        with self.lock, self.store.write() as db:
             if not db.execute("SELECT 1 FROM items WHERE id = ?", (item,)).fetchone():
                 return False
             db.executemany("DELETE FROM sources WHERE origin = ? AND name = ?", moved)
@@ -244,7 +247,7 @@ class Gallery:
             self._put_source(db, source, item)
             gone = self._drop_unsourced(db, replaced) if replaced is not None else []
         if gone:
-            with self._lock:
+            with self.lock:
                 self._finish_doomed()
                 self._current().remove(gone)
         return True
@@ -326,7 +329,7 @@ class Gallery:
         if faults[0]:
             raise InputError(f"The caption was not changed. {faults[0]}")
         assert vectors[0] is not None
-        with self._lock:
+        with self.lock:
             index = self._current()
             with self.store.write() as db:
                 db.execute("UPDATE items SET caption = ? WHERE id = ?", (caption, item))
@@ -342,7 +345,7 @@ class Gallery:
         cleared (the pictures are deleted all the same).
         """
         wanted = [int(i) for i in ids]
-        with self._lock:
+        with self.lock:
             index = self._current()
             with self.store.write() as db:
                 gone = _doom(db, wanted)
@@ -361,7 +364,7 @@ class Gallery:
         """Delete the whole gallery, its folder included. The object is closed."""
         if self.store.read_only:
             raise GalleryError("This gallery is opened for reading only and cannot be deleted.")
-        with self._lock:
+        with self.lock:
             self._index = None
             self.store.close()
             shutil.rmtree(self.folder)
@@ -470,7 +473,7 @@ class Gallery:
         return out
 
     def _replace(self, vectors: Sequence[tuple[int, tuple[Any, Any]]]) -> None:
-        with self._lock:
+        with self.lock:
             index = self._current()
             with self.store.write() as db:
                 here = {i for (i,) in db.execute("SELECT id FROM items")}
@@ -490,22 +493,22 @@ class Gallery:
 
     def nearest(self, queries: np.ndarray, k: int, only: np.ndarray | None = None, *, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """queries (Q, D) -> (inner products, item ids), (Q, k') each, best first; -1 ids where fewer match `only` (item ids)."""
-        with self._lock:
+        with self.lock:
             return self._current().search(queries, k, only, exact=exact)
 
     def slices(self, ids: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Slice vectors of items, (n_i, D) each. Raises GalleryError for an item without vectors."""
-        with self._lock:
+        with self.lock:
             return self._current().slices(ids)
 
     def pooled(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(ids), D) pooled vectors of items. Raises GalleryError for an item without vectors."""
-        with self._lock:
+        with self.lock:
             return self._current().pooled(ids)
 
     def spread(self, count: int = 2048) -> np.ndarray:
         """(at most count, D) pooled vectors, evenly spaced: the gallery's own distribution."""
-        with self._lock:
+        with self.lock:
             return self._current().spread(count)
 
     def matching(self, filters: Filters) -> np.ndarray:
@@ -521,7 +524,7 @@ class Gallery:
     @property
     def index_info(self) -> dict[str, Any]:
         """kind ("flat": exact, or "lists": approximate), items, recall (of the exact top 10, as measured when it was built)."""
-        with self._lock:
+        with self.lock:
             index = self._current()
             return {"kind": index.kind, "items": len(index), "recall": index.recall}
 
@@ -533,7 +536,7 @@ class Gallery:
 
     def _current(self) -> Index:
         """The index, in step with the store: loaded, caught up with what came since, or built anew."""
-        with self._lock:
+        with self.lock:
             version = self.store.version()
             if self._index is not None and version == self._version:
                 return self._index
@@ -558,7 +561,7 @@ class Gallery:
 
         A full disk here costs only time at the next opening.
         """
-        with self._lock:
+        with self.lock:
             while True:
                 index = self._current()
                 state = self._state()
@@ -626,7 +629,7 @@ class Gallery:
 
     def settle(self) -> None:
         """Make it fit to ship with a clone: one plain database file, no trace of where the pictures came from, saved indexes."""
-        with self._lock:
+        with self.lock:
             with self.store.write() as db:
                 db.execute("DELETE FROM sources")
             self._save_index(always=True)

@@ -1,0 +1,507 @@
+"""A gallery as a store: what is kept, checked, rebuilt, refused, re-indexed, deleted for good, exported; visitors and the sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy import ToyEmbedder
+
+from sugar.errors import BusyError, FingerprintError, GalleryError, ImageError, SettingsError
+from sugar.gallery import (
+    VISITOR_SETTINGS,
+    Gallery,
+    Settings,
+    build_sample,
+    close_visitor,
+    list_named,
+    open_named,
+    open_visitor,
+    sweep_visitors,
+)  # fmt: skip
+from sugar.gallery import index as index_room
+from sugar.retrieval import approximate_recall, search
+from sugar.sequence import Sample
+
+COLOURS = {"red": (250, 20, 30), "green": (20, 240, 30), "blue": (20, 30, 240), "dark": (20, 10, 15), "white": (250, 250, 250)}
+
+
+def png(colour, size=(32, 24)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, COLOURS.get(colour, colour)).save(out, "PNG")
+    return out.getvalue()
+
+
+def noise(seed: int, size=(32, 24)) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def model() -> ToyEmbedder:
+    return ToyEmbedder()
+
+
+@pytest.fixture
+def gallery(tmp_path, model):
+    gallery = Gallery.create(tmp_path / "g", model)
+    gallery.add([(f"{c}.png", png(c)) for c in COLOURS])
+    yield gallery
+    gallery.close()
+
+
+def test_items_thumbnails_and_pictures_are_kept(gallery, tmp_path, model):
+    assert len(gallery) == 5 and [i.name for i in gallery.items()] == sorted(f"{c}.png" for c in COLOURS)
+    item = gallery.items(limit=1, offset=1)[0]
+    assert (item.name, item.width, item.height, item.format, item.caption, item.has_vectors) == ("dark.png", 32, 24, "PNG", "", True)
+    assert gallery.picture(item.id).getpixel((3, 3)) == COLOURS["dark"]
+    assert Image.open(io.BytesIO(gallery.thumbnail(item.id))).size == (32, 24)
+    assert gallery.item(item.id) == item and gallery.items(ids=[item.id, 999]) == [item] and gallery.picture_path(item.id).is_file()
+    gallery.close()
+    again = Gallery.open(tmp_path / "g", model)
+    assert again.items() and search(again, model, Sample("blue"))[0].name == "blue.png"
+    again.close()
+
+
+def test_missing_items_say_so(gallery):
+    for ask in (gallery.item, gallery.thumbnail, gallery.picture, lambda i: gallery.set_caption(i, "x")):
+        with pytest.raises(GalleryError, match="no picture 999"):
+            ask(999)
+    assert gallery.delete([999]) == 0
+
+
+def test_creating_twice_opening_nothing_and_damage(gallery, tmp_path, model):
+    with pytest.raises(GalleryError, match="already"):
+        Gallery.create(tmp_path / "g", model)
+    with pytest.raises(GalleryError, match="no gallery in 'none'"):
+        Gallery.open(tmp_path / "none", model)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "gallery.db").write_bytes(b"not a database at all" * 500)
+    with pytest.raises(GalleryError, match="damaged"):
+        Gallery.open(tmp_path / "bad", model)
+    with gallery.store.write() as db:
+        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+    with pytest.raises(GalleryError, match="format version 99"):
+        Gallery.open(tmp_path / "g", model)
+    with pytest.raises(SettingsError, match="Unknown gallery settings"):
+        Settings.from_json('{"colour": 1}')
+    with pytest.raises(SettingsError, match="max_items is 0"):
+        Settings(max_items=0)
+
+
+# -- derived files
+
+
+def names(gallery, model, word="red"):
+    return [h.name for h in search(gallery, model, Sample(word), k=5)]
+
+
+@pytest.mark.parametrize("damage", ["missing", "torn", "flipped", "stamp", "folder", "foreign"])
+def test_derived_files_are_rebuilt_when_missing_or_damaged(gallery, tmp_path, model, damage):
+    before = names(gallery, model)
+    gallery.close()
+    folder = tmp_path / "g" / "index"
+    for path in list(folder.iterdir()):
+        data = path.read_bytes()
+        if damage == "missing" and path.name == "pooled.faiss":
+            path.unlink()
+        elif damage == "torn" and path.suffix != ".json":
+            path.write_bytes(data[: len(data) // 2])
+        elif damage == "flipped" and path.name == "slices.npy":
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        elif damage == "stamp" and path.suffix == ".json":
+            path.write_text("{")
+        elif damage == "folder":
+            path.unlink()
+        elif damage == "foreign" and path.suffix == ".json":
+            path.write_text(json.dumps(json.loads(data) | {"fingerprint": "other"}))
+    again = Gallery.open(tmp_path / "g", model)
+    assert names(again, model) == before
+    again.close()
+    state = Gallery.open(tmp_path / "g", model, read_only=True)._state()
+    assert index_room.Index.load(folder, state) is not None, "and saved whole again"
+
+
+def test_a_lagging_index_is_caught_up_not_rebuilt(gallery, tmp_path, model, monkeypatch):
+    gallery.close()
+    saved = {p.name: p.read_bytes() for p in (tmp_path / "g" / "index").iterdir()}
+    with Gallery.open(tmp_path / "g", model) as g:
+        g.add(("more.png", png((250, 20, 200))))
+    for name, data in saved.items():
+        (tmp_path / "g" / "index" / name).write_bytes(data)
+    monkeypatch.setattr(index_room.Index, "build", lambda *a: pytest.fail("rebuilt"))
+    with Gallery.open(tmp_path / "g", model) as g:
+        assert len(names(g, model)) == 5 and g.index_info == {"kind": "flat", "items": 6, "recall": 1.0}
+
+
+def test_changes_by_another_process_are_seen(gallery, tmp_path, model):
+    other = Gallery.open(tmp_path / "g", model)
+    other.add(("pink.png", png((250, 150, 160))))
+    assert "pink.png" in [i.name for i in gallery.items()] and gallery.index_info["items"] == 6
+    other.delete([i.id for i in other.items() if i.name == "red.png"])
+    assert "red.png" not in names(gallery, model)
+    other.close()
+
+
+def test_the_index_becomes_approximate_by_itself_and_back(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 16))
+    rows = (centres[rng.integers(40, size=3000)] + 0.3 * rng.standard_normal((3000, 16))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    monkeypatch.setattr(index_room, "FLAT_LIMIT", 2000)
+    index = index_room.Index.build(((i + 1, 10 * i, rows[i : i + 1]) for i in range(3000)), 16)
+    assert index.kind == "lists" and index.recall >= index_room.RECALL
+    scores, ids = index.search(rows[:50], 5)
+    assert (ids[:, 0] == 10 * np.arange(50)).all() and (np.diff(scores) <= 1e-6).all()
+    assert set(index.search(rows[:1], 3, only=np.array([50, 60]))[1][0]) == {50, 60, -1}
+    state = index_room.State("f", 16, 0, 3000, 3000)
+    index.save(tmp_path / "i", state)
+    again = index_room.Index.load(tmp_path / "i", state)
+    assert again is not None and again.kind == "lists" and (again.search(rows[:9], 5)[1] == index.search(rows[:9], 5)[1]).all()
+    again.remove([0, 10])
+    assert again.search(rows[:1], 1)[1][0, 0] not in (0, 10) and np.allclose(again.pooled([20]), rows[2:3])
+    assert np.allclose(again.slices([20, 40])[1], rows[4:5])
+    again.append([7], [3001], [np.repeat(rows[:1], 2, axis=0)])
+    assert again.search(rows[:1], 1)[1][0, 0] == 7 and again.slices([7])[0].shape == (2, 16)
+    again.remove(range(0, 20010, 10))
+    again.choose()
+    assert again.kind == "flat" and len(again) == 1000 and again.search(rows[2500:2501], 1)[1][0, 0] == 25000
+
+
+def test_recall_is_reported(gallery):
+    assert approximate_recall(gallery) == 1.0
+
+
+# -- another model
+
+
+def test_another_model_is_refused_and_reindexed_with_the_pictures_kept(gallery, tmp_path):
+    gallery.set_caption(gallery.items()[0].id, "a dog")
+    before = [(i.id, i.name, i.caption, i.sha256) for i in gallery.items()]
+    gallery.close()
+    other = ToyEmbedder("toy-2")
+    with pytest.raises(FingerprintError, match="re-index"):
+        Gallery.open(tmp_path / "g", other)
+    seen = []
+    with Gallery.reindex(tmp_path / "g", other, progress=seen.append, batch_size=2) as again:
+        assert [(i.id, i.name, i.caption, i.sha256) for i in again.items()] == before and not again.pending()
+        assert names(again, other)[0] == "red.png" and [p.done for p in seen] == [2, 4, 5]
+    with pytest.raises(FingerprintError):
+        Gallery.open(tmp_path / "g", ToyEmbedder())
+
+
+def test_a_stopped_reindex_goes_on_and_lists_what_is_left(gallery, tmp_path):
+    gallery.close()
+    other, stop = ToyEmbedder("toy-2"), threading.Event()
+    Gallery.reindex(tmp_path / "g", other, progress=lambda p: stop.set(), cancel=stop, batch_size=2).close()
+    with Gallery.open(tmp_path / "g", other) as half:
+        assert len(half.pending()) == 3 and len(half) == 5 and len(names(half, other)) == 2
+        assert [i.has_vectors for i in half.items()].count(False) == 3
+    other.calls.clear()
+    with Gallery.reindex(tmp_path / "g", other, batch_size=2) as whole:
+        assert not whole.pending() and sum(other.calls) == 3 and len(names(whole, other)) == 5
+
+
+def test_a_picture_the_model_cannot_embed_is_kept_and_listed(tmp_path, model):
+    with Gallery.create(tmp_path / "g", model) as g:
+        report = g.add([("a.png", png("red")), ("crash.png", png((255, 0, 255), (1, 1))), ("b.png", png("blue"))])
+        assert [r.status for r in report.rows] == ["added", "no vectors", "added"] and "magenta" in report.rows[1].reason
+        assert [i.name for i in g.pending()] == ["crash.png"] and len(g) == 3 and len(names(g, model)) == 2
+
+
+def test_a_model_that_always_fails_is_not_blamed_on_the_pictures(tmp_path, model, monkeypatch):
+    with Gallery.create(tmp_path / "g", model) as g:
+        monkeypatch.setattr(model, "embed", lambda samples, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            g.add([("a.png", png("red")), ("b.png", png("blue"))])
+        assert len(g) == 0 and not list((tmp_path / "g" / "incoming").iterdir())
+
+
+# -- deletion is true
+
+
+def traces(folder: Path, needles: dict[str, bytes]) -> list[tuple[str, str]]:
+    """(file, needle) wherever one of the byte strings is found in any file of the folder."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found += [(path.name, label) for label, needle in needles.items() if needle in data or needle in str(path).encode()]
+    return found
+
+
+def test_deletion_leaves_no_byte_behind(tmp_path, model):
+    gallery = Gallery.create(tmp_path / "g", model)
+    report = gallery.add(
+        [(f"secret-{i}.png", noise(i)) for i in range(40)], captions={f"secret-{i}.png": f"whisper-{i} red" for i in range(40)}
+    )
+    ids = {r.name: r.item for r in report.rows}
+    victim = ids["secret-7.png"]
+    item = gallery.item(victim)
+    slices = gallery.slices([victim])[0]
+    needles = {
+        "name": b"secret-7.png", "caption": b"whisper-7 ", "sha": item.sha256.encode(), "thumbnail": gallery.thumbnail(victim)[-200:],
+        "picture": gallery.picture_path(victim).read_bytes()[100:200], "pooled": slices[0].tobytes(), "slice": slices[1].tobytes(),
+        "signature": gallery.signatures([victim])[0].tobytes(),
+    }  # fmt: skip
+    gallery.store.read("PRAGMA wal_checkpoint")
+    gallery._save_index(always=True)
+    assert {label for _, label in traces(tmp_path / "g", needles)} == set(needles), "the search itself finds what is there"
+    assert gallery.delete([victim]) == 1
+    assert traces(tmp_path / "g", needles) == [] and len(gallery) == 39
+    assert traces(tmp_path / "g", {"other": b"secret-8.png"}) and "secret-7.png" not in names(gallery, model)
+    kept = {label: value for label, value in needles.items()}
+    kept |= {f"name {n}": n.encode() for n in ids} | {"any vector": gallery.slices([ids["secret-8.png"]])[0].tobytes()}
+    assert gallery.clear() == 39 and len(gallery) == 0
+    assert traces(tmp_path / "g", kept) == [] and not list((tmp_path / "g" / "pictures").rglob("*.png"))
+    gallery.close()
+    assert traces(tmp_path / "g", kept) == []
+
+
+def test_changing_and_deleting_many_leaves_nothing_either(tmp_path, model):
+    rng = np.random.default_rng(3)
+    gallery = Gallery.create(tmp_path / "g", model)
+    gallery.add([(f"secret-{i}.png", noise(i, (16, 12))) for i in range(60)])
+    marks = {i.id: gallery.slices([i.id])[0].tobytes() for i in gallery.items()}
+    for _ in range(4):
+        gone = rng.choice(list(marks), 7, replace=False).tolist()
+        gallery.delete(gone)
+        assert traces(tmp_path / "g", {str(i): marks.pop(i) for i in gone}) == []
+    gallery.close()
+
+
+def test_destroy_removes_the_folder(gallery, tmp_path):
+    gallery.destroy()
+    assert not (tmp_path / "g").exists()
+
+
+# -- captions
+
+
+def test_a_caption_changes_the_slices_not_the_pooled_vector(gallery, model):
+    [red] = [i.id for i in gallery.items() if i.name == "red.png"]
+    pooled = gallery.pooled([red]).copy()
+    gallery.set_caption(red, "a dog\x00 at\r\nnight")
+    assert gallery.item(red).caption == "a dog  at\nnight" and gallery.slices([red])[0].shape == (2, model.dimension)
+    assert np.allclose(gallery.pooled([red]), pooled)
+    gallery.set_caption(red, "")
+    assert gallery.slices([red])[0].shape == (1, model.dimension)
+
+
+# -- export and import
+
+
+def test_export_and_import_carry_everything(gallery, tmp_path, model):
+    gallery.set_caption(1, 'first, "quoted" – ✓')
+    assert gallery.export(tmp_path / "out.zip") == 5
+    model.calls.clear()
+    with Gallery.import_zip(tmp_path / "out.zip", tmp_path / "h", model) as again:
+        assert sum(model.calls) == 0, "the vectors came along"
+        assert [(i.name, i.caption, i.sha256, i.taken, i.width) for i in again.items()] == [
+            (i.name, i.caption, i.sha256, i.taken, i.width) for i in gallery.items()
+        ]
+        assert names(again, model) == names(gallery, model) and again.thumbnail(1) == gallery.thumbnail(1)
+        assert again.add(("red.png", png("red"))).duplicate == 1
+    other = ToyEmbedder("toy-2")
+    with Gallery.import_zip(tmp_path / "out.zip", tmp_path / "i", other) as anew:
+        assert sum(other.calls) == 5 and not anew.pending() and names(anew, other)[0] == "red.png"
+    with pytest.raises(GalleryError, match="already"):
+        Gallery.import_zip(tmp_path / "out.zip", tmp_path / "h", model)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "no manifest", "path", "huge vectors", "nan", "not a picture", "format"])
+def test_a_hostile_export_is_refused_whole(gallery, tmp_path, model, spoil):
+    gallery.export(tmp_path / "out.zip")
+    bad = tmp_path / "bad.zip"
+    if spoil == "cut":
+        bad.write_bytes((tmp_path / "out.zip").read_bytes()[:-300])
+    else:
+        with zipfile.ZipFile(tmp_path / "out.zip") as source, zipfile.ZipFile(bad, "w") as target:
+            for name in source.namelist():
+                data = source.read(name)
+                if spoil == "no manifest" and name == "gallery.json":
+                    continue
+                if spoil == "format" and name == "gallery.json":
+                    data = b'{"format": 7}'
+                if spoil == "path" and name == "items.jsonl":
+                    data = data.replace(b'"file": "pictures/', b'"file": "../../', 1)
+                if spoil == "huge vectors" and name == "vectors.npz":
+                    data = bytes(20_000_000)
+                if spoil == "nan" and name == "vectors.npz":
+                    out = io.BytesIO()
+                    np.savez(out, slices=np.full((5, 8), np.nan, np.float32), starts=np.arange(6), items=np.arange(5))
+                    data = out.getvalue()
+                if spoil == "not a picture" and name.startswith("pictures/"):
+                    data = b"#!/bin/sh"
+                target.writestr(name, data)
+    with pytest.raises(GalleryError):
+        Gallery.import_zip(bad, tmp_path / "h", model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.zip", "g", "out.zip"]
+
+
+# -- who owns what
+
+
+def test_named_galleries_persist_and_bad_names_are_refused(tmp_path, model):
+    for name in ("holiday", "été 日本"):
+        with open_named(tmp_path, name, model) as g:
+            g.add(("red.png", png("red")))
+    with open_named(tmp_path, "holiday", model) as g:
+        assert len(g) == 1
+    open_visitor(tmp_path, model)[0].close()
+    assert list_named(tmp_path) == ["holiday", "été 日本"] and list_named(tmp_path / "none") == []
+    for name in ("", "..", "a/b", "a\\b", ".hidden", "visitors", "x" * 300, "a\nb"):
+        with pytest.raises(GalleryError, match="cannot name"):
+            open_named(tmp_path, name, model)
+
+
+def test_visitors_cannot_guess_each_other_and_go_when_idle(tmp_path, model):
+    first, token = open_visitor(tmp_path, model)
+    second, other = open_visitor(tmp_path, model)
+    assert token != other and len(token) == 43 and first.folder != second.folder
+    assert stat.S_IMODE(os.stat(first.folder).st_mode) == 0o700 and first.settings == VISITOR_SETTINGS
+    first.add(("red.png", png("red")))
+    assert len(second) == 0
+    first.close()
+    again, same = open_visitor(tmp_path, model, token)
+    assert same == token and len(again) == 1
+    for bad in ("../g", "", token[:-1], token + "/..", "A" * 43):
+        with pytest.raises(GalleryError):
+            open_visitor(tmp_path, model, bad)
+    assert sweep_visitors(tmp_path, 3600) == 0
+    os.utime(again.folder / "seen", (time.time() - 7200,) * 2)
+    assert sweep_visitors(tmp_path, 3600) == 1 and not again.folder.exists() and second.folder.exists()
+    second.close()
+    close_visitor(tmp_path, other)
+    assert not second.folder.exists()
+    close_visitor(tmp_path, other)
+    assert sweep_visitors(tmp_path / "none") == 0
+
+
+def test_location_is_stored_only_when_asked_and_never_for_visitors(tmp_path, model):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
+    out = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(out, "JPEG", exif=exif)
+    for name, settings, expected in (
+        ("a", Settings(), None),
+        ("b", Settings(keep_location=True), pytest.approx((48.8583, 2.2944), abs=1e-3)),
+    ):
+        with Gallery.create(tmp_path / name, model, settings) as g:
+            g.add(("x.jpg", out.getvalue()))
+            assert g.items()[0].location == expected
+            for hidden in (g.picture_path(1).read_bytes(), g.thumbnail(1)):
+                assert not Image.open(io.BytesIO(hidden)).getexif()
+            g.export(tmp_path / f"{name}.zip")
+            g.export(tmp_path / f"{name}-full.zip", include_location=True)
+    assert b"48.858" not in (tmp_path / "b.zip").read_bytes() and b"48.858" in (tmp_path / "b-full.zip").read_bytes()
+    visitor, _ = open_visitor(tmp_path, model, settings=Settings(keep_location=True))
+    assert visitor.settings.keep_location is False
+    visitor.close()
+
+
+def test_read_only_refuses_changes(gallery, tmp_path, model):
+    gallery.close()
+    with Gallery.open(tmp_path / "g", model, read_only=True) as g:
+        assert names(g, model)[0] == "red.png"
+        for change in (lambda: g.add(("x.png", png("red"))), lambda: g.delete([1]), lambda: g.set_caption(1, "x"), g.destroy):
+            with pytest.raises(GalleryError, match="reading only"):
+                change()
+
+
+def test_two_writers_the_second_is_told(gallery, tmp_path, model):
+    lock = gallery._writer()
+    with Gallery.open(tmp_path / "g", model) as other, pytest.raises(BusyError, match="Another run"):
+        other.add(("x.png", noise(1)))
+    lock.release()
+    assert gallery.add(("x.png", noise(1))).added == 1
+
+
+def test_a_lost_picture_is_named(gallery):
+    gallery.picture_path(1).unlink()
+    with pytest.raises(GalleryError, match="missing or damaged"):
+        gallery.picture(1)
+    with pytest.raises((GalleryError, ImageError)):
+        gallery.set_caption(1, "x")
+
+
+# -- the gallery that ships
+
+
+def digest(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_sample_is_reproducible_holds_no_path_and_opens_without_a_trace(tmp_path, model):
+    for where in ("one", "two"):
+        (tmp_path / where).mkdir()
+        for i in range(6):
+            (tmp_path / where / f"{i}.png").write_bytes(noise(i))
+        rows = [{"file": f"{i}.png", "caption": f"a dog {i}", "taken": f"2024-01-0{i + 1}T10:00:00"} for i in range(6)]
+        (tmp_path / where / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        build_sample(tmp_path / where, tmp_path / f"built-{where}", model).close()
+        time.sleep(0.01)
+    first, second = digest(tmp_path / "built-one"), digest(tmp_path / "built-two")
+    assert first == second and set(first) >= {"gallery.db", "index/stamp.json"} and not any("wal" in n or "lock" in n for n in first)
+    assert not any(str(tmp_path).encode() in data for data in first.values())
+    assert max(map(len, first.values())) < 9_000_000
+    clone = tmp_path / "clone" / "gallery_index" / "sample"
+    clone.parent.mkdir(parents=True)
+    subprocess.run(["cp", "-r", str(tmp_path / "built-one"), str(clone)], check=True)
+    for read_only in (True, False):
+        with Gallery.open(clone, model, read_only=read_only) as g:
+            assert len(search(g, model, Sample("red"), k=6)) == 6 and g.items()[2].taken.day == 3
+            assert digest(clone) == first
+        assert digest(clone) == first
+    for path in [clone, *clone.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with Gallery.open(clone, model, read_only=True) as g:
+        assert len(search(g, model, Sample("red"), k=6)) == 6
+    for path in [clone, *clone.rglob("*")]:
+        path.chmod(0o755)
+    with Gallery.open(clone, model) as g:
+        assert g.add(("new.png", png("blue"))).added == 1
+    with pytest.raises(GalleryError, match="not taken in"):
+        (tmp_path / "one" / "bad.png").write_bytes(b"x")
+        build_sample(tmp_path / "one", tmp_path / "built-one", model)
+
+
+def test_searching_from_many_threads_while_pictures_come_in(gallery, model):
+    faults: list[BaseException] = []
+    done = threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                assert search(gallery, model, Sample("red"), k=3)[0].item
+                gallery.items(limit=3)
+            except BaseException as error:  # noqa: BLE001 - reported below
+                faults.append(error)
+                return
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for t in threads:
+        t.start()
+    gallery.add([(f"{i}.png", noise(i)) for i in range(40)], batch_size=4)
+    gallery.delete([1, 2])
+    done.set()
+    for t in threads:
+        t.join()
+    assert not faults and len(gallery) == 43
+
+
+def test_sqlite_is_in_wal_mode_and_overwrites_what_is_deleted(gallery, tmp_path):
+    assert gallery.store.read("PRAGMA journal_mode") == [("wal",)] and gallery.store.read("PRAGMA secure_delete") == [(1,)]
+    assert sqlite3.connect(tmp_path / "g" / "gallery.db").execute("PRAGMA auto_vacuum").fetchone() == (2,)
