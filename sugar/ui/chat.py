@@ -22,7 +22,7 @@ ASKED = (
     (["scene-0.jpg"], "what is in the picture?"),
     (["scene-4.jpg"], "what time of day is it?"),
     (["before.jpg", "after.jpg"], "what differs between these two?"),
-    (["scene-1.jpg"], "describe the picture ."),
+    (["scene-1.jpg"], "describe the picture."),
 )
 """Pictures of assets/examples and what is asked about them: they work at one click."""
 
@@ -33,7 +33,7 @@ def build(app: AppContext) -> None:
     talk = Conversation(
         label="Conversation", height=460, buttons=["copy"], editable="user", render_markdown=False, feedback_options=None,
         examples=[{"text": words, "files": [str(EXAMPLES / f) for f in files]} for files, words in ASKED], elem_id="talk",
-        group_consecutive_messages=False, layout="bubble",
+        layout="bubble",
     )  # fmt: skip
     box = gr.MultimodalTextbox(
         label="Message", placeholder="Ask something, or drop pictures here", file_count="multiple", file_types=["image", *SUFFIXES],
@@ -52,7 +52,9 @@ def build(app: AppContext) -> None:
         length = gr.Slider(1, settings.max_tokens, min(128, settings.max_tokens), step=1, label="Longest answer", info="in tokens")
         seed = gr.Number(-1, precision=0, label="Seed", info="the same seed draws the same answer; -1 draws anew")
     how: list[Any] = [temperature, top_p, length, seed]
-    draft = gr.State(None)  # what was just sent, to give back when it is refused
+    sent = gr.MultimodalTextbox(label="message", visible=False)  # on its way; given back to the box when it is refused
+
+    busy, idle = gr.update(submit_btn=False, stop_btn=True), gr.update(submit_btn=True, stop_btn=False)
 
     def answer(messages: list[Any], request: gr.Request, *drawn: Any) -> Iterator[list[Any]]:
         """Stream the answer to a conversation that ends with the person's turn."""
@@ -62,6 +64,10 @@ def build(app: AppContext) -> None:
         for said in app.stream(request, turns, sampling):
             yield [*messages, said_message(said)]
 
+    def with_box(answers: Iterator[list[Any]]) -> Iterator[tuple[list[Any], Any]]:
+        for messages in answers:
+            yield messages, busy
+
     def chat(message: Any, history: Any, temperature: float, top_p: float, length: int, seed: int, request: gr.Request) -> Iterator[Any]:
         before = checked(history, settings)
         asked = user_message(parts(message, settings), app.visitor(request))
@@ -69,14 +75,14 @@ def build(app: AppContext) -> None:
 
     def retry(history: Any, t: float, p: float, n: int, s: int, request: gr.Request, event: gr.RetryData) -> Iterator[Any]:
         messages = checked(history, settings)
-        yield from answer(messages[: last_asked(messages, event.index) + 1], request, t, p, n, s)
+        yield from with_box(answer(messages[: last_asked(messages, event.index) + 1], request, t, p, n, s))
 
     def edit(history: Any, t: float, p: float, n: int, s: int, request: gr.Request, event: gr.EditData) -> Iterator[Any]:
         messages = checked(history, settings)
         at = last_asked(messages, event.index)
         part = event.index[1] if isinstance(event.index, (list, tuple)) and len(event.index) > 1 else None
         changed = replaced(messages[at], part, event.value)
-        yield from answer(checked([*messages[:at], changed], settings), request, t, p, n, s)
+        yield from with_box(answer(checked([*messages[:at], changed], settings), request, t, p, n, s))
 
     def undo(history: Any, request: gr.Request, event: gr.UndoData) -> tuple[Any, Any]:
         messages = checked(history, settings)
@@ -88,7 +94,7 @@ def build(app: AppContext) -> None:
         files, words = ASKED[index]
         asked = parts({"text": words}, settings)
         pictures = [app.example_picture(f) for f in files]
-        yield from answer([user_message([*pictures, *asked], app.visitor(request))], request, t, p, n, s)
+        yield from with_box(answer([user_message([*pictures, *asked], app.visitor(request))], request, t, p, n, s))
 
     def write(history: Any, request: gr.Request) -> str:
         messages = checked(history, settings)
@@ -102,25 +108,23 @@ def build(app: AppContext) -> None:
     def stop(request: gr.Request) -> None:
         app.visitor(request).stop()
 
-    busy, idle = gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     model: dict[str, Any] = {**app.on_model, "show_progress": "minimal"}
-    send = box.submit(app.guarded(chat), [box, talk, *how], talk, api_name="chat", **model)
-    box.submit(lambda message: (busy, message), box, [box, draft], **quiet)
-    send.failure(lambda message: message, draft, box, **quiet)
-    again = [
-        talk.retry(app.guarded(retry), [talk, *how], talk, api_visibility="private", **model),
-        talk.edit(app.guarded(edit), [talk, *how], talk, api_visibility="private", **model),
-        talk.example_select(app.guarded(example), how, talk, api_visibility="private", **model),
-    ]
-    for start in (talk.retry, talk.edit, talk.example_select):
-        start(lambda: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), None, box, **quiet)
-    for event in (send, *again):
-        event.then(lambda: idle, None, box, **quiet)
-    box.stop(app.guarded(stop, uses_model=False), None, None, cancels=[send, *again], **quiet).then(lambda: idle, None, box, **quiet)
+    send = box.submit(lambda message: (message, {**busy, "value": None}), box, [sent, box], **quiet).then(
+        app.guarded(chat), [sent, talk, *how], talk, api_name="chat", **model
+    )
+    send.failure(lambda message: message, sent, box, **quiet)
+    runs = [send]
+    for start, handler, inputs in (
+        (talk.retry, retry, [talk, *how]), (talk.edit, edit, [talk, *how]), (talk.example_select, example, how)
+    ):  # fmt: skip
+        runs.append(start(app.guarded(handler), inputs, [talk, box], api_visibility="private", **model))
+    for run in runs:
+        run.then(lambda: idle, None, box, **quiet)
+    box.stop(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(lambda: idle, None, box, **quiet)
     talk.undo(app.guarded(undo, uses_model=False), talk, [talk, box], **quiet)
-    clear.click(app.guarded(stop, uses_model=False), None, None, cancels=[send, *again], **quiet).then(
-        lambda: ([], idle), None, [talk, box], **quiet
+    clear.click(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(
+        lambda: ([], {**idle, "value": None}), None, [talk, box], **quiet
     )
     save.click(app.guarded(write, uses_model=False), talk, saved, **quiet).success(
         None, None, None, js="() => { const a = document.querySelector('#saved'); (a.querySelector('a, button') ?? a).click(); }"

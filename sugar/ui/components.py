@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import html
 import re
+from abc import ABCMeta
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.component_meta import ComponentMeta, updateable
 from PIL import Image
 
 from sugar.errors import InputError
@@ -53,11 +55,19 @@ def intro(words: str) -> Any:
 # -- what comes from the page -----------------------------------------------------------------------------------------
 
 
-class PictureInput(gr.Image):
+class _Quiet(ComponentMeta):
+    """Gradio's metaclass writes a .pyi file beside the source of every component class; a class that adds no events needs none."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
+        return ABCMeta.__new__(cls, name, bases, attrs)
+
+
+class PictureInput(gr.Image, metaclass=_Quiet):
     """gr.Image for pictures from a person: hands over the upload's path and leaves the decoding to sugar/images.py."""
 
     is_template = True
 
+    @updateable
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"type": "filepath", "image_mode": None, "sources": ["upload", "clipboard"], **kwargs})
 
@@ -65,10 +75,25 @@ class PictureInput(gr.Image):
         return None if payload is None else payload.path
 
 
-class Conversation(gr.Chatbot):
-    """gr.Chatbot of texts and pictures: a component inside a message, which the server would build as told, is refused."""
+class Conversation(gr.Chatbot, metaclass=_Quiet):
+    """gr.Chatbot of texts and pictures. Texts are shown as they are: "<" and "&" travel to the page as entities, so that no markup of a person
+    or a model is ever drawn there. A component inside a message, which the server would build as told, is refused."""
 
     is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return [
+            {**m, "content": [{**c, "text": html.unescape(c["text"])} if c["type"] == "text" else c for c in m["content"]]}
+            for m in super().preprocess(payload)
+        ]
+
+    def postprocess(self, value: Any) -> Any:
+        data = super().postprocess(value)
+        for message in data.root:
+            for item in message.content:
+                if item.type == "text":
+                    item.text = item.text.replace("&", "&amp;").replace("<", "&lt;")
+        return data
 
     def _preprocess_content(self, chat_message: Any) -> Any:
         if chat_message.type not in ("text", "file"):
@@ -240,6 +265,9 @@ CSS = """
 .sugar-status b { color: var(--body-text-color); font-weight: 600; }
 .sugar-note { border-left: 3px solid var(--color-accent); padding: .35rem .75rem; background: var(--background-fill-secondary); }
 .sugar-stats { font-size: var(--text-sm); color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; min-height: 1.4em; }
+#talk .message img { max-height: 200px; width: auto; border-radius: 4px; }
+#talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
+#talk button[title="Share"] { display: none; }
 .sugar-heat { overflow-x: auto; }
 .sugar-heat table { border-collapse: separate; border-spacing: 3px; font-size: var(--text-sm); }
 .sugar-heat caption { text-align: left; color: var(--body-text-color-subdued); padding-bottom: .3rem; }

@@ -45,6 +45,11 @@ def keep_picture(image: Image.Image, visitor: Visitor) -> str:
     return visitor.keep(out.getvalue(), ".jpg")
 
 
+def _file(path: str, alt: str) -> dict[str, Any]:
+    mime = "image/png" if path.endswith(".png") else "image/jpeg"
+    return {"type": "file", "file": {"path": path, "mime_type": mime}, "alt_text": alt}
+
+
 def user_message(parts: Sequence[Part], visitor: Visitor) -> Message:
     """Texts and pictures, in order, as a message of the person's."""
     content: list[Any] = []
@@ -52,7 +57,7 @@ def user_message(parts: Sequence[Part], visitor: Visitor) -> Message:
         if isinstance(part, str):
             content.append({"type": "text", "text": part})
         else:
-            content.append({"type": "file", "file": {"path": keep_picture(part, visitor)}, "alt_text": f"picture {n} of your message"})
+            content.append(_file(keep_picture(part, visitor), f"picture {n} of your message"))
     return {"role": "user", "content": content}
 
 
@@ -83,7 +88,7 @@ def _item(item: Any, settings: Settings) -> dict[str, Any]:
     file = item.get("file", item) if isinstance(item, dict) else None
     if isinstance(file, dict) and isinstance(file.get("path"), str):
         alt = item.get("alt_text")
-        return {"type": "file", "file": {"path": file["path"]}, "alt_text": alt if isinstance(alt, str) else "picture"}
+        return _file(file["path"], alt if isinstance(alt, str) else "picture")
     raise InputError("A message holds texts and pictures, nothing else.")
 
 
@@ -175,7 +180,7 @@ def from_json(data: bytes, visitor: Visitor, settings: Settings) -> list[Message
                 if "picture" in item:
                     limits = Limits(max_bytes=settings.max_upload_mb * 1_000_000)
                     image = open_image(base64.b64decode(item["picture"], validate=True), limits=limits, max_side=MAX_SIDE).image
-                    content.append({"type": "file", "file": {"path": keep_picture(image, visitor)}, "alt_text": "picture"})
+                    content.append(_file(keep_picture(image, visitor), "picture"))
                 else:
                     content.append({"type": "text", "text": item["text"]})
             messages.append({"role": message["role"], "content": content})
