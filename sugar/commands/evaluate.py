@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn.add_argument("--out", help="folder for report.json, table.md and confusion.png")
     ablation = what.add_parser("ablation", help="train the paper's variants, briefly and alike, and compare them")
     ablation.add_argument("--out", default="runs/ablation", help="folder for the runs and results; what is finished there is kept")
-    ablation.add_argument("--steps", type=int, default=400, help="of each variant, after the shared dense stage")
+    ablation.add_argument("--steps", type=int, default=300, help="of each variant, after the shared dense stage")
     ablation.add_argument("--seeds", type=int, default=2)
     ablation.add_argument("--size", type=int, default=300, help="scenes, candidates or questions of each measurement")
     ablation.add_argument("--only", nargs="*", metavar="VARIANT", help="these variants only")

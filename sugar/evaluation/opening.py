@@ -1,16 +1,28 @@
 """Opening what is to be measured: a checkpoint, a preset, or a training run under way.
 
-model = open_model("assets/sugar-tiny")
-model = open_model("runs/tiny")            # a folder with state.pt: the weights as they stand, in float32
+    model = open_model("assets/sugar-tiny")
+    model = open_model("runs/tiny")            # a folder with state.pt: the weights as they stand, in float32
+
+A run of the ablation's `pooling="last"` is read as it was trained; its export would not be, for checkpoints pool by the mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
+from sugar.model.processor import Batch, Layout, Processor
 from sugar.training.loop import STATE, SugarConfig, build_model
+
+
+class LastToken(Processor):
+    """Pictures are read at their last token, as texts are: the ablation without average pooling."""
+
+    def collate(self, layouts: Sequence[Layout], side: str = "right") -> Batch:
+        plain = [Layout(layout.ids, layout.images, [(positions, False) for positions, _ in layout.slices]) for layout in layouts]
+        return super().collate(plain, side)
 
 
 def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
@@ -23,10 +35,14 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
     from sugar.model.load import pick_device
 
     state = torch.load(state_file, map_location="cpu", weights_only=True)
-    if state["config"]["lora"]:
+    config = state["config"]
+    if config["lora"]:
         raise ModelError(f"{state_file} belongs to a LoRA run. Measure its export, {Path(path) / 'model'}.")
-    llava, head, processor = build_model(SugarConfig(base=state["config"]["base"]))
+    llava, head, processor = build_model(SugarConfig(base=config["base"]))
     for part, name in ((llava, "llava."), (head, "head.")):
         part.load_state_dict({k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)})
     chosen = pick_device(device)
-    return Sugar.wrap(llava.to(chosen).eval(), processor, head.eval(), name=f"{Path(path).name} at step {state['step']}", device=chosen)
+    model = Sugar.wrap(llava.to(chosen).eval(), processor, head.eval(), name=f"{Path(path).name} at step {state['step']}", device=chosen)
+    if config["terms"]["pooling"] == "last":
+        model.processor = LastToken(processor, model.processor.image_token_id, model.family)
+    return model

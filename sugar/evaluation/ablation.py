@@ -1,0 +1,178 @@
+"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one vision tower, with several seeds.
+
+    python -m sugar evaluate ablation --steps 300 --seeds 2 --out runs/ablation
+
+`dense/` is the tower that all variants start from; `VARIANT-SEED/` a run and what it measured (`measured.json`); `ablation.md`,
+`ablation.png` and `ablation.json` the results, written anew after each run. What is finished is kept, what is broken off goes on.
+"full" is the paper's objective as written, without the terms that the shipped model adds; those are the last row. What differs from the
+paper's own ablation: its variants drop data, ours the loss on them, so without the similarity loss nothing trains the embeddings.
+Budgets are far below what answers and Winoground need: read the differences, not the heights.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sugar.core import Sugar
+from sugar.errors import SettingsError
+from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
+from sugar.evaluation.opening import open_model
+from sugar.training.loop import STATE, Run, SugarConfig, train
+from sugar.training.mix import MixConfig
+from sugar.training.objective import Terms
+
+FULL = Terms(swap=0.0, referent=0.0, across="bag")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """paper: its own figures (SQA-I, POPE, VIST 5c+4i R@5, COCO T2I R@5, Winoground image), method.md A6; None where it has no such row."""
+
+    title: str
+    terms: Terms
+    paper: tuple[float, float, float, float, float] | None = None
+
+
+VARIANTS = {
+    "full": Variant("full: the paper's objective", FULL, (72.6, 86.6, 46.7, 49.1, 36.3)),
+    "no-discriminative": Variant("without discriminative loss", replace(FULL, similarity=0.0), (72.8, 85.3, 42.0, 49.6, 34.8)),
+    "no-generative": Variant("without generative loss", replace(FULL, language=0.0), (68.0, 86.4, 40.7, 46.0, 33.5)),
+    "no-gak": Variant("without GAK (mean slice similarity)", replace(FULL, kernel="mean"), (72.1, 86.0, 33.5, 48.2, 29.3)),
+    "no-triple": Variant("without Triple Kernel (cross-modal part only)", replace(FULL, triple=False), (71.6, 85.3, 44.1, 49.0, 20.5)),
+    "no-average": Variant("without average pooling (last token)", replace(FULL, pooling="last"), (72.4, 86.2, 38.1, 39.7, 31.5)),
+    "infonce": Variant("InfoNCE in place of the squared error", replace(FULL, contrastive_only=True, similarity=1.0)),
+    "shipped": Variant("shipped: sharp target, swap and referent terms", Terms()),
+}
+COLUMNS = {  # key: (title, the paper's nearest column)
+    "vqa": ("VQA", "SQA-I"),
+    "pope_adversarial": ("POPE adversarial", "POPE"),
+    "story_r1": ("story R@1", "VIST 5c+4i R@5"),
+    "t2i_r1": ("text -> image R@1", "COCO T2I R@5"),
+    "winoground_image_embedding": ("Winoground image", "Winoground image"),
+    "composed_r1": ("picture + change R@1", ""),
+    "winoground_image_answer": ("Winoground image by answer", ""),
+}
+MIX = MixConfig(answers=6, questions=7, swapped=2, captions=8, stories=3, edits=3, cards=0, copies=0, chats=0)
+DENSE = SugarConfig(steps=500, dense_steps=500, save_every=100)
+VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=200, save_every=100)
+
+
+def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
+    """The columns, in percent, on test scenes."""
+    figures = vqa.measure(model, seed, size)
+    for benchmark in (existence, story, retrieval, change):
+        figures |= benchmark.measure(model, seed, size)
+    figures |= swapped.measure(model, seed, size)[0]
+    return {key: 100 * figures[key].value for key in COLUMNS}
+
+
+def tower(out: Path, dense: SugarConfig) -> dict[str, torch.Tensor]:
+    """The vision tower, and the throw-away head that reads it, of the shared dense stage."""
+    config = replace(dense, out=str(out / "dense"))
+    train(config, quiet=True)
+    state = torch.load(out / "dense" / STATE, map_location="cpu", weights_only=True)["model"]
+    return {k: v for k, v in state.items() if ".vision_tower." in k or k.startswith("dense.")}
+
+
+def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size: int) -> dict[str, float]:
+    """Train a variant from the shared tower, or go on with it, and measure it."""
+    done = folder / "measured.json"
+    asked = {"steps": config.steps, "size": size}
+    if done.is_file() and (known := json.loads(done.read_text("utf-8")))["asked"] == asked:
+        return known["figures"]
+    config = replace(config, out=str(folder))
+    if not (folder / STATE).is_file():
+        run = Run(config)
+        missing, unexpected = run.objective.load_state_dict(start, strict=False)
+        assert not unexpected and not any(".vision_tower." in k for k in missing)
+        run.save()
+    began = time.process_time()
+    train(config, quiet=True)
+    figures = measure(open_model(folder), config.seed, size)
+    text = json.dumps({"asked": asked, "figures": figures, "cpu_seconds": round(time.process_time() - began)}, indent=1)
+    done.write_text(text + "\n", "utf-8")
+    (folder / STATE).unlink()
+    return figures
+
+
+def run(
+    *, out: str | Path, steps: int, seeds: int, size: int, only: Sequence[str] | None = None, dense: SugarConfig = DENSE,
+    varied: SugarConfig = VARIED,
+) -> int:  # fmt: skip
+    """Train and compare; returns 0. Raises SettingsError for a variant that is not known."""
+    if unknown := set(only or ()) - set(VARIANTS):
+        raise SettingsError(f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}.")
+    out = Path(out)
+    start = tower(out, dense)
+    results: dict[str, list[dict[str, float]]] = {}
+    for seed in range(seeds):
+        for name in only or VARIANTS:
+            config = replace(varied, seed=seed + 1, steps=steps, terms=VARIANTS[name].terms)
+            results.setdefault(name, []).append(one(out / f"{name}-{seed}", config, start, size))
+            write(results, out, steps=steps, size=size)
+            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.1f}" for k, v in results[name][-1].items()), flush=True)
+    print((out / "ablation.md").read_text("utf-8"))
+    return 0
+
+
+def write(results: dict[str, list[dict[str, float]]], out: Path, *, steps: int, size: int) -> None:
+    """`ablation.json`, `ablation.md` and `ablation.png` from what is finished so far."""
+    (out / "ablation.json").write_text(json.dumps({"steps": steps, "size": size, "results": results}, indent=1) + "\n", "utf-8")
+    (out / "ablation.md").write_text(table(results, steps=steps, size=size) + "\n", "utf-8")
+    plot(results, out / "ablation.png")
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """(mean, standard deviation of a sample; 0 for one value)."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def table(results: dict[str, list[dict[str, float]]], *, steps: int, size: int) -> str:
+    """Markdown: ours as mean ± standard deviation over seeds, and in brackets the paper's own figure of its nearest column."""
+    seeds = max(map(len, results.values()))
+    heads = [f"{title} ({paper})" if paper else title for title, paper in COLUMNS.values()]
+    lines = [
+        f"{steps} steps a variant from one vision tower, {seeds} seeds, {size} candidates; % mean ± sd (the paper's own, on its data)",
+        "",
+        f"| variant | {' | '.join(heads)} |",
+        f"|---{'|---' * len(heads)}|",
+    ]
+    for name, measured in results.items():
+        cells = []
+        for i, key in enumerate(COLUMNS):
+            middle, deviation = spread([m[key] for m in measured])
+            paper = VARIANTS[name].paper
+            beside = f" ({paper[i]})" if paper and i < len(paper) else ""
+            cells.append(f"{middle:.1f} ± {deviation:.1f}{beside}")
+        lines.append(f"| {VARIANTS[name].title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(results: dict[str, list[dict[str, float]]], path: str | Path) -> None:
+    """A panel per column: bars are ours with their standard deviation, dots the paper's."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = list(results)[::-1]
+    figure, axes = plt.subplots(1, len(COLUMNS), figsize=(19, 4.5), sharey=True)
+    for i, (axis, (key, (title, paper))) in enumerate(zip(axes, COLUMNS.items(), strict=True)):
+        spreads = [spread([m[key] for m in results[n]]) for n in names]
+        axis.barh(range(len(names)), [s[0] for s in spreads], xerr=[s[1] for s in spreads], color="#7aa6d6", capsize=3)
+        theirs = [(VARIANTS[n].paper[i], y) for y, n in enumerate(names) if VARIANTS[n].paper and i < 5]  # type: ignore[index]
+        if theirs:
+            axis.plot(*zip(*theirs, strict=True), "ko", markersize=4, label=f"paper: {paper}")
+            axis.legend(fontsize=7)
+        axis.set_title(f"{title}, %", fontsize=10)
+    axes[0].set_yticks(range(len(names)), [VARIANTS[n].title for n in names], fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
