@@ -174,13 +174,33 @@ class Galleries:
 
         if self.settings.shared:
             raise GalleryError('On a shared host everybody has one gallery, "mine", for as long as the page is open. Use that one.')
-        name = str(name).strip()
-        if not _NAME.fullmatch(name) or name in (SAMPLE, MINE):
-            raise InputError(f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, and not {SAMPLE!r} or {MINE!r}.")
         with self._lock:
-            gallery = Gallery.create(self.root / name, model)
-            self._open["", name] = (model, gallery)
+            gallery = Gallery.create(self.root / _plain(name), model)
+            self._open["", gallery.folder.name] = (model.fingerprint, gallery)
             return gallery
+
+    def bring(self, visitor: Visitor, name: str, archive: Path, model: Any) -> Any:
+        """A new gallery from an export. Raises GalleryError, InputError; on a shared host an export is added to "mine" instead."""
+        from sugar.gallery import Gallery
+
+        if self.settings.shared:
+            raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
+        with self._lock:
+            gallery = Gallery.import_zip(archive, self.root / _plain(name), model)
+            self._open["", gallery.folder.name] = (model.fingerprint, gallery)
+            return gallery
+
+    def remove(self, visitor: Visitor, name: str, model: Any) -> None:
+        """Delete a whole gallery; a visitor's own on a shared host is emptied. Raises GalleryError for the sample."""
+        gallery = self.open(visitor, name, model)
+        if self.read_only(name):
+            raise GalleryError("The sample gallery is for reading. Create one of your own.")
+        if self.settings.shared:
+            gallery.clear()
+            return
+        with self._lock:
+            self._open.pop(("", name), None)
+            gallery.destroy()
 
     def close(self, visitor: Visitor, name: str) -> None:
         """Let go of an open gallery, before it is destroyed, imported over or re-indexed."""
@@ -202,3 +222,11 @@ class Galleries:
         known = self._open.pop(key, None)
         if known is not None:
             known[1].close()
+
+
+def _plain(name: Any) -> str:
+    """A gallery's name, fit for a folder. Raises InputError."""
+    name = str(name).strip()
+    if not _NAME.fullmatch(name) or name in (SAMPLE, MINE):
+        raise InputError(f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, and not {SAMPLE!r} or {MINE!r}.")
+    return name
