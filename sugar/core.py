@@ -40,6 +40,9 @@ T = TypeVar("T")
 DEFAULT = "default"
 """In place of an adapter's name: the one that the model was opened with, if any."""
 
+GRAPH_AFTER = 2
+"""Tokens decoded step by step before a step is captured: short answers never pay for it."""
+
 WINDOW = 256
 """Samples prepared at a time, so that a long list never has all its pixels in memory."""
 
@@ -54,7 +57,7 @@ class Sugar:
 
     name: as asked for. device, precision, why: what was picked, and why, for people. encoder: how it embeds. adapter: the
     default adapter's name. dimension: of the embeddings. fingerprint: a hash of all that decides embeddings; an index of
-    another fingerprint must not be searched. card: the model card, Markdown.
+    another fingerprint must not be searched. decoding: `graph` (a captured step, on CUDA) or `eager`. card: the model card, Markdown.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Sugar:
         self.adapter: str | None = None
         self.vision = VisionCache()
         self.prefixes = decode.PrefixStore()
+        self.decoding = "graph" if loaded.device.startswith("cuda") else "eager"
         self.batch_tokens = 16384 if loaded.device.startswith("cuda") else 2048
         self._stored_dtype = loaded.stored_dtype
         self._heads: dict[str, EmbeddingHead] = {}
@@ -508,7 +512,7 @@ class Sugar:
         text = decode.TextStream(self.processor)
         state: decode.State | None = None
         try:
-            state = self._prefill(layout, adapter)
+            state = self._prefill(layout, adapter, room=max_new_tokens if self.decoding == "graph" else 0)
             for n in range(max_new_tokens):
                 if stop is not None and stop.is_set():
                     return
@@ -521,6 +525,8 @@ class Sugar:
                     with self._lock, torch.inference_mode():
                         self._stack.use(adapter)
                         state.step(self.model, token)
+                        if n == GRAPH_AFTER and self.decoding == "graph":
+                            self._fix(state, token)
             if piece := text.flush():
                 yield piece
             with self._lock:
@@ -535,12 +541,30 @@ class Sugar:
                 "Use fewer pictures, a shorter conversation, or a smaller model."
             ) from error
 
-    def _prefill(self, layout: Layout, adapter: str | None, *, keep: bool = True) -> decode.State:
+    def _fix(self, state: decode.State, token: int) -> None:
+        """Go on with fixed shapes (a CUDA graph) where that gives the same logits; else say so, once, and stay with plain steps."""
+        if state.cache.graph is not None and state.cache.graph.fits():
+            return
+        try:
+            if state.fix(self.model, token, self._window(), capture=self.device.startswith("cuda")):
+                return
+            why = "its logits differ"
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            why = str(error).splitlines()[0]
+        self.decoding = "eager"
+        log.warning("%s: a captured decoding step cannot be used (%s); decoding step by step", self.name, why)
+
+    def _window(self) -> int | None:
+        return getattr(self.model.config.get_text_config(), "sliding_window", None) if self.family == "gemma3" else None
+
+    def _prefill(self, layout: Layout, adapter: str | None, *, keep: bool = True, room: int = 0) -> decode.State:
         image_token = self.processor.image_token_id
         with self._lock, torch.inference_mode():
             self._stack.use(adapter)
             kept = self.prefixes.take(adapter or "", layout, image_token) if keep else None
-            return decode.prefill(self.model, self.family, layout, self._features, image_token, kept)
+            return decode.prefill(self.model, self.family, layout, self._features, image_token, kept, room)
 
     # -- scoring -------------------------------------------------------------------------------------------------------
 
@@ -558,14 +582,13 @@ class Sugar:
         layout = self._fits(self.processor.chat_layout(turns, images=self._prepare([i for t in turns for i in t.sample.images])))
         state = self._prefill(layout, adapter, keep=False)
         tails = [self._fits_tail(layout, self.processor.answer_ids(turns, layout, answer, end=end)) for answer in answers]
-        window = getattr(self.model.config.get_text_config(), "sliding_window", None) if self.family == "gemma3" else None
         first = torch.log_softmax(state.logits.float(), -1)
         scores = np.zeros(len(answers))
 
         def run(chosen: list[int]) -> None:
             with self._lock, torch.inference_mode():
                 self._stack.use(adapter)
-                logits = decode.forward_tail(self.model, state, [tails[i][:-1] for i in chosen], window)
+                logits = decode.forward_tail(self.model, state, [tails[i][:-1] for i in chosen], self._window())
                 for i, following in zip(chosen, logits, strict=True):
                     total = first[tails[i][0]].double()
                     if len(tails[i]) > 1:

@@ -237,3 +237,23 @@ def test_growing_layer_is_a_dynamic_layer() -> None:
     for a, b in zip(ours.update(k, v), theirs.update(k, v), strict=True):
         assert torch.equal(a, b)
     assert ours.get_seq_length() == theirs.get_seq_length() == 201
+
+
+@every_family
+def test_decoding_with_fixed_shapes_says_the_same(opened: Callable[[str], Sugar], family: str) -> None:
+    """The step that CUDA captures, run as it is: same tokens, over two turns, and when the buffers run full."""
+    model = opened(family)
+    turns = [Turn("user", Sample([A, "what?"]))]
+    model._ends = set()
+    plain = "".join(model.generate(turns, max_new_tokens=30))
+    longer = [*turns, Turn("assistant", Sample("well")), Turn("user", Sample([B, "why?"]))]
+    second = "".join(model.generate(longer, max_new_tokens=200))
+    model.forget()
+    try:
+        model.decoding = "graph"
+        assert "".join(model.generate(turns, max_new_tokens=30)) == plain
+        assert model.prefixes._kept[-1][2].graph.fits()
+        assert "".join(model.generate(longer, max_new_tokens=200)) == second
+        assert model.decoding == "graph"
+    finally:
+        model.decoding, model._ends = "eager", model._end_tokens()

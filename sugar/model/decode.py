@@ -19,27 +19,32 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
 
 from sugar.model.processor import ROPE_3D, Layout, Processor
 from sugar.model.vision import VisionFeatures, as_encoder_outputs
 
-__all__ = ["PrefixStore", "State", "TextStream", "forward_tail", "pick", "positions", "prefill", "signature"]
+__all__ = ["Graph", "KeptCache", "PrefixStore", "State", "TextStream", "forward_tail", "pick", "positions", "prefill", "signature"]
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer that grows by half, so that a token costs no copy of the past; cutting is free."""
+    """Keys and values in a buffer that grows by half, so that a token costs no copy of the past; cutting is free.
+
+    room: tokens to make room for at first; a Graph needs buffers that do not move.
+    """
+
+    room = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
         self.length = 0
-        self._reserve(key_states, key_states.shape[-2] + 64, None, None)
+        self._reserve(key_states, max(key_states.shape[-2] + 64, self.room), None, None)
         self.keys, self.values = self._k[..., :0, :], self._v[..., :0, :]
         self.is_initialized = True
 
     def _reserve(self, like: Tensor, room: int, keys: Tensor | None, values: Tensor | None) -> None:
         shape = (*like.shape[:-2], room, like.shape[-1])
-        self._k, self._v = like.new_empty(shape), like.new_empty(shape)
+        self._k, self._v = like.new_zeros(shape), like.new_zeros(shape)  # zeros: a Graph reads masked places too, and 0 x nan is nan
         if keys is not None and values is not None:
             self._k[..., : keys.shape[-2], :] = keys
             self._v[..., : values.shape[-2], :] = values
@@ -59,14 +64,25 @@ class GrowingLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self.length if self.is_initialized else 0
 
+    def advance(self) -> None:
+        """One more token, whose keys and values were written into the buffer by a Graph."""
+        self.length += 1
+        self.keys, self.values = self._k[..., : self.length, :], self._v[..., : self.length, :]
+
     def crop(self, tokens_to_remove: int) -> None:
         if self.is_initialized:
             self.length -= abs(tokens_to_remove)
             self.keys, self.values = self._k[..., : self.length, :], self._v[..., : self.length, :]
 
 
-def new_cache() -> Cache:
-    return Cache(layer_class_to_replicate=GrowingLayer)
+class KeptCache(Cache):
+    """Keys and values of one conversation. room: tokens to make room for. graph: the step captured over these buffers, if any."""
+
+    graph: Graph | None = None
+
+    def __init__(self, room: int = 0) -> None:
+        sized = type("GrowingLayer", (GrowingLayer,), {"room": -(-room // 256) * 256})
+        super().__init__(layer_class_to_replicate=sized)
 
 
 def signature(layout: Layout, image_token_id: int) -> np.ndarray:
@@ -94,12 +110,102 @@ def positions(
     return (mask.cumsum(1) - 1).clamp(min=0), mask.sum(1)
 
 
+class BufferView(CacheLayerMixin):
+    """The whole buffer of a GrowingLayer as a static layer: a token is written at a position that lives on the device."""
+
+    is_sliding = False
+
+    def __init__(self, layer: GrowingLayer, position: Tensor) -> None:
+        self.layer, self.position = layer, position
+        self.buffers = layer._k, layer._v
+        self.keys, self.values, self.is_initialized = layer._k, layer._v, True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None: ...
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer.index_copy_(2, self.position, states)
+        return self.buffers
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.buffers[0].shape[-2], 0
+
+    def get_seq_length(self) -> int:
+        return self.layer.length
+
+    def get_max_length(self) -> int:
+        return self.buffers[0].shape[-2]
+
+
+class Graph:
+    """One decoding step with fixed shapes over a conversation's own buffers: nothing is copied, nothing is allocated.
+
+    On CUDA the step is captured once and replayed, so that a token costs one launch instead of hundreds; elsewhere
+    (`capture=False`) the same step runs as it is, which is what the tests compare.
+    """
+
+    def __init__(self, model: Any, state: State, token: int, window: int | None, *, capture: bool) -> None:
+        device = state.logits.device
+        layers: list[Any] = state.cache.layers
+        self.layers = layers
+        self.room = layers[0]._k.shape[-2]
+        self.ids = torch.full((1, 1), token, device=device)
+        self.place = torch.zeros((3, 1, 1) if state.family in ROPE_3D else (1, 1), dtype=torch.long, device=device)
+        self.position = torch.zeros(1, dtype=torch.long, device=device)
+        self.model, self.window = model, window
+        self.arange = torch.arange(self.room, device=device)
+        self.views = [BufferView(layer, self.position) for layer in layers]
+        self.view = Cache(layers=list(self.views))
+        self.logits = torch.zeros_like(state.logits)
+        self.captured: Any = None
+        self._set(token, state.cache.get_seq_length() - 1, state.next_position - 1)
+        if capture:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self._body()
+            torch.cuda.current_stream().wait_stream(side)
+            self.captured = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.captured):
+                self._body()
+
+    def _set(self, token: int, position: int, place: int) -> None:
+        self.ids.fill_(token)
+        self.position.fill_(position)
+        self.place.fill_(place)
+
+    def _body(self) -> None:
+        seen = self.arange <= self.position
+        mask: Any = seen[None, None, None]  # (1, 1, 1, room)
+        if self.window is not None:
+            near = seen & (self.arange > self.position - self.window)
+            mask = {"full_attention": mask, "sliding_attention": near[None, None, None]}
+        output = self.model(
+            input_ids=self.ids, position_ids=self.place, attention_mask=mask, past_key_values=self.view, use_cache=True, logits_to_keep=1
+        )
+        self.logits.copy_(output.logits[0, -1])
+
+    def fits(self) -> bool:
+        """Is there room for another token, in the very buffers that were captured?"""
+        same = all(layer._k is view.buffers[0] for layer, view in zip(self.layers, self.views, strict=True))
+        return same and self.layers[0].length < self.room
+
+    def run(self, token: int, position: int, place: int) -> Tensor:
+        """(V,) logits after `token`, whose keys and values go to `position` of the buffers."""
+        self._set(token, position, place)
+        if self.captured is not None:
+            self.captured.replay()
+        else:
+            self._body()
+        return self.logits.clone()
+
+
 @dataclass
 class State:
     """One sequence under way. marks: its signature; cache: keys and values of all of it; logits: (V,) for the next token."""
 
     marks: np.ndarray
-    cache: Cache
+    cache: KeptCache
     logits: Tensor
     next_position: int
     family: str
@@ -107,22 +213,47 @@ class State:
 
     def step(self, model: Any, token: int) -> None:
         """Append one token and compute the logits that follow it."""
+        graph = self.cache.graph
+        if graph is not None and graph.fits():
+            self.logits = graph.run(token, self.cache.get_seq_length(), self.next_position)
+            for layer in graph.layers:
+                layer.advance()
+            self._append(token)
+            return
         device = self.logits.device
         place = torch.full((1, 1), self.next_position, device=device)
         if self.family in ROPE_3D:
             place = place.expand(3, 1, 1)
         output = model(input_ids=torch.full((1, 1), token, device=device), position_ids=place, past_key_values=self.cache, use_cache=True)
         self.logits = output.logits[0, -1]
+        self._append(token)
+
+    def _append(self, token: int) -> None:
         self.marks = np.append(self.marks, token)
         self.next_position += 1
 
+    def fix(self, model: Any, token: int, window: int | None, *, capture: bool) -> bool:
+        """From now on decode with fixed shapes. token: the last one stepped, whose logits check the new way.
 
-def prefill(model: Any, family: str, layout: Layout, encode: Any, image_token_id: int, kept: tuple[Cache, int] | None = None) -> State:
+        False, and nothing changes, when both ways do not agree on it.
+        """
+        graph = Graph(model, self, token, window, capture=capture)
+        again = graph.run(token, self.cache.get_seq_length() - 1, self.next_position - 1)
+        spread = float(self.logits.float().std())
+        if not float((again.float() - self.logits.float()).abs().max()) <= 0.1 * spread:  # nan is no agreement either
+            return False
+        self.cache.graph = graph
+        return True
+
+
+def prefill(
+    model: Any, family: str, layout: Layout, encode: Any, image_token_id: int, kept: tuple[KeptCache, int] | None = None, room: int = 0
+) -> State:
     """Run a layout up to its last token. `encode(images) -> [VisionFeatures]` is asked only for pictures that `kept` lacks.
 
-    kept: (cache, n): a cache cut to the first n tokens of this layout, from a PrefixStore.
+    kept: (cache, n): a cache cut to the first n tokens of this layout, from a PrefixStore. room: tokens that will follow.
     """
-    cache, start = kept if kept is not None else (new_cache(), 0)
+    cache, start = kept if kept is not None else (KeptCache(len(layout.ids) + room), 0)
     marks = signature(layout, image_token_id)
     device = model.device
     ids = torch.tensor([layout.ids], device=device)
@@ -232,7 +363,7 @@ class PrefixStore:
     def __init__(self, entries: int = 2) -> None:
         self.entries = entries
         self.reused = 0
-        self._kept: list[tuple[str, np.ndarray, Cache]] = []
+        self._kept: list[tuple[str, np.ndarray, KeptCache]] = []
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -240,7 +371,7 @@ class PrefixStore:
     def clear(self) -> None:
         self._kept.clear()
 
-    def take(self, tag: str, layout: Layout, image_token_id: int) -> tuple[Cache, int] | None:
+    def take(self, tag: str, layout: Layout, image_token_id: int) -> tuple[KeptCache, int] | None:
         """The cache that shares the longest prefix with `layout`, cut to it; None when none shares half of itself.
 
         tag: what else decides keys and values (the adapter). The last token is always computed again, and a picture is
@@ -267,7 +398,7 @@ class PrefixStore:
         self.reused += shared
         return cache, shared
 
-    def put(self, tag: str, marks: np.ndarray, cache: Cache) -> None:
+    def put(self, tag: str, marks: np.ndarray, cache: KeptCache) -> None:
         """Keep a finished conversation. marks: its signature, as long as the cache."""
         self._kept.append((tag, marks, cache))
         del self._kept[: max(0, len(self._kept) - self.entries)]

@@ -248,7 +248,7 @@ def load_processor(folder: Path, family: str) -> Any:
 
 
 def keep_unpacked(model: Any) -> None:
-    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights in blocks of 32 x 64 and fails on other shapes: those stay as they are."""
+    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights in blocks of 32 x 64 and fails on other shapes: those stay."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu") and (module.in_features % 64 or module.out_features % 32):
             module.support_avx512bf16_for_cpu = False
