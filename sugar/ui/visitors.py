@@ -176,7 +176,7 @@ class Galleries:
             raise GalleryError('On a shared host everybody has one gallery, "mine", for as long as the page is open. Use that one.')
         with self._lock:
             gallery = Gallery.create(self.root / _plain(name), model)
-            self._open["", gallery.folder.name] = (model.fingerprint, gallery)
+            self._open["", gallery.folder.name] = (model, gallery)
             return gallery
 
     def bring(self, visitor: Visitor, name: str, archive: Path, model: Any) -> Any:
@@ -187,7 +187,7 @@ class Galleries:
             raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
         with self._lock:
             gallery = Gallery.import_zip(archive, self.root / _plain(name), model)
-            self._open["", gallery.folder.name] = (model.fingerprint, gallery)
+            self._open["", gallery.folder.name] = (model, gallery)
             return gallery
 
     def remove(self, visitor: Visitor, name: str, model: Any) -> None:
@@ -206,6 +206,12 @@ class Galleries:
         """Let go of an open gallery, before it is destroyed, imported over or re-indexed."""
         with self._lock:
             self._close((visitor.key if self.settings.shared and name != SAMPLE else "", name))
+
+    def release(self, model: Any) -> None:
+        """Another model stands: close what was opened with the one before, so that its memory is free."""
+        with self._lock:
+            for key in [k for k, (opened_with, _) in self._open.items() if opened_with is not model]:
+                self._close(key)
 
     def leave(self, visitor: Visitor) -> None:
         """Close and remove what a visitor of a shared host had."""
