@@ -53,7 +53,7 @@ import gradio as gr  # noqa: E402
 
 from sugar.errors import SettingsError  # noqa: E402
 from sugar.settings import Settings  # noqa: E402
-from sugar.ui.components import CSS, status_line  # noqa: E402
+from sugar.ui.components import CSS, HEAD, status_line  # noqa: E402
 from sugar.ui.context import AppContext  # noqa: E402
 from sugar.ui.loading import ModelLoader  # noqa: E402
 from sugar.ui.visitors import Visitors  # noqa: E402
@@ -83,23 +83,30 @@ def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TAB
     root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
     app = AppContext(settings, models, Visitors(root))
     with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
-        gr.Markdown("# Sugar", elem_classes="sugar-title")
+        gr.HTML("<h1>Sugar</h1>", elem_classes="sugar-title")
         status = gr.HTML(status_line(models.state()), elem_classes="sugar-status", elem_id="status")
         with gr.Tabs(elem_id="tabs") as selector:
             for name in tabs:
                 module = importlib.import_module(f"sugar.ui.{name}")
                 with gr.Tab(module.TAB[1], id=module.TAB[0]):
                     module.build(app)
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         timer = gr.Timer(1.0)
 
-        def tick() -> Any:
-            state = models.state()
+        def tick(request: gr.Request) -> list[Any]:
+            """What the page shows of the model: the line always, the rest when another one stands."""
+            state, seen = models.state(), app.visitor(request).things
+            fresh = seen.get("generation") != models.generation
+            seen["generation"] = models.generation
+            filled: list[Any] = []
+            for fill, outputs in app.fills:
+                values = fill() if fresh else gr.skip()
+                filled += values if isinstance(values, tuple) else [values] * len(outputs)
             busy = state.phase == "loading" or state.coming
-            return status_line(state), gr.Timer(1.0 if busy else 10.0)
+            return [status_line(state), gr.Timer(1.0 if busy else 10.0), *filled]
 
-        timer.tick(tick, None, [status, timer], **quiet)
-        demo.load(tick, None, [status, timer], **quiet)
+        shown = [status, timer, *(output for _, outputs in app.fills for output in outputs)]
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        gr.on([timer.tick, demo.load], app.guarded(tick, uses_model=False), None, shown, **quiet)
         app.connect(demo, selector)
 
         def leave(request: gr.Request) -> None:
@@ -125,13 +132,14 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     if settings.shared and not settings.auth:
         log.warning("Strangers can reach this app and no password is set (--auth user:password). Galleries are private and temporary.")
     app: AppContext = demo.app_context  # type: ignore[attr-defined]
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own calls to itself, with addresses of visitors' files
     demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     user, _, password = settings.auth.partition(":")
     try:
         return demo.launch(
             server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
             max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
-            prevent_thread_lock=not block, show_error=True, footer_links=["api"],
+            prevent_thread_lock=not block, show_error=True, footer_links=["api"], head=HEAD, enable_monitoring=False,
         )  # fmt: skip
     finally:
         if block:

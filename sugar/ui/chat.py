@@ -31,7 +31,7 @@ def build(app: AppContext) -> None:
     settings = app.settings
     intro("Ask about pictures. Put several pictures and texts in any order; `[1]` in the text says where the first picture stands.")
     talk = Conversation(
-        label="Conversation", height=460, buttons=["copy"], editable="user", render_markdown=False, feedback_options=None,
+        label="Conversation", height=460, buttons=["copy"], render_markdown=False, feedback_options=None,
         examples=[{"text": words, "files": [str(EXAMPLES / f) for f in files]} for files, words in ASKED], elem_id="talk",
         layout="bubble",
     )  # fmt: skip
@@ -40,6 +40,7 @@ def build(app: AppContext) -> None:
         max_plain_text_length=settings.max_text, elem_id="message", submit_btn=True, stop_btn=False,
     )  # fmt: skip
     with gr.Row():
+        change = gr.Button("Edit last question", size="sm")
         clear = gr.Button("Clear", size="sm")
         save = gr.Button("Save", size="sm")
         reopen = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="reopen")
@@ -58,7 +59,7 @@ def build(app: AppContext) -> None:
 
     def answer(messages: list[Any], request: gr.Request, *drawn: Any) -> Iterator[list[Any]]:
         """Stream the answer to a conversation that ends with the person's turn."""
-        sampling = Sampling.of(*drawn, settings.max_tokens)
+        sampling = Sampling.of(*drawn, most=settings.max_tokens)
         turns = to_turns(messages, settings)
         yield messages
         for said in app.stream(request, turns, sampling):
@@ -77,16 +78,14 @@ def build(app: AppContext) -> None:
         messages = checked(history, settings)
         yield from with_box(answer(messages[: last_asked(messages, event.index) + 1], request, t, p, n, s))
 
-    def edit(history: Any, t: float, p: float, n: int, s: int, request: gr.Request, event: gr.EditData) -> Iterator[Any]:
+    def undo(history: Any) -> list[Any]:
         messages = checked(history, settings)
-        at = last_asked(messages, event.index)
-        part = event.index[1] if isinstance(event.index, (list, tuple)) and len(event.index) > 1 else None
-        changed = replaced(messages[at], part, event.value)
-        yield from with_box(answer(checked([*messages[:at], changed], settings), request, t, p, n, s))
+        return messages[: last_asked(messages, None)]
 
-    def undo(history: Any, request: gr.Request, event: gr.UndoData) -> tuple[Any, Any]:
+    def edit(history: Any, request: gr.Request) -> tuple[list[Any], Any]:
+        """Take the last question back into the message box, pictures and all."""
         messages = checked(history, settings)
-        at = last_asked(messages, event.index)
+        at = last_asked(messages, None)
         return messages[:at], as_message_value(last_parts([messages[at]], settings), app.visitor(request))
 
     def example(t: float, p: float, n: int, s: int, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
@@ -115,14 +114,13 @@ def build(app: AppContext) -> None:
     )
     send.failure(lambda message: message, sent, box, **quiet)
     runs = [send]
-    for start, handler, inputs in (
-        (talk.retry, retry, [talk, *how]), (talk.edit, edit, [talk, *how]), (talk.example_select, example, how)
-    ):  # fmt: skip
+    for start, handler, inputs in ((talk.retry, retry, [talk, *how]), (talk.example_select, example, how)):
         runs.append(start(app.guarded(handler), inputs, [talk, box], api_visibility="private", **model))
     for run in runs:
         run.then(lambda: idle, None, box, **quiet)
     box.stop(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(lambda: idle, None, box, **quiet)
-    talk.undo(app.guarded(undo, uses_model=False), talk, [talk, box], **quiet)
+    talk.undo(app.guarded(undo, uses_model=False), talk, talk, **quiet)
+    change.click(app.guarded(edit, uses_model=False), talk, [talk, box], **quiet)
     clear.click(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(
         lambda: ([], {**idle, "value": None}), None, [talk, box], **quiet
     )
@@ -149,15 +147,3 @@ def last_asked(messages: list[Any], index: Any) -> int:
     if at < 0:
         raise InputError("There is no question to go back to.")
     return at
-
-
-def replaced(message: dict[str, Any], part: Any, value: Any) -> dict[str, Any]:
-    """The message with one text exchanged: the one at `part`, else its first; appended where it has none."""
-    words = value.get("text", "") if isinstance(value, dict) else value
-    if not isinstance(words, str) or not words.strip():
-        raise InputError("The message is empty. Type some words, or undo it.")
-    content = list(message["content"])
-    texts = [i for i, item in enumerate(content) if item["type"] == "text"]
-    at = part if part in texts else texts[0] if texts else len(content)
-    content[at : at + 1] = [{"type": "text", "text": words}]
-    return {**message, "content": content}

@@ -76,8 +76,8 @@ class PictureInput(gr.Image, metaclass=_Quiet):
 
 
 class Conversation(gr.Chatbot, metaclass=_Quiet):
-    """gr.Chatbot of texts and pictures. Texts are shown as they are: "<" and "&" travel to the page as entities, so that no markup of a person
-    or a model is ever drawn there. A component inside a message, which the server would build as told, is refused."""
+    """gr.Chatbot of texts and pictures. Texts are shown as they are: "<" and "&" travel to the page as entities, so that no markup of a
+    person or a model is ever drawn there. A component inside a message, which the server would build as told, is refused."""
 
     is_template = True
 
@@ -243,6 +243,12 @@ def score_bar(score: float, words: str = "") -> str:
     )
 
 
+PHOTOS = (
+    '<p class="sugar-note">This small model knows drawn scenes only: shapes, colours, places, weather. For photos load another in the tab '
+    "Model (smolvlm-256m is 0.5 GB and runs on any computer), or start with <code>--model llava-1.5-7b</code>.</p>"
+)
+
+
 def status_line(state: State) -> str:
     """The line above the tabs: which model, device and precision answer, or what is under way."""
     progress = f" · {state.done / 1e9:.2f} of {state.total / 1e9:.2f} GB" if state.total else ""
@@ -250,16 +256,23 @@ def status_line(state: State) -> str:
         return f"Loading <b>{escape(state.name)}</b>{progress} · {state.seconds:.0f} s · questions asked now wait for it"
     if state.phase == "failed":
         return f"<b>No model.</b> {escape(state.problem)}"
+    note = PHOTOS if state.name == "sugar-tiny" else ""
     line = f"<b>{escape(state.name)}</b> · {escape(state.device)} · {escape(state.precision)}"
     if state.coming:
         line += f" · loading {escape(state.coming)}{progress} · {state.seconds:.0f} s"
     elif state.problem:
         line += f" · {escape(state.problem)}"
-    return line
+    return line + note
 
 
 CSS = """
+.gradio-container > main { width: 100%; }
 .gradio-container { max-width: 1080px !important; margin: auto; }
+.sugar-title h1 { font-size: 1.4rem; font-weight: 650; margin: .4rem 0 0; }
+.sugar-title, .sugar-status { padding: 0 !important; }
+.sugar-facts th { text-align: left; font-weight: 500; padding: .15rem 1rem .15rem 0; color: var(--body-text-color-subdued); }
+.sugar-facts td { overflow-wrap: anywhere; }
+progress { width: 100%; accent-color: var(--color-accent); }
 .sugar-intro { color: var(--body-text-color-subdued); }
 .sugar-status { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 .sugar-status b { color: var(--body-text-color); font-weight: 600; }
@@ -283,3 +296,15 @@ CSS = """
   background: linear-gradient(to right, var(--color-accent) var(--share), var(--background-fill-secondary) var(--share)); }
 .sugar-bar b { font-weight: 500; font-variant-numeric: tabular-nums; }
 """
+
+HEAD = """<meta name="color-scheme" content="light dark"><script>
+// Gradio draws some pictures without alternative text: give them some, for those who cannot see them.
+const named = new WeakSet();
+function name(img) {
+  if (named.has(img) || img.alt) return;
+  named.add(img);
+  const near = img.closest("[aria-label]")?.getAttribute("aria-label");
+  img.alt = near && !near.includes("component of type") ? "picture, " + near : "picture";
+}
+new MutationObserver(() => document.querySelectorAll("img").forEach(name)).observe(document, { childList: true, subtree: true });
+</script>"""

@@ -88,6 +88,8 @@ class AppContext:
         self.settings, self.models, self.visitors = settings, models, visitors
         self.galleries = Galleries(settings)
         self.visitors.on_leave.append(self.galleries.leave)
+        self.models.on_change.append(self.galleries.release)
+        self.fills: list[tuple[Callable[[], Any], list[Any]]] = []
         self._receivers: dict[str, tuple[str, Callable[..., Any], list[Any]]] = {}
         self._handed: list[tuple[Any, str, Callable[..., Any], list[Any]]] = []
         self._on_load: list[tuple[Callable[..., Any], list[Any], list[Any]]] = []
@@ -103,7 +105,7 @@ class AppContext:
         """The loaded model; waits while it loads. Raises ModelError when it cannot be had."""
         return self.models.get()
 
-    def visitor(self, request: gr.Request) -> Visitor:
+    def visitor(self, request: gr.Request | None) -> Visitor:
         return self.visitors.of(request)
 
     def gallery(self, request: gr.Request, name: str) -> Any:
@@ -195,6 +197,10 @@ class AppContext:
     def on_load(self, fill: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Run `fill` when a page opens: for what depends on the visitor."""
         self._on_load.append((fill, list(inputs), list(outputs)))
+
+    def on_model_change(self, fill: Callable[[], Any], outputs: Sequence[Any]) -> None:
+        """Run `fill()` when a page opens and whenever another model stands."""
+        self.fills.append((fill, list(outputs)))
 
     def on_galleries(self, fill: Callable[..., Any], outputs: Sequence[Any]) -> None:
         """Run `fill(request)` when a page opens and whenever the visitor's galleries changed: for lists of their names."""

@@ -128,7 +128,8 @@ def last_parts(history: Any, settings: Settings) -> list[Part]:
         return []
     parts = parts_of(asked[-1], settings)
     if not any(isinstance(p, Image.Image) for p in parts):
-        parts = [p for m in asked[:-1] for p in parts_of(m, settings) if isinstance(p, Image.Image)] + parts
+        earlier: list[Part] = [p for m in asked[:-1] for p in parts_of(m, settings) if isinstance(p, Image.Image)]
+        parts = earlier + parts
     return parts
 
 

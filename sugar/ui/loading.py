@@ -4,7 +4,8 @@
     models.start("sugar-tiny")            # returns at once
     model = models.get()                  # waits; raises ModelError with the cause when loading failed
     models.state()                        # for the page
-    models.exchange("smolvlm-256m")       # the old model answers until the new one stands
+    models.start("smolvlm-256m")          # again: the old model answers until the new one stands
+    models.on_change.append(f)            # f(model) after each
 
 Not covered: what is loaded (sugar.core), who may ask for it (context.py).
 """
@@ -55,6 +56,7 @@ class ModelLoader:
         self._since = 0.0
         self._bytes = (0, 0)
         self.generation = 0
+        self.on_change: list[Callable[[Any], None]] = []
 
     def start(self, name: str) -> None:
         """Load in the background. Raises BusyError while another load runs."""
@@ -79,6 +81,9 @@ class ModelLoader:
                 log.info("%s stands on %s in %s after %.1f s", name, model.device, model.precision, time.monotonic() - self._since)
             self._problem, self._loading = problem, False
             self._changed.notify_all()
+        if model is not None:
+            for callback in self.on_change:
+                callback(model)
 
     def _progress(self, progress: Any) -> None:
         self._bytes = (int(progress.done), int(progress.total))
