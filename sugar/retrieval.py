@@ -30,7 +30,8 @@ slices (which lose nothing, being prefixes) against each window of l slices of t
 the geometric mean of what the whole query says about the picture and what the alignment says about picture and caption. For an item
 of one slice (a picture without caption) both factors are the slice kernel, so the order is that of the cosine, as the paper has it
 for single slices, and re-ranking changes nothing; it acts on captioned items. `rerank=False` gives the first factor alone, so the
-effect can be measured. Several terms: score = sum of weight * score / sum of |weight|, so a minus sign lowers.
+effect can be measured. Several terms: the product of score ** (weight / sum of |weight|), a term with a minus sign giving 1 - score
+instead: all the wanted things at once, none of the unwanted (a sum would be content with one of them).
 
 Not covered: generation from hits (sugar/rag.py), learned fusion of the two scores.
 """
@@ -272,11 +273,12 @@ def _search(
 def _scores(gallery: Gallery, query: _Query, kept: Sequence[tuple[int, float]], delta: float, rerank: bool) -> np.ndarray:
     """(N,) the module docstring's score of every (item, inner product)."""
     items = gallery.slices([i for i, _ in kept])
-    total = np.zeros(len(items))
+    total = np.zeros(len(items))  # of logarithms
     for weight, slices in zip(query.weights, query.slices, strict=True):
         whole = _slice_kernel(np.array([s[0] for s in items]) @ slices[-1], delta)  # (N,)
-        total += weight * (np.sqrt(whole * _aligned(slices, items, delta)) if rerank else whole)
-    return total / np.abs(query.weights).sum()
+        score = np.sqrt(whole * _aligned(slices, items, delta)) if rerank else whole
+        total += abs(weight) * np.log(np.clip(score if weight > 0 else 1 - score, 1e-12, 1))
+    return np.exp(total / np.abs(query.weights).sum())
 
 
 def _slice_kernel(cosine: np.ndarray, delta: float) -> np.ndarray:
@@ -307,9 +309,9 @@ def _collapsed(places: Sequence[int], marks: np.ndarray) -> tuple[list[int], dic
     leaders: list[int] = []
     followers: dict[int, list[int]] = {}
     for place in places:
-        same = np.flatnonzero(near_duplicate(marks[leaders], marks[place])) if leaders else ()
-        if len(same):
-            followers.setdefault(leaders[int(same[0])], []).append(place)
+        same = np.flatnonzero(near_duplicate(marks[leaders], marks[place])) if leaders else np.zeros(0, np.int64)
+        if (shown := next((leaders[int(p)] for p in same), None)) is not None:
+            followers.setdefault(shown, []).append(place)
         else:
             leaders.append(place)
     return leaders, followers

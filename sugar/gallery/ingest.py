@@ -131,6 +131,7 @@ class Ingest:
         self._batch_size = batch_size
         self._workers = workers or max(1, min(4, os.cpu_count() or 1))
         self._report = Report()
+        self._rows: list[tuple[int, Row]] = []
         self._total = 0
         self._added = self._refused = 0
         self._started = self._told = time.monotonic()
@@ -141,6 +142,7 @@ class Ingest:
     def run(self, entries: Sequence[Source | Refusal]) -> Report:
         store = self._gallery.store
         self._total = len(entries)
+        self._order = {id(entry): place for place, entry in enumerate(entries)}
         self._known = {sha: item for sha, item in store.read("SELECT sha256, id FROM items")}
         self._bytes = int(store.read("SELECT coalesce(sum(bytes), 0) FROM items")[0][0])
         self._sources = {(o, n): rest for o, n, *rest in store.read("SELECT origin, name, size, mtime, caption, item FROM sources")}
@@ -168,6 +170,7 @@ class Ingest:
             raise
         finally:
             self._report.seconds = time.monotonic() - self._started
+            self._report.rows = [row for _, row in sorted(self._rows, key=lambda r: r[0])]
             self._gallery.sort_incoming()
         self._tell("", force=True)
         return self._report
@@ -222,7 +225,7 @@ class Ingest:
     def _take(self, entry: Source | Refusal, result: Ready | Refusal | _Known | None) -> None:
         refusal = entry if isinstance(entry, Refusal) else result if isinstance(result, Refusal) else None
         if refusal is not None:
-            self._refuse(refusal.name, refusal.reason)
+            self._refuse(entry, refusal.reason)
             return
         assert isinstance(entry, Source)
         before = self._sources.get((entry.origin, entry.name))
@@ -231,9 +234,9 @@ class Ingest:
             item = before[3]
             if entry.caption and entry.caption != before[2]:
                 self._captions.append((entry, item))
-                self._row(entry.name, "updated", "new caption", item)
+                self._row(entry, "updated", "new caption", item)
             else:
-                self._row(entry.name, "unchanged", "", item)
+                self._row(entry, "unchanged", "", item)
             return
         replaced = before[3] if before is not None else None
         sha = result.sha256 if isinstance(result, _Known) else result.picture.sha256  # type: ignore[union-attr]
@@ -244,10 +247,10 @@ class Ingest:
             return
         assert isinstance(result, Ready)
         if len(self._known) >= self._gallery.settings.max_items:
-            self._refuse(entry.name, f"The gallery is full: it takes {self._gallery.settings.max_items:,} pictures. Delete some first.")
+            self._refuse(entry, f"The gallery is full: it takes {self._gallery.settings.max_items:,} pictures. Delete some first.")
         elif self._bytes + result.size > self._gallery.settings.max_gallery_bytes:
             cap = self._gallery.settings.max_gallery_bytes / 1e9
-            self._refuse(entry.name, f"The gallery is full: it takes {cap:g} GB of pictures. Delete some first.")
+            self._refuse(entry, f"The gallery is full: it takes {cap:g} GB of pictures. Delete some first.")
         else:
             self._bytes += result.size
             result.replaces = replaced
@@ -264,7 +267,7 @@ class Ingest:
             for ready, item, fault in zip(batch, ids, faults, strict=True):
                 self._known[ready.picture.sha256] = item
                 status = "no vectors" if fault else "updated" if ready.replaces is not None else "added"
-                self._row(ready.source.name, status, fault or ready.note, item)
+                self._row(ready.source, status, fault or ready.note, item)
                 self._added += 1
         self._settle_copies()
         if batch:
@@ -281,32 +284,32 @@ class Ingest:
             touched = any((o, n) == (source.origin, source.name) for o, n in others)
             kept = self._gallery.link(source, item, moved, replaced if replaced != item else None)
             if not kept:
-                self._refuse(source.name, "The same picture was deleted while this ran. Add it again.")
+                self._refuse(source, "The same picture was deleted while this ran. Add it again.")
             elif touched:
-                self._row(source.name, "unchanged", "", item)
+                self._row(source, "unchanged", "", item)
             elif moved:
-                self._row(source.name, "renamed", f"was {moved[0][1]}", item)
+                self._row(source, "renamed", f"was {moved[0][1]}", item)
             else:
-                self._row(source.name, "duplicate", "The same picture is in the gallery already; it is kept once.", item)
+                self._row(source, "duplicate", "The same picture is in the gallery already; it is kept once.", item)
 
     def _recaption(self) -> None:
         for source, item in self._captions:
             self._gallery.set_caption(item, source.caption)
             self._gallery.link(source, item, [], None)
 
-    def _refuse(self, name: str, reason: str) -> None:
+    def _refuse(self, entry: Source | Refusal, reason: str) -> None:
         self._refused += 1
-        self._row(name, "refused", reason)
+        self._row(entry, "refused", reason)
 
-    def _row(self, name: str, status: str, reason: str = "", item: int | None = None) -> None:
-        self._report.rows.append(Row(name, status, reason, item))
+    def _row(self, entry: Source | Refusal, status: str, reason: str = "", item: int | None = None) -> None:
+        self._rows.append((self._order[id(entry)], Row(entry.name, status, reason, item)))
 
     def _tell(self, name: str, *, force: bool) -> None:
         now = time.monotonic()
         if self._progress is None or not (force or now - self._told > 0.5):
             return
         self._told = now
-        done = len(self._report.rows)
+        done = len(self._rows)
         rate = done / max(now - self._started, 1e-6)
         self._progress(Progress(done, self._total, self._added, self._refused, rate, (self._total - done) / max(rate, 1e-6), name))
 

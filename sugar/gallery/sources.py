@@ -273,7 +273,7 @@ def _zip(label: str, file: Path | BinaryIO, size: int, origin: str, limits: Uplo
     for entry in sorted(entries, key=lambda e: e.filename):
         path = PurePosixPath(entry.filename)
         shown = f"{label}/{entry.filename}"
-        if any(_ignored(part) for part in path.parts if part != ".."):
+        if any(_ignored(part) for part in path.parts) and not _climbs(entry.filename):
             continue
         if path.name.lower() in _CAPTION_FILES or path.suffix.lower() == ".txt":
             continue
