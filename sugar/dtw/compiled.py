@@ -20,7 +20,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .crossed import Recursion
-from .segment import Segment, phi_rows, slice_products, take
+from .segment import Segment, part_of, phi_rows, slice_products
 from .slices import TwoPart
 
 LANES = 256  # a tile; up to so many sequences, a table row is one strip of memory and its kernels one loop
@@ -181,14 +181,14 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
                 out[a, b + lane] = table[lengths[lane] - 1, lane]
 
 
-def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> torch.Tensor:
+def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
     """(A, B) float64 in sorted places, as `crossed.cross`, with at most max_bytes of products at a time (or one sequence's)."""
     out = torch.empty(a.count, b.count, dtype=torch.float64)
     step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
     for low in range(0, a.count, step):
         high = min(a.count, low + step)
         run(a if step == a.count else part_of(a, low, high), b, recursion, out[low:high])
-    return out
+    return out, False
 
 
 def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None:
@@ -207,14 +207,6 @@ def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None
     else:
         gak, fine = recursion.local == "gak", dots.dtype == torch.float64
         sum_kernels(*arrays, *shapes, recursion.scale, recursion.delta or 0.0, gak, fine, out.numpy())
-
-
-def part_of(segment: Segment, low: int, high: int) -> Segment:
-    """The sequences at sorted places low..high as a segment of their own."""
-    lengths = segment.lengths[low:high]
-    places = torch.arange(low, high)
-    longest_first = [segment.offsets[t] + places[: int((lengths > t).sum())] for t in range(int(lengths[0]))]
-    return Segment(take(segment.data, torch.cat(longest_first)), lengths, torch.arange(high - low))
 
 
 @njit(**SETTINGS)

@@ -44,8 +44,8 @@ class Recursion:
         return 1 / (self.delta * self.delta * (n + m).double())
 
 
-def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> torch.Tensor:
-    """(A, B) float64 in sorted places: kernel sums M (may be 0, inf or nan: certify them), or least summed costs."""
+def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
+    """((A, B) float64 in sorted places, False): kernel sums M (may be 0, inf or nan: certify them), or least summed costs."""
     costs = recursion.local == "cost"
     result = torch.empty(a.count, b.count, dtype=torch.float64, device=a.device)
     width = b.offsets[-1]
@@ -68,7 +68,7 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> torch
                 result[ended:alive] = current[ended:, b.last]
             previous = current
         low = high
-    return result
+    return result, False
 
 
 def local_block(a: Segment, low: int, high: int, b: Segment, recursion: Recursion) -> torch.Tensor:

@@ -24,7 +24,7 @@ from .paths import choose_path, count, start_report
 from .segment import MAX_SELF_KERNELS, Segment, zipped_phi
 from .slices import Sequence, TwoPart, as_sequence, slice_distance
 from .windows import Window, window_from
-from .zipped import certified_log_sums, local_log_kernel, log_cut, log_kernel_sums
+from .zipped import certified, certified_log_sums, local_log_kernel, log_kernel_sums
 
 MAX_BYTES = 256 << 20  # working memory of one call, beyond its inputs, their packed copies and its result
 
@@ -201,7 +201,7 @@ class Run:
         x, y = promoted(self.x, self.y), promoted(self.y, self.x)
         self.x, self.y = x, x if self.same else y
         cells = sum(s.offsets[-1] for s in self.x.segments) * sum(s.offsets[-1] for s in self.y.segments)
-        self.path = choose_path(path, self.x.device, cells)
+        self.path = choose_path(path, self.x.device, cells, max(s.longest for s in self.y.segments))
         start_report(self.path, self.x.device)
 
     def side_limit(self, dataset1: Any, dataset2: Any) -> int | None:
@@ -293,9 +293,10 @@ def log_sums(a: Segment, b: Segment, recursion: Recursion, path: str, max_bytes:
     """log M (A, B) in sorted places by the chosen path, every pair certified or redone in logs."""
     if path == "reference":
         return by_reference(a, b, lambda phi, n, m: reference.log_kernel_sum(reference_kernel(phi, recursion, n, m)))
-    logs = torch.log(sums_by(path)(a, b, recursion, max_bytes))
-    cut = log_cut(a.lengths[:, None], b.lengths)
-    bad = (~((logs >= cut) & torch.isfinite(logs))).nonzero()
+    sums, logs_already = sums_by(path)(a, b, recursion, max_bytes)
+    logs = sums if logs_already else torch.log(sums)
+    single = path == "triton" and a.parts[0].dtype == torch.float32
+    bad = torch.zeros(0, 2) if logs_already else (~certified(logs, a.lengths[:, None], b.lengths, single)).nonzero()
     if len(bad):
         redo_in_logs(logs, bad, a, b, recursion, max_bytes)
     count(logs.numel(), len(bad))
@@ -306,7 +307,7 @@ def least_costs(a: Segment, b: Segment, recursion: Recursion, path: str, max_byt
     """Least summed costs (A, B) in sorted places by the chosen path."""
     if path == "reference":
         return by_reference(a, b, lambda phi, n, m: reference.accumulate(masked(phi, recursion.window))[-1][-1])
-    result = sums_by(path)(a, b, recursion, max_bytes)
+    result, _ = sums_by(path)(a, b, recursion, max_bytes)
     count(result.numel())
     return result
 

@@ -73,12 +73,13 @@ def missing(path: str, device: torch.device) -> str:
     return "" if device.type == "cuda" or interpreted else f"it works on CUDA and the tensors are on {device}"
 
 
+LONGEST_ROW = 4096  # slices of a column that the Triton kernels take
 NUMBA_FROM = 200_000  # table cells; below, importing numba costs more than it saves
 
 
-def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM) -> str:
+def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM, longest: int = 1) -> str:
     """The path for tensors of `device`: what was asked for, else triton on CUDA, else torch, or numba when it is installed and
-    the work is at least NUMBA_FROM table cells.
+    the work is at least NUMBA_FROM table cells. Columns longer than LONGEST_ROW are torch's.
 
     Raises AlignmentError for an unknown path and for an asked-for path that is not there.
     """
@@ -86,10 +87,12 @@ def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM
         if asked not in PATHS:
             raise AlignmentError(f"path {asked!r} is unknown; choose one of {', '.join(PATHS)}, or None to choose by device.")
         reason = missing(asked, device)
+        if asked == "triton" and not reason and longest > LONGEST_ROW:
+            reason = f"its rows hold {LONGEST_ROW} slices and the longest sequence has {longest}"
         if reason:
             raise AlignmentError(f"path {asked!r} is not there: {reason}; ask for path='torch', or path=None to choose by device.")
         return asked
-    if device.type == "cpu" and cells < NUMBA_FROM:
+    if (device.type == "cpu" and cells < NUMBA_FROM) or (device.type == "cuda" and longest > LONGEST_ROW):
         return "torch"
     fastest = "triton" if device.type == "cuda" else "numba"
     return "torch" if missing(fastest, device) else fastest

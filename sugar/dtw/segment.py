@@ -89,6 +89,14 @@ def take(data: Sequence, rows: torch.Tensor) -> Sequence:
     return data[rows]
 
 
+def part_of(segment: Segment, low: int, high: int) -> Segment:
+    """The sequences at sorted places low..high as a segment of their own."""
+    lengths = segment.lengths[low:high]
+    places = torch.arange(low, high, device=segment.device)
+    longest_first = [segment.offsets[t] + places[: int((lengths > t).sum())] for t in range(int(lengths[0]))]
+    return Segment(take(segment.data, torch.cat(longest_first)), lengths, torch.arange(high - low, device=segment.device))
+
+
 def zipped_phi(a: Segment, places_a: torch.Tensor, b: Segment, places_b: torch.Tensor) -> torch.Tensor:
     """phi (N, M, P) of the pairs (places_a[p], places_b[p]), padded to their longest; padding repeats an end."""
     rows_a, rows_b = a.padded_rows(places_a), b.padded_rows(places_b)  # (P, N), (P, M)

@@ -14,15 +14,15 @@ import math
 
 import torch
 
-LOG_TINY = math.log(torch.finfo(torch.float64).tiny)
 LOG_SILVER = math.log(1 + math.sqrt(2))
-LOG_DIGITS = 30.0  # 13 decimal digits above the lost mass
+DIGITS = {torch.float64: 13, torch.float32: 7}  # decimal digits that must stand above the lost mass
 
 
-def log_cut(n: torch.Tensor | float, m: torch.Tensor | float, log_tiny: float = LOG_TINY) -> torch.Tensor:
-    """The least log M that the certificate accepts for lengths n, m (broadcast), in the domain whose smallest number is `log_tiny`."""
-    n, m = torch.as_tensor(n, dtype=torch.float64), torch.as_tensor(m, dtype=torch.float64)
-    return log_tiny + LOG_DIGITS + torch.log(n * m) + LOG_SILVER * (n + m)
+def certified(logs: torch.Tensor, n: torch.Tensor, m: torch.Tensor, single: bool = False) -> torch.Tensor:
+    """Where log M is finite and above the cut for lengths n, m (broadcast); `single`: M was summed in float32."""
+    dtype = torch.float32 if single else torch.float64
+    cut = math.log(torch.finfo(dtype).tiny) + DIGITS[dtype] * math.log(10) + torch.log((n * m).double()) + LOG_SILVER * (n + m)
+    return (logs >= cut) & torch.isfinite(logs)
 
 
 def local_log_kernel(exponent: torch.Tensor, local: str) -> torch.Tensor:
@@ -107,7 +107,7 @@ def certified_log_sums(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor, scal
     """(log M (P,), how many pairs were redone in logs) for phi (N, M, P), lengths n, m (P,), scale (P,) in k = k(-phi * scale)."""
     exponent = (phi.double() * -scale).clamp_(max=0)  # (N, M, P)
     log_sums = torch.log(kernel_sums(local_kernel_(exponent, local), n, m))
-    redo = (~((log_sums >= log_cut(n, m).to(log_sums.device)) & torch.isfinite(log_sums))).nonzero()[:, 0]
+    redo = (~certified(log_sums, n, m)).nonzero()[:, 0]
     if len(redo):
         exponent = phi[:, :, redo].double() * -scale[redo] if scale.ndim else phi[:, :, redo].double() * -scale
         log_sums[redo] = log_kernel_sums(local_log_kernel(exponent.clamp_(max=0), local), n[redo], m[redo])
