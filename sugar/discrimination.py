@@ -31,7 +31,7 @@ from sugar.scenes.questions import match_question
 from sugar.scenes.stories import DIFFERENCE_QUESTION
 from sugar.sequence import Sample
 
-__all__ = ["Fit", "WAYS", "compare", "difference", "verdict", "verdict_in_words", "winner_in_words"]
+__all__ = ["Fit", "WAYS", "ask_difference", "compare", "difference", "verdict", "verdict_in_words", "winner_in_words"]
 
 WAYS = ("similarity", "yes", "both")
 MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
@@ -85,9 +85,14 @@ def compare(
     return Fit(similarity, 1 / (1 + np.exp(-odds)), (_standard(similarity) + _standard(odds)) / 2)
 
 
+def ask_difference(first: Image.Image, second: Image.Image) -> Sample:
+    """Two pictures and the question what differs between them, as the embedded model was trained on it."""
+    return Sample([first, second, DIFFERENCE_QUESTION])
+
+
 def difference(model: Any, first: Image.Image, second: Image.Image, **settings: Any) -> Iterator[str]:
     """What differs between two pictures, in the model's words as they come. settings: those of `Sugar.generate`."""
-    return model.generate(Sample([first, second, DIFFERENCE_QUESTION]), **settings)
+    return model.generate(ask_difference(first, second), **settings)
 
 
 def verdict(matrix: np.ndarray) -> Winoground:

@@ -20,8 +20,7 @@ Not covered: reading files (passages.py); who may ask what (sugar/ui).
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +33,7 @@ from sugar.retrieval import search
 from sugar.scenes import picture, sample_card, split_rng
 from sugar.sequence import Answer, Hit, Sample
 
-__all__ = ["INSTRUCTION", "KnowledgeBase", "MARGIN", "ask", "cite", "prompt", "quoted", "style_of", "without_retrieval"]
+__all__ = ["INSTRUCTION", "KnowledgeBase", "MARGIN", "alone", "ask", "cite", "prompt", "quoted", "style_of", "without_retrieval"]
 
 MARGIN = 2.0
 """Standard deviations above strangers from which a hit is worth reading; chosen on drawn cards (see tests/test_rag.py)."""
@@ -127,13 +126,14 @@ def ask(
     k: int = 1,
     margin: float = MARGIN,
     style: Style = "auto",
-    stop: threading.Event | None = None,
+    generate: Callable[[Sample], Iterator[str]] | None = None,
     **settings: Any,
 ) -> Iterator[Answer]:
     """The answer as it grows; the last one carries the citations.
 
     k: passages to read. margin: what the best hit must reach; below it the model is not asked, and the answer says that nothing close
-    was found and names the nearest. settings: those of `Sugar.generate`. Raises InputError for a question without words.
+    was found and names the nearest. generate: instead of `model.generate` (a page streams under its own limits);
+    settings: those of it. Raises InputError for a question without words.
     """
     if not question.text.strip():
         raise InputError("The question has no words. Type what you want to know.")
@@ -143,8 +143,8 @@ def ask(
         yield Answer(_unknown(base, hits, margin))
         return
     yield Answer("", known)
-    text = ""
-    for piece in model.generate(prompt([base.passage(h) for h in known], question, style_of(model, style)), stop=stop, **settings):
+    text, asked = "", prompt([base.passage(h) for h in known], question, style_of(model, style))
+    for piece in generate(asked) if generate is not None else model.generate(asked, **settings):
         text += piece
         yield Answer(text, known)
     yield Answer(cite(text, known), known)
@@ -153,9 +153,14 @@ def ask(
 def without_retrieval(model: Any, question: Sample, **settings: Any) -> Iterator[Answer]:
     """The same question to the model alone, to be shown beside."""
     text = ""
-    for piece in model.generate(Sample([s.content if s.is_image else quoted(s.text) for s in question]), **settings):
+    for piece in model.generate(alone(question), **settings):
         text += piece
         yield Answer(text)
+
+
+def alone(question: Sample) -> Sample:
+    """A question as the model gets it without anything to read."""
+    return Sample([s.content if s.is_image else quoted(s.text) or "?" for s in question])
 
 
 def style_of(model: Any, style: Style = "auto") -> Style:
