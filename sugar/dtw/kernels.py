@@ -11,6 +11,7 @@ TRITON_INTERPRET=1. Not covered: rows beyond LONGEST_ROW slices (path "torch" ta
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -22,8 +23,9 @@ from .segment import Segment, part_of, phi_rows, slice_products
 from .slices import TwoPart
 
 SHORT_ROW = 16
-PAIRS = 128  # pairs per program of short_rows
-TILE = 4096  # numbers per program of long_rows
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+PAIRS = 4 if INTERPRETED else 128  # pairs per program of short_rows
+TILE = 64 if INTERPRETED else 1024  # numbers per program of long_rows; the interpreter scans one by one
 LOCALS = {"gak": 0, "exp": 1, "cost": 2}
 FAR = tl.constexpr(1e30)  # stands for infinity: inf - inf would be nan
 
@@ -36,16 +38,16 @@ def slice_distance(dots, squares_b, at, column, square, inside):
 
 
 @triton.jit
-def pair_scale(scale, delta, n, m, PER_PAIR: tl.constexpr):
-    """1 / (2 sigma^2): one for all pairs, or 1 / (delta^2 (n + m))."""
-    if PER_PAIR:
-        return 1.0 / (delta * delta * (n + m).to(tl.float32))
-    return scale
+def pair_scale(settings, n, m, PER_PAIR: tl.constexpr):
+    """1 / (2 sigma^2) from settings (scale, delta): one for all pairs, or 1 / (delta^2 (n + m))."""
+    delta = tl.load(settings + 1)
+    per_pair = 1.0 / (delta * delta * (n + m).to(delta.dtype))
+    return per_pair if PER_PAIR else tl.zeros_like(per_pair) + tl.load(settings)
 
 
 @triton.jit
 def short_rows(
-    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, width, count_b, scale, delta,
+    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, settings, width, count_b,
     LOCAL: tl.constexpr, PER_PAIR: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
 ):  # fmt: skip
     """out (A, B): M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS sequences of b."""
@@ -53,7 +55,7 @@ def short_rows(
     b = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     n = tl.load(lengths_a + a)
     m = tl.load(lengths_b + b, mask=b < count_b, other=0)
-    factor = pair_scale(scale, delta, n, m, PER_PAIR)
+    factor = pair_scale(settings, n, m, PER_PAIR)
     kind = dots.dtype.element_ty
     nothing = tl.full((PAIRS,), FAR if LOCAL == 2 else 0.0, kind)
     row = (nothing,)
@@ -106,7 +108,7 @@ def then_least(c1, u1, c2, u2):
 
 @triton.jit
 def long_rows(
-    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, width, count_b, scale, delta,
+    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, settings, width, count_b,
     LOCAL: tl.constexpr, PER_PAIR: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
 ):  # fmt: skip
     """out (A, B): log M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS sequences of b."""
@@ -115,7 +117,7 @@ def long_rows(
     j = tl.arange(0, COLUMNS)
     n = tl.load(lengths_a + a)
     m = tl.load(lengths_b + b, mask=b < count_b, other=0)
-    factor = pair_scale(scale, delta, n, m, PER_PAIR)
+    factor = pair_scale(settings, n, m, PER_PAIR)
     kind = dots.dtype.element_ty
     far = FAR if LOCAL == 2 else -FAR
     inside = j[None, :] < m[:, None]  # (PAIRS, COLUMNS)
@@ -130,7 +132,7 @@ def long_rows(
         if LOCAL == 2:
             _, row = tl.associative_scan((phi, phi + tl.minimum(diagonal, row)), 1, then_least)
         else:
-            log_k = (-phi * (factor[:, None] if PER_PAIR else factor)).to(kind)
+            log_k = (-phi * factor[:, None]).to(kind)
             if LOCAL == 0:
                 log_k = log_k - tl.log(2.0 - tl.exp(log_k))
             _, row = tl.associative_scan((log_k, log_k + log_add(diagonal, row)), 1, then_log)
@@ -147,6 +149,7 @@ def launch_plan(longest: int) -> tuple[Any, int, int]:
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
     """((A, B) in sorted places, whether they are logs already): kernel sums or least costs, as `crossed.cross`."""
     out = torch.empty(a.count, b.count, dtype=a.parts[0].dtype, device=a.device)
+    settings = torch.tensor([recursion.scale, recursion.delta or 1.0], dtype=out.dtype, device=a.device)  # a number would pass as float32
     kernel, columns, pairs = launch_plan(b.longest)
     step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
     for low in range(0, a.count, step):
@@ -155,7 +158,7 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
         offsets_b = b.offsets[:-1] + [0] * (columns - b.longest)
         kernel[part.count, triton.cdiv(b.count, pairs)](
             dots, squares_a, squares_b, index(part.offsets, a), part.lengths, index(offsets_b, a), b.lengths, out[low : low + step],
-            dots.shape[1], b.count, recursion.scale, recursion.delta or 0.0,
+            settings, dots.shape[1], b.count,
             LOCAL=LOCALS[recursion.local], PER_PAIR=recursion.delta is not None, COLUMNS=columns, PAIRS=pairs,
         )  # fmt: skip
     return out.double(), kernel is long_rows and recursion.local != "cost"
