@@ -1,0 +1,197 @@
+"""What tests share: a cache of their own, the app on the toy model in this process, and a real browser.
+
+    def test_x(app): app.url, app.model, app.settings                   # one per session: a person's own machine, all tabs
+    def test_y(shared_app): ...                                         # the same as strangers would meet it on a shared host
+    def test_z(window): window.open('Chat')                              # a fresh Chromium window; console errors fail the test
+    client = connect(app)                                               # gradio_client
+
+Nothing is written outside pytest's temporary folders. The browser is /usr/bin/chromium (SUGAR_CHROMIUM names another).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import ToyModel
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
+ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIFACTS") else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the session."""
+    config.stash_folder = tempfile.mkdtemp(prefix="sugar-tests-")  # type: ignore[attr-defined]
+    os.environ["GRADIO_TEMP_DIR"] = str(Path(config.stash_folder) / "cache")  # type: ignore[attr-defined]
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for name in [n for n in os.environ if n.startswith("SUGAR_")]:
+        del os.environ[name]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash_folder, ignore_errors=True)  # type: ignore[attr-defined]
+
+
+class Talker(ToyModel):
+    """The toy model as the page meets it. Asked to talk "at length" it says 2000 words, 5 ms each; `running` counts answers under way,
+    `said` the words of the last one. The name of the embedded model brings the page's note about drawn scenes."""
+
+    name = "sugar-tiny"
+    encoder = "sugar"
+
+    def __init__(self, fingerprint: str = "toy-1") -> None:
+        super().__init__(fingerprint)
+        self.running, self.said = 0, 0
+
+    def generate(self, conversation: Any, **kwargs: Any) -> Iterator[str]:
+        sample = conversation if hasattr(conversation, "slices") else conversation[-1].sample
+        stop = kwargs.get("stop")
+        self.running += 1
+        self.said = 0
+        try:
+            if "at length" in sample.text:
+                for n in range(min(2000, kwargs.get("max_new_tokens", 128))):
+                    if stop is not None and stop.is_set():
+                        return
+                    time.sleep(0.005)
+                    self.said += 1
+                    yield f"word{n} "
+            else:
+                yield from super().generate(conversation, **kwargs)
+        finally:
+            self.running -= 1
+
+    def probability_of_yes(self, questions: Any) -> Any:
+        import numpy as np
+
+        return np.array([1 / (1 + np.exp(no - yes)) for yes, no in (self.score(q, ["yes", "no"]) for q in questions)])
+
+
+@dataclass
+class Served:
+    """A running app. `gate`: cleared, the next model load waits until it is set."""
+
+    url: str
+    demo: Any
+    model: Talker
+    settings: Any
+    models: Any
+
+    @property
+    def context(self) -> Any:
+        return self.demo.app_context
+
+
+def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
+    """Build and launch an app on a free port, on a toy model unless `load(name, progress)` says otherwise."""
+    from sugar.settings import Settings
+    from sugar.ui import build_app, launch
+    from sugar.ui.loading import ModelLoader
+
+    model = Talker()
+    settings = replace(Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000), **changes)
+    (folder / "galleries").mkdir(parents=True, exist_ok=True)
+    models = ModelLoader(load or (lambda name, progress: model))
+    models.start("sugar-tiny")
+    demo = build_app(settings, models)
+    launch(demo, settings, block=False)
+    return Served(f"http://127.0.0.1:{demo.server_port}", demo, model, settings, models)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = serve(tmp_path_factory.mktemp("app"))
+    yield served
+    served.demo.close()
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """As on a shared host: anybody's, so galleries are private and the model cannot be exchanged."""
+    served = serve(tmp_path_factory.mktemp("shared"), host="0.0.0.0", per_minute=1000)
+    yield served
+    served.demo.close()
+
+
+def connect(served: Served) -> Any:
+    """A gradio_client: one more visitor."""
+    from gradio_client import Client
+
+    return Client(served.url, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()
+
+
+class Window:
+    """One visitor's browser window. Requests to other places and errors on the console are remembered."""
+
+    def __init__(self, browser: Any, served: Served, **options: Any) -> None:
+        self.served = served
+        self.outside: list[str] = []
+        self.errors: list[str] = []
+        self.context = browser.new_context(**{"viewport": {"width": 1180, "height": 900}, "accept_downloads": True, **options})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.page.on("request", self._request)
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith((self.served.url, "data:", "blob:", "about:")):
+            self.outside.append(request.url)
+
+    def open(self, tab: str = "Chat") -> Any:
+        """Go to the app and to a tab; waits until the model stands and the page answers."""
+        self.page.goto(self.served.url)
+        self.page.get_by_role("tab", name=tab, exact=True).click()
+        self.page.locator("#status b").wait_for()
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def window(browser: Any, app: Served) -> Iterator[Window]:
+    """A desktop window on `app`, closed afterwards; fails the test when the page asked another host or logged an error."""
+    opened = Window(browser, app)
+    yield opened
+    opened.close()
+    assert opened.outside == []
+    assert opened.errors == []
+
+
+def screenshot(page: Any, name: str) -> None:
+    """Kept where CI collects artefacts (CI_ARTIFACTS); nowhere else."""
+    if ARTIFACTS is not None:
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def eventually(condition: Any, seconds: float = 10.0) -> bool:
+    """Wait until a condition holds; False when it does not in time."""
+    waiting = threading.Event()
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        waiting.wait(0.02)
+    return True
