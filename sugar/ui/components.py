@@ -71,6 +71,10 @@ class PictureInput(gr.Image, metaclass=_Quiet):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"type": "filepath", "image_mode": None, "sources": ["upload", "clipboard"], **kwargs})
 
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the page is told is read off a signature: the one of gr.Image, not the one above."""
+        return super().get_config(cls or gr.Image)
+
     def preprocess(self, payload: Any) -> Any:
         return None if payload is None else payload.path
 
