@@ -223,6 +223,7 @@ class Galleries:
         if visitor.token is not None:
             with suppress(SugarError):
                 close_visitor(visitor.folder.parent / "galleries", visitor.token)
+            visitor.token = None
 
     def _close(self, key: tuple[str, str]) -> None:
         known = self._open.pop(key, None)
