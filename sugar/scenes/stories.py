@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sugar.errors import InputError
 from sugar.scenes.captions import CELLS, Fact, Text, article, cell_fact, other, pick, relation_fact, thing_facts
 from sugar.scenes.questions import NUMBERS, name_of
 from sugar.scenes.world import (
@@ -129,12 +130,17 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
 
 
 def sample_edit(scene: Scene, rng: np.random.Generator, operation: str | None = None, who: int | None = None) -> Edit:
-    """One change of a scene that leaves everything else, jitter included, as it is. Never leads to a held-out combination."""
+    """One change of a scene that leaves everything else, jitter included, as it is. Never leads to a held-out combination.
+
+    operation: one of OPERATIONS, or None for any; who: the thing to change. Raises InputError where the scene does not admit what is asked
+    (moving a thing that holds another, the weather of a room).
+    """
     held_out = is_held_out(scene)
-    while True:
+    for _ in range(500):
         edit = _apply(scene, operation or pick(rng, OPERATIONS), rng, who)
         if edit and (held_out or not is_held_out(edit.after)):
             return edit
+    raise InputError(f"This scene admits no change of the kind {operation!r} of thing {who}. Ask for another, or leave them open.")
 
 
 # --- swapped pairs (Winoground) ---------------------------------------------------------------------------------------------------
