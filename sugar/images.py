@@ -118,7 +118,7 @@ def signature(image: Image.Image) -> bytes:
     return image.convert("RGB").resize((8, 8), Image.Resampling.BOX, reducing_gap=None).tobytes()
 
 
-def near_duplicate(a: np.ndarray, b: np.ndarray, tolerance: int = 12) -> np.ndarray:
+def near_duplicate(a: np.ndarray, b: np.ndarray, tolerance: int = 5) -> np.ndarray:
     """Which signatures show the same picture: no mean colour of the 8 x 8 differs by more than `tolerance` of 255.
 
     a: (..., 192) uint8, b: (..., 192) uint8, broadcast. Returns bool (...). A small object moved by its own size is a difference.

@@ -369,7 +369,7 @@ class Gallery:
             self.store.close()
             shutil.rmtree(self.folder)
 
-    def near_duplicates(self, tolerance: int = 12) -> list[list[int]]:
+    def near_duplicates(self, tolerance: int = 5) -> list[list[int]]:
         """Groups of two or more item ids that show the same picture (resized, saved again), oldest id first."""
         rows = self.store.read("SELECT id, signature FROM items ORDER BY id")
         if len(rows) < 2:
