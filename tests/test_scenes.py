@@ -35,7 +35,7 @@ from sugar.scenes import (
     split_rng,
     vocabulary,
 )
-from sugar.scenes.captions import change_one_fact, thing_facts
+from sugar.scenes.captions import change_one_fact, relation_fact, thing_facts
 from sugar.scenes.encoders import ROLES
 from sugar.scenes.questions import ASKERS, existence
 from sugar.scenes.stories import OPERATIONS
@@ -445,10 +445,8 @@ def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
     cat = Thing("cat", "blue", "big", "plain", 2, 2)
     scene = Scene((thing, cat), "beach", "day", "clear")
     turned = scene.with_thing(0, row=2, col=2).with_thing(1, row=0, col=0)
-    bag, sharp = (
-        [encode_facts(scene_facts(s), ROLES[role]) for s in (scene, turned, scene.with_thing(0, color="green"))]
-        for role in ("bag", "sharp")
-    )
+    three = [scene_facts(s) for s in (scene, turned, scene.with_thing(0, color="green"))]
+    bag, sharp = ([encode_facts(facts, ROLES[role]) for facts in three] for role in ("bag", "sharp"))
     for vectors in (bag, sharp):
         assert [np.linalg.norm(v) for v in vectors] == pytest.approx([1, 1, 1], abs=1e-5)
     assert bag[0] @ bag[1] == pytest.approx(1, abs=1e-6) and bag[0] @ bag[2] < 0.95
@@ -458,8 +456,6 @@ def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
 
 def test_a_relation_and_its_converse_state_the_same() -> None:
     scene = Scene((Thing("star", "red", "big", "plain", 0, 0), Thing("cat", "blue", "big", "plain", 0, 2)), "beach", "day", "clear")
-    from sugar.scenes.captions import relation_fact
-
     a, b = scene.things
     assert relation_fact(a, "left of", b) == relation_fact(b, "right of", a)
 
