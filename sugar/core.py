@@ -272,7 +272,9 @@ class Sugar:
         head = self._head_of(self._resolve(DEFAULT))
         if self.encoder == "sugar" and head is not None:
             return head.dimension
-        return self.model.config.get_text_config().hidden_size if self.encoder == "prompt" else self.triple.layout.dimension
+        if self.encoder == "prompt":
+            return self.model.config.get_text_config().hidden_size
+        return self._triple.layout.dimension if self._triple is not None else encoders.DIMENSIONS[self.encoder]
 
     @property
     def fingerprint(self) -> str:
@@ -438,7 +440,7 @@ class Sugar:
             return pool_slices(output.last_hidden_state, batch.slices)
 
     def _features(self, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
-        return self.vision.encode(self.model, images, self.family) if images else []
+        return self.vision.encode(self.model, self.processor, images) if images else []
 
     def _shrinking(self, work: Callable[[list[int]], T], items: list[int]) -> list[tuple[list[int], T]]:
         """Run `work` on the items, on halves of them when memory runs out. Raises OutOfMemoryError when one alone is too much."""
@@ -535,11 +537,15 @@ class Sugar:
             state = None
             if not is_out_of_memory(error):
                 raise
-            self._release()
-            raise OutOfMemoryError(
-                f"{self.device} ran out of memory after {len(layout.ids)} tokens of prompt with {len(layout.images)} pictures. "
-                "Use fewer pictures, a shorter conversation, or a smaller model."
-            ) from error
+            raise self._full(layout) from error
+
+    def _full(self, layout: Layout) -> OutOfMemoryError:
+        """Give back what is kept, and the refusal to raise."""
+        self._release()
+        return OutOfMemoryError(
+            f"{self.device} ran out of memory after {len(layout.ids)} tokens of prompt with {len(layout.images)} pictures. "
+            "Use fewer pictures, a shorter conversation, or a smaller model."
+        )
 
     def _fix(self, state: decode.State, token: int) -> None:
         """Go on with fixed shapes (a CUDA graph) where that gives the same logits; else say so, once, and stay with plain steps."""
@@ -580,7 +586,12 @@ class Sugar:
             raise InputError("There is nothing to score. Give at least one answer.")
         turns, adapter = self._turns(sample), self._resolve(adapter)
         layout = self._fits(self.processor.chat_layout(turns, images=self._prepare([i for t in turns for i in t.sample.images])))
-        state = self._prefill(layout, adapter, keep=False)
+        try:
+            state = self._prefill(layout, adapter, keep=False)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._full(layout) from error
         tails = [self._fits_tail(layout, self.processor.answer_ids(turns, layout, answer, end=end)) for answer in answers]
         first = torch.log_softmax(state.logits.float(), -1)
         scores = np.zeros(len(answers))

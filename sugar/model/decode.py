@@ -84,6 +84,12 @@ class KeptCache(Cache):
         sized = type("GrowingLayer", (GrowingLayer,), {"room": -(-room // 256) * 256})
         super().__init__(layer_class_to_replicate=sized)
 
+    def cut(self, length: int) -> None:
+        """Back to the first `length` tokens, in every layer."""
+        for layer in self.layers:
+            assert isinstance(layer, GrowingLayer)
+            layer.crop(layer.get_seq_length() - length)
+
 
 def signature(layout: Layout, image_token_id: int) -> np.ndarray:
     """(T,) int64: the token id, or for image tokens a number made of the picture's key, so that equal means same input."""
@@ -299,10 +305,11 @@ def forward_tail(model: Any, state: State, rows: Sequence[Sequence[int]], window
         near = (past + offset)[:, None] - torch.arange(past, device=device)[None] < window  # (Q, past)
         local = own & (offset[:, None] - offset[None] < window)
         mask = {"full_attention": mask, "sliding_attention": torch.cat([near, local], 1)[None, None]}
-    output = model(
-        input_ids=torch.tensor([flat], device=device), position_ids=place, attention_mask=mask, past_key_values=state.cache, use_cache=True
-    )
-    state.cache.crop(-len(flat))
+    tokens = torch.tensor([flat], device=device)
+    try:
+        output = model(input_ids=tokens, position_ids=place, attention_mask=mask, past_key_values=state.cache, use_cache=True)
+    finally:  # memory may run out half-way through the layers
+        state.cache.cut(past)
     return list(output.logits[0].split([len(row) for row in rows]))
 
 
@@ -393,8 +400,7 @@ class PrefixStore:
         if best < 0:
             return None
         _, other, cache = self._kept.pop(best)
-        if len(other) > shared:
-            cache.crop(shared - len(other))
+        cache.cut(shared)
         self.reused += shared
         return cache, shared
 

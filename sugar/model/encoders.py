@@ -28,13 +28,16 @@ from torch import Tensor
 from sugar.errors import ModelError
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = ["ENCODERS", "TRIPLES", "TripleEncoder", "TripleLayout", "prompt_turns"]
+__all__ = ["DIMENSIONS", "ENCODERS", "TRIPLES", "TripleEncoder", "TripleLayout", "prompt_turns"]
 
 TRIPLES: dict[str, tuple[str, str, str]] = {
     "triple": ("facebook/dinov2-base", "openai/clip-vit-large-patch14", "BAAI/bge-base-en-v1.5"),
     "triple-small": ("facebook/dinov2-small", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "BAAI/bge-small-en-v1.5"),
 }
 """Picture, cross-modal and text encoder; about 2.5 GB and 0.8 GB of downloads, 0.6 and 0.2 billion parameters."""
+
+DIMENSIONS = {"triple": 768 + 768 + 768, "triple-small": 384 + 384 + 512}
+"""Widths of their rows, known before they are downloaded."""
 
 ENCODERS = ("sugar", "prompt", *TRIPLES)
 

@@ -62,7 +62,8 @@ class PreparedImage:
 
     key: content hash. text: the placeholder text that stands for it in a prompt. tokens: how many image tokens it has.
     grid: (t, h, w) patches for the families with 3-D positions, else None. pixels: inputs of the vision tower, each with a
-    leading dimension of pictures or crops; empty when the features are known already.
+    leading dimension of pictures or crops; empty when the features are known already. source: the picture itself, in case
+    they are forgotten before they are used.
     """
 
     key: str
@@ -70,6 +71,7 @@ class PreparedImage:
     tokens: int
     grid: Tensor | None = None
     pixels: dict[str, Tensor] = field(default_factory=dict)
+    source: Image.Image | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
     cache = VisionCache(max_bytes=256 << 20)
     prepared = [cache.prepare(processor, image) for image in sample.images]        # no pixels where features are known
-    features = cache.encode(model, prepared)                                       # one per picture, in order
+    features = cache.encode(model, processor, prepared)                                    # one per picture, in order
     model(..., mm_encoder_outputs=as_encoder_outputs(features, family))
 
 Features leave the vision tower and projector in the language model's width; they do not depend on LoRA in the language
@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,10 +92,10 @@ class VisionCache:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
-            return entry.prepared
+            return replace(entry.prepared, source=image)
         return processor.prepare_image(image, key)
 
-    def encode(self, model: Any, images: Sequence[PreparedImage], family: str) -> list[VisionFeatures]:
+    def encode(self, model: Any, processor: Processor, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
         """Features per picture, in order; each distinct picture goes through the tower once."""
         found: dict[str, VisionFeatures] = {}
         missing: dict[str, PreparedImage] = {}
@@ -105,6 +105,8 @@ class VisionCache:
                 found[image.key] = entry
                 self.hits += 1
             elif image.key not in missing:
+                if not image.pixels and image.source is not None:  # known when it was prepared, dropped since
+                    image = processor.prepare_image(image.source, image.key)
                 missing[image.key] = image
                 self.misses += 1
         groups: dict[tuple[Any, ...], list[PreparedImage]] = {}
@@ -113,7 +115,7 @@ class VisionCache:
             groups.setdefault(shape, []).append(image)
         for group in groups.values():
             for start in range(0, len(group), self.batch):
-                for features in encode(model, group[start : start + self.batch], family):
+                for features in encode(model, group[start : start + self.batch], processor.family):
                     found[features.prepared.key] = features
                     self._keep(features)
         return [found[image.key] for image in images]
