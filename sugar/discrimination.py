@@ -130,7 +130,7 @@ def winner_in_words(matrix: np.ndarray) -> str:
         best = np.flatnonzero(row == row.max())
         named = " and ".join(f"caption {j + 1}" for j in best)
         tie = " (a tie)" if len(best) > 1 else ""
-        lines.append(f"- Picture {i + 1}: **{named}** fits best, {row.max():.2f}{tie}")
+        lines.append(f"- Picture {i + 1}: **{named}** fits best, {row.max():.3f}{tie}")
     return "\n".join(lines)
 
 
@@ -138,7 +138,7 @@ def _tell(cases: list[tuple[str, str, float, float, int]]) -> str:
     out = []
     for who, what, own, rival, i in cases:
         how = "prefers" if own > rival else "does not tell apart" if own == rival else "does not prefer"
-        out.append(f"{who.capitalize()} {how} its own {what} {i + 1} ({own:.2f} against {rival:.2f}).")
+        out.append(f"{who.capitalize()} {how} its own {what} {i + 1} ({own:.3f} against {rival:.3f}).")
     return " ".join(out)
 
 

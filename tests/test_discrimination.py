@@ -94,8 +94,8 @@ def test_the_verdict_is_strict(matrix, text, image, group):
 
 def test_the_verdict_names_a_tie_and_the_numbers():
     words = verdict_in_words(np.array([[0.5, 0.5], [0.1, 0.9]]))
-    assert "Picture 1 does not tell apart its own caption 1 (0.50 against 0.50)" in words
-    assert "Picture 2 prefers its own caption 2 (0.90 against 0.10)" in words
+    assert "Picture 1 does not tell apart its own caption 1 (0.500 against 0.500)" in words
+    assert "Picture 2 prefers its own caption 2 (0.900 against 0.100)" in words
 
 
 def test_the_verdict_needs_two_by_two():
@@ -105,7 +105,7 @@ def test_the_verdict_needs_two_by_two():
 
 def test_winners_and_ties():
     words = winner_in_words(np.array([[0.1, 0.7, 0.2], [0.4, 0.1, 0.4]]))
-    assert "Picture 1: **caption 2** fits best, 0.70\n" in words and "caption 1 and caption 3** fits best, 0.40 (a tie)" in words
+    assert "Picture 1: **caption 2** fits best, 0.700\n" in words and "caption 1 and caption 3** fits best, 0.400 (a tie)" in words
 
 
 def test_the_difference_is_asked_as_it_was_trained():

@@ -58,7 +58,8 @@ def test_every_kind_of_file_becomes_passages():
     reading = read_files(
         [
             ("notes.md", b"# Trees\nAn oak."), ("a/facts.csv", b"question,answer,picture\nwhat is it?,a star,star.png\nhow old?,five,\n"),
-            ("star.png", png()), ("dog.png", png((0, 255, 0))), ("dog.txt", b"my dog"), ("plain.txt", "ß".encode()), ("lone.png", png((1, 2, 3))),
+            ("star.png", png()), ("dog.png", png((0, 255, 0))), ("dog.txt", b"my dog"),
+            ("plain.txt", "ß".encode()), ("lone.png", png((1, 2, 3))),
         ]
     )  # fmt: skip
     found = {p.name: p for p in reading.passages}
@@ -78,7 +79,8 @@ def test_captions_from_a_csv_with_semicolons():
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.pdf", b"%PDF", "not read"), ("a.md", b"", "empty"), ("a.txt", b"\0\1\2", "zero bytes"), ("a.png", b"no picture", "not a picture"),
+        ("a.pdf", b"%PDF", "not read"), ("a.md", b"", "empty"), ("a.txt", b"\0\1\2", "zero bytes"),
+        ("a.png", b"no picture", "not a picture"),
         ("a.csv", b"x,y\n1,2\n", "columns are x, y"), ("a.csv", b"question,answer\n,5\n", "missing"),
         ("a.csv", b"question,answer,picture\nq,a,../../etc/passwd\n", "not sent along"), ("a.md", b"x" * 3_000_000, "at most"),
         ("noname", b"x", "without suffix"),

@@ -18,7 +18,7 @@ from sugar.ui import gallery_api
 from sugar.ui.answers import answered, block, cards, example_question, sources
 from sugar.ui.components import MAX_SIDE, PictureInput, escape, intro, number, picture, read_upload, text
 from sugar.ui.context import AppContext, Said, Sampling
-from sugar.ui.grid import figure, picked, picture_grid
+from sugar.ui.grid import figure, html_block, picked, picture_grid
 from sugar.ui.visitors import Visitor
 
 TAB = ("ask", "Ask your gallery")
@@ -28,15 +28,18 @@ EXAMPLE_NAMES = ("A name from the cards", "Another card", "Without a picture", "
 
 def build(app: AppContext) -> None:
     settings = app.settings
-    intro("Ask about your own pictures and notes. The answer cites what it read; click a number to open it.")
+    intro(
+        "Ask about your own pictures and notes; the answer cites what it read, click a number to open it. Notes are Markdown or text "
+        "files, pictures, or a csv with the columns question and answer (and picture)."
+    )
     with gr.Row():
         names = [gr.Button(name, size="sm", elem_id=f"ask-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
     with gr.Row():
         with gr.Column():
             gallery = gr.Dropdown([NONE], value=NONE, label="Gallery", elem_id="ask-gallery")
             files = gr.File(
-                label="Notes: Markdown, text, a csv of question and answer (and picture), pictures", file_count="multiple", type="filepath",
-                file_types=[*TEXT_SUFFIXES, ".csv", "image", *SUFFIXES], height=140, elem_id="ask-files",
+                label="Notes: text, csv, pictures", file_count="multiple", type="filepath",
+                file_types=[*TEXT_SUFFIXES, ".csv", "image", *SUFFIXES], height=150, elem_id="ask-files",
             )  # fmt: skip
             reading = gr.HTML(label="Notes read", elem_classes="sugar-stats", elem_id="ask-reading")
         with gr.Column():
@@ -46,17 +49,17 @@ def build(app: AppContext) -> None:
             image = PictureInput(label="Picture, if the question has one", height=150, buttons=[], elem_id="ask-picture")
             with gr.Row():
                 go = gr.Button("Ask", variant="primary", elem_id="ask-go")
-                stop = gr.Button("Stop", min_width=80)
+                stop = gr.Button("Stop", min_width=80, scale=0)
     with gr.Accordion("How it reads", open=False), gr.Row():
         k = gr.Slider(1, 6, 1, step=1, label="Passages to read", info="the embedded model was trained on one")
         margin = gr.Slider(0, 6, 2, step=0.1, label="How close is close", info="deviations above chance; below it, it does not know")
         beside = gr.Checkbox(False, label="Answer without reading, beside it", elem_id="ask-beside")
     with gr.Row():
         answer = picture_grid("Answer", elem_id="ask-answer")
-        alone = gr.HTML(label="Answer without reading", visible=False, elem_id="ask-alone")
+        alone = html_block("Answer without reading", visible=False, elem_id="ask-alone")
     speed = gr.HTML(elem_classes="sugar-stats")
     read_from = picture_grid("What it read", elem_id="ask-sources")
-    opened = gr.HTML(label="Opened source", elem_id="ask-opened")
+    opened = html_block("Opened source", elem_id="ask-opened")
     to_chat = gr.Button("Chat about this", size="sm")
 
     def base_of(request: gr.Request, gallery: Any) -> Any:

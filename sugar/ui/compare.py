@@ -43,8 +43,8 @@ def build(app: AppContext) -> None:
             captions = gr.Textbox(label="Captions, one a line, 1 to 6", lines=3, max_lines=6, elem_id="compare-captions")
             with gr.Row():
                 go = gr.Button("Compare", variant="primary", elem_id="compare-go")
-                differ = gr.Button("What differs between the first two?", elem_id="compare-differ")
-                stop = gr.Button("Stop", size="sm", min_width=60)
+                differ = gr.Button("What differs?", elem_id="compare-differ")
+                stop = gr.Button("Stop", min_width=70, scale=0)
             with gr.Row():
                 to_chat = gr.Button("Chat about these", size="sm")
                 to_search = gr.Button("Search with these", size="sm")

@@ -43,8 +43,7 @@ _MARK = re.compile(r"\[(\d{1,3})\]")
 
 def escape(words: Any) -> str:
     """Text as HTML that cannot be markup, and that Markdown leaves alone."""
-    safe = html.escape(str(words), quote=True)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$>])", lambda m: f"&#{ord(m.group())};", safe.replace("&gt;", ">"))
+    return re.sub(r"[\\`*_{}\[\]()#+!|~$&<>\"']", lambda m: f"&#{ord(m.group())};", str(words))
 
 
 def intro(words: str) -> Any:
@@ -286,6 +285,7 @@ progress { width: 100%; accent-color: var(--color-accent); }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #talk button[title="Share"] { display: none; }
 .sugar-heat { overflow-x: auto; }
+.sugar-heat :is(table, th, td, tr, thead, caption) { border: 0 !important; }
 .sugar-heat table { border-collapse: separate; border-spacing: 3px; font-size: var(--text-sm); }
 .sugar-heat caption { text-align: left; color: var(--body-text-color-subdued); padding-bottom: .3rem; }
 .sugar-heat th { font-weight: 500; text-align: left; max-width: 14rem; color: var(--body-text-color); }

@@ -16,7 +16,7 @@ from sugar.images import SUFFIXES
 from sugar.ui import gallery_api
 from sugar.ui.components import escape, in_cache, intro, text
 from sugar.ui.context import AppContext
-from sugar.ui.grid import cell, figure, grid_of, picked, picture_grid
+from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_grid
 
 TAB = ("gallery", "Gallery")
 PAGE = 24
@@ -37,14 +37,14 @@ def build(app: AppContext) -> None:
         with gr.Row():
             add = gr.Button("Add", variant="primary", elem_id="gallery-add")
             cancel = gr.Button("Cancel", min_width=80)
-        report = gr.HTML(label="Report", elem_id="gallery-report")
+        report = html_block("Report", elem_id="gallery-report")
     grid = picture_grid("Pictures", elem_id="gallery-grid")
     with gr.Row():
         back, where, on = gr.Button("Back", size="sm"), gr.HTML(elem_classes="sugar-stats"), gr.Button("On", size="sm")
         several = gr.Checkbox(False, label="Choose several", container=False, elem_id="gallery-several")
         drop_chosen = gr.Button("Delete the chosen", size="sm", variant="stop", visible=False, elem_id="gallery-drop-chosen")
     with gr.Row(visible=False) as detail:
-        large = gr.HTML(label="Picture", elem_id="gallery-picture")
+        large = html_block("Picture", elem_id="gallery-picture")
         with gr.Column():
             caption = gr.Textbox(label="Caption", lines=2, elem_id="gallery-caption")
             with gr.Row():

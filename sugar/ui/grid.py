@@ -24,7 +24,7 @@ from sugar.errors import InputError
 from sugar.images import thumbnail
 from sugar.ui.components import escape
 
-__all__ = ["cell", "figure", "grid_of", "jpeg_uri", "picked", "picture_grid", "strip_of"]
+__all__ = ["cell", "figure", "grid_of", "html_block", "jpeg_uri", "picked", "picture_grid", "strip_of"]
 
 _ON_LOAD = """
 element.addEventListener('click', (event) => {
@@ -52,6 +52,13 @@ _CSS = """
 .sugar-figure img { max-width: 100%; max-height: 26rem; border-radius: var(--radius-md); display: block; }
 .sugar-figure figcaption { font-size: var(--text-sm); color: var(--body-text-color-subdued); padding-top: .4rem; overflow-wrap: anywhere; }
 h4 { margin: 1rem 0 .4rem; font-size: var(--text-sm); font-weight: 600; color: var(--body-text-color); }
+.sugar-opened { display: grid; grid-template-columns: minmax(0, 20rem) minmax(0, 1fr); gap: 1.25rem; align-items: start; }
+@media (max-width: 640px) { .sugar-opened { grid-template-columns: minmax(0, 1fr); } }
+.sugar-cite { font: inherit; font-size: .8em; padding: 0 .45em; margin: 0 .15em; border-radius: 1em; cursor: pointer;
+  vertical-align: text-top; color: var(--body-text-color); background: var(--background-fill-secondary); border: 1px solid var(--color-accent); }
+.sugar-answer p { font-size: var(--text-lg); margin: 0; overflow-wrap: anywhere; }
+.sugar-report { font-size: var(--text-sm); }
+.sugar-report :is(th, td) { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
 .sugar-empty { color: var(--body-text-color-subdued); }
 """
 
@@ -59,6 +66,11 @@ h4 { margin: 1rem 0 .4rem; font-size: var(--text-sm); font-weight: 600; color: v
 def picture_grid(label: str, **settings: Any) -> gr.HTML:
     """An HTML component whose cells can be clicked; its `.click` gives a gr.EventData for `picked`."""
     return gr.HTML(value="", label=label, js_on_load=_ON_LOAD, css_template=_CSS, **settings)
+
+
+def html_block(label: str, **settings: Any) -> gr.HTML:
+    """An HTML component in the same look, with nothing to click."""
+    return gr.HTML(value="", label=label, css_template=_CSS, **settings)
 
 
 def picked(event: gr.EventData, count: int) -> int:

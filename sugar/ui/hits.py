@@ -45,7 +45,8 @@ def page(gallery: Any, found: Found) -> str:
             if found.mode == "story":
                 out.append(_run(gallery, hit, at))
             else:
-                line = f'<span class="line">{escape(hit.meta["relevance"])} · rank {hit.rank_before + 1} before re-ranking</span>'
+                moved = f" · from rank {hit.rank_before + 1}" if hit.rank_before != hit.rank else ""
+                line = f'<span class="line">{escape(hit.meta["relevance"])}{moved}</span>'
                 cells.append(cell(gallery.thumbnail(hit.item), hit.name, at, alt=hit.caption, under=score_bar(hit.score) + line))
             at += 1
         if cells:
@@ -83,7 +84,8 @@ def explained(gallery: Any, found: Found, hit: Hit) -> str:
         )
         large = figure(image, item.caption or item.name, head)
     caption = "Each row of the query, read with the rows above it, against the hit. Ringed: which answers which."
-    return large + heat_map(hit.similarity, rows, columns, hit.path, caption=caption)
+    table = heat_map(hit.similarity, rows, columns, hit.path, caption=caption)
+    return f'<div class="sugar-opened">{large}<div>{table}</div></div>' if not hit.items else large + table
 
 
 def as_json(hit: Hit, gallery: Any, thumbnails: bool) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class QueryEditor:
                 self._weights.append(
                     gr.Number(1, label="Weight", step=0.5, minimum=-5, maximum=5, scale=1, min_width=84, elem_classes="sugar-weight")
                 )
-                with gr.Column(scale=2, min_width=170), gr.Row():
+                with gr.Column(scale=3, min_width=220), gr.Row():
                     buttons.append(
                         [gr.Button(word, size="sm", min_width=50, elem_id=f"{word.lower()}-{i + 1}") for word in ("Up", "Down", "Remove")]
                     )

@@ -19,7 +19,7 @@ from sugar.sequence import Sample
 from sugar.ui import gallery_api
 from sugar.ui.components import EXAMPLES, intro, number, text
 from sugar.ui.context import AppContext
-from sugar.ui.grid import picked, picture_grid
+from sugar.ui.grid import html_block, picked, picture_grid
 from sugar.ui.hits import Found, as_json, explained, page
 from sugar.ui.query import QueryEditor, Row, as_query, rows_of
 
@@ -50,7 +50,7 @@ def build(app: AppContext) -> None:
             )
             name, caption = gr.Textbox(label="Name contains"), gr.Textbox(label="Caption contains")
     hits = picture_grid("Hits", elem_id="hits")
-    opened = gr.HTML(label="Opened hit", elem_id="opened")
+    opened = html_block("Opened hit", elem_id="opened")
     with gr.Row(visible=False) as onward:
         to_chat = gr.Button("Chat about this", size="sm")
         to_search = gr.Button("Search with this", size="sm")
