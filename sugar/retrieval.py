@@ -240,19 +240,18 @@ def _search(
             kept, marks = [kept[p] for p in other], marks[other]
         final = _scores(gallery, query, kept, delta, rerank) if kept else np.zeros(0)
         places = np.argsort(-final, kind="stable").tolist() if rerank else list(range(len(kept)))
-        leaders, followers = _collapsed(places, marks) if collapse and kept else (places, {})
+        leaders, followers = _collapsed(places, marks, k) if collapse and kept else (places[:k], {})
         if len(leaders) >= k or found.shape[1] < fetch or (found[0] < 0).any():
             break
         fetch *= 4
     if not kept:
         return []
     mean, deviation = _distribution(gallery, query.vector)
-    before = {p: rank for rank, p in enumerate(sorted(leaders))}
-    chosen = [kept[p][0] for p in leaders[:k]]
+    chosen = [kept[p][0] for p in leaders]
     items = {i.id: i for i in gallery.items(ids=chosen)}
     main = query.slices[int(np.argmax(query.weights))]
     hits: list[Hit] = []
-    for place, slices in zip(leaders[:k], gallery.slices(chosen), strict=True):
+    for place, slices in zip(leaders, gallery.slices(chosen), strict=True):
         ident, pooled = kept[place]
         item = items[ident]
         similarity = main @ slices.T  # (n, m)
@@ -264,7 +263,7 @@ def _search(
         hits.append(
             Hit(
                 item=item.id, name=item.name, caption=item.caption, score=float(final[place]), rank=len(hits), shortlist_score=pooled,
-                rank_before=before[place], path=_path(similarity), similarity=similarity, margin=margin, meta=meta,
+                rank_before=place, path=_path(similarity), similarity=similarity, margin=margin, meta=meta,
             )
         )  # fmt: skip
     return hits
@@ -273,10 +272,14 @@ def _search(
 def _scores(gallery: Gallery, query: _Query, kept: Sequence[tuple[int, float]], delta: float, rerank: bool) -> np.ndarray:
     """(N,) the module docstring's score of every (item, inner product)."""
     items = gallery.slices([i for i, _ in kept])
+    pooled = np.array([s[0] for s in items])  # (N, D)
+    more = [p for p, rows in enumerate(items) if len(rows) > 1]
     total = np.zeros(len(items))  # of logarithms
     for weight, slices in zip(query.weights, query.slices, strict=True):
-        whole = _slice_kernel(np.array([s[0] for s in items]) @ slices[-1], delta)  # (N,)
-        score = np.sqrt(whole * _aligned(slices, items, delta)) if rerank else whole
+        whole = _slice_kernel(pooled @ slices[-1], delta)  # (N,)
+        score = whole.copy()
+        if rerank and more:  # for an item of one slice the alignment is that very kernel
+            score[more] = np.sqrt(whole[more] * _aligned(slices, [items[p] for p in more], delta))
         total += abs(weight) * np.log(np.clip(score if weight > 0 else 1 - score, 1e-12, 1))
     return np.exp(total / np.abs(query.weights).sum())
 
@@ -304,16 +307,17 @@ def _aligned(query: np.ndarray, items: Sequence[np.ndarray], delta: float) -> np
     return np.clip(best, 0, 1)
 
 
-def _collapsed(places: Sequence[int], marks: np.ndarray) -> tuple[list[int], dict[int, list[int]]]:
-    """(leaders in order, {leader: places that show the same picture}); marks (N, 192) by place."""
+def _collapsed(places: Sequence[int], marks: np.ndarray, k: int) -> tuple[list[int], dict[int, list[int]]]:
+    """(the first k leaders in order, {leader: places that show the same picture}); marks (N, 192) by place."""
     leaders: list[int] = []
     followers: dict[int, list[int]] = {}
-    for place in places:
-        same = np.flatnonzero(near_duplicate(marks[leaders], marks[place])) if leaders else np.zeros(0, np.int64)
-        if (shown := next((leaders[int(p)] for p in same), None)) is not None:
-            followers.setdefault(shown, []).append(place)
-        else:
-            leaders.append(place)
+    left = np.array(places)
+    while len(left) and len(leaders) < k:
+        leader, left = int(left[0]), left[1:]
+        same = near_duplicate(marks[left], marks[leader])
+        leaders.append(leader)
+        followers[leader] = left[same].tolist()
+        left = left[~same]
     return leaders, followers
 
 

@@ -398,9 +398,9 @@ class Gallery:
 
     def signatures(self, ids: Sequence[int]) -> np.ndarray:
         """(len(ids), 192) uint8, the 8 x 8 colours of items, in the order given (see sugar.images.signature)."""
-        rows = dict(self.store.read("SELECT id, signature FROM items WHERE id IN (SELECT value FROM json_each(?))",
-                                    (json.dumps([int(i) for i in ids]),)))  # fmt: skip
-        return np.array([np.frombuffer(rows.get(int(i), bytes(192)), np.uint8) for i in ids], np.uint8).reshape(-1, 192)
+        wanted = json.dumps([int(i) for i in ids])
+        rows = dict(self.store.read("SELECT id, signature FROM items WHERE id IN (SELECT value FROM json_each(?))", (wanted,)))
+        return np.frombuffer(b"".join(rows.get(int(i), bytes(192)) for i in ids), np.uint8).reshape(-1, 192)
 
     # -- another model
 

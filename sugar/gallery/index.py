@@ -357,7 +357,8 @@ class Index:
             index._mapped = index.kind == "flat"
             if not index._mapped:
                 index._faiss = faiss.read_index(str(folder / "pooled.faiss"))
-            index._slices = Slices(state.dimension, np.load(folder / "slices.npy", mmap_mode="r"), np.load(folder / "starts.npy"))
+            mapped = np.asarray(np.load(folder / "slices.npy", mmap_mode="r"))
+            index._slices = Slices(state.dimension, mapped, np.load(folder / "starts.npy"))
             index.ids = np.load(folder / "ids.npy")
             index.seq, index.recall, index._trained = stamp["seq"], stamp["recall"], stamp["trained"]
             if not len(index.ids) == len(index._slices) == index._faiss.ntotal == stamp["count"]:
