@@ -20,6 +20,6 @@ from sugar.scenes.world import Scene, Thing, is_held_out, relation, sample_scene
 
 __all__ = [
     "Scene", "Thing", "ask", "draw", "encode_facts", "is_held_out", "long_caption", "match_question", "meet_again", "negative", "picture",
-    "plain_caption", "questions", "relation", "sample_card", "sample_edit", "sample_scene", "sample_story", "sample_winoground", "scene_facts",
-    "short_caption", "split_rng", "vocabulary",
+    "plain_caption", "questions", "relation", "sample_card", "sample_edit", "sample_scene", "sample_story", "sample_winoground",
+    "scene_facts", "short_caption", "split_rng", "vocabulary",
 ]  # fmt: skip

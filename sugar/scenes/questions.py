@@ -17,7 +17,16 @@ import numpy as np
 
 from sugar.scenes.captions import CELLS, article, negative, other, pick, short_caption
 from sugar.scenes.world import (
-    COLORS, CONTAINERS, BASES, HELD_OUT_PAIRS, KINDS, PATTERNS, PLACES, PLURALS, RELATIONS, SIZES, TIMES, WEATHERS, Scene, Thing, relation,
+    BASES,
+    COLORS,
+    CONTAINERS,
+    HELD_OUT_PAIRS,
+    KINDS,
+    PLURALS,
+    RELATIONS,
+    Scene,
+    Thing,
+    relation,
 )  # fmt: skip
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
@@ -112,7 +121,11 @@ def ask_time(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def ask_weather(scene: Scene, rng: np.random.Generator) -> Question | None:
-    return None if scene.place == "room" else Question("weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather)
+    return (
+        None
+        if scene.place == "room"
+        else Question("weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather)
+    )
 
 
 def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -249,8 +262,8 @@ def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
-    "color": ask_color, "kind": ask_kind, "size": ask_size, "pattern": ask_pattern, "count": ask_count, "place": ask_place, "time": ask_time,
-    "weather": ask_weather, "where": ask_where, "exist": ask_exist, "relation open": ask_relation_open,
+    "color": ask_color, "kind": ask_kind, "size": ask_size, "pattern": ask_pattern, "count": ask_count, "place": ask_place,
+    "time": ask_time, "weather": ask_weather, "where": ask_where, "exist": ask_exist, "relation open": ask_relation_open,
     "relation yes/no": ask_relation_yes_no, "relation choice": ask_relation_choice, "compare": ask_compare, "choose": ask_choose,
     "match": ask_match,
 }  # fmt: skip

@@ -18,7 +18,21 @@ from sugar.errors import InputError
 from sugar.scenes.captions import CELLS, Fact, Text, article, cell_fact, other, pick, relation_fact, thing_facts
 from sugar.scenes.questions import NUMBERS, name_of
 from sugar.scenes.world import (
-    COLORS, HELD_OUT_PAIRS, KINDS, PATTERNS, PLACES, PLURALS, SIZES, TIMES, WEATHERS, Scene, Thing, is_held_out, relation, sample_scene, sample_thing,
+    COLORS,
+    HELD_OUT_PAIRS,
+    KINDS,
+    PATTERNS,
+    PLACES,
+    PLURALS,
+    SIZES,
+    TIMES,
+    WEATHERS,
+    Scene,
+    Thing,
+    is_held_out,
+    relation,
+    sample_scene,
+    sample_thing,
 )  # fmt: skip
 
 OPERATIONS = ("color", "kind", "size", "pattern", "move", "add", "remove", "time", "weather", "place")
@@ -68,11 +82,14 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
         return None
     if op == "color":
         new = other(rng, COLORS, t.color)
-        if any(u.inside == index and u.color == new for u in scene.things) or (t.inside is not None and scene.things[t.inside].color == new):
+        if any(u.inside == index and u.color == new for u in scene.things) or (
+            t.inside is not None and scene.things[t.inside].color == new
+        ):
             return None
         after = scene.with_thing(index, color=new)
         return Edit(op, scene, after, pick(rng, (f"make the {name} {new}", f"paint the {name} {new}")),
-                    f"the {t.kind} changed from {t.color} to {new}", f"the {t.kind} turns {new}", tuple(thing_facts(after.things[index])))  # fmt: skip
+                    f"the {t.kind} changed from {t.color} to {new}", f"the {t.kind} turns {new}",
+                    tuple(thing_facts(after.things[index])))  # fmt: skip
     if op == "kind":
         if not _free(t, scene, index):
             return None
@@ -96,7 +113,8 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
             return None
         after = scene.with_thing(index, row=cell[0], col=cell[1])
         where = CELLS[cell[0]][cell[1]]
-        return Edit(op, scene, after, f"move the {name} to the {where}", f"the {t.phrase} moved from the {CELLS[t.row][t.col]} to the {where}",
+        return Edit(op, scene, after, f"move the {name} to the {where}",
+                    f"the {t.phrase} moved from the {CELLS[t.row][t.col]} to the {where}",
                     f"the {t.kind} moves to the {where}", (cell_fact(after.things[index]), *thing_facts(t)))  # fmt: skip
     if op == "add":
         cell = _empty_cell(scene, rng)
@@ -106,7 +124,8 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
         after = replace(scene, things=(*scene.things, thing))
         where = CELLS[cell[0]][cell[1]]
         return Edit(op, scene, after, f"add {article(thing.phrase)} at the {where}", f"{article(thing.phrase)} was added at the {where}",
-                    f"the {scene.things[who or 0].kind} meets {article(thing.phrase)}", (cell_fact(thing), *thing_facts(thing)))  # fmt: skip
+                    f"the {scene.things[who or 0].kind} meets {article(thing.phrase)}",
+                    (cell_fact(thing), *thing_facts(thing)))  # fmt: skip
     if op == "remove":
         if len(scene.things) < 2 or not _free(t, scene, index):
             return None
@@ -122,10 +141,13 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
     difference = f"the {op} changed from {old} to {new}"
     facts = ((op, new),)
     if op == "time":
-        return Edit(op, scene, after, pick(rng, (f"make it {new}", f"the same, but by {new}" if new == "day" else "the same, but at night")), difference,
-                    "night falls" if new == "night" else "a new day begins", facts)  # fmt: skip
+        instruction = pick(rng, (f"make it {new}", f"the same, but {'at night' if new == 'night' else 'by day'}"))
+        sentence = "night falls" if new == "night" else "a new day begins"
+        return Edit(op, scene, after, instruction, difference, sentence, facts)
     if op == "weather":
-        return Edit(op, scene, after, pick(rng, (f"make it {new}", f"make the weather {new}")), difference, f"the weather becomes {new}", facts)
+        return Edit(
+            op, scene, after, pick(rng, (f"make it {new}", f"make the weather {new}")), difference, f"the weather becomes {new}", facts
+        )
     return Edit(op, scene, after, f"move everything {GO_TO[new]}", difference, f"they all go {GO_TO[new]}", facts)
 
 
@@ -147,8 +169,8 @@ def sample_edit(scene: Scene, rng: np.random.Generator, operation: str | None = 
 
 
 def swap(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Text, Text] | None:
-    """The scene with two things' colours or cells exchanged, and the captions of the scene and of the swapped one: the same words in another
-    order. None where nothing can be swapped."""
+    """The scene with two things' colours or cells exchanged, and a caption of each: the same words in another order.
+    None where nothing can be swapped."""
     n = len(scene.things)
     if n < 2:
         return None

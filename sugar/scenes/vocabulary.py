@@ -46,7 +46,14 @@ def vocabulary() -> tuple[str, ...]:
         scene = sample_scene(rng)
         edit = sample_edit(scene, rng)
         card = sample_card(rng)
-        texts += [short_caption(scene, rng).words, long_caption(scene, rng).words, edit.instruction, edit.difference, card.question, card.answer]
+        texts += [
+            short_caption(scene, rng).words,
+            long_caption(scene, rng).words,
+            edit.instruction,
+            edit.difference,
+            card.question,
+            card.answer,
+        ]
         texts += [t for q in questions(scene, rng, 4) for t in (q.text, q.answer)]
         texts += [t.words for t in (*sample_story(rng).sentences, *sample_winoground(rng).captions)]
     return tuple(sorted({w for t in texts for w in re.findall(r"\w+|[^\w\s]", t.lower())}))

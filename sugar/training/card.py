@@ -21,30 +21,36 @@ tags: [sugar, retrieval, interleaved, tiny]
 ---
 # sugar-tiny
 
-A very small multimodal language model ({parameters:.1f} M parameters, {megabytes:.1f} MB in bfloat16) that both answers questions about drawn scenes and
-embeds interleaved sequences of pictures and words for retrieval. It was trained from nothing by this project, by the method of
-*Unified Generative and Discriminative Training for Multi-modal Large Language Models* (Sugar, NeurIPS 2024), so that every tab works on any
-CPU without a download.
+A very small multimodal language model ({parameters:.1f} M parameters, {megabytes:.1f} MB in bfloat16) that both answers questions
+about drawn scenes and embeds interleaved sequences of pictures and words for retrieval. It was trained from nothing by this
+project, by the method of *Unified Generative and Discriminative Training for Multi-modal Large Language Models* (Sugar, NeurIPS
+2024), so that every tab works on any CPU without a download.
 
-**Limits.** It knows a drawn world only: {kinds} kinds of things in 10 colours on a 3 x 3 grid, 8 places, day and night, four kinds of weather, and
-{words} words. It does not understand photographs, and words that it was not taught are blanks to it. Use a hub model for photos.
+**Limits.** It knows a drawn world only: {kinds} kinds of things in 10 colours on a 3 x 3 grid, 8 places, day and night, four kinds
+of weather, and {words} words. It does not understand photographs, and words that it was not taught are blanks to it. Use a hub
+model for photos.
 
 ## How it was trained
 
-- shape: LLaVA architecture. CLIP vision tower on 96 x 96 pictures in 32 x 32 patches, two-layer projector, Llama decoder, word-level tokenizer;
-  head: two-layer GELU MLP to {dimension} dimensions.
-- data: the drawn world, endless, from the `train` seeds only (seed {seed}); held-out (thing, colour) pairs and relations never occur.
-- objective: next-token cross-entropy on answers (L_g) plus {similarity} x squared error between embedding cosines and the label matrix (L_d, mean over
-  pairs): normalised Global Alignment Kernel over slices with the Triple Kernel, delta 0.7, several positions a sample.
-- **deviations from the paper, each a switch:** cross-modal part of the label `{across}` (the paper's CLIP is a bag of attributes: `bag`); a dense
-  warm-up of the vision tower on the scene graph ({dense_steps} steps) that stays on at weight {dense}; a 2 x 2 cross-entropy over swapped pairs at weight
-  {swap}; InfoNCE for queries with a known referent at weight {referent}; Muon for matrices with AdamW for the rest; a constant rate with a linear end.
+- shape: LLaVA architecture. CLIP vision tower on 96 x 96 pictures in 32 x 32 patches, two-layer projector, Llama decoder,
+  word-level tokenizer; head: two-layer GELU MLP to {dimension} dimensions.
+- data: the drawn world, endless, from the `train` seeds only (seed {seed}); held-out (thing, colour) pairs and relations never
+  occur.
+- objective: next-token cross-entropy on answers (L_g) plus {similarity} x squared error between embedding cosines and the label
+  matrix (L_d, mean over pairs): normalised Global Alignment Kernel over slices with the Triple Kernel, delta 0.7, several positions
+  a sample.
+- **deviations from the paper, each a switch:** cross-modal part of the label `{across}` (the paper's CLIP is a bag of attributes:
+  `bag`); a dense warm-up of the vision tower on the scene graph ({dense_steps} steps) that stays on at weight {dense}; a 2 x 2
+  cross-entropy over swapped pairs at weight {swap}; InfoNCE for queries with a known referent at weight {referent}; picture tokens drawn towards the words for what they show at
+  weight {align}; Muon for
+  matrices with AdamW for the rest; a constant rate with a linear end.
 - {steps} steps, {hours:.1f} hours on {hardware}.
 - again from nothing: `python -m sugar train --recipe sugar --config tiny --steps {steps}`
 
 ## Measured
 
-On fresh scenes of the `test` seeds ({size} a task), beside what chance or a baseline gives; `python -m sugar evaluate drawn --seed {test_seed} --size {size}`.
+On fresh scenes of the `test` seeds ({size} a task), beside what chance or a baseline gives; `python -m sugar evaluate drawn --seed
+{test_seed} --size {size}`.
 
 {table}
 """
@@ -59,7 +65,8 @@ def write_card(folder: str | Path) -> Path:
     size = (folder / "model.safetensors").stat().st_size
     head = json.loads((folder / "sugar.json").read_text(encoding="utf-8")) if (folder / "sugar.json").is_file() else {}
     text = INTRO.format(
-        parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head.get("dimension", 192), seed=config["seed"],
+        parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head.get("dimension", 192),
+        seed=config["seed"],
         dense_steps=config["dense_steps"], steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
         size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,
     )  # fmt: skip

@@ -52,7 +52,7 @@ def contrastive_loss(similarity: Tensor, positives: Tensor, temperature: float =
 
 
 def swap_loss(similarity: Tensor, temperature: float = 0.05) -> Tensor:
-    """Winoground's 2 x 2 comparison as a loss, over both directions. similarity: (p, 2, 2), [pair, picture, caption]; the diagonal is right."""
+    """Winoground's 2 x 2 comparison as a loss, over both directions. similarity: (p, 2, 2), [pair, picture, caption]."""
     if not len(similarity):
         return similarity.new_zeros(())
     logits = similarity / temperature

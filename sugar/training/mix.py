@@ -15,10 +15,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sugar.scenes.captions import Fact, Text, negative, pick, plain_caption, scene_facts, short_caption, long_caption
+from sugar.scenes.captions import Fact, Text, negative, pick, plain_caption, scene_facts, short_caption
 from sugar.scenes.questions import ask, match_question, questions
 from sugar.scenes.stories import (
-    DIFFERENCE_QUESTION, UNKNOWN, card_for, invented_name, meet_again, sample_card, sample_edit, sample_story, sample_winoground,
+    DIFFERENCE_QUESTION,
+    UNKNOWN,
+    card_for,
+    invented_name,
+    meet_again,
+    sample_card,
+    sample_edit,
+    sample_story,
+    sample_winoground,
 )  # fmt: skip
 from sugar.scenes.vocabulary import DESCRIBE, GREETINGS
 from sugar.scenes.world import Scene, sample_scene, sample_thing
@@ -180,7 +188,9 @@ def _story(b: StepBuilder) -> None:
     if b.rng.random() < 0.4:
         b.step.referents.append((b.embed(list(story.sentences)), last))
     k = int(b.rng.integers(1, 5))
-    b.ask_about([pictures[k - 1], pictures[k]], [(NEXT_QUESTION, story.sentences[k].words.removeprefix("then ").removeprefix("next "), "next")])
+    b.ask_about(
+        [pictures[k - 1], pictures[k]], [(NEXT_QUESTION, story.sentences[k].words.removeprefix("then ").removeprefix("next "), "next")]
+    )
 
 
 def _edit(b: StepBuilder, *, simple: bool) -> None:
@@ -222,7 +232,9 @@ def _card(b: StepBuilder, *, syllables: int) -> None:
 
 def _card_row(b: StepBuilder, shown: int, question_r: str, answer_r: str, seen: int, question: str, answer: str) -> Row:
     """`USER: <image> q_r a_r <image> q ASSISTANT: a`, the paper's RAG prompt (method.md A5)."""
-    return RowBuilder(b.tokens).user().picture(shown).text(question_r).text(answer_r).picture(seen).text(question).answer(answer, "card").row()
+    return (
+        RowBuilder(b.tokens).user().picture(shown).text(question_r).text(answer_r).picture(seen).text(question).answer(answer, "card").row()
+    )
 
 
 def _copy(b: StepBuilder, *, syllables: int) -> None:

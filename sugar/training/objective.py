@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from sugar.model.head import EmbeddingHead
 from sugar.model.processor import pool_slices
+from sugar.scenes.captions import CELLS
 from sugar.scenes.draw import draw
 from sugar.scenes.world import COLORS, GRID, KINDS, PATTERNS, PLACES, SIZES, TIMES, WEATHERS, Scene
 from sugar.training.losses import contrastive_loss, language_loss, similarity_loss, swap_loss
 from sugar.training.mix import Step
-from sugar.training.rows import IGNORED, RowBatch, collate
+from sugar.training.rows import RowBatch, Tokens, collate
 from sugar.training.targets import completion_kernel, slice_distances, target_matrix
 
 THING_CLASSES = (len(KINDS) + 1, len(COLORS) + 1, len(PATTERNS) + 1, len(SIZES) + 1)  # the last of each: nothing there
@@ -46,6 +47,7 @@ class Terms:
     swap: float = 0.2  # 2 x 2 cross-entropy of swapped pairs
     referent: float = 0.2  # InfoNCE of queries with a referent, and of captions, over the pictures of the step
     dense: float = 0.2  # the scene graph read off the vision tower's tokens
+    align: float = 0.3  # a picture token, after the projector, near the embeddings of the words for what it shows
     across: str = "sharp"
     kernel: str = "gak"
     triple: bool = True
@@ -62,6 +64,7 @@ class Prepared:
     batches: list[RowBatch]
     step: Step
     scene_labels: tuple[Tensor, Tensor]
+    words: tuple[Tensor, Tensor] | None
     phi: Tensor | None
     target: Tensor | None
 
@@ -74,7 +77,7 @@ def pixels_of(scenes: Sequence[Scene], image_processor: Any, side: int) -> Tenso
 
 
 def scene_labels(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
-    """What stands in each cell, (N, 9, 8): kind, colour, pattern, size of the thing there, and of the one inside it; and the setting, (N, 3)."""
+    """What stands in each cell, (N, 9, 8): kind, colour, pattern, size of the thing and of one inside it; and the setting, (N, 3)."""
     empty = [c - 1 for c in THING_CLASSES]
     things = np.tile(np.array(empty * 2), (len(scenes), GRID * GRID, 1))
     setting = np.array([(PLACES.index(s.place), TIMES.index(s.time), WEATHERS.index(s.weather)) for s in scenes]).reshape(-1, 3)
@@ -87,7 +90,20 @@ def scene_labels(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(things), torch.from_numpy(setting)
 
 
-def prepare(step: Step, terms: Terms, image_processor: Any, side: int, pad: int, budget: int = 6000) -> Prepared:
+def scene_words(scenes: Sequence[Scene], tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """The words that name what a cell shows, for the `align` term: (W, 3) of (picture, cell, token id) and the weight of each, (W,)."""
+    rows, weights = [], []
+    for n, scene in enumerate(scenes):
+        for t in scene.things:
+            words = [(t.kind, 0.3), (t.color, 0.3), (t.pattern, 0.1), (t.size, 0.1), (CELLS[t.row][t.col], 0.2)]
+            for text, weight in words:
+                ids = tokens.encode(text)
+                rows += [(n, t.row * GRID + t.col, i) for i in ids]
+                weights += [weight / len(ids)] * len(ids)
+    return torch.tensor(rows), torch.tensor(weights)
+
+
+def prepare(step: Step, terms: Terms, image_processor: Any, side: int, tokens: Tokens, budget: int = 6000) -> Prepared:
     """Draw the pictures and compute masks, labels and targets of a step."""
     phi = target = None
     if step.samples:
@@ -99,8 +115,9 @@ def prepare(step: Step, terms: Terms, image_processor: Any, side: int, pad: int,
         target = target_matrix(phi, lengths, positions, kind=terms.kernel)
         if terms.kernel == "gak":
             _label_referents(step, phi, lengths, target)
-    batches = collate(step.rows, pad, budget)
-    return Prepared(pixels_of(step.scenes, image_processor, side), batches, step, scene_labels(step.scenes), phi, target)
+    batches = collate(step.rows, tokens.pad, budget)
+    words = scene_words(step.scenes, tokens) if terms.align else None
+    return Prepared(pixels_of(step.scenes, image_processor, side), batches, step, scene_labels(step.scenes), words, phi, target)
 
 
 def _label_referents(step: Step, phi: Tensor, lengths: list[int], target: Tensor) -> None:
@@ -132,7 +149,7 @@ class DenseHead(nn.Module):
         self.setting = nn.Linear(hidden, sum(SETTING_CLASSES))
 
     def forward(self, tokens: Tensor, things: Tensor, setting: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """tokens (N, P, D) of a square grid; labels of `scene_labels`. Returns the mean loss and right answers per attribute, as (right, asked)."""
+        """tokens (N, P, D) of a square grid; labels of `scene_labels`. Returns the mean loss and (right, asked) per attribute."""
         side = int(tokens.shape[1] ** 0.5)
         axis = torch.arange(side, device=tokens.device) * GRID // side
         cell = (axis[:, None] * GRID + axis).reshape(-1)  # (P,) the cell each token lies in
@@ -174,6 +191,8 @@ class Objective(nn.Module):
         features = torch.stack(list(images.pooler_output))  # (N, P, hidden)
         if self.dense is not None:
             losses["dense"], _ = self.dense(images.hidden_states[-1][:, 1:], *(x.to(device) for x in p.scene_labels))
+        if p.words is not None:
+            losses["align"] = self._align(features, *(x.to(device) for x in p.words))
 
         learnt_hidden, learnt_labels, learnt_rows = [], [], []
         pooled: dict[int, Tensor] = {}
@@ -208,8 +227,20 @@ class Objective(nn.Module):
             skills |= _exact(logits.argmax(-1) == labels, learnt_rows)
         if pooled:
             embeddings = self.head(torch.cat([pooled[k] for k in range(len(p.step.samples))]))  # (positions, dimension)
-            losses |= self._similarity(embeddings, p, skills)
+            with torch.autocast(device.type, enabled=False):  # cosines near 1 need their digits
+                losses |= self._similarity(embeddings.float(), p, skills)
         return losses, skills
+
+    def _align(self, features: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        """Cross-entropy of the words of each cell under the LM head, read straight off the projected picture tokens (N, P, hidden)."""
+        tokens = F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
+        log_p = self.llava.lm_head(tokens).float().log_softmax(-1)  # (N, P, vocabulary)
+        side = int(features.shape[1] ** 0.5)
+        axis = torch.arange(side, device=features.device) * GRID // side
+        cell = (axis[:, None] * GRID + axis).reshape(-1)  # (P,)
+        chosen = log_p[rows[:, 0]].gather(2, rows[:, 2, None, None].expand(-1, log_p.shape[1], 1))[..., 0]  # (W, P)
+        there = (cell == rows[:, 1, None]).to(chosen.dtype)  # (W, P)
+        return -((chosen * there).sum(1) / there.sum(1) * weights).sum() / weights.sum()
 
     def _slice(self, part: tuple[int, int, bool]) -> tuple[np.ndarray, bool]:
         start, stop, is_image = part
@@ -251,7 +282,9 @@ class Objective(nn.Module):
                 skills[f"find by {name}"] = skills.get(f"find by {name}", 0) + hit
         if step.swaps:
             index = torch.tensor([[place[i] for i in s] for s in step.swaps], device=r.device)
-            four = torch.stack([cosines[index[:, a], index[:, b]] for a in (0, 1) for b in (2, 3)], 1).view(-1, 2, 2)  # [pair, picture, caption]
+            four = torch.stack([cosines[index[:, a], index[:, b]] for a in (0, 1) for b in (2, 3)], 1).view(
+                -1, 2, 2
+            )  # [pair, picture, caption]
             if terms.swap:
                 losses["swap"] = swap_loss(four)
             d, o = four.diagonal(dim1=1, dim2=2), four.flip(2).diagonal(dim1=1, dim2=2)

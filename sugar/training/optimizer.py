@@ -36,9 +36,13 @@ def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """lr is in units of spectral norm; a matrix that is taller than wide steps sqrt(rows / columns) as far."""
+    """lr is in units of spectral norm; a matrix that is taller than wide steps sqrt(rows / columns) as far. half: iterate in bfloat16, for
+    machines that are faster at it."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.02) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.02, *, half: bool = False
+    ) -> None:
+        self.half = half
         super().__init__(list(params), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -56,7 +60,8 @@ class Muon(torch.optim.Optimizer):
                 update = update.T if p.shape[0] > p.shape[1] else update
                 shapes.setdefault(tuple(update.shape), []).append((p, update))
             for same in shapes.values():
-                steps = orthogonalise(torch.stack([u for _, u in same]))
+                stacked = torch.stack([u for _, u in same])
+                steps = orthogonalise(stacked.bfloat16() if self.half else stacked).to(stacked.dtype)
                 for (p, _), u in zip(same, steps, strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"])
                     p.add_(u.T if p.shape[0] > p.shape[1] else u, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)

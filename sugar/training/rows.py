@@ -113,7 +113,7 @@ class RowBuilder:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """B rows right-padded to T: ids, positions (B, T) long; mask (B, 1, T, T) bool, or None for plain causal rows; `which` the rows' numbers."""
+    """B rows right-padded to T: ids, positions (B, T) long; mask (B, 1, T, T) bool; `which` the rows' numbers."""
 
     ids: Tensor
     positions: Tensor

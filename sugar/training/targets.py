@@ -34,7 +34,9 @@ def slice_distances(facts: Sequence[tuple[Fact, ...]], is_image: Sequence[bool],
     return triple_kernel(part1, part2, flags, part1, part2, flags)
 
 
-def target_matrix(phi: Tensor, lengths: Sequence[int], positions: Sequence[Sequence[int]], *, kind: str = "gak", delta: float = DELTA) -> Tensor:
+def target_matrix(
+    phi: Tensor, lengths: Sequence[int], positions: Sequence[Sequence[int]], *, kind: str = "gak", delta: float = DELTA
+) -> Tensor:
     """m_l (P, P) of the drawn positions. kind "gak": normalised alignment kernel; "mean": mean cosine over all pairs of slices."""
     if kind == "gak":
         return label_matrix_from_phi(phi, lengths, positions, delta=delta).float()
