@@ -262,18 +262,17 @@ def holds_tensors(dataset: Any) -> bool:
         return False
     if isinstance(dataset, torch.Tensor):
         return True
-    return any(isinstance(s, (torch.Tensor, TwoPart)) for s in dataset)
+    try:
+        return any(isinstance(s, (torch.Tensor, TwoPart)) for s in dataset)
+    except TypeError as error:
+        raise AlignmentError(f"a dataset is a list of sequences (n, D); got {type(dataset).__name__}.") from error
 
 
 def packed(dataset: Any, metric: str, limit: int | None) -> PackedSequences:
     """The dataset packed, unless it is."""
     if isinstance(dataset, PackedSequences):
         return dataset
-    try:
-        sequences = list(dataset)
-    except TypeError as error:
-        raise AlignmentError(f"a dataset is a list of sequences (n, D); got {type(dataset).__name__}.") from error
-    return PackedSequences.from_list(sequences, metric=metric, limit=limit)
+    return PackedSequences.from_list(list(dataset), metric=metric, limit=limit)
 
 
 def promoted(mine: PackedSequences, other: PackedSequences) -> PackedSequences:

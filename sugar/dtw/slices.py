@@ -26,7 +26,11 @@ def as_tensor(values: Any, name: str = "sequence") -> torch.Tensor:
     Raises AlignmentError for what is not numeric, has no rows, no columns, or more than two axes. Does not look for nan.
     """
     try:
-        tensor = values.detach() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
+        tensor = (
+            values.detach()
+            if isinstance(values, torch.Tensor)
+            else torch.as_tensor(np.ascontiguousarray(values) if np.ndim(values) else np.asarray(values))
+        )
     except (TypeError, ValueError) as error:
         raise AlignmentError(f"{name} is not a numeric array ({error}); give an (n, D) array or tensor.") from error
     if tensor.is_complex() or tensor.dtype == torch.bool:

@@ -1,0 +1,226 @@
+"""`python -m sugar bench dtw`: the alignment scorer against its peers, and against the floors no scorer can go below.
+
+Work sets: W1 one query of 9 slices against 10,000 ragged sequences (1 to 12 slices, D = 256); W2 256 x 256 sequences of 5 to 10
+slices, D = 768; W3 64 x 64 of 128 slices, D = 64; and a story of 9 slices in a sequence of 100,000, D = 256. Everything of one work set
+runs interleaved, round by round; a figure is the median over rounds of CPU time of this process, one thread, so that a busy machine
+delays but does not inflate it. "GEMM" is the one product of all slices, "read" one pass over the gallery. Peers run on a stated
+subset of the pairs and are scaled by their number. Gallery self-kernels are cached in W1 after the first round, which is not timed.
+
+    python -m sugar bench dtw [--quick] [--rounds 5] [--device cuda] [--picture alignment.png]
+
+`--device cuda` runs the GPU set instead (100,000 sequences against one query, a 4096 x 4096 matrix, W3 at 1024 x 1024), timed by
+events, with the share of measured bandwidth and of the GEMM. Not covered: several threads; the peers' own GPU paths, which do not exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sugar import dtw as scorer
+from sugar.errors import AlignmentError
+
+Jobs = dict[str, tuple[Callable[[], Any], float]]  # name -> (what to run, what to multiply its time by)
+
+
+def run(args: list[str]) -> int:
+    """Parse, measure, print a table and one JSON line. Raises AlignmentError for a device that is not there."""
+    parser = argparse.ArgumentParser(prog="python -m sugar bench dtw")
+    parser.add_argument("--quick", action="store_true", help="small work sets, two rounds: to see that it runs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--picture", type=Path, help="draw an alignment path into this PNG and stop")
+    options = parser.parse_args(args)
+    if options.picture:
+        draw(options.picture)
+        return 0
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise AlignmentError("--device cuda, but torch sees no CUDA device here; run it on a machine with one, or leave it out.")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = gpu_rows(options.quick) if options.device == "cuda" else cpu_rows(options.quick, 2 if options.quick else options.rounds)
+    finally:
+        torch.set_num_threads(threads)
+    print(json.dumps({"bench": "dtw", "date": datetime.date.today().isoformat(), **machine(options.device), "rows": rows}))
+    return 0
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Device and versions."""
+    installed = {n: importlib.metadata.version(n) for n in ("torch", "numba", "tslearn", "dtaidistance", "aeon", "triton") if there(n)}
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
+        "versions": installed,
+    }
+
+
+def there(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def stories(count: int, low: int, high: int, width: int, seed: int) -> list[torch.Tensor]:
+    """Unit slices around a centre of their own, as a story's are."""
+    rng = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(low, high + 1, (count,), generator=rng).tolist()
+    made = [torch.randn(n, width, generator=rng) + torch.randn(1, width, generator=rng) for n in lengths]
+    return [x / x.norm(dim=1, keepdim=True) for x in made]
+
+
+def cpu_rows(quick: bool, rounds: int) -> list[dict[str, Any]]:
+    """All CPU work sets."""
+    small = 20 if quick else 1
+    query, gallery = stories(1, 9, 9, 256, 0), stories(10_000 // small, 1, 12, 256, 1)
+    square, long = stories(256 // (4 if quick else 1), 5, 10, 768, 2), stories(64 // (8 if quick else 1), 128, 128, 64, 3)
+    packed = scorer.PackedSequences.from_list(gallery)
+    rows = []
+    for name, x, y, packed_y in (("W1", query, gallery, packed), ("W2", square, None, None), ("W3", long, None, None)):
+        rows += measure(name, matrix_jobs(x, y, packed_y), rounds)
+    album = torch.cat(stories(1, 100_000 // small, 100_000 // small, 256, 4))
+    jobs: Jobs = {"GEMM": (lambda: album @ query[0].T, 1.0)}
+    for path in paths():
+        jobs[f"subsequence {path}"] = (lambda path=path: scorer.subsequence_dtw(query[0], album, 1, path=path), 1.0)
+        jobs[f"subsequence {path}, 5 runs"] = (lambda path=path: scorer.subsequence_dtw(query[0], album, 5, path=path), 1.0)
+    return rows + measure("search", jobs, rounds)
+
+
+def paths() -> list[str]:
+    """Our fast CPU paths that are there."""
+    return ["torch"] + (["numba"] if there("numba") else [])
+
+
+def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: scorer.PackedSequences | None) -> Jobs:
+    """Floors, our paths and the peers for x against y, or against itself. Peers get numpy, few pairs, and a factor."""
+    flat, other = torch.cat(x), torch.cat(x if y is None else y)
+    jobs: Jobs = {"GEMM": (lambda: other @ flat.T, 1.0), "read": (lambda: other.sum(), 1.0)}
+    target = packed if packed is not None else y
+    for path in paths():
+        jobs[f"gak {path}"] = (lambda path=path: scorer.cdist_gak(x, target, 1.0, path=path), 1.0)
+        jobs[f"gak per pair {path}"] = (lambda path=path: scorer.cdist_gak(x, target, delta=0.7, path=path), 1.0)
+        jobs[f"soft_dtw {path}"] = (lambda path=path: scorer.cdist_soft_dtw(x, target, 1.0, path=path), 1.0)
+        jobs[f"dtw {path}"] = (lambda path=path: scorer.cdist_dtw(x, target, path=path), 1.0)
+    some = [a.double().numpy() for a in x[:8]]
+    others = some if y is None else [b.double().numpy() for b in y[:200]]
+    factor = len(x) * (len(x) if y is None else len(y)) / (len(some) * len(others))
+    if there("tslearn"):
+        from tslearn import metrics
+
+        # the one-dataset form computes each pair once, so it is asked for as such where there is one dataset
+        second = None if y is None else others
+        jobs["gak tslearn"] = (lambda: metrics.cdist_gak(some, second, sigma=1.0), factor)
+        jobs["soft_dtw tslearn"] = (lambda: metrics.cdist_soft_dtw(some, second, gamma=1.0), factor)
+        jobs["dtw tslearn"] = (lambda: metrics.cdist_dtw(some, second), factor)
+    if there("dtaidistance"):
+        from dtaidistance import dtw_ndim
+
+        triangle = [(a, b) for i, a in enumerate(some) for b in (others[i + 1 :] if y is None else others)]
+        each = len(x) * (len(x) - 1) / 2 if y is None else len(x) * len(y or [])
+        jobs["dtw dtaidistance"] = (lambda: [dtw_ndim.distance(a, b, use_c=True) for a, b in triangle], each / len(triangle))
+    if there("aeon"):
+        from aeon.distances import dtw_distance
+
+        jobs["dtw aeon"] = (lambda: [dtw_distance(a.T, b.T) for a in some for b in others], factor)
+    return jobs
+
+
+def measure(name: str, jobs: Jobs, rounds: int) -> list[dict[str, Any]]:
+    """Median CPU milliseconds per job over interleaved rounds, and its ratio to the GEMM and to the peers of its function."""
+    for job, _ in jobs.values():
+        job()
+    times: dict[str, list[float]] = {label: [] for label in jobs}
+    for _ in range(rounds):
+        for label, (job, factor) in jobs.items():
+            start = time.process_time()
+            job()
+            times[label].append((time.process_time() - start) * 1000 * factor)
+    middle = {label: sorted(values)[len(values) // 2] for label, values in times.items()}
+    print(f"\n{name:<28}{'ms':>10}{'x GEMM':>9}   times faster than")
+    rows = []
+    for label, ms in middle.items():
+        function = label.split()[0]
+        peers = {p: round(middle[f"{function} {p}"] / ms, 1) for p in ("tslearn", "dtaidistance", "aeon") if f"{function} {p}" in middle}
+        ours = label.split()[-1] in paths()
+        scaled = jobs[label][1]
+        note = "  ".join(f"{p} {r}" for p, r in peers.items()) if ours else f"(a subset, scaled by {scaled:.0f})" if scaled != 1 else ""
+        print(f"  {label:<26}{ms:>10.2f}{ms / middle['GEMM']:>9.2f}   {note}")
+        rows.append(
+            {"set": name, "job": label, "ms": round(ms, 3), "over_gemm": round(ms / middle["GEMM"], 3), "faster": peers if ours else {}}
+        )
+    return rows
+
+
+def gpu_rows(quick: bool) -> list[dict[str, Any]]:
+    """The CUDA work sets: triton against the torch path on the same card, bandwidth measured by a copy, GEMM by the one product."""
+    small = 16 if quick else 1
+    block = torch.empty(1 << (26 if quick else 30), dtype=torch.uint8, device="cuda")
+    bandwidth = 2 * block.numel() / cuda_ms(lambda: block.clone()) / 1e6  # GB/s, read and written
+    print(f"copy bandwidth {bandwidth:.0f} GB/s")
+    sets = (
+        ("1 x 100,000", stories(1, 9, 9, 256, 0), stories(100_000 // small, 1, 12, 256, 1)),
+        ("4096 x 4096", stories(4096 // small, 5, 10, 768, 2), None),
+        ("W3 1024 x 1024", stories(1024 // small, 128, 128, 64, 3), None),
+    )
+    rows = []
+    print(f"{'set':<18}{'path':<8}{'ms':>10}{'x GEMM':>9}{'of bandwidth':>14}")
+    for name, x, y in sets:
+        mine = scorer.PackedSequences.from_list(x, limit=512).to("cuda")
+        other = mine if y is None else scorer.PackedSequences.from_list(y).to("cuda")
+        products = [(a.parts[0], b.parts[0]) for a in mine.segments for b in other.segments]
+        gemm = cuda_ms(lambda products=products: [b @ a.T for a, b in products])
+        for path in ("triton", "torch"):
+            call = lambda path=path, mine=mine, other=other: scorer.cdist_gak(mine, other, 1.0, path=path, max_bytes=4 << 30)  # noqa: E731
+            ms = cuda_ms(call, 3)
+            share = other.nbytes / ms / 1e6 / bandwidth
+            print(f"{name:<18}{path:<8}{ms:>10.2f}{ms / gemm:>9.2f}{share:>13.0%}")
+            rows.append({"set": name, "path": path, "ms": ms, "over_gemm": ms / gemm, "bandwidth_share": share, "GBps": bandwidth})
+    return rows
+
+
+def cuda_ms(job: Callable[[], Any], rounds: int = 10) -> float:
+    """Median milliseconds by CUDA events, after one round that is not timed."""
+    job()
+    times = []
+    for _ in range(rounds):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        job()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end))
+    return sorted(times)[len(times) // 2]
+
+
+def draw(target: Path) -> None:
+    """A PNG of slice distances and the cheapest path: a story of five slices against a longer telling of it."""
+    from PIL import Image, ImageDraw
+
+    story = torch.eye(6)[[0, 1, 2, 3, 4]]
+    telling = torch.eye(6)[[0, 0, 1, 5, 2, 3, 3, 3, 4]] + 0.35 * torch.rand(9, 6, generator=torch.Generator().manual_seed(1))
+    telling = telling / telling.norm(dim=1, keepdim=True)
+    found, phi, cell = scorer.align(story, telling), scorer.squared_euclidean(story, telling), 48
+    picture = Image.new("RGB", (cell * 10 + 8, cell * 6 + 8), "white")
+    pen = ImageDraw.Draw(picture)
+    for i in range(5):
+        pen.text((cell // 3, cell * (i + 1) + 18), f"x{i}", fill="black")
+        for j in range(9):
+            shade = int(255 - 110 * min(2.0, float(phi[i, j])))
+            corner = (cell * (j + 1), cell * (i + 1))
+            pen.rectangle((*corner, corner[0] + cell - 3, corner[1] + cell - 3), fill=(shade, min(255, shade + 14), min(255, shade + 34)))
+            pen.text((corner[0] + 5, corner[1] + 4), f"{float(phi[i, j]):.1f}", fill="white" if shade < 140 else "gray")
+    for j in range(9):
+        pen.text((cell * (j + 1) + 16, cell // 2), f"y{j}", fill="black")
+    centres = [(cell * (j + 1) + 23, cell * (i + 1) + 27) for i, j in found.path]
+    pen.line(centres, fill=(200, 60, 30), width=4, joint="curve")
+    for x, y in centres:
+        pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=(200, 60, 30))
+    picture.quantize(64).save(target, optimize=True)

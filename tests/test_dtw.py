@@ -1,0 +1,306 @@
+"""The alignment scorer against its float64 reference, the vectors of the method, and tslearn's conventions, on every CPU path."""
+
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sugar.dtw as scorer
+from sugar.dtw import pairwise, reference
+from sugar.dtw.segment import Segment
+from sugar.errors import AlignmentError
+
+NUMBA = [pytest.param("numba", marks=pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="the extra is not installed"))]
+PATHS = ["reference", "torch", *NUMBA]
+
+
+def unit(*rows):
+    array = np.array(rows, dtype=float)
+    return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+
+def ragged(rng, count, longest, width, kind=np.float64):
+    """`count` sequences of unit slices, 1 to `longest` long."""
+    return [unit(*rng.normal(size=(int(rng.integers(1, longest + 1)), width))).astype(kind) for _ in range(count)]
+
+
+def two_part(rng, n):
+    return scorer.TwoPart(unit(*rng.normal(size=(n, 3))), unit(*rng.normal(size=(n, 4))), rng.random(n) < 0.5)
+
+
+X3, Y2 = unit((1, 0, 0), (1, 1, 0), (0, 1, 1)), unit((1, 0, 0.5), (0, 1, 0))
+A = scorer.TwoPart(unit((1, 0), (1, 1)), unit((1, 0), (1, 0.2)), [True, False])
+B = scorer.TwoPart(unit((1, 0), (0, 1), (1, 2)), unit((0, 1), (1, 1), (1, 0)), [False, True, False])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_vectors_of_the_method(path):
+    near = lambda value: pytest.approx(value, abs=1e-9)  # noqa: E731
+    assert scorer.gak([1, 2, 3], [1, 2, 2, 3], sigma=2, path=path) == near(0.839336907936809)
+    assert scorer.unnormalized_gak([1, 2, 3], [1, 2, 2, 3], sigma=2, path=path) == near(15.358189998480222)
+    assert scorer.gak([1, 2, 3], [1, 2, 2, 3, 4], sigma=1, path=path) == near(0.2733855908733379)
+    assert scorer.unnormalized_gak([1, 2, 3], [1, 2, 2, 3, 4], sigma=1, path=path) == near(3.166011071272157)
+    assert scorer.gak([1, 2, 2, 3], [1, 2, 3, 4], sigma=2, path=path) == near(0.6562966099203164)
+    for delta, value in ((0.3, 0.016738449), (0.5, 0.189035868), (1.0, 0.563221551)):
+        assert scorer.gak(X3, Y2, delta=delta, path=path) == near(value)
+    sigma = 0.5 * math.sqrt(2.5)
+    logs = [scorer.gak(a, b, sigma, normalized=False, log=True, path=path) for a, b in ((X3, Y2), (X3, X3), (Y2, Y2))]
+    assert logs == [near(-0.965760544), near(1.197529370), near(0.202586554)]
+    for delta, log, value in ((0.5, -2.167106339, 0.033017872), (1.0, 0.383647415, 0.285325512)):
+        assert scorer.gak(A, B, delta=delta, normalized=False, log=True, path=path) == near(log)
+        assert scorer.gak(A, B, delta=delta, path=path) == near(value)
+
+
+def test_triple_kernel_vector():
+    phi = scorer.triple_kernel(A.part1, A.part2, A.is_image, B.part1, B.part2, B.is_image)
+    np.testing.assert_allclose(phi, [[2, 2, 0], [0.585786, 0.335899, 0.102633]], atol=1e-6)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_delannoy_numbers_of_equal_sequences(path):
+    counts = [scorer.unnormalized_gak(np.zeros(n), np.zeros(n), path=path) for n in (1, 2, 3, 4)]
+    np.testing.assert_allclose(counts, [1, 3, 13, 63], rtol=1e-12)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_every_path_matches_reference_and_tslearn(seed):
+    metrics = pytest.importorskip("tslearn.metrics")
+    rng = np.random.default_rng(seed)
+    X, Y = ([rng.normal(size=(int(rng.integers(1, 8)), 2)) for _ in range(3)] for _ in range(2))
+    scores = {
+        "gak": (lambda p: scorer.cdist_gak(X, Y, 1.3, path=p), lambda a, b: metrics.gak(a, b, 1.3)),
+        "delta": (
+            lambda p: scorer.cdist_gak(X, Y, delta=0.7, path=p),
+            lambda a, b: metrics.gak(a, b, 0.7 * math.sqrt((len(a) + len(b)) / 2)),
+        ),
+        "soft": (lambda p: scorer.cdist_soft_dtw(X, Y, 0.3, path=p), lambda a, b: metrics.soft_dtw(a, b, 0.3)),
+        "dtw": (lambda p: scorer.cdist_dtw(X, Y, path=p), lambda a, b: metrics.dtw(a, b)),
+        "band": (lambda p: scorer.cdist_dtw(X, Y, sakoe_chiba_radius=1, path=p), lambda a, b: metrics.dtw(a, b, sakoe_chiba_radius=1)),
+    }
+    for ours, theirs in scores.values():
+        wanted = np.array([[theirs(a, b) for b in Y] for a in X])
+        for path in ("reference", "torch") + (("numba",) if importlib.util.find_spec("numba") else ()):
+            np.testing.assert_allclose(ours(path), wanted, atol=1e-10)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_paths_and_searches_match_tslearn(seed):
+    metrics = pytest.importorskip("tslearn.metrics")
+    rng = np.random.default_rng(seed)
+    query, long = rng.normal(size=(int(rng.integers(1, 6)), 2)), rng.normal(size=(int(rng.integers(5, 30)), 2))
+    for ours, theirs in (
+        (scorer.dtw_path(query, long), metrics.dtw_path(query, long)),
+        (scorer.dtw_subsequence_path(query, long), metrics.dtw_subsequence_path(query, long)),
+        (scorer.dtw_path(long, long[::-1], "itakura", None, 1.5), metrics.dtw_path(long, long[::-1].copy(), "itakura", None, 1.5)),
+    ):
+        assert ours[0] == [tuple(map(int, step)) for step in theirs[0]]
+        assert ours[1] == pytest.approx(theirs[1], abs=1e-10)
+    wanted = reference.subsequence_dtw(scorer.squared_euclidean(*map(torch.from_numpy, (query, long))).tolist(), 3)
+    for path in ("reference", "torch") + (("numba",) if importlib.util.find_spec("numba") else ()):
+        runs = scorer.subsequence_dtw(query, long, 3, path=path)
+        assert [run.path for run in runs] == [p for _, p in wanted]
+        assert [run.cost for run in runs] == pytest.approx([c for c, _ in wanted])
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_symmetry_identity_permutation_and_chunks(seed):
+    rng = np.random.default_rng(seed)
+    X, Y = ragged(rng, 6, 9, 3), ragged(rng, 7, 5, 3)
+    for path in ["torch"] + (["numba"] if importlib.util.find_spec("numba") else []):
+        K = scorer.cdist_gak(X, delta=0.7, path=path)
+        np.testing.assert_allclose(K, K.T, atol=1e-12)
+        np.testing.assert_array_equal(np.diag(K), 1.0)
+        assert K.min() >= 0 and K.max() <= 1 + 1e-12
+        full = scorer.cdist_gak(X, Y, delta=0.7, path=path)
+        order = rng.permutation(len(Y))
+        np.testing.assert_allclose(scorer.cdist_gak(X, [Y[i] for i in order], delta=0.7, path=path), full[:, order], atol=1e-12)
+        np.testing.assert_allclose(scorer.cdist_gak(X, Y, delta=0.7, path=path, max_bytes=1), full, atol=1e-12)
+        np.testing.assert_allclose(scorer.PackedSequences.from_list(Y, limit=2).gak(X[0], delta=0.7, path=path), full[0], atol=1e-12)
+
+
+def test_one_dataset_in_blocks_equals_two():
+    rng = np.random.default_rng(3)
+    X = ragged(rng, 140, 4, 3)
+    for options in ({"sigma": 0.8}, {"delta": 0.7}):
+        np.testing.assert_allclose(scorer.cdist_gak(X, **options), scorer.cdist_gak(X, list(X), **options), atol=1e-12)
+
+
+@pytest.mark.parametrize("path", ["torch", *NUMBA])
+@pytest.mark.parametrize("lengths, sigma", [((60, 60), 0.1), ((410, 410), 50.0), ((3, 4), 0.01), ((1, 1), 0.001), ((450, 1), 1.0)])
+def test_nothing_is_lost_far_apart_or_long(path, lengths, sigma):
+    """Underflow and overflow of the linear recursion are redone in logs, and said."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(n, 2)) for n in lengths)
+    got = scorer.gak(a, b, sigma, normalized=False, log=True, path=path)
+    redone = scorer.last_report().redone
+    phi = scorer.squared_euclidean(torch.from_numpy(a), torch.from_numpy(b)).tolist()
+    wanted = reference.log_gak(phi, sigma)
+    assert got == pytest.approx(wanted, rel=1e-10)
+    assert redone == (abs(wanted) > 600)
+    if max(lengths) < 100:
+        assert math.isfinite(scorer.gak(a, b, sigma, log=True, path=path))
+
+
+@pytest.mark.parametrize("kind, slack", [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 1e-2)])
+def test_types(kind, slack):
+    rng = np.random.default_rng(1)
+    X = ragged(rng, 5, 6, 8)
+    got = scorer.cdist_gak([torch.from_numpy(x).to(kind) for x in X], delta=0.7)
+    assert isinstance(got, torch.Tensor) and got.dtype == torch.float64
+    np.testing.assert_allclose(got.numpy(), scorer.cdist_gak(X, delta=0.7), atol=slack)
+    assert isinstance(scorer.cdist_gak([[1, 2], [3, 4]]), np.ndarray)
+
+
+def test_cosine_metric():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(3, 4)), rng.normal(size=(5, 4))
+    assert scorer.dtw(a, b, metric="cosine") ** 2 == pytest.approx(
+        reference.dtw_path(scorer.cosine_distance(torch.from_numpy(a), torch.from_numpy(b)).tolist())[1]
+    )
+
+
+def test_packed_container(tmp_path):
+    rng = np.random.default_rng(4)
+    X = [two_part(rng, n) for n in (3, 1, 5, 2, 2, 4)]
+    query = two_part(rng, 3)
+    truth = np.array([scorer.gak(query, x, delta=0.7, path="reference") for x in X])
+    packed = scorer.PackedSequences.from_list(X[:2])
+    packed.append(X[2:3])
+    packed.append(X[3:])
+    assert len(packed) == 6 and packed.lengths.tolist() == [3, 1, 5, 2, 2, 4] and packed.nbytes > 0
+    np.testing.assert_allclose(packed.gak(query), truth, atol=1e-12)
+    np.testing.assert_allclose(packed[1:4].gak(query), truth[1:4], atol=1e-12)
+    np.testing.assert_allclose(packed[[5, 0, -1]].gak(query), truth[[5, 0, 5]], atol=1e-12)
+    assert torch.equal(packed[2].part1, X[2].part1)
+    packed.save(tmp_path / "slices.pt")
+    np.testing.assert_array_equal(scorer.PackedSequences.load(tmp_path / "slices.pt").gak(query), packed.gak(query))
+    packed.remove([1, 4])
+    np.testing.assert_allclose(packed.gak(query), np.delete(truth, [1, 4]), atol=1e-12)
+    assert not any((segment.parts[0] == X[1].part1[0]).all(1).any() for segment in packed.segments)
+
+
+def test_a_search_neither_repacks_nor_forgets_self_kernels(monkeypatch):
+    rng = np.random.default_rng(5)
+    packed = scorer.PackedSequences.from_list(ragged(rng, 30, 6, 4))
+    query = ragged(rng, 1, 6, 4)[0]
+    first = packed.gak(query)
+    gallery = packed.segments[0]
+    computed = []
+    inner = pairwise.compute_self
+    monkeypatch.setattr(pairwise, "compute_self", lambda a, *rest: computed.append(a) or inner(a, *rest))
+    packs = []
+    pack = Segment.pack.__func__
+    monkeypatch.setattr(Segment, "pack", classmethod(lambda cls, flat, lengths: packs.append(len(lengths)) or pack(cls, flat, lengths)))
+    np.testing.assert_array_equal(packed.gak(query), first)
+    assert gallery not in computed and packs == [1]
+
+
+def test_label_matrix_entry_by_entry():
+    rng = np.random.default_rng(6)
+    batch = [two_part(rng, n) for n in (1, 4, 3)]
+    drawn = [[0], [3, 0, 1], [2, 0]]
+    target = scorer.label_matrix(batch, drawn, delta=0.7)
+    places = [(s, i) for s, row in enumerate(drawn) for i in row]
+    assert target.shape == (6, 6) and target.dtype == torch.float64
+    for p, (s, i) in enumerate(places):
+        for q, (t, j) in enumerate(places):
+            x, y = batch[s][: i + 1], batch[t][: j + 1]
+            cosine = 1 - float(scorer.triple_kernel(x.part1, x.part2, x.is_image, y.part1, y.part2, y.is_image)[0, 0]) / 2
+            wanted = 1.0 if s == t else cosine if i == j == 0 else scorer.gak(x, y, delta=0.7, path="reference")
+            assert float(target[p, q]) == pytest.approx(wanted, abs=1e-10)
+    assert scorer.label_matrix([b[:2] for b in batch[1:]]).shape == (2, 2)
+
+
+def test_align_explains_a_hit():
+    found = scorer.align(X3, Y2)
+    assert found.path[0] == (0, 0) and found.path[-1] == (2, 1)
+    assert found.cost == pytest.approx(sum(step.distance for step in found.steps))
+    assert found.steps[0].similarity == pytest.approx(float(X3[0] @ Y2[0]))
+    assert found.score == pytest.approx(scorer.gak(X3, Y2, delta=0.7))
+
+
+def test_search_in_a_long_sequence():
+    rng = np.random.default_rng(7)
+    long, story = rng.normal(size=(5000, 8)), rng.normal(size=(9, 8))
+    long[1000:1009], long[3000:3009] = story, story + 0.01
+    first, second = scorer.subsequence_dtw(story, long, 5, max_cost=0.1)
+    assert (first.start, first.stop, second.start, second.stop) == (1000, 1009, 3000, 3009)
+    assert first.cost == pytest.approx(0, abs=1e-9) and second.cost == pytest.approx(9 * 8 * 1e-4)
+    assert len(scorer.subsequence_dtw(story, long[:2], 9)) <= 2  # a query longer than the sequence, and no slices left
+
+
+BAD = {
+    "empty sequence": lambda: scorer.gak(np.zeros((0, 3)), X3),
+    "no numbers": lambda: scorer.gak(np.zeros((3, 0)), X3),
+    "three axes": lambda: scorer.gak(np.zeros((1, 2, 3)), X3),
+    "words": lambda: scorer.gak(["a"], X3),
+    "nan": lambda: scorer.cdist_gak([X3 * np.nan], [X3]),
+    "inf": lambda: scorer.subsequence_dtw(X3, X3 / 0.0 if False else np.full((4, 3), np.inf)),
+    "dimensions": lambda: scorer.cdist_dtw([X3], [np.zeros((2, 2))]),
+    "dimensions of a pair": lambda: scorer.dtw_path(X3, np.zeros((2, 2))),
+    "ragged dimensions": lambda: scorer.cdist_gak([X3, np.zeros((2, 2))]),
+    "flags": lambda: scorer.TwoPart(X3, X3, [True]),
+    "mixed forms": lambda: scorer.gak(A, X3),
+    "mixed dataset": lambda: scorer.cdist_gak([A, X3]),
+    "empty dataset": lambda: scorer.cdist_gak([]),
+    "no dataset": lambda: scorer.cdist_gak(3),
+    "sigma 0": lambda: scorer.gak(X3, Y2, 0),
+    "sigma nan": lambda: scorer.gak(X3, Y2, float("nan")),
+    "delta": lambda: scorer.gak(X3, Y2, delta=-1),
+    "gamma": lambda: scorer.soft_dtw(X3, Y2, 0.0),
+    "gamma word": lambda: scorer.soft_dtw(X3, Y2, "x"),
+    "metric": lambda: scorer.gak(X3, Y2, metric="hamming"),
+    "cosine of zeros": lambda: scorer.gak(np.zeros((2, 3)), X3, metric="cosine"),
+    "path": lambda: scorer.gak(X3, Y2, path="cuda"),
+    "triton on the CPU": lambda: scorer.gak(X3, Y2, path="triton"),
+    "bytes": lambda: scorer.cdist_gak([X3], max_bytes=0),
+    "radius": lambda: scorer.dtw(X3, Y2, sakoe_chiba_radius=-1),
+    "half radius": lambda: scorer.dtw(X3, Y2, sakoe_chiba_radius=0.5),
+    "constraint": lambda: scorer.dtw(X3, Y2, "band"),
+    "two windows": lambda: scorer.dtw(X3, Y2, None, 1, 2.0),
+    "slope": lambda: scorer.dtw(X3, Y2, itakura_max_slope=0.5),
+    "window without a path": lambda: scorer.dtw(np.zeros((9, 1)), np.zeros((2, 1)), itakura_max_slope=1.0),
+    "k": lambda: scorer.subsequence_dtw(X3, Y2, 0),
+    "max_cost": lambda: scorer.subsequence_dtw(X3, Y2, max_cost=math.nan),
+    "negative phi": lambda: scorer.dtw_path_from_phi([[-1.0]]),
+    "phi without a path": lambda: scorer.dtw_path_from_phi([[math.inf]]),
+    "labels of nothing": lambda: scorer.label_matrix([]),
+    "labels not unit": lambda: scorer.label_matrix([torch.ones(2, 2)]),
+    "labels out of range": lambda: scorer.label_matrix([torch.eye(2)], [[2]]),
+    "labels not drawn": lambda: scorer.label_matrix([torch.eye(2)], [[]]),
+    "labels for others": lambda: scorer.label_matrix([torch.eye(2)], [[0], [0]]),
+    "labels nan": lambda: scorer.label_matrix([torch.eye(2) * math.nan]),
+    "labels of dimensions": lambda: scorer.label_matrix([torch.eye(2), torch.eye(3)]),
+    "labels of another phi": lambda: scorer.label_matrix_from_phi(torch.zeros(2, 2), [3]),
+    "position": lambda: scorer.PackedSequences.from_list([X3])[1],
+    "nothing chosen": lambda: scorer.PackedSequences.from_list([X3])[1:],
+    "nothing left": lambda: scorer.PackedSequences.from_list([X3]).remove([0]),
+    "appended dimension": lambda: scorer.PackedSequences.from_list([X3]).append([np.zeros((1, 2))]),
+    "both bandwidths": lambda: scorer.PackedSequences.from_list([X3]).gak(X3, delta=1, sigma=1),
+    "missing file": lambda: scorer.PackedSequences.load("/nowhere/at/all.pt"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_a_clear_error(case):
+    with pytest.raises(AlignmentError) as caught:
+        BAD[case]()
+    assert len(str(caught.value)) > 20
+
+
+def test_foreign_file_is_refused(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"nothing of ours")
+    with pytest.raises(AlignmentError, match="no file of packed sequences"):
+        scorer.PackedSequences.load(tmp_path / "x.pt")
+
+
+def test_public_names_are_documented():
+    for name in scorer.__all__:
+        assert name in scorer.__doc__ and getattr(scorer, name).__doc__
