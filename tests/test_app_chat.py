@@ -203,6 +203,7 @@ def test_the_log_holds_no_words_of_a_visitor(app: Served, caplog: pytest.LogCapt
     ask(client, "a very private word")
     with pytest.raises(AppError):
         ask(client, "a very private word", temperature=9)
+    call(app, "chat", [{"text": "a very private word", "files": []}, "private history", "private number", 1, 8, -1])
     out = capfd.readouterr()
     assert "private" not in caplog.text + out.out + out.err
 

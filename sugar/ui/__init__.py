@@ -54,7 +54,7 @@ import gradio as gr  # noqa: E402
 from sugar.errors import SettingsError  # noqa: E402
 from sugar.settings import Settings  # noqa: E402
 from sugar.ui.components import CSS, HEAD, status_line  # noqa: E402
-from sugar.ui.context import AppContext  # noqa: E402
+from sugar.ui.context import AppContext, keep_words_out_of_the_log  # noqa: E402
 from sugar.ui.loading import ModelLoader  # noqa: E402
 from sugar.ui.visitors import Visitors  # noqa: E402
 
@@ -133,6 +133,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         log.warning("Strangers can reach this app and no password is set (--auth user:password). Galleries are private and temporary.")
     app: AppContext = demo.app_context  # type: ignore[attr-defined]
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own calls to itself, with addresses of visitors' files
+    keep_words_out_of_the_log()
     demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     user, _, password = settings.auth.partition(":")
     try:

@@ -15,11 +15,13 @@ import functools
 import inspect
 import logging
 import secrets
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -243,13 +245,34 @@ def shown(error: Exception) -> Exception:
     if isinstance(error, SugarError):
         return gr.Error(escape(str(error)), title=type(error).__name__, print_exception=False)
     number = secrets.token_hex(3)
-    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    log.error("fault %s: %s\n%s", number, type(error).__name__, where)
+    log_fault(error, number)
     return gr.Error(
         f"Something broke that should not have ({type(error).__name__}); the log has it under {number}. Try again, or reload the page.",
         title="Fault",
         print_exception=False,
     )
+
+
+def log_fault(error: BaseException, number: str = "") -> None:
+    """Where a fault came from, without its message, which may quote a visitor."""
+    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    log.error("fault %s: %s\n%s", number, type(error).__name__, where)
+
+
+def keep_words_out_of_the_log() -> None:
+    """Gradio prints the traceback, with the visitor's value in it, when a value does not fit its component: log the place only."""
+    import gradio.queueing
+    import gradio.route_utils
+    import gradio.routes
+
+    def print_exc() -> None:
+        error = sys.exception()
+        if error is not None:
+            log_fault(error)
+
+    places = SimpleNamespace(print_exc=print_exc, format_exc=lambda: "")
+    for module in (gradio.queueing, gradio.routes, gradio.route_utils):
+        module.traceback = places  # type: ignore[attr-defined]
 
 
 def on_gpu(handler: Callable[..., Any], settings: Settings) -> Callable[..., Any]:

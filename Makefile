@@ -1,0 +1,23 @@
+# Each target is one readable line; README.md shows the same lines for those without make.
+PYTHON ?= python3
+VENV = .venv/bin
+
+demo: .venv/ready            ## start the app on the embedded model and print its address
+	$(VENV)/python app.py
+
+test: .venv/tests            ## the whole suite
+	$(VENV)/python -m pytest
+
+check: .venv/tests           ## format, lint, types
+	$(VENV)/ruff format --check . && $(VENV)/ruff check . && $(VENV)/mypy
+
+assets: .venv/ready          ## what is derived from the shipped checkpoint: pictures, sample gallery, model card
+	$(VENV)/python -m sugar assets
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv && $(VENV)/pip install -q -r requirements.txt && touch $@
+
+.venv/tests: requirements.txt tests/requirements.txt
+	$(PYTHON) -m venv .venv && $(VENV)/pip install -q -r tests/requirements.txt && touch $@ .venv/ready
+
+.PHONY: demo test check assets
