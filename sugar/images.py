@@ -116,7 +116,7 @@ def thumbnail(image: Image.Image, side: int = 256, *, quality: int = 80) -> byte
 
 def signature(image: Image.Image) -> bytes:
     """192 bytes, the picture as 8 x 8 mean colours: what stays when a picture is resized or saved again."""
-    return image.convert("RGB").resize((8, 8), Image.Resampling.BOX, reducing_gap=4.0).tobytes()
+    return image.convert("RGB").resize((8, 8), Image.Resampling.BOX).tobytes()
 
 
 def near_duplicate(a: np.ndarray, b: np.ndarray, tolerance: int = 5) -> np.ndarray:
