@@ -13,7 +13,8 @@ of any lengths, or a `PackedSequences`. Names, argument order, defaults and conv
     dtw_subsequence_path(subseq, longseq) -> (path, root cost)
     triple_kernel(part1_a, part2_a, is_image_a, part1_b, part2_b, is_image_b) -> phi (n, m); squared_euclidean(a, b); cosine_distance(a, b)
     label_matrix(sequences, positions=None, *, delta=0.7) -> (P, P)          label_matrix_from_phi(phi, lengths, positions, *, delta)
-    align(s1, s2, *, delta=0.7) -> Alignment(score, cost, path, steps: Step(i, j, distance, similarity)): which slice of one answers which slice of the other, and how well
+    align(s1, s2, *, delta=0.7) -> Alignment(score, cost, path, steps of Step(i, j, distance, similarity)): which slice of one
+        answers which slice of the other, and how well
 
     gallery = PackedSequences.from_list(list_of_sequences)       built once; len(), gallery[ids], gallery[i:j], .lengths
     gallery.gak(query, *, delta=None, sigma=None) -> (N,) scores in the order of insertion; .soft_dtw(query, gamma), .dtw(query)

@@ -60,7 +60,7 @@ def short_rows(
     nothing = tl.full((PAIRS,), FAR if LOCAL == 2 else 0.0, kind)
     row = (nothing,)
     for _ in tl.static_range(COLUMNS - 1):
-        row = row + (nothing,)
+        row = row + (nothing,)  # type: ignore[assignment]
     diagonal = tl.full((PAIRS,), 0.0 if LOCAL == 2 else 1.0, kind)
     for i in range(n):
         line = tl.load(offsets_a + i).to(tl.int64) + a
@@ -78,8 +78,8 @@ def short_rows(
                 value = k * (diagonal + row[j] + left)
             diagonal = row[j]
             left = value
-            new = new + (value,)
-        row = new
+            new = new + (value,)  # type: ignore[assignment]
+        row = new  # type: ignore[assignment]
         diagonal = nothing
     result = row[0]
     for j in tl.static_range(1, COLUMNS):
