@@ -41,8 +41,8 @@ model for photos.
   a sample.
 - **deviations from the paper, each a switch:** cross-modal part of the label `{across}` (the paper's CLIP is a bag of attributes:
   `bag`); a dense warm-up of the vision tower on the scene graph ({dense_steps} steps) that stays on at weight {dense}; a 2 x 2
-  cross-entropy over swapped pairs at weight {swap}; InfoNCE for queries with a known referent at weight {referent}; picture tokens drawn towards the words for what they show at
-  weight {align}; Muon for
+  cross-entropy over swapped pairs at weight {swap}; InfoNCE for queries with a known referent at weight {referent}; picture tokens
+  drawn towards the words for what they show at weight {align}; Muon for
   matrices with AdamW for the rest; a constant rate with a linear end.
 - {steps} steps, {hours:.1f} hours on {hardware}.
 - again from nothing: `python -m sugar train --recipe sugar --config tiny --steps {steps}`
@@ -63,9 +63,9 @@ def write_card(folder: str | Path) -> Path:
     quality: dict[str, Any] = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
     config, terms = training["config"], training["config"]["terms"]
     size = (folder / "model.safetensors").stat().st_size
-    head = json.loads((folder / "sugar.json").read_text(encoding="utf-8")) if (folder / "sugar.json").is_file() else {}
+    head = json.loads((folder / "sugar.json").read_text(encoding="utf-8"))["head"]
     text = INTRO.format(
-        parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head.get("dimension", 192),
+        parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head["dimension"],
         seed=config["seed"],
         dense_steps=config["dense_steps"], steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
         size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,

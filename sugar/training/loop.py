@@ -26,6 +26,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from sugar.errors import ModelError, SettingsError
+from sugar.model.checkpoint import write_settings
 from sugar.model.head import EmbeddingHead
 from sugar.scenes.vocabulary import vocabulary
 from sugar.scenes.world import sample_scene, split_rng
@@ -207,6 +208,8 @@ class Run:
             copy.deepcopy(llava).to(torch.bfloat16).save_pretrained(folder)
             self.processor.save_pretrained(folder)
         self.objective.head.save(folder)
+        name = self.out.name if self.config.base else "sugar-tiny"
+        write_settings(folder, name=name, encoder="sugar", head=self.objective.head.sizes)
         for file in folder.glob("*.safetensors"):
             file.chmod(0o644)
         facts = {"config": dataclasses.asdict(self.config), "step": self.step, "seconds": self.seconds(), "hardware": self.hardware()}
