@@ -18,6 +18,7 @@ from PIL import Image
 from sugar.core import Sugar
 from sugar.errors import ModelError
 from sugar.model import checkpoint, hub, load, presets
+from sugar.model.head import EmbeddingHead
 from sugar.sequence import Sample
 
 
@@ -300,3 +301,26 @@ def test_refusals_of_the_hub_are_explained(fake_hub: Hub, monkeypatch: pytest.Mo
     with pytest.raises(ModelError, match="llava-1.5-7b needs about"):
         Sugar.from_pretrained("llava-1.5-7b")
     assert not fake_hub.asked, "a preset is refused before anything is asked"
+
+
+def test_adapters_travel_through_the_hub(fake_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Sugar.from_pretrained("me/llava")
+    model.new_adapter("mine", EmbeddingHead(checkpoints.HIDDEN, 8, 4), rank=2, alpha=4)
+    pushed: dict[str, Any] = {}
+
+    def upload(self: Any, *, repo_id: str, folder_path: str, **_: Any) -> None:
+        fake_hub.folders[repo_id] = copy(Path(folder_path), tmp_path / "pushed")
+
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "create_repo", lambda self, name, **kw: pushed.update(name=name, **kw) or f"https://hub/{name}"
+    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload)
+    assert model.push_adapter("me/mine", "mine", card="Trained on nothing.") == "https://hub/me/mine"
+    assert pushed == {"name": "me/mine", "private": True, "exist_ok": True}
+    assert "base_model: me/llava" in (tmp_path / "pushed" / "README.md").read_text()
+    again = Sugar.from_pretrained("me/llava", adapter="me/mine")
+    assert again.adapter == "mine" and again.dimension == 4 and len(again.embed([Sample("a star")]).pooled) == 1
+    with pytest.raises(ModelError, match="no repository 'me/nothing'"):
+        model.load_adapter("me/nothing")
+    with pytest.raises(ModelError, match="No adapter named 'other'"):
+        model.push_adapter("me/other", "other")

@@ -16,6 +16,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,11 @@ def local_folder(
 
 
 def fetch(repository: str, revision: str = "main", **options: Any) -> Path:
-    """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE)."""
+    """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE); progress in a shell."""
     options.setdefault("endpoint", os.environ.get("HF_ENDPOINT"))
     options.setdefault("cache_dir", os.environ.get("HF_HUB_CACHE"))
+    if options.get("progress") is None and sys.stderr.isatty():
+        options["progress"] = hub.print_progress
     return hub.download(repository, revision, **options)
 
 
