@@ -10,6 +10,7 @@ process), so a run can stop at any step and goes on as if it had not; on a CPU o
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from sugar.core import Sugar
 from sugar.errors import ModelError, SettingsError
 from sugar.model.checkpoint import write_settings
 from sugar.model.head import EmbeddingHead
@@ -37,6 +39,7 @@ from sugar.training.rows import Tokens
 
 STATE = "state.pt"
 LOG = "log.jsonl"
+ADAPTER = "sugar"
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,16 @@ class SugarConfig:
     dense_steps: int = 1500
     dense_batch: int = 96
     rate: float = 1.5e-3
-    matrix_rate: float = 0.02
+    matrix_rate: float = 0.01
     warmup: int = 60
     decay: float = 0.25
     clip: float = 1.0
     weight_decay: float = 0.02
+    matrix_decay: float = 0.1  # 0.02 let attention logits grow until no lookup could be learnt
     lora: int = 0
     precision: str = "no"
     budget: int = 6000
-    easy_until: int = 1000
+    easy_until: int = 1200
     save_every: int = 200
     log_every: int = 25
     threads: int = 1
@@ -109,14 +113,6 @@ def build_model(config: SugarConfig) -> tuple[nn.Module, EmbeddingHead, Any]:
     return llava, head.train(), processor
 
 
-def freeze_for_lora(llava: nn.Module, rank: int) -> nn.Module:
-    """The base frozen, LoRA of `rank` and twice that as alpha on the language model's query and value projections (method.md A4)."""
-    from peft import LoraConfig, get_peft_model
-
-    target = r".*language_model.*\.(q_proj|v_proj)"
-    return get_peft_model(llava, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=target)).base_model.model
-
-
 def attend_in_float32(llava: nn.Module) -> None:
     """Keep attention in float32: its backward pass in bfloat16 took 2.5 times as long, on a CPU 5 times as fast at bfloat16 products."""
     from transformers import AttentionInterface
@@ -141,9 +137,15 @@ class Run:
         self.config = config
         self.out = Path(config.out)
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
-        llava, head, self.processor = build_model(config)
+        self.adapted: Sugar | None = None
         if config.lora:
-            llava = freeze_for_lora(llava, config.lora)
+            self.adapted = Sugar.from_pretrained(config.base)
+            llava, self.processor = self.adapted.model, self.adapted.processor.hf
+            hidden = llava.config.text_config.hidden_size
+            head = self.adapted.head or EmbeddingHead(hidden, hidden, 768)
+            self.adapted.new_adapter(ADAPTER, head.requires_grad_(True).train(), rank=config.lora, alpha=2 * config.lora)
+        else:
+            llava, head, self.processor = build_model(config)
         if config.precision == "bf16" and self.accelerator.device.type == "cpu":
             attend_in_float32(llava)
         self.objective = Objective(llava, head, config.terms)
@@ -152,7 +154,7 @@ class Run:
         others = [p for p in self.objective.parameters() if p.requires_grad and id(p) not in known]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay),
-            Muon(chosen, lr=config.matrix_rate, weight_decay=config.weight_decay, half=config.precision == "bf16"),
+            Muon(chosen, lr=config.matrix_rate, weight_decay=config.matrix_decay, half=config.precision == "bf16"),
         ]
         self.peaks = [config.rate, config.matrix_rate]
         vision = llava.config.vision_config
@@ -169,11 +171,15 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         self.out.mkdir(parents=True, exist_ok=True)
-        state = {"step": self.step, "model": self.objective.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers],
+        state = {"step": self.step, "model": self.trained(), "optimizers": [o.state_dict() for o in self.optimizers],
                  "config": dataclasses.asdict(self.config)}  # fmt: skip
         partial = self.out / (STATE + ".part")
         torch.save(state, partial)
         os.replace(partial, self.out / STATE)
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """The weights that are trained, by name: all of the embedded model, LoRA and head of a frozen base."""
+        return {name: p.detach() for name, p in self.objective.named_parameters() if p.requires_grad}
 
     def resume(self) -> bool:
         """Go on from `out`, if it holds a state. Raises SettingsError when that run had another seed, mix or terms."""
@@ -186,30 +192,29 @@ class Run:
                 raise SettingsError(
                     f"{path} was made with {key}={state['config'][key]!r}, not {getattr(self.config, key)!r}. Use another --out."
                 )
-        self.objective.load_state_dict(state["model"])
+        own = self.trained()
+        if own.keys() != state["model"].keys():
+            raise SettingsError(f"{path} holds other weights than this run trains; the terms or the base differ. Use another --out.")
+        for name, value in own.items():
+            value.copy_(state["model"][name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step = state["step"]
         return True
 
     def export(self, folder: str | Path) -> Path:
-        """The checkpoint as `Sugar.from_pretrained` and plain Transformers open it, in bfloat16, and the settings beside it."""
+        """The checkpoint, in bfloat16, as `Sugar.from_pretrained` and plain Transformers open it; of a LoRA run, the adapter's folder.
+        Settings, time and hardware are written beside it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        llava = self.objective.llava
-        if self.config.lora:
-            from peft.utils import get_peft_model_state_dict
-            from safetensors.torch import save_file
-
-            save_file(get_peft_model_state_dict(llava), folder / "adapter_model.safetensors")
+        if self.adapted is not None:
+            self.adapted.save_adapter(folder, ADAPTER)
         else:
-            import copy
-
-            copy.deepcopy(llava).to(torch.bfloat16).save_pretrained(folder)
+            copy.deepcopy(self.objective.llava).to(torch.bfloat16).save_pretrained(folder)
             self.processor.save_pretrained(folder)
-        self.objective.head.save(folder)
-        name = self.out.name if self.config.base else "sugar-tiny"
-        write_settings(folder, name=name, encoder="sugar", head=self.objective.head.sizes)
+            self.objective.head.save(folder)
+            name = self.out.name if self.config.base else "sugar-tiny"
+            write_settings(folder, name=name, encoder="sugar", head=self.objective.head.sizes)
         for file in folder.glob("*.safetensors"):
             file.chmod(0o644)
         facts = {"config": dataclasses.asdict(self.config), "step": self.step, "seconds": self.seconds(), "hardware": self.hardware()}

@@ -39,11 +39,11 @@ NEXT_QUESTION = "what happened next?"
 class MixConfig:
     """How many of each a step holds. Answers teach language; captions, stories, edits and cards teach both."""
 
-    answers: int = 20  # pictures with packed questions
+    answers: int = 30  # pictures with packed questions
     questions: int = 7  # a picture
     swapped: int = 6  # swapped pairs: 2 pictures and 2 captions each, asked and embedded
-    captions: int = 14  # pictures embedded beside their captions
-    stories: int = 5
+    captions: int = 8  # pictures embedded beside their captions
+    stories: int = 4
     edits: int = 8  # picture + change -> picture, and what differs
     cards: int = 6
     copies: int = 12  # text-only copying exercises

@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
     machines that are faster at it."""
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.02, *, half: bool = False
+        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.1, *, half: bool = False
     ) -> None:
         self.half = half
         super().__init__(list(params), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
