@@ -1,8 +1,8 @@
 """Sugar's recipes.
 
-tiny: the embedded model from nothing, in bfloat16 (`--precision no` on a CPU without bfloat16 products). paper: the paper's objective as written (similarity to a bag-of-attributes target and the language
-loss, no added terms), same shape. lora: the paper's large setting, LoRA 128 / 256 on the query and value projections of a frozen
-LLaVA-1.5, for a GPU.
+tiny: the embedded model from nothing, in bfloat16 (`--precision no` on a CPU without bfloat16 products).
+paper: the same shape under the paper's objective as written: language loss and similarity to a bag-of-attributes target, no added terms.
+lora: the paper's large setting, LoRA 128 / 256 on the query and value projections of a frozen LLaVA-1.5, for a GPU.
 """
 
 from dataclasses import replace
