@@ -288,11 +288,13 @@ def picture_spans(layout: Layout, image_token_id: int) -> list[tuple[np.ndarray,
 def forward_tail(model: Any, state: State, rows: Sequence[Sequence[int]], window: int | None = None) -> list[Tensor]:
     """Logits of several continuations of one prefix, in one row with a block mask: the prefix is neither copied nor repeated.
 
-    rows: token ids of each continuation. Returns per row (len(row), V): what follows each of its tokens. The cache is cut
+    rows: token ids of each continuation, which may be empty. Returns per row (len(row), V): what follows each of its tokens. The cache is cut
     back afterwards. `window`: the sliding window of the family's local layers, if it has such.
     """
     device, past = state.logits.device, int(state.cache.get_seq_length())
     flat = [token for row in rows for token in row]
+    if not flat:  # answers of one token each: the prompt's own logits say it all
+        return [state.logits.new_zeros(0, len(state.logits)) for _ in rows]
     owner = torch.tensor([n for n, row in enumerate(rows) for _ in row], device=device)
     offset = torch.tensor([i for row in rows for i in range(len(row))], device=device)
     place = (state.next_position + offset)[None]
