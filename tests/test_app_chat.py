@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import urllib.error
 import urllib.request
@@ -253,3 +254,26 @@ def test_a_password_is_asked(tmp_path: Path) -> None:
         assert raw(f"{app.url}/gradio_api/call/chat", {"data": []})[0] == 401
     finally:
         app.demo.close()
+
+
+def test_the_readme_example_runs(app: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = ASSETS.parent
+    code = re.search(r"## For programs.*?```python\n(.*?)```", (root / "README.md").read_text("utf-8"), re.DOTALL)
+    assert code
+    monkeypatch.chdir(root)
+    exec(compile(code[1].replace("http://127.0.0.1:7860", app.url), "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "I see 2 pictures" in printed and "after.jpg" in printed
+
+
+def test_the_readme_fits_the_repository() -> None:
+    root = ASSETS.parent
+    readme = (root / "README.md").read_text("utf-8")
+    front = dict(re.findall(r"^(\w+): \"?([^\"\n]*)\"?$", readme.split("---")[1], re.MULTILINE))
+    assert front["sdk"] == "gradio" and (root / front["app_file"]).is_file()
+    assert f"gradio=={front['sdk_version']}" in (root / "requirements.txt").read_text("utf-8").splitlines()
+    missing = [
+        path for path in re.findall(r"^(sugar/[\w/]+(?:\.py)?|app\.py|tests/|assets/) ", readme, re.MULTILINE) if not (root / path).exists()
+    ]
+    assert missing == []
+    assert [p for p in re.findall(r"!\[[^\]]+\]\((\S+)\)", readme) if not (root / p).is_file()] == []

@@ -65,7 +65,7 @@ TABS = ("chat", "search", "gallery", "compare", "ask", "model")
 
 
 def load_model(settings: Settings) -> ModelLoader:
-    """Start to load the settings' model in the background, torch and all; returns at once."""
+    """The settings' model, loaded in the background as soon as `launch` has the page up: torch would slow its coming. Returns at once."""
 
     def load(name: str, progress: Any) -> Any:
         from sugar.core import Sugar
@@ -74,13 +74,14 @@ def load_model(settings: Settings) -> ModelLoader:
         return Sugar.from_pretrained(name, adapter=adapter, device=settings.device, precision=settings.precision, progress=progress)
 
     models = ModelLoader(load)
+    models.go.clear()
     models.start(settings.model)
     return models
 
 
 def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TABS) -> gr.Blocks:
     """The page with all tabs. `demo.app_context` is what the tabs share."""
-    root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
+    root = Path(tempfile.mkdtemp(prefix=f"visitors-{os.getpid()}-", dir=_cache()))
     app = AppContext(settings, models, Visitors(root))
     with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
         gr.HTML("<h1>Sugar</h1>", elem_classes="sugar-title")
@@ -121,8 +122,12 @@ def _cache() -> str:
     """Gradio's cache folder, the only one that the app serves files from."""
     from gradio.utils import get_upload_folder
 
-    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
-    return get_upload_folder()
+    cache = Path(get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob("visitors-*-*"):  # of an app that was killed before it could tidy up
+        if not Path(f"/proc/{left.name.split('-')[1]}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+    return str(cache)
 
 
 def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
@@ -137,11 +142,15 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     user, _, password = settings.auth.partition(":")
     try:
-        return demo.launch(
+        started = demo.launch(
             server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
             max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
-            prevent_thread_lock=not block, show_error=True, footer_links=["api"], head=HEAD, enable_monitoring=False,
+            prevent_thread_lock=True, show_error=True, footer_links=["api"], head=HEAD, enable_monitoring=False,
         )  # fmt: skip
+        app.models.go.set()
+        if block:
+            demo.block_thread()
+        return started
     finally:
         if block:
             shutil.rmtree(app.visitors.root, ignore_errors=True)

@@ -57,6 +57,9 @@ class ModelLoader:
         self._bytes = (0, 0)
         self.generation = 0
         self.on_change: list[Callable[[Any], None]] = []
+        self.go = threading.Event()
+        """Cleared, a load waits before its first import: the page comes first, then the model."""
+        self.go.set()
 
     def start(self, name: str) -> None:
         """Load in the background. Raises BusyError while another load runs."""
@@ -68,6 +71,7 @@ class ModelLoader:
 
     def _work(self, name: str) -> None:
         model, problem = None, None
+        self.go.wait(60)
         try:
             model = self._load(name, self._progress)
         except Exception as error:
