@@ -135,13 +135,6 @@ def test_too_long_and_out_of_range_are_refused_with_the_numbers(model: Sugar) ->
     assert len(model.embed([])) == 0
 
 
-def test_answers_of_one_token_are_scored(model: Sugar) -> None:
-    one, many = model.score(Sample([A, "?"]), ["y", "n"]), model.score(Sample([A, "?"]), ["y", "no", "n"])
-    assert np.allclose(one, many[[0, 2]], atol=1e-4)
-    layout = model.processor.chat_layout([Turn("user", Sample([A, "?"]))])
-    assert len(model.processor.answer_ids([Turn("user", Sample([A, "?"]))], layout, "y")) in (1, 2)
-
-
 def test_sampling_is_decided_by_the_seed(model: Sugar) -> None:
     def say(seed: int, **options: float) -> str:
         return "".join(model.generate(Sample([A, "?"]), max_new_tokens=12, temperature=1.5, seed=seed, **options))  # type: ignore[arg-type]

@@ -161,6 +161,8 @@ def test_scores_are_log_probabilities(opened: Callable[[str], Sugar], family: st
         assert abs(float(wanted) - score) < 1e-3
         assert abs(model.score(sample, [answer])[0] - score) < 1e-4
         assert model.score(sample, [answer], end=True)[0] < score
+    one, several = model.score(sample, ["y", "n"]), model.score(sample, ["y", "no", "n"])  # one token where the prompt ends in a newline
+    assert np.allclose(one, several[[0, 2]], atol=1e-3)
     with pytest.raises(InputError, match="at least one answer"):
         model.score(sample, [])
 

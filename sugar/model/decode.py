@@ -44,7 +44,7 @@ class GrowingLayer(DynamicLayer):
 
     def _reserve(self, like: Tensor, room: int, keys: Tensor | None, values: Tensor | None) -> None:
         shape = (*like.shape[:-2], room, like.shape[-1])
-        self._k, self._v = like.new_zeros(shape), like.new_zeros(shape)  # zeros: a Graph reads masked places too, and 0 x nan is nan
+        self._k, self._v = like.new_zeros(shape), like.new_zeros(shape)  # a Graph reads masked places too: 0 x nan is nan
         if keys is not None and values is not None:
             self._k[..., : keys.shape[-2], :] = keys
             self._v[..., : values.shape[-2], :] = values
