@@ -286,9 +286,9 @@ def picture_spans(layout: Layout, image_token_id: int) -> list[tuple[np.ndarray,
 
 
 def forward_tail(model: Any, state: State, rows: Sequence[Sequence[int]], window: int | None = None) -> list[Tensor]:
-    """Logits of several continuations of one prefix, in one row with a block mask: the prefix is neither copied nor repeated.
+    """Logits of several continuations of one prefix, in one row with a block mask: the prefix is not repeated.
 
-    rows: token ids of each continuation, which may be empty. Returns per row (len(row), V): what follows each of its tokens. The cache is cut
+    rows: token ids of each continuation, possibly none. Returns per row (len(row), V): what follows each of its tokens. The cache is cut
     back afterwards. `window`: the sliding window of the family's local layers, if it has such.
     """
     device, past = state.logits.device, int(state.cache.get_seq_length())
