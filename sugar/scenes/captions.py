@@ -182,6 +182,26 @@ def plain_caption(scene: Scene) -> str:
     return join([article(scene.things[i].phrase) for i in raster(scene)]) + " " + PLACE_WORDS[scene.place][0]
 
 
+def list_colors(scene: Scene) -> str:
+    """The answer to "what color are these things?", in reading order."""
+    return join([f"the {scene.things[i].kind} is {scene.things[i].color}" for i in raster(scene)])
+
+
+def list_cells(scene: Scene) -> str:
+    """The answer to "where are these things?", in reading order."""
+    return join([f"the {t.phrase} is at the {CELLS[t.row][t.col]}" for t in (scene.things[i] for i in raster(scene))])
+
+
+def full_caption(scene: Scene) -> str:
+    """The answer to "tell me more about the picture.": size, colour, pattern, kind and cell of everything. One wording."""
+    parts = []
+    for i in raster(scene):
+        t = scene.things[i]
+        pattern = "" if t.pattern == "plain" else t.pattern + " "
+        parts.append(f"a {t.size} {t.color} {pattern}{t.kind} at the {CELLS[t.row][t.col]}")
+    return join(parts)
+
+
 def other(rng: np.random.Generator, options: tuple[str, ...], not_this: str) -> str:
     """One of the options that is not `not_this`."""
     rest = [o for o in options if o != not_this]

@@ -15,7 +15,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sugar.scenes.captions import Fact, Text, negative, pick, plain_caption, scene_facts, short_caption
+from sugar.scenes.captions import (
+    Fact,
+    Text,
+    full_caption,
+    list_cells,
+    list_colors,
+    negative,
+    pick,
+    plain_caption,
+    scene_facts,
+    short_caption,
+)
 from sugar.scenes.questions import ask, match_question, questions
 from sugar.scenes.stories import (
     DIFFERENCE_QUESTION,
@@ -32,6 +43,11 @@ from sugar.scenes.vocabulary import DESCRIBE, GREETINGS
 from sugar.scenes.world import Scene, sample_scene, sample_thing
 from sugar.training.rows import Row, RowBuilder, Tokens
 
+LISTS = {
+    "what color are these things?": list_colors,
+    "where are these things?": list_cells,
+    "tell me more about the picture.": full_caption,
+}
 NEXT_QUESTION = "what happened next?"
 
 
@@ -138,6 +154,9 @@ def _answers(b: StepBuilder, scene: Scene, n: int) -> None:
     turns = [(q.text, q.answer, q.kind) for q in questions(scene, b.rng, n)]
     if b.rng.random() < 0.5:
         turns.append((pick(b.rng, DESCRIBE), plain_caption(scene), "describe"))
+    for question, answer in LISTS.items():
+        if b.rng.random() < 0.4:
+            turns.append((question, answer(scene), "list"))
     b.ask_about([b.picture(scene)], turns)
 
 
