@@ -140,6 +140,10 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+CONTEXTS: dict[str, Any] = {}
+"""Browser contexts by their options: windows of one context share the browser's cache, and each is still a visitor of its own."""
+
+
 class Window:
     """One visitor's browser window. Requests to other places and errors on the console are remembered."""
 
@@ -147,9 +151,12 @@ class Window:
         self.served = served
         self.outside: list[str] = []
         self.errors: list[str] = []
-        self.context = browser.new_context(**{"viewport": {"width": 1180, "height": 900}, "accept_downloads": True, **options})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        if repr(options) not in CONTEXTS:
+            CONTEXTS[repr(options)] = browser.new_context(
+                **{"viewport": {"width": 1180, "height": 900}, "accept_downloads": True, **options}
+            )
+        self.page = CONTEXTS[repr(options)].new_page()
+        self.page.set_default_timeout(60_000)
         self.page.on("request", self._request)
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
@@ -166,7 +173,7 @@ class Window:
         return self.page
 
     def close(self) -> None:
-        self.context.close()
+        self.page.close()
 
 
 @pytest.fixture

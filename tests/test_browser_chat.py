@@ -147,7 +147,7 @@ def test_two_visitors_side_by_side(browser: Any, app: Served) -> None:
 
 def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
     gate = threading.Event()
-    app = serve(tmp_path, load=lambda name, progress: gate.wait(30) and Talker())
+    app = serve(tmp_path, load=lambda name, progress: Talker() if gate.wait(120) else None)
     window = Window(browser, app)
     try:
         page = window.page
@@ -173,7 +173,7 @@ def test_the_model_panel(browser: Any, tmp_path: Path) -> None:
     models["smolvlm-256m"].name = "smolvlm-256m"
 
     def load(name: str, progress: Any) -> Any:
-        gate.wait(30)
+        gate.wait(120)
         if name not in models:
             raise ModelError(f"{name} needs 15.3 GB; there are 8. Use --precision nf4.")
         return models[name]
