@@ -7,8 +7,8 @@
     # an answer without hits: nothing was close enough, and it says that it does not know
 
 The same model finds and answers. A passage's key is its picture and text (of a question/answer pair: the question); a gallery is searched
-by sugar/retrieval.py. A question is known when the best hit stands out: its `margin`, in standard deviations above what strangers score
-(the base's other passages, and drawn scenes that nobody asked about), is at least `MARGIN`.
+by sugar/retrieval.py. A question is known when the best hit stands out: its `margin`, in standard deviations from what strangers score (the
+base's other passages, and drawn scenes that nobody asked about), is at least `MARGIN`.
 
 The prompt is method.md A5's, `<image> q_r a_r <image> q`, for k passages, the best one next to the question ("plain", what the embedded
 model was trained on); or the same with numbered references and an instruction ("instructed", for models that were tuned to follow one).
@@ -29,14 +29,13 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.gallery.ingest import embed_each
 from sugar.passages import Passage
-from sugar.retrieval import search
 from sugar.scenes import picture, sample_card, split_rng
 from sugar.sequence import Answer, Hit, Sample
 
 __all__ = ["INSTRUCTION", "KnowledgeBase", "MARGIN", "alone", "ask", "cite", "prompt", "quoted", "style_of", "without_retrieval"]
 
-MARGIN = 2.0
-"""Standard deviations above strangers from which a hit is worth reading; chosen on drawn cards (see tests/test_rag.py)."""
+MARGIN = 2.5
+"""Standard deviations closer than strangers from which a hit is worth reading."""
 
 STRANGERS = 32
 INSTRUCTION = (
@@ -90,6 +89,8 @@ class KnowledgeBase:
 
     def _gallery_hits(self, question: Sample, vector: np.ndarray, k: int) -> list[Hit]:
         """Pictures of the gallery: what stands out is the picture, or the picture together with its caption."""
+        from sugar.retrieval import search  # brings torch: not when the app's page is built
+
         bare = np.concatenate([self.gallery.spread() @ vector, self._drawn("picture") @ vector])
         told = self._drawn("both") @ vector
         hits = []
@@ -229,8 +230,16 @@ def _parts(passage: Passage) -> str:
 
 
 def _margin(score: float, strangers: np.ndarray) -> float:
-    """How far a score stands above those of strangers, in standard deviations."""
-    return float((score - strangers.mean()) / max(float(strangers.std()), 1e-6))
+    """How much closer a cosine is than those of strangers, in standard deviations of the logarithm of the distance |a - b|.
+
+    Of the distance, not the cosine: questions of one form are all much alike, and one that is the very same must still stand out.
+    """
+    near, others = _closeness(np.array([score])), _closeness(strangers)
+    return float((near[0] - others.mean()) / max(float(others.std()), 1e-6))
+
+
+def _closeness(cosines: np.ndarray) -> np.ndarray:
+    return -0.5 * np.log(np.maximum(2 - 2 * cosines.astype(np.float64), 1e-4))
 
 
 def _hit(p: Passage, score: float, margin: float, number: int | None) -> Hit:

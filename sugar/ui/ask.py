@@ -13,6 +13,7 @@ import gradio as gr
 
 from sugar.images import SUFFIXES, thumbnail
 from sugar.passages import TEXT_SUFFIXES, read_files
+from sugar.rag import MARGIN, KnowledgeBase, alone, ask
 from sugar.sequence import Answer, Sample
 from sugar.ui import gallery_api
 from sugar.ui.answers import answered, block, cards, example_question, sources
@@ -52,11 +53,11 @@ def build(app: AppContext) -> None:
                 stop = gr.Button("Stop", min_width=80, scale=0)
     with gr.Accordion("How it reads", open=False), gr.Row():
         k = gr.Slider(1, 6, 1, step=1, label="Passages to read", info="the embedded model was trained on one")
-        margin = gr.Slider(0, 6, 2, step=0.1, label="How close is close", info="deviations above chance; below it, it does not know")
+        margin = gr.Slider(0, 10, MARGIN, step=0.1, label="How close is close", info="deviations above chance; below it, it does not know")
         beside = gr.Checkbox(False, label="Answer without reading, beside it", elem_id="ask-beside")
     with gr.Row():
         answer = picture_grid("Answer", elem_id="ask-answer")
-        alone = html_block("Answer without reading", visible=False, elem_id="ask-alone")
+        plain = html_block("Answer without reading", visible=False, elem_id="ask-alone")
     speed = gr.HTML(elem_classes="sugar-stats")
     read_from = picture_grid("What it read", elem_id="ask-sources")
     opened = html_block("Opened source", elem_id="ask-opened")
@@ -64,10 +65,8 @@ def build(app: AppContext) -> None:
 
     def base_of(request: gr.Request, gallery: Any) -> Any:
         """The visitor's knowledge base: built when first asked, and again when notes, gallery or model changed."""
-        from sugar.rag import KnowledgeBase
-
         visitor, model = app.visitor(request), app.model()
-        notes = visitor.things.get("ask-notes", [])
+        notes = visitor.things.setdefault("ask-notes", [])
         opened = app.gallery(request, gallery) if gallery not in (None, "", NONE) else None
         key = (model.fingerprint, id(opened), id(notes))
         if visitor.things.get("ask-base", (None,))[0] != key:
@@ -76,8 +75,6 @@ def build(app: AppContext) -> None:
         return visitor.things["ask-base"][1]
 
     def answers(request: gr.Request, gallery: Any, question: Sample, k: Any, margin: Any) -> Iterator[tuple[Answer, Said | None]]:
-        from sugar.rag import ask
-
         base = base_of(request, gallery)
         last: list[Said] = []
 
@@ -105,10 +102,8 @@ def build(app: AppContext) -> None:
         shown = sources(*app.visitor(request).things["ask"][:2])
         yield answered(said), gr.skip(), how.line() if how else "", shown, gr.skip()
         if beside:
-            from sugar.rag import alone
-
-            for plain in app.stream(request, alone(question), Sampling(max_new_tokens=min(256, settings.max_tokens))):
-                yield gr.skip(), block("Without reading", escape(plain.text)), plain.line(), gr.skip(), gr.skip()
+            for bare in app.stream(request, alone(question), Sampling(max_new_tokens=min(256, settings.max_tokens))):
+                yield gr.skip(), block("Without reading", escape(bare.text)), bare.line(), gr.skip(), gr.skip()
 
     def ask_api(
         request: gr.Request,
@@ -117,7 +112,7 @@ def build(app: AppContext) -> None:
         gallery: str = "",
         notes: list[Any] | None = None,
         k: int = 1,
-        margin: float = 2.0,
+        margin: float = MARGIN,
     ) -> dict[str, Any]:
         """Answer a question from a gallery, from notes (files: Markdown, text, csv, pictures), or both. Citations [1] are in "sources"."""
         if notes is not None:
@@ -163,7 +158,7 @@ def build(app: AppContext) -> None:
 
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    inputs, outputs = [gallery, words, image, k, margin, beside], [answer, alone, speed, read_from, opened]
+    inputs, outputs = [gallery, words, image, k, margin, beside], [answer, plain, speed, read_from, opened]
     events = [gr.on([go.click, words.submit], app.guarded(on_page), inputs, outputs, **model)]
     for i, button in enumerate(names):
         filled = button.click(app.guarded(example(i), uses_model=False), None, [gallery, reading, words, image], **quiet)

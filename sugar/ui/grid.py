@@ -55,7 +55,8 @@ h4 { margin: 1rem 0 .4rem; font-size: var(--text-sm); font-weight: 600; color: v
 .sugar-opened { display: grid; grid-template-columns: minmax(0, 20rem) minmax(0, 1fr); gap: 1.25rem; align-items: start; }
 @media (max-width: 640px) { .sugar-opened { grid-template-columns: minmax(0, 1fr); } }
 .sugar-cite { font: inherit; font-size: .8em; padding: 0 .45em; margin: 0 .15em; border-radius: 1em; cursor: pointer;
-  vertical-align: text-top; color: var(--body-text-color); background: var(--background-fill-secondary); border: 1px solid var(--color-accent); }
+  vertical-align: text-top; color: var(--body-text-color); background: var(--background-fill-secondary);
+  border: 1px solid var(--color-accent); }
 .sugar-answer p { font-size: var(--text-lg); margin: 0; overflow-wrap: anywhere; }
 .sugar-report { font-size: var(--text-sm); }
 .sugar-report :is(th, td) { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
