@@ -83,7 +83,7 @@ def save(scene: Scene, path: Path, taken: dt.datetime | None = None) -> None:
 
 
 def draw_gallery(folder: Path) -> None:
-    """Stories are taken a minute apart on a day of their own, scenes one a day in between, so that time order tells stories from the rest."""
+    """Stories are taken a minute apart on a day of their own, with single scenes on days between them."""
     folder, rng = _fresh(folder), split_rng("test", GALLERY_SEED)
     clock = dt.datetime(2025, 1, 1, 9, 0)
     events = rng.permutation(np.array([1] * STORIES + [0] * SINGLES))

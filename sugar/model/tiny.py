@@ -69,7 +69,12 @@ def build_tokenizer(words: Sequence[str]) -> Any:
 def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
     """(LlavaForConditionalGeneration with random weights, LlavaProcessor). Seed torch beforehand for the same weights again."""
     from transformers import (
-        CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor,
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
     )  # fmt: skip
 
     tokenizer = build_tokenizer(words)
@@ -89,7 +94,8 @@ def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
     text = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=config.hidden_size, intermediate_size=config.mlp, num_hidden_layers=config.layers,
         num_attention_heads=config.heads, num_key_value_heads=config.heads, max_position_embeddings=config.max_positions,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     llava = LlavaConfig(
         vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), projector_hidden_act="gelu",
