@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 
+from sugar.errors import InputError
 from sugar.images import SUFFIXES, thumbnail
 from sugar.passages import TEXT_SUFFIXES, read_files
 from sugar.rag import MARGIN, KnowledgeBase, alone, ask
@@ -141,10 +142,17 @@ def build(app: AppContext) -> None:
 
         return fill
 
+    def last_asked(request: gr.Request) -> tuple[KnowledgeBase, Answer, Sample]:
+        kept = app.visitor(request).things.get("ask")
+        if kept is None:
+            raise InputError("Ask something first.")
+        return kept
+
     def open_source(request: gr.Request, event: gr.EventData) -> str:
-        base, said, _ = cast(Any, app.visitor(request).things.get("ask")) or (None, Answer(""), None)
+        base, said, _ = last_asked(request)
         number = picked(event, len(said.hits))
-        hit, passage = said.hits[number], base.passage(said.hits[number])
+        hit = said.hits[number]
+        passage = base.passage(hit)
         told = f"<b>[{number + 1}] {escape(hit.name)}</b> · {hit.margin:.1f} deviations above chance<br>{escape(passage.text)}"
         return figure(passage.image, passage.text or hit.name, told + (f"<br><b>{escape(passage.answer)}</b>" if passage.answer else ""))
 
@@ -152,7 +160,7 @@ def build(app: AppContext) -> None:
         app.visitor(request).stop()
 
     def hand_chat(request: gr.Request) -> list[Any]:
-        base, said, question = cast(Any, app.visitor(request).things.get("ask")) or (None, Answer(""), [])
+        base, said, question = last_asked(request)
         read = [base.passage(h) for h in said.hits]
         return [part for p in read for part in (p.image, p.text, p.answer) if part] + [s.content for s in question]
 

@@ -16,7 +16,7 @@ from sugar.images import SUFFIXES
 from sugar.ui import gallery_api
 from sugar.ui.components import escape, in_cache, intro, text
 from sugar.ui.context import AppContext
-from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_grid
+from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_grid, table_of
 
 TAB = ("gallery", "Gallery")
 PAGE = 24
@@ -218,12 +218,3 @@ def build(app: AppContext) -> None:
         app.hand_over(
             button, tab, lambda request, name, several, most=most: shown_pictures(request, name, several, most), [chosen, several]
         )
-
-
-def table_of(report: Any) -> str:
-    """A report of what was taken in, as HTML: the counts, and each file that was not simply added."""
-    rows = [r for r in report.rows if r.status != "added" or r.reason][:200]
-    body = "".join(f"<tr><td>{escape(r.name)}</td><td>{escape(r.status)}</td><td>{escape(r.reason)}</td></tr>" for r in rows)
-    head = "<tr><th>File</th><th>What became of it</th><th>Why</th></tr>"
-    table = f'<table class="sugar-report"><thead>{head}</thead><tbody>{body}</tbody></table>'
-    return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")

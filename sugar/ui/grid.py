@@ -24,7 +24,7 @@ from sugar.errors import InputError
 from sugar.images import thumbnail
 from sugar.ui.components import escape
 
-__all__ = ["cell", "figure", "grid_of", "html_block", "jpeg_uri", "picked", "picture_grid", "strip_of"]
+__all__ = ["cell", "figure", "grid_of", "html_block", "jpeg_uri", "picked", "picture_grid", "strip_of", "table_of"]
 
 _ON_LOAD = """
 element.addEventListener('click', (event) => {
@@ -114,3 +114,12 @@ def figure(image: Image.Image | None, alt: str, under: str) -> str:
     """One large picture (or none) with HTML of ours beneath it."""
     shown = f'<img src="{jpeg_uri(thumbnail(image, 768))}" alt="{escape(alt)}">' if image is not None else ""
     return f'<figure class="sugar-figure">{shown}<figcaption>{under}</figcaption></figure>'
+
+
+def table_of(report: Any) -> str:
+    """A report of what was taken in, as HTML: the counts, and each file that was not simply added."""
+    rows = [r for r in report.rows if r.status != "added" or r.reason][:200]
+    body = "".join(f"<tr><td>{escape(r.name)}</td><td>{escape(r.status)}</td><td>{escape(r.reason)}</td></tr>" for r in rows)
+    head = "<tr><th>File</th><th>What became of it</th><th>Why</th></tr>"
+    table = f'<table class="sugar-report"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")

@@ -30,7 +30,7 @@ EXAMPLE_NAMES = ("Words", "A picture and a change", "A story", "A hit for every 
 
 def build(app: AppContext) -> None:
     settings = app.settings
-    intro("Find pictures with any order of words and pictures: a sentence, a picture and a change, a whole story.")
+    intro("Find pictures with any order of words and pictures: a sentence, a picture and a change, a story. A weight below 0 looks away.")
     with gr.Row():
         names = [gr.Button(name, size="sm", elem_id=f"search-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
     editor = QueryEditor(app)
