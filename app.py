@@ -1,5 +1,6 @@
 """Sugar in a browser: `python app.py` prints the address. `python app.py --help` lists the settings; each is a SUGAR_* variable too."""
 
+import logging
 import os
 import sys
 
@@ -13,6 +14,8 @@ from sugar.settings import Settings  # noqa: E402
 
 
 def main() -> int:
+    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("sugar").setLevel(logging.INFO)
     try:
         settings = Settings.read()
         from sugar.ui import build_app, launch, load_model

@@ -39,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for served in SERVED:
+        served.demo.close()
     shutil.rmtree(config.stash_folder, ignore_errors=True)  # type: ignore[attr-defined]
 
 
@@ -92,6 +94,10 @@ class Served:
         return self.demo.app_context
 
 
+SERVED: list[Served] = []
+"""Every app of the session; closed together at its end, because the end of one empties the cache that all of this process share."""
+
+
 def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     """Build and launch an app on a free port, on a toy model unless `load(name, progress)` says otherwise."""
     from sugar.settings import Settings
@@ -105,22 +111,19 @@ def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     models.start("sugar-tiny")
     demo = build_app(settings, models)
     launch(demo, settings, block=False)
-    return Served(f"http://127.0.0.1:{demo.server_port}", demo, model, settings, models)
+    SERVED.append(Served(f"http://127.0.0.1:{demo.server_port}", demo, model, settings, models))
+    return SERVED[-1]
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = serve(tmp_path_factory.mktemp("app"))
-    yield served
-    served.demo.close()
+def app(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return serve(tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture(scope="session")
-def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Served:
     """As on a shared host: anybody's, so galleries are private and the model cannot be exchanged."""
-    served = serve(tmp_path_factory.mktemp("shared"), host="0.0.0.0", per_minute=1000)
-    yield served
-    served.demo.close()
+    return serve(tmp_path_factory.mktemp("shared"), host="0.0.0.0", per_minute=1000)
 
 
 def connect(served: Served) -> Any:
@@ -158,6 +161,7 @@ class Window:
         self.page = CONTEXTS[repr(options)].new_page()
         self.page.set_default_timeout(60_000)
         self.page.on("request", self._request)
+        self.page.on("response", lambda r: self.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None)
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
 

@@ -77,7 +77,7 @@ def test_pictures_and_texts_over_several_turns(app: Served) -> None:
 def test_an_answer_comes_in_pieces_and_obeys_its_length(app: Served) -> None:
     client = connect(app)
     job = client.submit(message={"text": "talk at length", "files": []}, history=[], length=60, api_name="/chat")
-    history = job.result(20)
+    history = job.result(60)
     pieces = [said(h) for h in job.outputs() if h and h[-1]["role"] == "assistant"]
     assert len(pieces) > 2 and all(b.startswith(a) for a, b in zip(pieces, pieces[1:], strict=False))
     assert said(history).split()[-1] == "word59" and "chosen length" in history[-1]["content"][1]["text"]
@@ -103,11 +103,8 @@ def test_a_visitor_who_leaves_stops_its_answer(app: Served) -> None:
 
 def test_an_answer_has_a_time_limit(tmp_path: Path) -> None:
     app = serve(tmp_path, answer_seconds=1)
-    try:
-        history = ask(connect(app), "talk at length", length=1000)
-        assert "time limit" in history[-1]["content"][1]["text"] and app.model.said < 900
-    finally:
-        app.demo.close()
+    history = ask(connect(app), "talk at length", length=1000)
+    assert "time limit" in history[-1]["content"][1]["text"] and app.model.said < 900
 
 
 def test_a_question_asked_while_the_model_loads_waits(tmp_path: Path) -> None:
@@ -116,33 +113,27 @@ def test_a_question_asked_while_the_model_loads_waits(tmp_path: Path) -> None:
     from conftest import Talker
 
     gate = threading.Event()
-    app = serve(tmp_path, load=lambda name, progress: gate.wait(20) and Talker())
-    try:
-        job = connect(app).submit(message={"text": "red star", "files": []}, history=[], api_name="/chat")
-        assert eventually(lambda: len(job.outputs()) == 1) and not job.done()  # the question stands on the page already
-        gate.set()
-        assert said(job.result(20)).endswith("red star")
-    finally:
-        app.demo.close()
+    app = serve(tmp_path, load=lambda name, progress: Talker() if gate.wait(120) else None)
+    job = connect(app).submit(message={"text": "red star", "files": []}, history=[], api_name="/chat")
+    assert eventually(lambda: len(job.outputs()) == 1) and not job.done()  # the question stands on the page already
+    gate.set()
+    assert said(job.result(60)).endswith("red star")
 
 
 def test_busy_is_said_clearly(tmp_path: Path) -> None:
     app = serve(tmp_path, queue_size=1, per_minute=3)
-    try:
-        client = connect(app)
-        jobs = [client.submit(message={"text": "talk at length", "files": []}, history=[], length=40, api_name="/chat") for _ in range(6)]
-        errors = [str(job.exception(20)) for job in jobs if job.exception(20)]
-        assert errors and all("queue is full" in e.lower() or "requests in a minute" in e for e in errors)
-        for _ in range(3):
-            try:
-                ask(client, "red")
-            except AppError as error:
-                assert "3 requests in a minute" in str(error)
-                break
-        else:
-            pytest.fail("the limit of a visitor never spoke")
-    finally:
-        app.demo.close()
+    client = connect(app)
+    jobs = [client.submit(message={"text": "talk at length", "files": []}, history=[], length=40, api_name="/chat") for _ in range(6)]
+    errors = [str(job.exception(60)) for job in jobs if job.exception(60)]
+    assert errors and all("queue is full" in e.lower() or "requests in a minute" in e for e in errors)
+    for _ in range(3):
+        try:
+            ask(client, "red")
+        except AppError as error:
+            assert "3 requests in a minute" in str(error)
+            break
+    else:
+        pytest.fail("the limit of a visitor never spoke")
 
 
 @pytest.mark.parametrize(
@@ -244,16 +235,13 @@ def test_mcp_without_its_extra_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_public_host_without_a_password_warns(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     app = serve(tmp_path, host="0.0.0.0")
-    app.demo.close()
+    assert app.settings.shared
     assert "no password" in caplog.text
 
 
 def test_a_password_is_asked(tmp_path: Path) -> None:
     app = serve(tmp_path, auth="me:secret")
-    try:
-        assert raw(f"{app.url}/gradio_api/call/chat", {"data": []})[0] == 401
-    finally:
-        app.demo.close()
+    assert raw(f"{app.url}/gradio_api/call/chat", {"data": []})[0] == 401
 
 
 def test_the_readme_example_runs(app: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

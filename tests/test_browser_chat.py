@@ -162,7 +162,6 @@ def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
     finally:
         gate.set()
         window.close()
-        app.demo.close()
 
 
 def test_the_model_panel(browser: Any, tmp_path: Path) -> None:
@@ -200,7 +199,6 @@ def test_the_model_panel(browser: Any, tmp_path: Path) -> None:
     finally:
         gate.set()
         window.close()
-        app.demo.close()
 
 
 def choose(page: Any, name: str) -> None:
@@ -223,7 +221,7 @@ def test_every_tab_on_every_window(browser: Any, app: Served, options: dict[str,
         assert wide <= 0, f"{title} is {wide} px wider than the window"
         assert page.evaluate(UNNAMED) == [], title
         screenshot(page, f"{title.lower().replace(' ', '-')}-{'-'.join(map(str, options)) or 'light'}")
-    background = page.evaluate("getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) is ("color_scheme" in options)
     window.close()
     assert window.outside == [] and window.errors == []
@@ -259,13 +257,14 @@ def test_by_keyboard_alone(window: Window) -> None:
     page.keyboard.type("red star")
     page.keyboard.press("Enter")
     answered(page, "I see 0 pictures and the words red star")
-    page.get_by_role("tab", name="Chat", exact=True).focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.get_by_role("tab", selected=True).first.wait_for()
+    page.locator("#message textarea").focus()
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.innerText?.trim()") == "Edit last question":
             break
     else:
         pytest.fail("the buttons under the conversation are not reached by the Tab key")
+    page.get_by_role("tab", name="Chat", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Search", selected=True).wait_for()

@@ -37,6 +37,7 @@ Floors: this room is the only one that knows Gradio.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import logging
@@ -81,7 +82,7 @@ def load_model(settings: Settings) -> ModelLoader:
 
 def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TABS) -> gr.Blocks:
     """The page with all tabs. `demo.app_context` is what the tabs share."""
-    root = Path(tempfile.mkdtemp(prefix=f"visitors-{os.getpid()}-", dir=_cache()))
+    root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
     app = AppContext(settings, models, Visitors(root))
     with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
         gr.HTML("<h1>Sugar</h1>", elem_classes="sugar-title")
@@ -118,16 +119,19 @@ def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TAB
     return demo
 
 
-def _cache() -> str:
-    """Gradio's cache folder, the only one that the app serves files from."""
+def _cache() -> Path:
+    """The folder of uploads and served files: one for this app alone, so that no other app's end empties it, and gone with this one."""
     from gradio.utils import get_upload_folder
 
+    if not os.environ.get("GRADIO_TEMP_DIR"):
+        for left in Path(tempfile.gettempdir()).glob("sugar-cache-*"):  # of an app that was killed before it could tidy up
+            if Path("/proc").is_dir() and not Path(f"/proc/{left.name.split('-')[2]}").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=f"sugar-cache-{os.getpid()}-")
+        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
     cache = Path(get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
-    for left in cache.glob("visitors-*-*"):  # of an app that was killed before it could tidy up
-        if not Path(f"/proc/{left.name.split('-')[1]}").exists() and Path("/proc").is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-    return str(cache)
+    return cache
 
 
 def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
@@ -141,19 +145,15 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     keep_words_out_of_the_log()
     demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     user, _, password = settings.auth.partition(":")
-    try:
-        started = demo.launch(
-            server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
-            max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
-            prevent_thread_lock=True, show_error=True, footer_links=["api"], head=HEAD, enable_monitoring=False,
-        )  # fmt: skip
-        app.models.go.set()
-        if block:
-            demo.block_thread()
-        return started
-    finally:
-        if block:
-            shutil.rmtree(app.visitors.root, ignore_errors=True)
+    started = demo.launch(
+        server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
+        max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
+        prevent_thread_lock=True, show_error=True, footer_links=["api"], head=HEAD, enable_monitoring=False,
+    )  # fmt: skip
+    app.models.go.set()
+    if block:
+        demo.block_thread()
+    return started
 
 
 def theme() -> gr.themes.Base:
