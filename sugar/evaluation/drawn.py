@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,14 @@ class Row:
 
     def met(self, percent: float, bar: float) -> bool:
         return percent <= bar if self.at_most else percent >= bar
+
+    def floor(self, shipped: float, size: int) -> float:
+        """What `size` questions must give of a checkpoint that measured `shipped` percent: the looser of that and `at_least`, less two
+        standard errors of a share at that size."""
+        p = min(max(shipped / 100, 0.02), 0.98)
+        slack = 200 * (p * (1 - p) / size) ** 0.5
+        bar = shipped if self.at_least is None else self.at_least
+        return max(bar, shipped) + slack if self.at_most else min(bar, shipped) - slack
 
 
 ROWS = (
@@ -72,9 +81,14 @@ class Report:
     def percent(self, key: str) -> float:
         return round(100 * self.figures[key].value, 2)
 
-    def flat(self) -> dict[str, float | str | int]:
-        """One object in percent: rows with `_baseline` (the strongest of `_chance`, `_language`, `_picture`), then all others."""
-        out: dict[str, float | str | int] = {"model": self.model, "seed": self.seed, "size": self.size, "winoground_by": self.winoground_by}
+    def missed(self) -> list[str]:
+        """Keys of the rows that do not reach `at_least`."""
+        return [r.key for r in ROWS if r.at_least is not None and not r.met(self.percent(r.key), r.at_least)]
+
+    def flat(self) -> dict[str, Any]:
+        """One object in percent: `missed`, rows with `_baseline` (the strongest of `_chance`, `_language`, `_picture`), then all others."""
+        out: dict[str, Any] = {"model": self.model, "seed": self.seed, "size": self.size, "winoground_by": self.winoground_by}
+        out["missed"] = self.missed()
         rows = [r.key for r in ROWS]
         for key in [*rows, *(k for k in self.figures if k not in rows)]:
             figure = self.figures[key]

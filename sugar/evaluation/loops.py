@@ -51,7 +51,7 @@ def _forward(model: Sugar, layouts: Sequence[Layout], cache: Any = None) -> tupl
     image_mask = batch.image_mask.to(model.device)
     grids = [image.grid for image in batch.images if image.grid is not None]
     place, following = decode.positions(model.model, model.family, ids, image_mask, grids, mask)
-    features = model.vision.encode(model.model, batch.images, model.family) if batch.images else []
+    features = model.vision.encode(model.model, model.processor, batch.images) if batch.images else []
     extra = as_encoder_outputs(features, model.family)
     if model.family == "gemma3" and batch.images:
         extra["token_type_ids"] = image_mask.long()

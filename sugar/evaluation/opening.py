@@ -16,6 +16,9 @@ from sugar.errors import ModelError
 from sugar.model.processor import Batch, Layout, Processor
 from sugar.training.loop import STATE, SugarConfig, build_model
 
+TIED = {"lm_head.weight"}
+"""Weights that a state holds under another name."""
+
 
 class LastToken(Processor):
     """Pictures are read at their last token, as texts are: the ablation without average pooling."""
@@ -40,7 +43,10 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
         raise ModelError(f"{state_file} belongs to a LoRA run. Measure its export, {Path(path) / 'model'}.")
     llava, head, processor = build_model(SugarConfig(base=config["base"]))
     for part, name in ((llava, "llava."), (head, "head.")):
-        part.load_state_dict({k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)})
+        weights = {k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)}
+        missing, unexpected = part.load_state_dict(weights, strict=False)
+        if unexpected or set(missing) - TIED:
+            raise ModelError(f"{state_file} lacks {missing} or holds {unexpected}: it was made by another Sugar. Train again.")
     chosen = pick_device(device)
     model = Sugar.wrap(llava.to(chosen).eval(), processor, head.eval(), name=f"{Path(path).name} at step {state['step']}", device=chosen)
     if config["terms"]["pooling"] == "last":

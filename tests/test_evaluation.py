@@ -1,0 +1,316 @@
+"""Evaluation: batched loops equal the calls one by one, an oracle gets full marks, baselines do not peek, the report says all it must.
+
+The model is the embedded one's shape with a few dozen channels and random weights. Not covered: the shipped checkpoint
+(test_checkpoint.py).
+"""
+
+from __future__ import annotations
+
+import doctest
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_scenes import answer_of, expected_difference
+from test_training import LITTLE, small
+
+import sugar.training.loop as loop
+from sugar.__main__ import main
+from sugar.core import Sugar
+from sugar.errors import SettingsError
+from sugar.evaluation import (
+    ablation,
+    baselines,
+    captioning,
+    cards,
+    change,
+    composition,
+    drawn,
+    existence,
+    golden,
+    loops,
+    opening,
+    swapped,
+    vqa,
+)
+from sugar.evaluation.figures import Figure, test_rng
+from sugar.scenes import Scene, draw, is_held_out, plain_caption, sample_scene, split_rng
+from sugar.scenes.questions import Question
+from sugar.scenes.stories import DIFFERENCE_QUESTION, OPERATIONS, UNKNOWN
+from sugar.scenes.vocabulary import DESCRIBE
+from sugar.sequence import Sample
+
+test_rng.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def model() -> Sugar:
+    llava, head, processor = small(loop.SugarConfig())
+    with torch.no_grad():
+        for p in llava.parameters():
+            if p.dim() > 1:
+                p.mul_(3.0)
+    return Sugar.wrap(llava.eval(), processor, head.eval(), name="small")
+
+
+def some_samples(n: int) -> list[Sample]:
+    rng = split_rng("test", 0)
+    pictures = [Image.fromarray(draw(sample_scene(rng))) for _ in range(3)]
+    texts = ["what color is the star?", "where is this?", "is the red star left of the blue cat?"]
+    made = [Sample([pictures[i % 3], texts[i % 3]]) for i in range(n)]
+    return [*made, Sample("who are you?"), Sample([pictures[0], pictures[1], DIFFERENCE_QUESTION])]
+
+
+# --- loops ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_batched_answers_are_the_model_s_own(model: Sugar) -> None:
+    samples = some_samples(7)
+    assert loops.generate(model, samples, max_new_tokens=5) == ["".join(model.generate(s, max_new_tokens=5)) for s in samples]
+    model.batch_tokens, kept = 40, model.batch_tokens
+    assert loops.generate(model, samples, max_new_tokens=2) == ["".join(model.generate(s, max_new_tokens=2)) for s in samples]
+    model.batch_tokens = kept
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_batched_scores_are_the_model_s_own(model: Sugar, end: bool) -> None:
+    samples, answers = some_samples(5), ["yes", "no", "top left", "a red star and a blue cat"]
+    wanted = np.stack([model.score(s, answers, end=end) for s in samples])
+    assert np.allclose(loops.choose(model, samples, answers, end=end), wanted, atol=1e-4)
+
+
+def test_match_and_retrieve_are_cosines_of_pooled_rows(model: Sugar) -> None:
+    samples = some_samples(4)
+    e = model.embed(samples).pooled
+    assert np.allclose(loops.retrieve(model, samples[:2], samples[2:]), e[:2] @ e[2:].T, atol=1e-5)
+    four = loops.match(model, [samples[:2]], [samples[2:4]])
+    assert np.allclose(four[0], e[:2] @ e[2:4].T, atol=1e-5)  # [caption, picture]
+
+
+# --- an oracle gets full marks --------------------------------------------------------------------------------------------------------
+
+
+class Oracle:
+    """Answers from the scene graph: `picture` remembers which pixels show which scene."""
+
+    def __init__(self) -> None:
+        self.scenes: dict[bytes, Scene] = {}
+
+    def picture(self, scene: Scene) -> Image.Image:
+        image = Image.fromarray(draw(scene))
+        self.scenes[image.tobytes()] = scene
+        return image
+
+    def say(self, sample: Sample) -> str:
+        text = sample[-1].text
+        shown = [self.scenes.get(i.tobytes()) for i in sample.images]
+        if None in shown:
+            return "nothing"
+        if len(sample) == 5:
+            return sample[2].text
+        if text == DIFFERENCE_QUESTION:
+            for operation in OPERATIONS:
+                try:
+                    return expected_difference(operation, shown[0], shown[1])  # type: ignore[arg-type]
+                except (AssertionError, ValueError):
+                    continue
+        if text in DESCRIBE:
+            return plain_caption(shown[0])  # type: ignore[arg-type]
+        if re.match(r"what is the name|what does|how old", text):
+            return UNKNOWN
+        return answer_of(shown[0], text)  # type: ignore[arg-type]
+
+    def generate(self, model: object, samples: Sequence[Sample], *, max_new_tokens: int = 48) -> list[str]:
+        return [self.say(s).capitalize() + "." for s in samples]
+
+    def choose(self, model: object, samples: Sequence[Sample], answers: Sequence[str]) -> np.ndarray:
+        return np.array([[float(self.say(s) == a) for a in answers] for s in samples])
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
+    made = Oracle()
+    for module in (vqa, existence, captioning, change, cards, composition, swapped):
+        monkeypatch.setattr(module, "picture", made.picture)
+        if hasattr(module, "generate"):
+            monkeypatch.setattr(module, "generate", made.generate)
+    monkeypatch.setattr(swapped, "choose", made.choose)
+    for module in (change, cards):
+        monkeypatch.setattr(module, "retrieve", lambda model, queries, candidates: np.eye(len(queries), len(candidates)))
+    monkeypatch.setattr(swapped, "match", lambda model, captions, pictures: np.zeros((len(captions), 2, 2)))
+    return made
+
+
+@pytest.mark.parametrize("benchmark", [vqa, existence, captioning, change, cards, composition], ids=lambda m: m.__name__.split(".")[-1])
+def test_an_oracle_gets_full_marks(oracle: Oracle, benchmark: object) -> None:
+    figures = benchmark.measure(None, seed=3, size=40)  # type: ignore[attr-defined]
+    perfect = {
+        vqa: ["vqa", "relation", *(f"vqa {k}" for k in vqa.CHOICES)],
+        existence: ["pope_random", "pope_popular", "pope_adversarial", "pope_adversarial_f1"],
+        captioning: ["caption_f1", "caption_rouge_l"],
+        change: ["difference", "composed_r1", "composed_targets_r1"],
+        cards: ["rag", "rag_given", "rag_retrieval_r1"],
+        composition: ["composition_held_out", "composition_seen", "composition_held_out_relations"],
+    }[benchmark]  # type: ignore[index]
+    assert {k: figures[k].value for k in perfect} == {k: 1.0 for k in perfect}
+    for name, figure in figures.items():
+        if figure.language is not None and name in perfect and not name.startswith("composed"):
+            assert figure.language < 0.9, name  # words alone do not do
+    if benchmark is cards:
+        assert figures["rag_without"].value == 0.0
+    if benchmark is composition:
+        assert figures["composition_gap"].value == figures["composition_gap_relations"].value == 0.0
+
+
+def test_winoground_takes_the_better_way_and_says_which(oracle: Oracle) -> None:
+    figures, better = swapped.measure(None, seed=3, size=30)  # type: ignore[arg-type]
+    assert better == "answer"
+    assert figures["winoground_group"].value == 1.0 and figures["winoground_group_embedding"].value == 0.0
+
+
+# --- baselines and scenes -------------------------------------------------------------------------------------------------------------
+
+
+def test_examples_in_docstrings() -> None:
+    assert all(doctest.testmod(m).failed == 0 for m in (baselines, captioning))
+
+
+def test_a_habit_by_hand() -> None:
+    asked = [
+        Question("color", "what color is the star?", "red"),
+        Question("color", "what color is the cat?", "red"),
+        Question("color", "what color is the cat?", "blue"),
+        Question("choose", "is there a red star or a blue cat?", "blue cat"),
+        Question("choose", "is there an orange key or a pink hat?", "pink hat"),
+        Question("choose", "is there a red key or a pink hat?", "red key"),
+    ]
+    habit = baselines.Habit(asked)
+    assert habit.answer("what color is the house?", "color") == "red"
+    assert habit.answer("is there a green boat or an orange fish?", "choose") == "orange fish"
+    assert habit.answer("never heard?", "color") == "red" and habit.answer("never heard?", "other") == "yes"
+
+
+def test_the_strongest_baseline_counts() -> None:
+    assert Figure(0.9, 0.1, 0.3, 0.2).baseline == 0.3 and Figure(0.9).baseline == 0.0
+
+
+def test_benchmarks_draw_from_streams_of_their_own() -> None:
+    drawn_scenes = {sample_scene(test_rng(seed, name)) for seed in range(20) for name in ("vqa", "pope", "story")}
+    assert len(drawn_scenes) == 60
+    assert not drawn_scenes & {sample_scene(split_rng(split, s)) for split in ("train", "tuning") for s in range(60)}  # type: ignore[arg-type]
+    assert sample_scene(test_rng(4, "vqa")) == sample_scene(test_rng(4, "vqa"))
+
+
+def test_twins_differ_in_the_held_out_thing_only() -> None:
+    rng = split_rng("test", 1)
+    for make in (composition._pair, composition._relation):
+        for _ in range(15):
+            held, seen, _ = make(rng)
+            assert is_held_out(held) and not is_held_out(seen)
+            changed = [i for i, (a, b) in enumerate(zip(held.things, seen.things, strict=True)) if a != b]
+            assert len(changed) == 1 and replace(held, things=seen.things) == seen
+
+
+# --- the report -----------------------------------------------------------------------------------------------------------------------
+
+REQUIRED = [
+    "t2i_r1", "i2t_r1", "vqa", "pope_adversarial", "relation", "caption_f1", "winoground_text", "winoground_image", "winoground_group",
+    "winoground_group_embedding", "story_r1", "composed_r1", "difference", "rag", "rag_without", "composition_gap",
+]  # fmt: skip
+
+
+def test_the_command_prints_the_table_and_one_json_line(
+    model: Sugar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "open_model", lambda path, device: model)
+    assert main(["evaluate", "drawn", "--seed", "1", "--size", "10", "--json", "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out.strip()
+    found = json.loads(text.splitlines()[-1])
+    assert {*REQUIRED, *(f"{k}_baseline" for k in REQUIRED)} <= set(found)
+    assert all(math.isfinite(v) for v in found.values() if isinstance(v, float))
+    assert all(-100 <= found[k] <= 100 for k in REQUIRED) and found["missed"]
+    assert "MISSED" in text and all(f"vqa {k}" in text for k in vqa.CHOICES)
+    assert json.loads((tmp_path / "report.json").read_text()) == found
+    assert Image.open(tmp_path / "confusion.png").size[0] > 500 and "text -> image R@1" in (tmp_path / "table.md").read_text()
+    again = drawn.measure(model, seed=1, size=10).flat()
+    assert again == found  # one seed, one result
+
+
+def test_too_small_a_size_is_refused(model: Sugar) -> None:
+    with pytest.raises(SettingsError, match="fewer than 10"):
+        drawn.measure(model, size=3)
+
+
+def test_rows_are_the_issue_s_table() -> None:
+    assert [r.key for r in drawn.ROWS] == REQUIRED
+    row = next(r for r in drawn.ROWS if r.key == "vqa")
+    assert row.met(90, 90) and not row.met(89.9, 90)
+    assert row.floor(95.0, 10**9) == pytest.approx(90, abs=0.1) and row.floor(70.0, 10**9) == pytest.approx(70, abs=0.1)
+    gap = next(r for r in drawn.ROWS if r.key == "composition_gap")
+    assert gap.met(10, 10) and not gap.met(10.1, 10) and gap.floor(14.0, 10**9) == pytest.approx(14, abs=0.1)
+
+
+def test_confusion_counts_what_was_said() -> None:
+    counts = drawn.confusion(["red", "red", "blue"], ["red", "blue", "mauve"], ("red", "blue"))
+    assert counts.tolist() == [[1, 1, 0], [0, 0, 1]]
+
+
+def test_golden_answers_repeat_and_notice_a_change(model: Sugar) -> None:
+    first = golden.golden(model)
+    assert golden.differences(golden.golden(model), json.loads(json.dumps(first))) == []
+    key = next(iter(first["answers"]))
+    other = {**first, "answers": {**first["answers"], key: "something else"}, "scores": [0.0, 0.0]}
+    assert len(golden.differences(first, other)) >= 2
+    moved = {**first, "embeddings": [[v + 0.1 for v in row] for row in first["embeddings"]]}
+    assert len(golden.differences(first, moved)) == len(first["embeddings"])
+
+
+# --- opening and the ablation ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_under_way_is_read_as_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "build_model", small)
+    monkeypatch.setattr(opening, "build_model", small)
+    sample = some_samples(1)[0]
+    found = {}
+    for pooling in ("mean", "last"):
+        run = loop.Run(loop.SugarConfig(out=str(tmp_path / pooling), steps=1, dense_steps=0, terms=loop.Terms(pooling=pooling)))
+        run.save()
+        opened = opening.open_model(tmp_path / pooling, device="cpu")
+        assert opened.name == f"{pooling} at step 0"
+        found[pooling] = opened.embed([sample]).slices[0]
+    assert not np.allclose(found["mean"][0], found["last"][0], atol=1e-3)  # the picture
+    assert np.allclose(found["mean"][1], found["last"][1], atol=1e-5)  # the words after it
+
+
+def test_the_ablation_trains_once_and_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "build_model", small)
+    monkeypatch.setattr(opening, "build_model", small)
+    monkeypatch.setattr(ablation, "measure", lambda model, seed, size: {k: 10.0 * seed for k in ablation.COLUMNS})
+    dense = loop.SugarConfig(steps=1, dense_steps=1, dense_batch=4, workers=0)
+    varied = loop.SugarConfig(dense_steps=0, mix=LITTLE, workers=0)
+    settings = {"out": tmp_path, "steps": 1, "seeds": 2, "size": 10, "only": ["full", "no-average"], "dense": dense, "varied": varied}
+    assert ablation.run(**settings) == 0  # type: ignore[arg-type]
+    table = (tmp_path / "ablation.md").read_text()
+    assert "15.0 ± 7.1 (72.6)" in table and "last token" in table
+    assert Image.open(tmp_path / "ablation.png").size[0] > 500
+    monkeypatch.setattr(ablation, "open_model", lambda path: pytest.fail("measured again"))
+    assert ablation.run(**settings) == 0  # type: ignore[arg-type]
+
+
+def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no-tea"):
+        ablation.run(out=tmp_path, steps=1, seeds=1, size=10, only=["no-tea"])
+
+
+def test_variants_are_the_paper_s_and_named_extras() -> None:
+    full = ablation.VARIANTS["full"].terms
+    assert (full.across, full.swap, full.referent, full.kernel, full.pooling, full.triple) == ("bag", 0.0, 0.0, "gak", "mean", True)
+    assert sum(v.paper is not None for v in ablation.VARIANTS.values()) == 6
