@@ -6,7 +6,7 @@ runs interleaved, round by round; a figure is the median over rounds of CPU time
 delays but does not inflate it. "GEMM" is the one product of all slices, "read" one pass over the gallery. Peers run on a stated
 subset of the pairs and are scaled by their number. Gallery self-kernels are cached in W1 after the first round, which is not timed.
 
-    python -m sugar bench dtw [--quick] [--rounds 5] [--device cuda] [--picture alignment.png]
+    python -m sugar bench dtw [--quick] [--rounds 5] [--set W1] [--device cuda] [--picture alignment.png]
 
 `--device cuda` runs the GPU set instead (100,000 sequences against one query, a 4096 x 4096 matrix, W3 at 1024 x 1024), timed by
 events, with the share of measured bandwidth and of the GEMM. Not covered: several threads; the peers' own GPU paths, which do not exist.
@@ -40,6 +40,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="small work sets, two rounds: to see that it runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--set", choices=["W1", "W2", "W3", "search"], help="one work set only (CPU)")
     parser.add_argument("--picture", type=Path, help="draw an alignment path into this PNG and stop")
     options = parser.parse_args(args)
     if options.picture:
@@ -50,7 +51,11 @@ def run(args: list[str]) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = gpu_rows(options.quick) if options.device == "cuda" else cpu_rows(options.quick, 2 if options.quick else options.rounds)
+        rows = (
+            gpu_rows(options.quick)
+            if options.device == "cuda"
+            else cpu_rows(options.quick, 2 if options.quick else options.rounds, options.set)
+        )
     finally:
         torch.set_num_threads(threads)
     print(json.dumps({"bench": "dtw", "date": datetime.date.today().isoformat(), **machine(options.device), "rows": rows}))
@@ -78,7 +83,7 @@ def stories(count: int, low: int, high: int, width: int, seed: int) -> list[torc
     return [x / x.norm(dim=1, keepdim=True) for x in made]
 
 
-def cpu_rows(quick: bool, rounds: int) -> list[dict[str, Any]]:
+def cpu_rows(quick: bool, rounds: int, only: str | None) -> list[dict[str, Any]]:
     """All CPU work sets."""
     small = 20 if quick else 1
     query, gallery = stories(1, 9, 9, 256, 0), stories(10_000 // small, 1, 12, 256, 1)
@@ -86,7 +91,10 @@ def cpu_rows(quick: bool, rounds: int) -> list[dict[str, Any]]:
     packed = scorer.PackedSequences.from_list(gallery)
     rows = []
     for name, x, y, packed_y in (("W1", query, gallery, packed), ("W2", square, None, None), ("W3", long, None, None)):
-        rows += measure(name, matrix_jobs(x, y, packed_y), rounds)
+        if only in (None, name):
+            rows += measure(name, matrix_jobs(x, y, packed_y), rounds)
+    if only not in (None, "search"):
+        return rows
     album = torch.cat(stories(1, 100_000 // small, 100_000 // small, 256, 4))
     jobs: Jobs = {"GEMM": (lambda: album @ query[0].T, 1.0)}
     for path in paths():
@@ -110,8 +118,8 @@ def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: sco
         jobs[f"gak per pair {path}"] = (partial(scorer.cdist_gak, x, target, delta=0.7, path=path), 1.0)
         jobs[f"soft_dtw {path}"] = (partial(scorer.cdist_soft_dtw, x, target, 1.0, path=path), 1.0)
         jobs[f"dtw {path}"] = (partial(scorer.cdist_dtw, x, target, path=path), 1.0)
-    some = [a.double().numpy() for a in x[:8]]
-    others = some if y is None else [b.double().numpy() for b in y[:200]]
+    some = [a.double().numpy() for a in x[: 64 if len(x[0]) < 20 else 16]]  # large enough that a peer's fixed cost is not scaled up
+    others = some if y is None else [b.double().numpy() for b in y[:2000]]
     factor = len(x) * (len(x) if y is None else len(y)) / (len(some) * len(others))
     if there("tslearn"):
         from tslearn import metrics

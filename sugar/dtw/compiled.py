@@ -24,6 +24,7 @@ from .segment import Segment, part_of, phi_rows, slice_products
 from .slices import TwoPart
 
 LANES = 256  # a tile; up to so many sequences, a table row is one strip of memory and its kernels one loop
+CACHED_BYTES = 16 << 20  # products at a time: a third-level cache's share
 LOG2_E = 1 / math.log(2)
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves round(x) in the low bits of the sum
@@ -182,17 +183,28 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
 
 
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """(A, B) float64 in sorted places, as `crossed.cross`, with at most max_bytes of products at a time (or one sequence's)."""
+    """((A, B) float64 in sorted places, False), as `crossed.cross`, some sequences of a at a time so that products stay in the cache.
+
+    Of a segment with itself, each pair is computed once. At most max_bytes of products at a time, or those of one sequence.
+    """
     out = torch.empty(a.count, b.count, dtype=torch.float64)
-    step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
+    per_sequence = b.offsets[-1] * a.parts[0].element_size() * a.longest
+    step = min(a.count, max(1, min(max_bytes, CACHED_BYTES) // per_sequence))
     for low in range(0, a.count, step):
         high = min(a.count, low + step)
-        run(a if step == a.count else part_of(a, low, high), b, recursion, out[low:high])
+        rows = a if step == a.count else part_of(a, low, high)
+        columns = part_of(b, low, b.count) if a is b and low else b
+        values = run(rows, columns, recursion, a is b)
+        if a is b:
+            out[low:, low:high] = values.T
+            out[low:high, low:] = values
+        else:
+            out[low:high] = values
     return out, False
 
 
-def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None:
-    """One GEMM, one compiled call."""
+def run(a: Segment, b: Segment, recursion: Recursion, same: bool) -> torch.Tensor:
+    """(A, B) by one GEMM and one compiled call. `same`: the first sequences of b are those of a, at distance 0 slice by slice."""
     if isinstance(a.data, TwoPart) or recursion.window is not None:
         phi = phi_rows(a, 0, a.offsets[-1], b)
         if recursion.window is not None:
@@ -200,6 +212,10 @@ def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None
         dots, squares_a, squares_b = phi.mul_(-0.5), phi.new_zeros(phi.shape[0]), phi.new_zeros(phi.shape[1])
     else:
         dots, squares_a, squares_b = slice_products(a, 0, a.offsets[-1], b), a.squares[0], b.squares[0]
+    if same:
+        twins = torch.cat([b.offsets[t] + torch.arange(alive) for t, alive in enumerate(a.alive)])
+        dots[torch.arange(len(twins)), twins] = squares_a
+    out = torch.empty(a.count, b.count, dtype=torch.float64)
     arrays = (dots.numpy(), squares_a.numpy(), squares_b.numpy())
     shapes = (np.array(a.offsets), a.lengths.numpy(), np.array(b.offsets), np.array(b.alive), b.lengths.numpy())
     if recursion.local == "cost":
@@ -207,6 +223,7 @@ def run(a: Segment, b: Segment, recursion: Recursion, out: torch.Tensor) -> None
     else:
         gak, fine = recursion.local == "gak", dots.dtype == torch.float64
         sum_kernels(*arrays, *shapes, recursion.scale, recursion.delta or 0.0, gak, fine, out.numpy())
+    return out
 
 
 @njit(**SETTINGS)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 import torch
 
-from .slices import Sequence, TwoPart
+from .slices import Sequence, TwoPart, row_squares
 
 MAX_SELF_KERNELS = 64  # distinct bandwidths a segment remembers
 
@@ -38,7 +38,7 @@ class Segment:
         starts = torch.tensor(self.offsets, device=device)
         self.last = starts[lengths - 1] + torch.arange(self.count, device=device)  # (B,) row of each sequence's last slice
         self.parts = [data.part1, data.part2] if isinstance(data, TwoPart) else [data]
-        self.squares = [(p * p).sum(1) for p in self.parts]  # |y|^2 (T,) per part
+        self.squares = [row_squares(p) for p in self.parts]  # |y|^2 (T,) per part
         self.slice_lengths = torch.cat([lengths[:a] for a in self.alive])  # (T,) how long each slice's sequence is
         self.self_kernels: OrderedDict[tuple, torch.Tensor] = OrderedDict()
 

@@ -108,7 +108,12 @@ def squared_euclidean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     [[2.0, 0.0]]
     """
     same_width(a, b)
-    return ((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * dot(a, b)).clamp_min_(0)
+    return (row_squares(a)[:, None] + row_squares(b) - 2 * dot(a, b)).clamp_min_(0)
+
+
+def row_squares(a: torch.Tensor) -> torch.Tensor:
+    """|a_i|^2 (n,), some rows at a time: a squared copy of a whole gallery would cost more than its product with a query."""
+    return torch.cat([(rows * rows).sum(1) for rows in a.split(4096)])
 
 
 def cosine_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
