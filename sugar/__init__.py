@@ -1,10 +1,10 @@
 """Sugar: one multimodal model that generates and retrieves over interleaved image-text sequences.
 
-from sugar import Sugar, Sample
+    from sugar import Sugar, Sample
 
-model = Sugar.from_pretrained("sugar-tiny")
-model.embed([Sample(["a red star", picture])]).pooled      # (1, D), unit rows
-"".join(model.generate(Sample([picture, "what color is the star?"])))
+    model = Sugar.from_pretrained("sugar-tiny")
+    model.embed([Sample(["a red star", picture])]).pooled      # (1, D), unit rows
+    "".join(model.generate(Sample([picture, "what color is the star?"])))
 """
 
 from typing import TYPE_CHECKING, Any

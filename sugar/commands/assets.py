@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.scenes.draw import picture
-from sugar.scenes.stories import Card, card_for, invented_name, meet_again, sample_edit, sample_story, sample_winoground
+from sugar.scenes.stories import Card, WinogroundPair, card_for, invented_name, meet_again, sample_edit, sample_story, sample_winoground
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, Thing, sample_scene, split_rng
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
             (ASSETS / "golden.json").write_text(json.dumps(golden(model), indent=1) + "\n", encoding="utf-8")
         if "quality" in wanted:
-            from sugar.evaluation.drawn import evaluate_drawn
+            from sugar.evaluation.drawn import measure
 
-            (Path(args.model) / "quality.json").write_text(json.dumps(evaluate_drawn(model, seed=0, size=args.size), indent=1) + "\n")
+            report = measure(model, seed=0, size=args.size).flat()
+            (Path(args.model) / "quality.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if "card" in wanted:
         from sugar.training.card import write_card
 
@@ -121,7 +122,7 @@ def draw_examples(folder: Path) -> None:
     words: dict[str, object] = {}
     for n in range(6):
         save(sample_scene(rng, things=2 + n % 3), folder / f"scene-{n}.jpg")
-    pairs = []
+    pairs: list[WinogroundPair] = []
     while len(pairs) < 2:
         pair = sample_winoground(rng)
         if len(pairs) == 0 or pair.kind != pairs[0].kind:

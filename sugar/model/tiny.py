@@ -97,7 +97,7 @@ def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
         tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
-    llava = LlavaConfig(
+    llava = LlavaConfig(  # type: ignore[call-arg]
         vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), projector_hidden_act="gelu",
         vision_feature_layer=-1, vision_feature_select_strategy="default", tie_word_embeddings=True,
         image_seq_length=(config.image_size // config.patch_size) ** 2,

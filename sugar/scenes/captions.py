@@ -10,7 +10,7 @@ how `negative` makes a caption that is wrong in a single fact. Not covered: ques
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -224,7 +224,7 @@ def change_one_fact(scene: Scene, rng: np.random.Generator, seen: tuple[str, ...
             continue
         options = {"place": PLACES, "time": TIMES, "weather": WEATHERS}[which]
         new_value = other(rng, options, getattr(scene, which))
-        return replace(scene, **{which: new_value}, **({"weather": "clear"} if new_value == "room" else {}))
+        return scene.with_setting(**{which: new_value}, **({"weather": "clear"} if new_value == "room" else {}))
 
 
 def negative(scene: Scene, seed: int, rng: np.random.Generator, *, long: bool, opening: bool = True) -> tuple[Text, Text]:

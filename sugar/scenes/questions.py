@@ -253,7 +253,8 @@ def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
     truth, how = rng.random() < 0.5, rng.random()
     swapped = swap(scene, rng) if how < 0.6 else None
     if swapped is not None:
-        words = swapped[1 if truth else 2].words
+        _, right, wrong = swapped
+        words = (right if truth else wrong).words
     elif truth:
         words = short_caption(scene, np.random.default_rng(seed), opening=False).words
     else:
@@ -268,7 +269,7 @@ ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
     "match": ask_match,
 }  # fmt: skip
 RELATION_KINDS = ("relation open", "relation yes/no", "relation choice")
-_WEIGHTS = np.array([2, 2, 0.7, 0.8, 1.3, 0.5, 0.3, 0.5, 1.3, 2.2, 1.5, 2.5, 1, 1.2, 1, 3.0])
+_WEIGHTS = np.array([4, 2, 0.8, 0.9, 1.3, 0.4, 0.2, 0.4, 2, 2, 1.5, 2, 1, 1, 0.8, 1.5])
 _WEIGHTS /= _WEIGHTS.sum()
 _NAMES = tuple(ASKERS)
 

@@ -137,7 +137,7 @@ def _apply(scene: Scene, op: str, rng: np.random.Generator, who: int | None) -> 
     new = other(rng, options, old)
     if op == "place" and "room" in (new, old):
         return None  # a room has no weather: two facts would change
-    after = replace(scene, **{op: new})
+    after = scene.with_setting(**{op: new})
     difference = f"the {op} changed from {old} to {new}"
     facts = ((op, new),)
     if op == "time":

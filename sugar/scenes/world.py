@@ -101,6 +101,10 @@ class Scene:
         things[index] = replace(things[index], **changes)  # type: ignore[arg-type]
         return replace(self, things=tuple(things))
 
+    def with_setting(self, **changes: str) -> Scene:
+        """The same things in another place, at another time, or in other weather."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
 
 def relation(scene: Scene, a: int, b: int) -> set[str]:
     """What holds of thing `a` with respect to thing `b`: a subset of RELATIONS, computed from the graph."""

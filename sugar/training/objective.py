@@ -172,9 +172,10 @@ class DenseHead(nn.Module):
 class Objective(nn.Module):
     """The model, its embedding head, and the losses of one step."""
 
-    def __init__(self, llava: nn.Module, head: EmbeddingHead, terms: Terms) -> None:
+    def __init__(self, llava: Any, head: EmbeddingHead, terms: Terms) -> None:
         super().__init__()
-        self.llava, self.head, self.terms = llava, head, terms
+        self.llava: Any = llava
+        self.head, self.terms = head, terms
         self.dense = DenseHead(llava.config.vision_config.hidden_size) if terms.dense else None
 
     def forward(self, p: Prepared, *, dense_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -199,7 +200,9 @@ class Objective(nn.Module):
         wanted = {s.row: k for k, s in enumerate(p.step.samples)}
         for batch in p.batches:
             hidden = self._read(batch, features, device)  # (B, T, hidden)
-            rows, columns, slices, owners = [], [], [], []
+            rows: list[int] = []
+            columns: list[int] = []
+            slices, owners = [], []
             for b, number in enumerate(batch.which):
                 row = p.step.rows[number]
                 for start, stop, skill in row.answers:

@@ -21,8 +21,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def matrices(model: nn.Module) -> list[nn.Parameter]:
     """The trainable two-dimensional weights of linear layers: not embeddings, positions, norms or biases, nor the LM head tied to them."""
     tied = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and id(m.weight) not in tied]
-    return [w for w in dict.fromkeys(linear) if w.requires_grad]
+    linear = dict.fromkeys(m.weight for m in model.modules() if isinstance(m, nn.Linear) and id(m.weight) not in tied)
+    return [w for w in linear if isinstance(w, nn.Parameter) and w.requires_grad]
 
 
 def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
