@@ -44,7 +44,10 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
     llava, head, processor = build_model(SugarConfig(base=config["base"]))
     for part, name in ((llava, "llava."), (head, "head.")):
         weights = {k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)}
-        missing, unexpected = part.load_state_dict(weights, strict=False)
+        try:
+            missing, unexpected = part.load_state_dict(weights, strict=False)
+        except RuntimeError as error:  # another shape: the vocabulary has grown since
+            raise ModelError(f"{state_file} was made by another Sugar ({error}). Measure an export of it, or train again.") from error
         if unexpected or set(missing) - TIED:
             raise ModelError(f"{state_file} lacks {missing} or holds {unexpected}: it was made by another Sugar. Train again.")
     chosen = pick_device(device)
