@@ -35,7 +35,7 @@ def build(app: AppContext) -> None:
         "files, pictures, or a csv with the columns question and answer (and picture)."
     )
     with gr.Row():
-        names = [gr.Button(name, size="sm", elem_id=f"ask-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
+        names = [gr.Button(name, size="sm", min_width=130, elem_id=f"ask-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
     with gr.Row():
         with gr.Column():
             gallery = gr.Dropdown([NONE], value=NONE, label="Gallery", elem_id="ask-gallery")
@@ -62,7 +62,7 @@ def build(app: AppContext) -> None:
     speed = gr.HTML(elem_classes="sugar-stats")
     read_from = picture_grid("What it read", elem_id="ask-sources")
     opened = html_block("Opened source", elem_id="ask-opened")
-    to_chat = gr.Button("Chat about this", size="sm")
+    to_chat = gr.Button("Chat about this", size="sm", min_width=130)
 
     def base_of(request: gr.Request, gallery: Any) -> Any:
         """The visitor's knowledge base: built when first asked, and again when notes, gallery or model changed."""

@@ -33,7 +33,7 @@ def build(app: AppContext) -> None:
     settings = app.settings
     intro("See which caption fits which picture, and what differs between two pictures. Caption 1 is taken to belong to picture 1.")
     with gr.Row():
-        names = [gr.Button(name, size="sm", elem_id=f"compare-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
+        names = [gr.Button(name, size="sm", min_width=130, elem_id=f"compare-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
     with gr.Row():
         with gr.Column():
             pictures = gr.Gallery(
@@ -46,8 +46,8 @@ def build(app: AppContext) -> None:
                 differ = gr.Button("What differs?", elem_id="compare-differ")
                 stop = gr.Button("Stop", min_width=70, scale=0)
             with gr.Row():
-                to_chat = gr.Button("Chat about these", size="sm")
-                to_search = gr.Button("Search with these", size="sm")
+                to_chat = gr.Button("Chat about these", size="sm", min_width=130)
+                to_search = gr.Button("Search with these", size="sm", min_width=130)
         with gr.Column():
             way = gr.Radio(list(CHOICES), value="Similarity", label="Score by", elem_id="compare-way")
             table = gr.HTML(label="Pictures against captions", elem_id="compare-table")

@@ -6,6 +6,7 @@ Not covered: what is taken in and what is refused (sugar/gallery), who may open 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_gri
 
 TAB = ("gallery", "Gallery")
 PAGE = 24
+ONWARD = {"chat": "Chat about this", "search": "Search with this", "compare": "Tell these apart", "ask": "Ask about this"}
 
 
 def build(app: AppContext) -> None:
@@ -40,7 +42,9 @@ def build(app: AppContext) -> None:
         report = html_block("Report", elem_id="gallery-report")
     grid = picture_grid("Pictures", elem_id="gallery-grid")
     with gr.Row():
-        back, where, on = gr.Button("Back", size="sm"), gr.HTML(elem_classes="sugar-stats"), gr.Button("On", size="sm")
+        back = gr.Button("Back", size="sm", min_width=80)
+        where = gr.HTML(elem_classes="sugar-stats")
+        on = gr.Button("On", size="sm", min_width=80)
         several = gr.Checkbox(False, label="Choose several", container=False, elem_id="gallery-several")
         drop_chosen = gr.Button("Delete the chosen", size="sm", variant="stop", visible=False, elem_id="gallery-drop-chosen")
     with gr.Row(visible=False) as detail:
@@ -51,8 +55,7 @@ def build(app: AppContext) -> None:
                 keep = gr.Button("Save the caption", size="sm", elem_id="gallery-keep")
                 drop = gr.Button("Delete", size="sm", variant="stop", elem_id="gallery-drop")
             with gr.Row():
-                to_chat, to_search = gr.Button("Chat about this", size="sm"), gr.Button("Search with this", size="sm")
-                to_compare, to_ask = gr.Button("Tell these apart", size="sm"), gr.Button("Ask about this", size="sm")
+                onward = {tab: gr.Button(label, size="sm", min_width=120) for tab, label in ONWARD.items()}
     with gr.Accordion("Near-duplicates, export, import, delete all", open=False):
         with gr.Row():
             alike = gr.Button("Find near-duplicates", elem_id="gallery-alike")
@@ -185,7 +188,7 @@ def build(app: AppContext) -> None:
         state(request).update(at=0, chosen=set(), open=None, same=[])
         return gr.Dropdown(choices=names, value=names[0] if names else None), False, *show(request, names[0] if names else None), ""
 
-    def shown_pictures(request: gr.Request, name: Any, several: Any, most: int) -> list[Any]:
+    def shown_pictures(most: int, request: gr.Request, name: Any, several: Any) -> list[Any]:
         """The chosen pictures, else the open one."""
         seen = state(request)
         ids = sorted(seen["chosen"])[:most] if several and seen["chosen"] else [current(request, name)[1]]
@@ -214,7 +217,5 @@ def build(app: AppContext) -> None:
     for event in (made, brought, removed, adding_run):
         app.galleries_changed(event)
     gallery_api.endpoints(app)
-    for button, tab, most in ((to_chat, "chat", 6), (to_search, "search", 6), (to_ask, "ask", 1), (to_compare, "compare", 6)):
-        app.hand_over(
-            button, tab, lambda request, name, several, most=most: shown_pictures(request, name, several, most), [chosen, several]
-        )
+    for tab, button in onward.items():
+        app.hand_over(button, tab, partial(shown_pictures, 1 if tab == "ask" else 6), [chosen, several])

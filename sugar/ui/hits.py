@@ -77,14 +77,15 @@ def explained(gallery: Any, found: Found, hit: Hit) -> str:
         item, image = gallery.item(hit.item), gallery.picture(hit.item)
         columns = [image, item.caption] if item.caption and hit.similarity.shape[1] > 1 else [image]
         taken = f" · taken {item.taken:%Y-%m-%d %H:%M}" if item.taken else ""
+        caption = f"{escape(item.caption)}<br>" if item.caption else ""
         head = (
-            f"<b>{escape(item.name)}</b> · {item.width} x {item.height}{taken}<br>{escape(item.caption)}<br>rank {hit.rank + 1} · score "
+            f"<b>{escape(item.name)}</b> · {item.width} x {item.height}{taken}<br>{caption}rank {hit.rank + 1} · score "
             f"{hit.score:.3f} (shortlist: rank {hit.rank_before + 1}, cosine {hit.shortlist_score:.3f}) · {hit.margin:.1f} deviations "
             f"above this gallery's mean: {escape(hit.meta['relevance'])}"
         )
         large = figure(image, item.caption or item.name, head)
-    caption = "Each row of the query, read with the rows above it, against the hit. Ringed: which answers which."
-    table = heat_map(hit.similarity, rows, columns, hit.path, caption=caption)
+    title = "Each row of the query, read with the rows above it, against the hit. Ringed: which answers which."
+    table = heat_map(hit.similarity, rows, columns, hit.path, caption=title)
     return f'<div class="sugar-opened">{large}<div>{table}</div></div>' if not hit.items else large + table
 
 

@@ -97,9 +97,9 @@ class QueryEditor:
                     )
             self._boxes.append(box)
         with gr.Row():
-            add_words = gr.Button("Add words", size="sm", elem_id="add-words")
-            add_picture = gr.Button("Add a picture", size="sm", elem_id="add-picture")
-            clear = gr.Button("Clear", size="sm", elem_id="clear-query")
+            add_words = gr.Button("Add words", size="sm", min_width=90, elem_id="add-words")
+            add_picture = gr.Button("Add a picture", size="sm", min_width=90, elem_id="add-picture")
+            clear = gr.Button("Clear", size="sm", min_width=60, elem_id="clear-query")
         self.inputs: list[Any] = [self.kinds, *self._words, *self._pictures, *self._weights]
         self.outputs: list[Any] = [*self.inputs, *self._boxes]
         self.submits = [w.submit for w in self._words]

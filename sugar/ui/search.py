@@ -32,7 +32,7 @@ def build(app: AppContext) -> None:
     settings = app.settings
     intro("Find pictures with any order of words and pictures: a sentence, a picture and a change, a story. A weight below 0 looks away.")
     with gr.Row():
-        names = [gr.Button(name, size="sm", elem_id=f"search-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
+        names = [gr.Button(name, size="sm", min_width=130, elem_id=f"search-example-{i}") for i, name in enumerate(EXAMPLE_NAMES)]
     editor = QueryEditor(app)
     with gr.Row():
         gallery = gr.Dropdown([], label="Gallery", scale=2, elem_id="search-gallery")
@@ -52,10 +52,10 @@ def build(app: AppContext) -> None:
     hits = picture_grid("Hits", elem_id="hits")
     opened = html_block("Opened hit", elem_id="opened")
     with gr.Row(visible=False) as onward:
-        to_chat = gr.Button("Chat about this", size="sm")
-        to_search = gr.Button("Search with this", size="sm")
-        to_compare = gr.Button("Compare these", size="sm")
-        to_ask = gr.Button("Ask about this", size="sm")
+        to_chat = gr.Button("Chat about this", size="sm", min_width=130)
+        to_search = gr.Button("Search with this", size="sm", min_width=130)
+        to_compare = gr.Button("Compare these", size="sm", min_width=130)
+        to_ask = gr.Button("Ask about this", size="sm", min_width=130)
 
     def find(request: gr.Request, rows: list[Row], gallery: Any, mode: Any, k: Any, rerank: Any, chosen: Sequence[Any]) -> Found:
         from sugar.retrieval import Filters, search, search_positions, search_story
