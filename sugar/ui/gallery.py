@@ -26,7 +26,8 @@ ONWARD = {"chat": "Chat about this", "search": "Search with this", "compare": "T
 
 def build(app: AppContext) -> None:
     settings = app.settings
-    intro("Your pictures, ready to be searched. Everything stays on this machine; deleting is for good.")
+    where_kept = "They go when you close the page" if settings.shared else "Everything stays on this machine"
+    intro(f"Your pictures, ready to be searched. {where_kept}; deleting is for good.")
     with gr.Row():
         chosen = gr.Dropdown([], label="Gallery", scale=2, elem_id="gallery-name")
         name = gr.Textbox(label="New gallery", placeholder="holiday", scale=2, visible=not settings.shared, elem_id="gallery-new")
@@ -65,12 +66,12 @@ def build(app: AppContext) -> None:
         with gr.Row():
             sure = gr.Checkbox(False, label="Delete this gallery with all its pictures", elem_id="gallery-sure")
             remove = gr.Button("Delete the gallery", variant="stop", elem_id="gallery-remove")
-    things, page_outputs = "gallery", [grid, where, drop_chosen, detail]
+    page_outputs = [grid, where, drop_chosen, detail]
 
     def state(request: gr.Request) -> dict[str, Any]:
         """What this visitor looks at: first item of the page, ids on it, chosen ids, the open one, groups of near-duplicates."""
         fresh = {"at": 0, "ids": [], "chosen": set(), "open": None, "same": []}
-        return app.visitor(request).things.setdefault(things, fresh)
+        return app.visitor(request).things.setdefault("gallery", fresh)
 
     def show(request: gr.Request, name: Any, several: Any = False) -> tuple[Any, ...]:
         seen = state(request)
@@ -132,9 +133,8 @@ def build(app: AppContext) -> None:
         bar = gr.Progress()
         paths = [p for p in (files if isinstance(files, list) else [files]) if p]
         done = gallery_api.add(app, request, name, paths, lambda p: bar((p.done, p.total), desc=str(p), unit="files"))
-        for path in paths:  # the gallery has its own copy now: the upload goes
-            if in_cache(path):
-                Path(path).unlink(missing_ok=True)
+        for path in filter(in_cache, paths):  # the gallery has its own copy now: the upload goes
+            Path(path).unlink(missing_ok=True)
         return table_of(done), None, *show(request, name, several)
 
     def stop(request: gr.Request) -> None:
@@ -142,8 +142,7 @@ def build(app: AppContext) -> None:
 
     def make(request: gr.Request, name: str) -> tuple[Any, ...]:
         made = gallery_api.create(app, request, name)
-        choices = gr.Dropdown(choices=app.gallery_names(request), value=made)
-        return choices, "", *show(request, made), gr.Accordion(open=True)
+        return gr.Dropdown(choices=app.gallery_names(request), value=made), "", *show(request, made), gr.Accordion(open=True)
 
     def current(request: gr.Request, name: Any) -> tuple[Any, int]:
         item = state(request)["open"]

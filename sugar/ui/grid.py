@@ -37,7 +37,8 @@ _CSS = """
 .sugar-strip { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(4rem, 9rem); gap: .4rem; overflow-x: auto; }
 .sugar-cell { font: inherit; color: var(--body-text-color); text-align: left; padding: .4rem;
   border-radius: var(--radius-md); cursor: pointer;
-  border: 1px solid var(--border-color-primary); background: var(--background-fill-primary); width: 100%; min-width: 0; display: block; }
+  border: 1px solid var(--border-color-primary); background: var(--background-fill-primary); width: 100%; min-width: 0; display: flex;
+  flex-direction: column; justify-content: flex-start; align-items: stretch; }
 .sugar-cell:hover, .sugar-cell:focus-visible { border-color: var(--color-accent); outline: none;
   box-shadow: 0 0 0 1px var(--color-accent); }
 .sugar-cell[aria-pressed="true"] { border-color: var(--color-accent); box-shadow: 0 0 0 2px var(--color-accent); }
@@ -58,8 +59,8 @@ h4 { margin: 1rem 0 .4rem; font-size: var(--text-sm); font-weight: 600; color: v
   vertical-align: text-top; color: var(--body-text-color); background: var(--background-fill-secondary);
   border: 1px solid var(--color-accent); }
 .sugar-answer p { font-size: var(--text-lg); margin: 0; overflow-wrap: anywhere; }
-.sugar-report { font-size: var(--text-sm); }
-.sugar-report :is(th, td) { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
+.sugar-report { font-size: var(--text-sm); border: 0 !important; }
+.sugar-report :is(th, td, tr, thead) { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; border: 0 !important; }
 .sugar-empty { color: var(--body-text-color-subdued); }
 """
 
