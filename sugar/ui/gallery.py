@@ -7,7 +7,6 @@ Not covered: what is taken in and what is refused (sugar/gallery), who may open 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,7 +14,7 @@ import gradio as gr
 from sugar.errors import InputError
 from sugar.images import SUFFIXES
 from sugar.ui import gallery_api
-from sugar.ui.components import escape, in_cache, intro, text
+from sugar.ui.components import escape, intro, text
 from sugar.ui.context import AppContext
 from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_grid, table_of
 
@@ -133,8 +132,6 @@ def build(app: AppContext) -> None:
         bar = gr.Progress()
         paths = [p for p in (files if isinstance(files, list) else [files]) if p]
         done = gallery_api.add(app, request, name, paths, lambda p: bar((p.done, p.total), desc=str(p), unit="files"))
-        for path in filter(in_cache, paths):  # the gallery has its own copy now: the upload goes
-            Path(path).unlink(missing_ok=True)
         return table_of(done), None, *show(request, name, several)
 
     def stop(request: gr.Request) -> None:
