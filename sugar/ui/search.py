@@ -104,7 +104,8 @@ def build(app: AppContext) -> None:
 
     def open_hit(request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
         found: Any = app.visitor(request).things.get("search")
-        hit = found.hits[picked(event, len(found.hits) if found else 0)]
+        number = picked(event, len(found.hits) if found else 0)
+        hit = found.hits[number]
         app.visitor(request).things["search-hit"] = hit
         return explained(app.gallery(request, found.gallery), found, hit), gr.Row(visible=True)
 
