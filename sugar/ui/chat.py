@@ -40,12 +40,12 @@ def build(app: AppContext) -> None:
         max_plain_text_length=settings.max_text, elem_id="message", submit_btn=True, stop_btn=False,
     )  # fmt: skip
     with gr.Row():
-        change = gr.Button("Edit last question", size="sm")
-        clear = gr.Button("Clear", size="sm")
-        save = gr.Button("Save", size="sm")
-        reopen = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="reopen")
-        to_search = gr.Button("Search with this", size="sm")
-        to_compare = gr.Button("Compare these", size="sm")
+        change = gr.Button("Edit last question", size="sm", min_width=110)
+        clear = gr.Button("Clear", size="sm", min_width=110)
+        save = gr.Button("Save", size="sm", min_width=110)
+        reopen = gr.UploadButton("Open", file_types=[".json"], size="sm", min_width=110, elem_id="reopen")
+        to_search = gr.Button("Search with this", size="sm", min_width=110)
+        to_compare = gr.Button("Compare these", size="sm", min_width=110)
         saved = gr.DownloadButton("Saved conversation", visible="hidden", elem_id="saved")
     with gr.Accordion("How it answers", open=False), gr.Row():
         temperature = gr.Slider(0, 2, 0, step=0.05, label="Temperature", info="0 always takes the likeliest word")

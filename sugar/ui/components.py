@@ -269,10 +269,13 @@ def status_line(state: State) -> str:
 
 
 CSS = """
-.gradio-container > main { width: 100%; }
+.gradio-container > main { width: 100%; max-width: 1080px !important; padding: 1rem clamp(.75rem, 3vw, 2rem) !important; }
 .gradio-container { max-width: 1080px !important; margin: auto; }
 .sugar-title h1 { font-size: 1.4rem; font-weight: 650; margin: .4rem 0 0; }
-.sugar-title, .sugar-status { padding: 0 !important; }
+.sugar-head { gap: .3rem; }
+.sugar-head .block, .sugar-head .html-container { padding: 0 !important; border: 0; overflow: visible; }
+.sugar-note { margin: .5rem 0 0; }
+.sugar-facts, .sugar-facts th, .sugar-facts td { border: 0 !important; background: none !important; }
 .sugar-facts th { text-align: left; font-weight: 500; padding: .15rem 1rem .15rem 0; color: var(--body-text-color-subdued); }
 .sugar-facts td { overflow-wrap: anywhere; }
 progress { width: 100%; accent-color: var(--color-accent); }
@@ -281,7 +284,7 @@ progress { width: 100%; accent-color: var(--color-accent); }
 .sugar-status b { color: var(--body-text-color); font-weight: 600; }
 .sugar-note { border-left: 3px solid var(--color-accent); padding: .35rem .75rem; background: var(--background-fill-secondary); }
 .sugar-stats { font-size: var(--text-sm); color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; min-height: 1.4em; }
-#talk .message img { max-height: 200px; width: auto; border-radius: 4px; }
+#talk .message img { max-height: 150px; width: auto; border-radius: 4px; }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #talk button[title="Share"] { display: none; }
 .sugar-heat { overflow-x: auto; }
