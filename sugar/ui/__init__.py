@@ -85,8 +85,9 @@ def build_app(settings: Settings, models: ModelLoader, tabs: Sequence[str] = TAB
     root = Path(tempfile.mkdtemp(prefix="visitors-", dir=_cache()))
     app = AppContext(settings, models, Visitors(root))
     with gr.Blocks(title="Sugar", analytics_enabled=False, fill_width=False, delete_cache=(3600, 24 * 3600)) as demo:
-        gr.HTML("<h1>Sugar</h1>", elem_classes="sugar-title")
-        status = gr.HTML(status_line(models.state()), elem_classes="sugar-status", elem_id="status")
+        with gr.Column(elem_classes="sugar-head"):
+            gr.HTML("<h1>Sugar</h1>", elem_classes="sugar-title")
+            status = gr.HTML(status_line(models.state()), elem_classes="sugar-status", elem_id="status")
         with gr.Tabs(elem_id="tabs") as selector:
             for name in tabs:
                 module = importlib.import_module(f"sugar.ui.{name}")
