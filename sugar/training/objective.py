@@ -236,8 +236,7 @@ class Objective(nn.Module):
 
     def _align(self, features: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         """Cross-entropy of the words of each cell under the LM head, read straight off the projected picture tokens (N, P, hidden)."""
-        tokens = F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
-        log_p = self.llava.lm_head(tokens).float().log_softmax(-1)  # (N, P, vocabulary)
+        log_p = self.llava.lm_head(self.llava.model.language_model.norm(features)).float().log_softmax(-1)  # (N, P, vocabulary)
         side = int(features.shape[1] ** 0.5)
         axis = torch.arange(side, device=features.device) * GRID // side
         cell = (axis[:, None] * GRID + axis).reshape(-1)  # (P,)
