@@ -105,8 +105,8 @@ def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
         image_seq_length=(config.image_size // config.patch_size) ** 2,
     )  # fmt: skip
     model = LlavaForConditionalGeneration(llava)
-    # Words must be heard over what the first attention layer adds to them (its output has a norm of about 10; with Transformers' 0.02 a word's
-    # is 0.25, and questions about a thing named by its kind were not learnt in hours). The last norm undoes the scale for the tied LM head.
+    # Words must be heard over what the first attention layer adds to them, of a norm of about 10. With Transformers' 0.02 a word's norm is
+    # 0.25, and questions that name a thing by its kind were not learnt in hours. The last norm undoes the scale for the tied LM head.
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=WORD_SCALE)
     torch.nn.init.constant_(model.model.language_model.norm.weight, 1 / (WORD_SCALE * config.hidden_size**0.5))
     model.generation_config.pad_token_id = tokenizer.pad_token_id
