@@ -45,7 +45,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class Talker(ToyModel):
-    """The toy model as the page meets it. Asked to talk "at length" it says 2000 words, 5 ms each; `running` counts answers under way,
+    """The toy model as the page meets it. Asked to talk "at length" it says 4000 words, 10 ms each; `running` counts answers under way,
     `said` the words of the last one. The name of the embedded model brings the page's note about drawn scenes."""
 
     name = "sugar-tiny"
@@ -62,10 +62,10 @@ class Talker(ToyModel):
         self.said = 0
         try:
             if "at length" in sample.text:
-                for n in range(min(2000, kwargs.get("max_new_tokens", 128))):
+                for n in range(min(4000, kwargs.get("max_new_tokens", 128))):
                     if stop is not None and stop.is_set():
                         return
-                    time.sleep(0.005)
+                    time.sleep(0.01)
                     self.said += 1
                     yield f"word{n} "
             else:
@@ -105,7 +105,7 @@ def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     from sugar.ui.loading import ModelLoader
 
     model = Talker()
-    settings = replace(Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000), **changes)
+    settings = replace(Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000, max_tokens=4000), **changes)
     (folder / "galleries").mkdir(parents=True, exist_ok=True)
     models = ModelLoader(load or (lambda name, progress: model))
     models.start("sugar-tiny")
@@ -197,7 +197,7 @@ def screenshot(page: Any, name: str) -> None:
         page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
-def eventually(condition: Any, seconds: float = 10.0) -> bool:
+def eventually(condition: Any, seconds: float = 30.0) -> bool:
     """Wait until a condition holds; False when it does not in time."""
     waiting = threading.Event()
     end = time.monotonic() + seconds

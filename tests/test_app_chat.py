@@ -84,27 +84,27 @@ def test_an_answer_comes_in_pieces_and_obeys_its_length(app: Served) -> None:
 
 
 def test_stop_frees_the_model(app: Served) -> None:
-    """Stopped after a few words, the answer under way ends, and the next question is answered at once, not after 2000 words."""
+    """Stopped after a few words, the answer under way ends, and the next question is answered at once, not after 4000 words."""
     client = connect(app)
-    job = client.submit(message={"text": "talk at length", "files": []}, history=[], length=1000, api_name="/chat")
+    job = client.submit(message={"text": "talk at length", "files": []}, history=[], length=4000, api_name="/chat")
     assert eventually(lambda: app.model.said > 5)
     job.cancel()
-    assert eventually(lambda: app.model.running == 0) and app.model.said < 900
+    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
     assert said(ask(client, "red star")).endswith("red star")
 
 
 def test_a_visitor_who_leaves_stops_its_answer(app: Served) -> None:
     client = connect(app)
-    client.submit(message={"text": "talk at length", "files": []}, history=[], length=1000, api_name="/chat")
+    client.submit(message={"text": "talk at length", "files": []}, history=[], length=4000, api_name="/chat")
     assert eventually(lambda: app.model.said > 5 and app.model.running == 1)
     app.context.visitors.leave(client.session_hash)
-    assert eventually(lambda: app.model.running == 0) and app.model.said < 900
+    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
 
 
 def test_an_answer_has_a_time_limit(tmp_path: Path) -> None:
     app = serve(tmp_path, answer_seconds=1)
-    history = ask(connect(app), "talk at length", length=1000)
-    assert "time limit" in history[-1]["content"][1]["text"] and app.model.said < 900
+    history = ask(connect(app), "talk at length", length=4000)
+    assert "time limit" in history[-1]["content"][1]["text"] and app.model.said < 3900
 
 
 def test_a_question_asked_while_the_model_loads_waits(tmp_path: Path) -> None:
