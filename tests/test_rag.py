@@ -210,3 +210,10 @@ def test_citations_hold(text, cited):
 def test_margins_need_no_spread():
     knowledge = KnowledgeBase(ToyModel(), passages=[Passage("a", "nothing"), Passage("b", "nothing")])
     assert np.isfinite(knowledge.search(Sample("nothing"))[0].margin)
+
+
+def test_the_words_alone_count_as_much_as_the_whole():
+    """Of two cards with like pictures, the one whose question is the one asked wins, by the mean of both similarities."""
+    cards = [Passage("dog", "the dog", "rex", GREEN), Passage("star", "the star", "ba", GREEN)]
+    knowledge = KnowledgeBase(ToyModel(), passages=cards)
+    assert knowledge.search(Sample([Image.new("RGB", (8, 8), (0, 200, 40)), "a star"]))[0].name == "star"
