@@ -69,6 +69,7 @@ def test_rows_are_added_moved_weighed_and_removed(window: Window) -> None:
     page.locator("#search-go").click()
     expect(cells(page, "#hits").first).to_be_visible()
     page.locator("#clear-query").click()
+    expect(page.get_by_label("Words 1")).to_have_value("")
     page.locator("#search-go").click()
     expect(page.get_by_text("The query is empty")).to_be_visible()
 
