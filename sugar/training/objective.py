@@ -282,6 +282,15 @@ class Objective(nn.Module):
             for i, (_, t, name) in enumerate(asks):
                 hit = torch.stack([best[i] == column[place[t]], torch.ones_like(best[i], dtype=torch.bool)]).long()
                 skills[f"find by {name}"] = skills.get(f"find by {name}", 0) + hit
+        cards = [(place[q], place[t]) for q, t in step.pairs if step.samples[t].is_image != [True]]
+        if len(cards) > 1:
+            similarity = cosines[[q for q, _ in cards]][:, [t for _, t in cards]]  # (questions, cards)
+            name = "contrastive" if terms.contrastive_only else "referent"
+            if name == "contrastive" or terms.referent:
+                right = torch.eye(len(cards), dtype=torch.bool, device=r.device)
+                losses[name] = losses.get(name, 0) + contrastive_loss(similarity, right)
+            found = (similarity.argmax(1) == torch.arange(len(cards), device=r.device)).sum()
+            skills["find card"] = torch.stack([found, torch.tensor(len(cards), device=r.device)])
         if step.swaps:
             index = torch.tensor([[place[i] for i in s] for s in step.swaps], device=r.device)
             four = torch.stack([cosines[index[:, a], index[:, b]] for a in (0, 1) for b in (2, 3)], 1).view(
