@@ -57,9 +57,9 @@ def build(app: AppContext) -> None:
 
     busy, idle = gr.update(submit_btn=False, stop_btn=True), gr.update(submit_btn=True, stop_btn=False)
 
-    def answer(messages: list[Any], request: gr.Request, *drawn: Any) -> Iterator[list[Any]]:
+    def answer(messages: list[Any], request: gr.Request, t: Any, p: Any, n: Any, s: Any) -> Iterator[list[Any]]:
         """Stream the answer to a conversation that ends with the person's turn."""
-        sampling = Sampling.of(*drawn, most=settings.max_tokens)
+        sampling = Sampling.of(t, p, n, s, settings.max_tokens)
         turns = to_turns(messages, settings)
         yield messages
         for said in app.stream(request, turns, sampling):
