@@ -621,7 +621,12 @@ class Sugar:
         return np.array([1 / (1 + np.exp(no - yes)) for yes, no in (self.score(q, ["yes", "no"], adapter=adapter) for q in questions)])
 
     def agreement(self, query: Sample, candidates: Sequence[Sample], *, adapter: str | None = "default") -> np.ndarray:
-        """How far each candidate fits a query, by the chat model's "yes": (N,) in [0, 1]. For re-ranking the top hits on request."""
+        """How far each candidate fits a query, by the chat model's "yes": (N,) in [0, 1]. For re-ranking the top hits on request.
+
+        Words alone are asked for in the question that tells captions apart, anything else after the candidate.
+        """
+        if not query.images:
+            return self.probability_of_yes([c + Sample(f"does this show {query.text}?") for c in candidates], adapter=adapter)
         ask = Sample("Answer yes or no.")
         return self.probability_of_yes([c + Sample("Does this fit the following?") + query + ask for c in candidates], adapter=adapter)
 

@@ -14,6 +14,7 @@
         hit.items: the run's ids in order of time; hit.path: pairs (story slice, position in the run); hit.item: the run's first
     search_positions(gallery, model, query, *, k=1, ...as search) -> list[list[Hit]]      one list per slice of the query
     Filters(after=None, before=None, name="", caption="", min_side=0, max_side=None)      dates are date or datetime, both inclusive
+    confirm(hits, gallery, model, query, *, top=6) -> list[Hit]      the best hits in order of the chat model's "yes", on request
     parse_terms(text) -> list[Term]              "a red star, dog^2, -night": commas part terms, ^ weighs, a leading minus subtracts
     approximate_recall(gallery, *, queries=100, k=10) -> float      share of flat search's top k that the index in use finds
 
@@ -41,7 +42,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,21 @@ def search(
     embedded = _embed(model, [Term(query)] if isinstance(query, Sample) else list(query), exclude_own)
     with gallery.lock:
         return _search(gallery, embedded, k, rerank, shortlist, filters, exclude, collapse, delta)
+
+
+def confirm(hits: Sequence[Hit], gallery: Gallery, model: Any, query: Sample, *, top: int = 6) -> list[Hit]:
+    """The `top` best hits in order of the chat model's own "yes" to whether the picture fits the query, then the others as they were.
+
+    One answer of the model per hit, so it costs seconds where the search costs milliseconds. hit.meta["agreement"] is p(yes), in
+    [0, 1]; `rank` is the new one, `rank_before` stays that of the shortlist. model: has `agreement(query, candidates)`.
+    """
+    first = list(hits[:top])
+    if not first:
+        return []
+    sure = model.agreement(query, [Sample(gallery.picture(hit.item)) for hit in first])
+    order = sorted(range(len(first)), key=lambda i: -float(sure[i]))
+    asked = [replace(first[i], meta={**first[i].meta, "agreement": float(sure[i])}) for i in order]
+    return [replace(hit, rank=rank) for rank, hit in enumerate([*asked, *hits[top:]])]
 
 
 def search_positions(

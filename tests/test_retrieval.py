@@ -16,7 +16,7 @@ from sugar.commands import index as index_command
 from sugar.dtw import gak
 from sugar.errors import InputError
 from sugar.gallery import Gallery
-from sugar.retrieval import Filters, Term, approximate_recall, parse_terms, search, search_positions, search_story
+from sugar.retrieval import Filters, Term, approximate_recall, confirm, parse_terms, search, search_positions, search_story
 from sugar.sequence import Sample
 
 COLOURS = {
@@ -341,3 +341,25 @@ def test_the_toy_is_what_its_docstring_says(model):
     assert len(e) == 2 and np.allclose(e.pooled[0], e.slices[0][-1]) and e.is_image[0].tolist() == [False, True]
     assert "".join(model.generate(Sample([solid("red"), "what is it"]))) == "I see 1 pictures and the words what is it"
     assert model.score(Sample("red"), ["red", "blue star"]).tolist() == [0, -2]
+
+
+def test_the_chat_models_yes_puts_the_best_hits_in_its_own_order(tmp_path, model) -> None:
+    gallery = Gallery.create(tmp_path / "g", model)
+    gallery.add([(f"{name}.png", png(solid(name))) for name in ("red", "dark red", "purple", "green", "blue")])
+    hits = search(gallery, model, Sample("red"), k=5)
+    asked: list[Sample] = []
+
+    class Contrary(ToyModel):
+        def agreement(self, query, candidates):
+            asked.append(query)
+            return np.linspace(0.1, 0.9, len(candidates))  # likes the last best
+
+    query = Sample("red")
+    found = confirm(hits, gallery, Contrary(), query, top=3)
+    assert asked == [query]
+    assert [h.item for h in found] == [h.item for h in (hits[2], hits[1], hits[0], hits[3], hits[4])]
+    assert [h.rank for h in found] == [0, 1, 2, 3, 4]
+    assert [h.rank_before for h in found[:3]] == [h.rank_before for h in hits[2::-1]]
+    assert [h.meta["agreement"] for h in found[:3]] == pytest.approx([0.9, 0.5, 0.1])
+    assert all("agreement" not in h.meta for h in found[3:])
+    assert confirm([], gallery, Contrary(), query) == []

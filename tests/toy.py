@@ -72,6 +72,10 @@ class ToyModel(ToyEmbedder):
     precision = "fp32"
     card = "# toy\nA model for tests: words and mean colours, nothing learned."
 
+    def agreement(self, query: Sample, candidates: Sequence[Sample]) -> np.ndarray:
+        """(N,) in [0, 1]: half of one plus the cosine of candidate and query."""
+        return (1 + self.embed(candidates).pooled @ self.embed([query]).pooled[0]) / 2
+
     def generate(
         self,
         conversation: Sample | Sequence[Turn],

@@ -62,7 +62,7 @@ def memory_need(parameters: float, precision: str, unquantised: float = 0.0) -> 
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
-        Preset("sugar-tiny", "", "llava", "MIT", 0.003, 0.001, "shows how everything works, on any CPU, nothing to download: drawn scenes",
+        Preset("sugar-tiny", "", "llava", "Apache 2.0", 0.003, 0.001, "shows how everything works on any CPU, no download: drawn scenes",
                encoder="sugar", checked="ships with Sugar"),
         Preset("llava-1.5-7b", "llava-hf/llava-1.5-7b-hf", "llava", "Llama 2", 7.06, 0.58,
                "the paper's architecture; captions, questions, one to three pictures", download_gb=14.1, stored="fp16", checked="page"),

@@ -82,6 +82,7 @@ def explained(gallery: Any, found: Found, hit: Hit) -> str:
             f"<b>{escape(item.name)}</b> · {item.width} x {item.height}{taken}<br>{caption}rank {hit.rank + 1} · score "
             f"{hit.score:.3f} (shortlist: rank {hit.rank_before + 1}, cosine {hit.shortlist_score:.3f}) · {hit.margin:.1f} deviations "
             f"above this gallery's mean: {escape(hit.meta['relevance'])}"
+            + (f" · the model says yes with {hit.meta['agreement']:.0%}" if "agreement" in hit.meta else "")
         )
         large = figure(image, item.caption or item.name, head)
     title = "Each row of the query, read with the rows above it, against the hit. Ringed: which answers which."
@@ -96,6 +97,8 @@ def as_json(hit: Hit, gallery: Any, thumbnails: bool) -> dict[str, Any]:
         "shortlist_score": hit.shortlist_score, "rank_before": hit.rank_before, "relevance": hit.meta.get("relevance", ""),
         "path": [list(p) for p in hit.path], "similarity": hit.similarity.tolist(),
     }  # fmt: skip
+    if "agreement" in hit.meta:
+        out["agreement"] = hit.meta["agreement"]
     if hit.items:
         out["items"] = list(hit.items)
     if thumbnails:

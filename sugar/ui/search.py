@@ -42,6 +42,7 @@ def build(app: AppContext) -> None:
         with gr.Row():
             k = gr.Slider(1, 48, 12, step=1, label="Hits", info="for every position: up to 4 each")
             rerank = gr.Checkbox(True, label="Re-rank by alignment", info="off: by the whole query's vector alone")
+            confirm = gr.Checkbox(False, label="Ask the model about the best", info="slower: its own yes or no decides the first six")
             min_side = gr.Number(0, label="Shorter side at least", info="in pixels", precision=0)
         with gr.Row():
             after, before = (
@@ -57,8 +58,8 @@ def build(app: AppContext) -> None:
         to_compare = gr.Button("Compare these", size="sm", min_width=130)
         to_ask = gr.Button("Ask about this", size="sm", min_width=130)
 
-    def find(request: gr.Request, rows: list[Row], gallery: Any, mode: Any, k: Any, rerank: Any, chosen: Sequence[Any]) -> Found:
-        from sugar.retrieval import Filters, search, search_positions, search_story
+    def find(request: gr.Request, rows: list[Row], gallery: Any, mode: Any, k: Any, rerank: Any, ask: Any, chosen: Sequence[Any]) -> Found:
+        from sugar.retrieval import Filters, confirm, search, search_positions, search_story
 
         if mode not in MODES.values():
             raise InputError(f"The mode is {str(mode)[:40]!r}; choose one of {', '.join(MODES.values())}.")
@@ -80,8 +81,9 @@ def build(app: AppContext) -> None:
             groups = search_positions(opened, model, sample, k=min(k, 4), rerank=bool(rerank), filters=filters)
         else:
             query = as_query(rows)
-            groups = [search(opened, model, query, k=k, rerank=bool(rerank), filters=filters)]
+            hits = search(opened, model, query, k=k, rerank=bool(rerank), filters=filters)
             strongest = query if isinstance(query, Sample) else max(query, key=lambda term: term.weight).sample
+            groups = [confirm(hits, opened, model, strongest) if ask else hits]
             return Found(gallery, mode, sample, groups, strongest)
         return Found(gallery, mode, sample, groups, sample)
 
@@ -90,14 +92,14 @@ def build(app: AppContext) -> None:
         things["search"], things["search-hit"] = found, None
         return page(app.gallery(request, found.gallery), found), "", gr.Row(visible=False)
 
-    def on_page(request: gr.Request, gallery: Any, mode: Any, k: Any, rerank: Any, *values: Any) -> tuple[Any, ...]:
+    def on_page(request: gr.Request, gallery: Any, mode: Any, k: Any, rerank: Any, ask: Any, *values: Any) -> tuple[Any, ...]:
         rows = editor.read(values[5:], settings)
-        return show(request, find(request, rows, gallery, MODES.get(mode), k, rerank, values[:5]))
+        return show(request, find(request, rows, gallery, MODES.get(mode), k, rerank, ask, values[:5]))
 
     def example(number: int) -> Any:
         def fill_and_find(request: gr.Request, gallery: Any) -> tuple[Any, ...]:
             rows, mode = example_rows(number)
-            found = find(request, rows, gallery, MODES[mode], 12, True, ("", "", "", "", 0))
+            found = find(request, rows, gallery, MODES[mode], 12, True, False, ("", "", "", "", 0))
             return (*editor.fill(rows, app.visitor(request)), mode, *show(request, found))
 
         return fill_and_find
@@ -116,6 +118,7 @@ def build(app: AppContext) -> None:
         mode: str = "pictures",
         k: int = 12,
         rerank: bool = True,
+        confirm: bool = False,
         after: str = "",
         before: str = "",
         name: str = "",
@@ -124,8 +127,9 @@ def build(app: AppContext) -> None:
         thumbnails: bool = False,
     ) -> dict[str, Any]:
         """Search a gallery. query: a text, or a list of {"text": ...} and {"picture": file} with an optional "weight", in order.
-        mode: pictures, story (runs of pictures) or positions (hits for every part). thumbnails: add each picture as a data URI."""
-        found = find(request, rows_of(query, settings), gallery, mode, k, rerank, (after, before, name, caption, min_side))
+        mode: pictures, story (runs of pictures) or positions (hits for every part). confirm: the model's own yes or no decides
+        the first six. thumbnails: add each picture as a data URI."""
+        found = find(request, rows_of(query, settings), gallery, mode, k, rerank, confirm, (after, before, name, caption, min_side))
         opened = app.gallery(request, gallery)
         return {"mode": mode, "gallery": gallery, "groups": [[as_json(h, opened, thumbnails) for h in group] for group in found.groups]}
 
@@ -141,7 +145,7 @@ def build(app: AppContext) -> None:
     chosen = [after, before, name, caption, min_side]
     shown = [hits, opened, onward]
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
-    gr.on([go.click, *editor.submits], app.guarded(on_page), [gallery, mode, k, rerank, *chosen, *editor.inputs], shown, **model)
+    gr.on([go.click, *editor.submits], app.guarded(on_page), [gallery, mode, k, rerank, confirm, *chosen, *editor.inputs], shown, **model)
     for i, button in enumerate(names):
         button.click(app.guarded(example(i)), gallery, [*editor.outputs, mode, *shown], **model)
     hits.click(app.guarded(open_hit, uses_model=False), None, [opened, onward], queue=False, api_visibility="private").success(
