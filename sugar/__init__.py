@@ -5,6 +5,8 @@
     model = Sugar.from_pretrained("sugar-tiny")
     model.embed([Sample(["a red star", picture])]).pooled      # (1, D), unit rows
     "".join(model.generate(Sample([picture, "what color is the star?"])))
+
+These names are all that a script needs; torch and transformers are imported when `Sugar` is first asked for.
 """
 
 from typing import TYPE_CHECKING, Any

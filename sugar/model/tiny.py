@@ -104,7 +104,7 @@ def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
         vision_feature_layer=-1, vision_feature_select_strategy="default", tie_word_embeddings=True,
         image_seq_length=(config.image_size // config.patch_size) ** 2,
     )  # fmt: skip
-    model = LlavaForConditionalGeneration(llava)
+    model: Any = LlavaForConditionalGeneration(llava)
     # Words must be heard over what the first attention layer adds to them, of a norm of about 10. With Transformers' 0.02 a word's norm is
     # 0.25, and questions that name a thing by its kind were not learnt in hours. The last norm undoes the scale for the tied LM head.
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=WORD_SCALE)
