@@ -46,7 +46,8 @@ def cdist_gak(
     M[i,j] = k(x_i, y_j) (M[i-1,j-1] + M[i-1,j] + M[i,j-1]), K = M[n,m], k = g / (2 - g), g = exp(-phi(x_i, y_j) / (2 sigma^2));
     normalised: K(x,y) / sqrt(K(x,x) K(y,y)), in [0, 1], 1 for equal sequences. Normalised values fall when lengths differ much.
 
-    dataset1, dataset2: lists of (n_i, D) or `TwoPart`, or `PackedSequences` (then their metric counts)
+    dataset1, dataset2: lists of (n_i, D) or `TwoPart`, or `PackedSequences` (then their metric counts); or one array or tensor
+        (N, L, D) or (N, L), whose rows of nothing but nan at the end of a sequence are padding (tslearn's `to_time_series_dataset`)
     sigma: one bandwidth for all pairs; delta: instead, per pair, sigma = delta * sqrt((n + m) / 2) (the paper's)
     log: return log K, exact where K itself is too large or too small for a float
     path, max_bytes: see `sugar.dtw`; the result is float64, an array or a tensor as the input was
@@ -248,8 +249,8 @@ class Run:
         return self.fill((0.0 if log else 1.0) if normalized else math.nan, block)
 
     def soft(self, gamma: float) -> torch.Tensor:
-        """soft-DTW."""
-        return self.fill(math.nan, lambda a, b: log_sums(a, b, self.recursion, self.path, self.max_bytes).mul_(-gamma))
+        """soft-DTW; the added 0 turns -0.0 into 0.0."""
+        return self.fill(math.nan, lambda a, b: log_sums(a, b, self.recursion, self.path, self.max_bytes).mul_(-gamma).add_(0.0))
 
     def costs(self) -> torch.Tensor:
         """DTW, a root."""
@@ -272,7 +273,21 @@ def packed(dataset: Any, metric: str, limit: int | None) -> PackedSequences:
     """The dataset packed, unless it is."""
     if isinstance(dataset, PackedSequences):
         return dataset
-    return PackedSequences.from_list(list(dataset), metric=metric, limit=limit)
+    return PackedSequences.from_list(unpadded(dataset), metric=metric, limit=limit)
+
+
+def unpadded(dataset: Any) -> list[Any]:
+    """The sequences of a dataset; those of one array (N, L, D) or (N, L) without the all-nan rows at their ends.
+
+    A nan before the end, in a row with numbers, or throughout a sequence stays, for the checks to refuse; so does any in a list.
+    """
+    whole = isinstance(dataset, torch.Tensor) or (isinstance(dataset, np.ndarray) and dataset.dtype.kind == "f")
+    if not whole or dataset.ndim not in (2, 3) or 0 in dataset.shape:
+        return list(dataset)
+    nan = torch.isnan(dataset).cpu().numpy() if isinstance(dataset, torch.Tensor) else np.isnan(dataset)
+    padding = nan.reshape(*nan.shape[:2], -1).all(2)
+    ends = nan.shape[1] - padding[:, ::-1].argmin(1)
+    return [sequence[:end] for sequence, end in zip(dataset, ends.tolist(), strict=True)]
 
 
 def promoted(mine: PackedSequences, other: PackedSequences) -> PackedSequences:

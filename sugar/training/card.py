@@ -45,8 +45,8 @@ model for photos.
   drawn towards the words for what they show at weight {align}; Muon for
   matrices with AdamW for the rest; a constant rate with a linear end.
 - {steps} steps, {hours:.1f} hours on {hardware}.
-- again from nothing: `python -m sugar train --recipe sugar --config tiny --steps {steps}`
-
+- a model like it from nothing: `python -m sugar train --recipe sugar --config tiny --steps {steps}`
+{history}
 ## Measured
 
 On fresh scenes of the `test` seeds ({size} a task), beside what chance or a baseline gives; `python -m sugar evaluate drawn --seed
@@ -68,6 +68,7 @@ def write_card(folder: str | Path) -> Path:
         parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head["dimension"],
         seed=config["seed"],
         dense_steps=config["dense_steps"], steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
+        history="".join(f"- {line}\n" for line in training.get("history", [])),
         size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,
     )  # fmt: skip
     path = folder / "README.md"
