@@ -1,0 +1,232 @@
+"""tslearn 0.10.0's own examples, run against `sugar.dtw` by changing the import.
+
+tslearn's wheel ships no test files, but every metric's docstring carries its cases as doctests. They are executed here as they
+stand in the installed package, with our functions under tslearn's names; what is left out is listed with its reason, and a case
+that tslearn adds or drops fails the count. After them: what tslearn's test suite asserts beyond the docstrings, in our own words.
+
+Known differences, none of which these cases hide: no `be=`, `n_jobs=`, `verbose=` or `compute_with_backend=` (the device of the
+tensors decides, and a dataset is one vectorised call); no gradients; a pair gives a float also for tensors; faults raise
+AlignmentError (a ValueError) where tslearn raises ValueError, ZeroDivisionError (sigma 0) or RuntimeWarning (windows); gamma = 0
+is refused, the same number being `dtw` squared; soft-DTW takes no window; nan padding is understood in a dataset given as one
+array, refused in a single sequence.
+"""
+
+import doctest
+import importlib
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import sugar.dtw as scorer
+from sugar.dtw import windows
+from sugar.errors import AlignmentError
+
+pytest.importorskip("tslearn.metrics")
+MODULES = ("_dtw", "_gak", "_soft_dtw", "_masks", "dtw_variants", "softdtw_variants")
+
+
+def compute_mask(n, m, global_constraint=None, sakoe_chiba_radius=None, itakura_max_slope=None):
+    window = windows.window_from(global_constraint, sakoe_chiba_radius, itakura_max_slope)
+    return np.ones((n, m), dtype=bool) if window is None else window.mask(n, m).numpy()
+
+
+def dtw_path_from_metric(s1, s2=None, metric="precomputed"):
+    """How code with a metric of its own moves over: hand the distances to `dtw_path_from_phi`, whose cost is a sum too."""
+    if callable(metric):
+        s1 = [[metric(x, y) for y in s2] for x in s1]
+    elif metric == "sqeuclidean":
+        s1 = scorer.squared_euclidean(torch.as_tensor(s1), torch.as_tensor(s2))
+    return scorer.dtw_path_from_phi(s1)
+
+
+OURS = {name: getattr(scorer, name) for name in scorer.__all__} | {
+    "compute_mask": compute_mask,
+    "dtw_path_from_metric": dtw_path_from_metric,
+    "itakura_mask": lambda n, m, max_slope=2.0: windows.itakura(n, m, max_slope),
+    "sakoe_chiba_mask": windows.sakoe_chiba,
+}
+GRADIENT = "gradients are not offered: the line calls backward() or prints .grad"
+BACKEND = "the rest of the docstring hangs on be='pytorch'; ours goes by the tensors (test_tensors_without_a_backend_argument)"
+CASES = {  # docstring: (examples run, examples left out, why)
+    "_dtw.cdist_dtw": (2, 0, ""),
+    "_dtw.dtw": (2, 13, BACKEND),
+    "_dtw.dtw_path": (4, 0, ""),
+    "_dtw.dtw_path_from_metric": (12, 0, ""),
+    "_gak.cdist_gak": (2, 0, ""),
+    "_gak.gak": (2, 0, ""),
+    "_gak.unnormalized_gak": (2, 0, ""),
+    "_masks.compute_mask": (3, 0, ""),
+    "_masks.itakura_mask": (1, 0, ""),
+    "_masks.sakoe_chiba_mask": (1, 0, ""),
+    "_soft_dtw.cdist_soft_dtw": (8, 2, GRADIENT),
+    "_soft_dtw.soft_dtw": (11, 4, GRADIENT),
+    "dtw_variants.dtw_subsequence_path": (3, 0, ""),
+    "softdtw_variants.cdist_soft_dtw": (2, 8, BACKEND),
+    "softdtw_variants.soft_dtw": (2, 13, BACKEND),
+}
+NOT_OFFERED = {
+    "_gak.sigma_gak": "a random estimate of sigma; the paper's delta sets it per pair",
+    "_soft_dtw.cdist_soft_dtw_normalized": "the search ranks by normalised GAK",
+    "_soft_dtw.soft_dtw_alignment": "an expected alignment; `align` gives the cheapest one",
+    "_soft_dtw.soft_dtw_normalized": "the search ranks by normalised GAK",
+    "dtw_variants.dtw_limited_warping_length": "another measure",
+    "dtw_variants.dtw_path_limited_warping_length": "another measure",
+    "dtw_variants.lb_envelope": "a lower bound for pruning; all pairs are computed",
+    "dtw_variants.lb_keogh": "a lower bound for pruning; all pairs are computed",
+    "dtw_variants.lcss": "another measure",
+    "dtw_variants.lcss_path": "another measure",
+    "dtw_variants.lcss_path_from_metric": "another measure",
+    "dtw_variants.subsequence_path": "traces a cost table, which `subsequence_dtw` keeps to itself",
+    "softdtw_variants.SquaredEuclidean.__init__": "a class around `squared_euclidean`, for gradients",
+    "softdtw_variants.cdist_soft_dtw_normalized": "the search ranks by normalised GAK",
+    "softdtw_variants.gamma_soft_dtw": "a random estimate of gamma",
+    "softdtw_variants.soft_dtw_alignment": "an expected alignment; `align` gives the cheapest one",
+}
+NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d+)?(\.\.\.)?")
+
+
+class ByValue(doctest.OutputChecker):
+    """Equal text but for whitespace, what torch says of gradients and types, and numbers, which must agree as far as printed."""
+
+    def check_output(self, want, got, optionflags):
+        plain_want, plain_got = (re.sub(r"\s+|,\s*(dtype|grad_fn)=[\w.<>]+", "", text) for text in (want, got))
+        plain_want = re.sub(r"^tensor\(([-\d.]+)\)$", r"\1", plain_want)  # a pair is a float here
+        wanted, gotten = ([m.group() for m in NUMBER.finditer(text)] for text in (plain_want, plain_got))
+        return NUMBER.sub("#", plain_want) == NUMBER.sub("#", plain_got) and all(map(self.agree, wanted, gotten))
+
+    @staticmethod
+    def agree(want, got):
+        shown = want.removesuffix("...")
+        if "." not in shown:
+            return want == got
+        decimals = len(shown.partition(".")[2])
+        return abs(float(got) - float(shown)) <= (10.0**-decimals if want != shown or decimals >= 4 else 1e-8)
+
+
+def docstrings():
+    """{module.function: its doctest} of the installed tslearn."""
+    found = {}
+    for module in MODULES:
+        loaded = importlib.import_module(f"tslearn.metrics.{module}")
+        for test in doctest.DocTestFinder().find(loaded, name=module, globs={}):
+            if test.examples:
+                found[test.name] = test
+    return found
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return docstrings()
+
+
+def test_every_docstring_is_run_or_accounted_for(cases):
+    assert set(cases) == CASES.keys() | NOT_OFFERED.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_docstring_of_tslearn(cases, name):
+    run, left_out, why = CASES[name]
+    test, examples = cases[name], cases[name].examples
+    if why == BACKEND:
+        chosen = examples[: next(i for i, e in enumerate(examples) if "import torch" in e.source)]
+    elif why == GRADIENT:
+        chosen = [e for e in examples if not re.search(r"\.backward\(|\.grad\b", e.source)]
+    else:
+        chosen = examples
+    assert (len(chosen), len(examples) - len(chosen)) == (run, left_out)
+    report = []
+    changed = doctest.DocTest(chosen, dict(OURS), test.name, test.filename, test.lineno, test.docstring)
+    failed = doctest.DocTestRunner(ByValue(), verbose=False).run(changed, out=report.append).failed
+    assert not failed, "".join(report)
+
+
+def test_the_checker_tells_numbers_apart():
+    agree = ByValue().check_output
+    assert agree("0.839...\n", "0.8393\n", 0) and agree("array([[0., 1.]])\n", "array([[0.,  1.]])\n", 0)
+    assert not agree("0.839...\n", "0.8413\n", 0) and not agree("[(0, 1)]\n", "[(0, 2)]\n", 0)
+    assert not agree("array([[0., 1.]])\n", "array([[0., 1.01]])\n", 0) and not agree("1.0\n", "[1.0]\n", 0)
+
+
+KINDS = {"list": lambda v: np.asarray(v).tolist(), "numpy": np.asarray, "torch": torch.as_tensor}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_values_of_tslearns_suite(kind):
+    short, long = kind([1, 4]), kind([1.0, 2.0, 2.0, 3.0, 4.0])
+    path, cost = scorer.dtw_subsequence_path(short, long)
+    assert path == [(0, 2), (1, 3)] and cost == pytest.approx(2**0.5)
+    s1, s2 = kind([1, 2, 2, 3]), kind([1.0, 2.0, 3.0, 4.0])
+    assert scorer.unnormalized_gak(s1, s2) == pytest.approx(3.745675, abs=1e-5)
+    assert scorer.gak(s1, s2, sigma=2) == pytest.approx(0.656297, abs=1e-5)
+    assert scorer.soft_dtw(kind([[0.0]]), kind([[1.0]]), gamma=1.0) == 1.0
+    np.testing.assert_allclose(
+        scorer.cdist_dtw(kind([[1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0]]), [[1, 2, 3], [2, 3, 4, 5]])[:, 1], [6**0.5, 2**0.5]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_identities_of_tslearns_suite(kind):
+    rng = np.random.RandomState(0)
+    x, y, dataset = kind(rng.randn(10, 3)), kind(rng.randn(10, 3)), kind(rng.randn(5, 10, 2))
+    straight = np.linalg.norm(np.asarray(x) - np.asarray(y))
+    assert scorer.dtw(x, y) == pytest.approx(scorer.dtw_path(x, y)[1])
+    assert scorer.dtw(x, y, global_constraint="sakoe_chiba", sakoe_chiba_radius=0) == pytest.approx(straight)
+    assert scorer.dtw(x, y, global_constraint="itakura", itakura_max_slope=1.0) == pytest.approx(straight)
+    for matrix in (scorer.cdist_dtw, scorer.cdist_gak, scorer.cdist_soft_dtw):
+        # a copy, so that the second is not taken for the first
+        np.testing.assert_allclose(matrix(dataset), matrix(dataset, kind(np.asarray(dataset).copy())), atol=1e-6)
+
+
+def test_faults_of_tslearns_suite():
+    rng = np.random.RandomState(0)
+    x, long = rng.randn(10, 3), rng.randn(30, 3)
+    faults = [
+        lambda: scorer.dtw_path([], []),
+        lambda: scorer.dtw([], []),
+        lambda: scorer.dtw_path([1], [[1, 2]]),
+        lambda: scorer.dtw(x, rng.randn(10, 2)),
+        lambda: scorer.dtw_path(x, np.zeros((0, 3))),
+        lambda: scorer.dtw_path(x, np.full((3, 3), np.nan)),
+        lambda: scorer.gak([1, 2], [1, 3], sigma=0),
+        lambda: scorer.unnormalized_gak([1, 2], [1, 3], sigma=0),
+        lambda: scorer.cdist_gak([[1, 2], [1, 3]], sigma=0),
+        lambda: scorer.dtw(x, long, global_constraint="itakura", itakura_max_slope=2.0),
+        lambda: scorer.dtw(long, x, global_constraint="itakura", itakura_max_slope=2.0),
+        lambda: scorer.dtw(x, x, sakoe_chiba_radius=1, itakura_max_slope=2.0),
+    ]
+    for fault in faults:
+        with pytest.raises(AlignmentError):
+            fault()
+    assert issubclass(AlignmentError, ValueError)
+
+
+def test_tensors_without_a_backend_argument():
+    s1, s2 = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True), torch.tensor([[3.0], [4.0], [-3.0]])
+    assert scorer.dtw(s1, s2) == pytest.approx(6.4807, abs=5e-5)
+    assert scorer.dtw(s1.repeat(1, 2), s2.repeat(1, 2)) == pytest.approx(9.1652, abs=5e-5)
+    matrix = scorer.cdist_soft_dtw(torch.stack([s1, s1]), torch.stack([s2, s2]))
+    torch.testing.assert_close(matrix, torch.full((2, 2), 41.1876, dtype=torch.float64), atol=5e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_padded_datasets_mean_their_ragged_sequences(kind):
+    ragged = [[1, 2, 3, 4], [1, 2, 3], [2, 5, 6, 7, 8, 9], [3]]
+    padded = importlib.import_module("tslearn.utils").to_time_series_dataset(ragged)
+    for name in ("cdist_dtw", "cdist_gak", "cdist_soft_dtw"):
+        ours = getattr(scorer, name)
+        np.testing.assert_array_equal(ours(kind(padded)), ours(ragged))
+        np.testing.assert_array_equal(ours(kind(padded[:, :, 0]), ragged), ours(ragged, list(ragged)))
+
+
+@pytest.mark.parametrize("where", [(0, 1), (1, slice(None)), (2, slice(0, 2))], ids=["inside", "throughout", "at the start"])
+def test_nan_that_is_not_padding_is_refused(where):
+    dataset = np.arange(12.0).reshape(3, 4, 1)
+    dataset[where] = np.nan
+    with pytest.raises(AlignmentError, match="nan"):
+        scorer.cdist_dtw(dataset)
+    two = np.ones((2, 3, 2))
+    two[1, 2, 0] = np.nan
+    with pytest.raises(AlignmentError, match="nan"):
+        scorer.cdist_gak(two)
