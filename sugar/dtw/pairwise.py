@@ -285,7 +285,7 @@ def unpadded(dataset: Any) -> list[Any]:
     if not whole or dataset.ndim not in (2, 3) or 0 in dataset.shape:
         return list(dataset)
     nan = torch.isnan(dataset).cpu().numpy() if isinstance(dataset, torch.Tensor) else np.isnan(dataset)
-    padding = nan.reshape(*nan.shape[:2], -1).all(2)
+    padding: np.ndarray = np.all(nan.reshape(*nan.shape[:2], -1), axis=2)
     ends = nan.shape[1] - padding[:, ::-1].argmin(1)
     return [sequence[:end] for sequence, end in zip(dataset, ends.tolist(), strict=True)]
 
