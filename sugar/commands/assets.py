@@ -1,6 +1,6 @@
 """`python -m sugar assets`: rebuild everything that is derived from the shipped checkpoint (`make assets`).
 
-    assets/gallery/         300 drawn pictures with the time taken: forty stories of five pictures in a row, and a hundred scenes
+    assets/gallery/         306 drawn pictures with the time taken: 41 stories of five pictures in a row, and single scenes
     assets/cards/           knowledge cards: pictures of things and a csv of what only the card knows, for "Ask your gallery"
     assets/examples/        pictures for the examples of the tabs
     gallery_index/sample/   the sample gallery's index
@@ -23,7 +23,18 @@ import numpy as np
 from PIL import Image
 
 from sugar.scenes.draw import picture
-from sugar.scenes.stories import Card, WinogroundPair, card_for, invented_name, meet_again, sample_edit, sample_story, sample_winoground
+from sugar.scenes.stories import (
+    Card,
+    Edit,
+    Story,
+    WinogroundPair,
+    card_for,
+    invented_name,
+    meet_again,
+    sample_edit,
+    sample_story,
+    sample_winoground,
+)
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, Thing, sample_scene, split_rng
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -96,6 +107,9 @@ def draw_gallery(folder: Path) -> None:
             number += 1
             save(scene, folder / f"drawn-{number:03d}.jpg", clock + dt.timedelta(minutes=k))
         clock = clock.replace(hour=9, minute=0)
+    _, edit, story = example_scenes()  # what the examples of the Search tab look for
+    for k, scene in enumerate([*story.scenes, edit.after]):
+        save(scene, folder / f"drawn-{number + 1 + k:03d}.jpg", clock + dt.timedelta(days=1 + (k == 5), minutes=k))
 
 
 def draw_cards(folder: Path) -> None:
@@ -116,9 +130,17 @@ def draw_cards(folder: Path) -> None:
                 save(meet_again(card, rng), folder / f"asked-{n:02d}.jpg")
 
 
+def example_scenes() -> tuple[np.random.Generator, Edit, Story]:
+    """The generator for other examples, and an edit and a story that stand in the sample gallery too."""
+    rng = split_rng("test", EXAMPLES_SEED)
+    edit = sample_edit(sample_scene(rng, things=2), rng, "color")
+    return rng, edit, sample_story(rng)
+
+
 def draw_examples(folder: Path) -> None:
-    """Pictures for the tabs: scenes to ask about, a swapped pair, an edit before and after, a story."""
-    folder, rng = _fresh(folder), split_rng("test", EXAMPLES_SEED)
+    """Pictures for the tabs: scenes to ask about, swapped pairs, an edit before and after, a story."""
+    folder = _fresh(folder)
+    rng, edit, story = example_scenes()
     words: dict[str, object] = {}
     for n in range(6):
         save(sample_scene(rng, things=2 + n % 3), folder / f"scene-{n}.jpg")
@@ -130,11 +152,9 @@ def draw_examples(folder: Path) -> None:
                 save(scene, folder / f"pair-{len(pairs)}-{i}.jpg")
             pairs.append(pair)
     words["pairs"] = [[t.words for t in pair.captions] for pair in pairs]
-    edit = sample_edit(sample_scene(rng, things=2), rng, "color")
     save(edit.before, folder / "before.jpg")
     save(edit.after, folder / "after.jpg")
     words["edit"] = {"instruction": edit.instruction, "difference": edit.difference}
-    story = sample_story(rng)
     for k, scene in enumerate(story.scenes):
         save(scene, folder / f"story-{k}.jpg")
     words["story"] = [t.words for t in story.sentences]

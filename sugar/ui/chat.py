@@ -20,7 +20,7 @@ TAB = ("chat", "Chat")
 
 ASKED = (
     (["scene-0.jpg"], "what is in the picture?"),
-    (["scene-4.jpg"], "what time of day is it?"),
+    (["scene-4.jpg"], "is it day or night?"),
     (["before.jpg", "after.jpg"], "what differs between these two?"),
     (["scene-1.jpg"], "describe the picture."),
 )
