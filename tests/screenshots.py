@@ -32,7 +32,7 @@ def shoot(url: str) -> None:
         page.set_default_timeout(120_000)
         page.goto(url)
         page.get_by_text("drawn scenes only").wait_for()
-        page.get_by_text("what differs between these two?").click()
+        page.get_by_text("describe the picture.").click()
         page.locator("#talk").get_by_text("tokens").wait_for()
         page.locator("#message button.submit-button").wait_for()
         page.wait_for_timeout(500)
