@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelError, SettingsError
 from sugar.settings import Settings
+from sugar.ui import context
 from sugar.ui.components import escape, heat_map, number, parts, picture, score_bar, status_line, text
 from sugar.ui.context import Said, Sampling, shown
 from sugar.ui.conversation import as_message_value, checked, from_json, last_parts, to_json, to_turns, user_message
@@ -375,3 +378,28 @@ def test_a_fault_of_ours_keeps_the_visitors_words_out_of_the_log(caplog: pytest.
 
 def test_eventually_gives_up() -> None:
     assert not eventually(lambda: False, 0.05)
+
+
+def test_a_space_lends_a_gpu_for_as_long_as_the_request_needs(monkeypatch) -> None:
+    asked: list[int] = []
+
+    def lend(duration):
+        return lambda handler: lambda *args, **kwargs: (asked.append(duration(*args, **kwargs)), handler(*args, **kwargs))[1]
+
+    config = types.ModuleType("spaces.config")
+    config.Config = types.SimpleNamespace(zero_gpu=True)
+    spaces = types.ModuleType("spaces")
+    spaces.GPU, spaces.config = lend, config
+    monkeypatch.setitem(sys.modules, "spaces", spaces)
+    monkeypatch.setitem(sys.modules, "spaces.config", config)
+
+    def chat(message, history, length, request=None):
+        return length
+
+    lent = context.on_gpu(chat, Settings())
+    picture = {"path": "/tmp/a.png", "meta": {"_type": "gradio.FileData"}}
+    assert lent({"text": "hi", "files": [picture, picture]}, [], 100) == 100
+    assert lent("hi", [], "many") == "many" and lent("hi", [], 10**9) == 10**9
+    assert asked == [20 + 2 + 10, 20, min(120, int(Settings().answer_seconds))]
+    config.Config.zero_gpu = False
+    assert context.on_gpu(chat, Settings()) is chat

@@ -275,6 +275,21 @@ def keep_words_out_of_the_log() -> None:
         module.traceback = places  # type: ignore[attr-defined]
 
 
+def gpu_seconds(handler: Callable[..., Any], most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """How long to ask for a GPU for this call: 20 s, one more for each file that it carries and for every ten tokens of the longest answer
+    (its argument `length` or `n`), at most `most`. A wrong guess ends the answer early or queues it longer, so it errs on the long side."""
+
+    def files(value: Any) -> int:
+        if isinstance(value, dict):
+            return 1 if "path" in value or "url" in value else sum(map(files, value.values()))
+        return sum(map(files, value)) if isinstance(value, (list, tuple)) else 0
+
+    given = inspect.signature(handler).bind_partial(*args, **kwargs).arguments
+    length = given.get("length", given.get("n"))
+    tokens = length if isinstance(length, (int, float)) and length > 0 else 0
+    return int(min(most, 20 + files(list(given.values())) + tokens / 10))
+
+
 def on_gpu(handler: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
     """Lend a GPU for the call where ZeroGPU is present (a Space); the handler itself everywhere else."""
     try:
@@ -285,4 +300,5 @@ def on_gpu(handler: Callable[..., Any], settings: Settings) -> Callable[..., Any
         return handler
     import spaces
 
-    return spaces.GPU(duration=lambda *args, **kwargs: min(120, settings.answer_seconds))(handler)
+    most = int(min(120, settings.answer_seconds))
+    return spaces.GPU(duration=lambda *args, **kwargs: gpu_seconds(handler, most, args, kwargs))(handler)
