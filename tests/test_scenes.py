@@ -38,7 +38,7 @@ from sugar.scenes import (
 from sugar.scenes.captions import change_one_fact, relation_fact, thing_facts
 from sugar.scenes.encoders import ROLES
 from sugar.scenes.questions import ASKERS, existence
-from sugar.scenes.stories import OPERATIONS
+from sugar.scenes.stories import OPERATIONS, compare_cells
 from sugar.scenes.vocabulary import DESCRIBE, GREETINGS
 from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, PLACES, is_held_out_relation
 from sugar.training.mix import MixConfig, draw_step
@@ -403,7 +403,17 @@ def test_an_edit_changes_one_thing_and_says_so(operation: str) -> None:
         assert edit.before == scene and not is_held_out(edit.after)
         assert edit.difference == expected_difference(operation, edit.before, edit.after)
         assert set(edit.facts) <= set(scene_facts(edit.after))
+        cells = compare_cells(edit.before, edit.after).split()
+        changed = {"move": 2, "time": 0, "weather": 0, "place": 0}.get(operation, 1)
+        assert len(cells) == 9 and cells.count("different") == changed and set(cells) <= {"same", "different"}
     assert refused < 15
+
+
+def test_cells_are_compared_in_reading_order() -> None:
+    things = (Thing("star", "red", "big", "plain", 0, 1), Thing("cat", "blue", "small", "plain", 2, 2))
+    scene = Scene(things, "beach", "day", "clear")
+    assert compare_cells(scene, scene.with_thing(0, color="green")) == "same different" + 7 * " same"
+    assert compare_cells(scene, scene.with_thing(1, row=1, col=0)) == "same same same different" + 4 * " same" + " different"
 
 
 def test_impossible_edits_are_refused() -> None:

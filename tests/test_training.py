@@ -28,7 +28,7 @@ from sugar.scenes.encoders import ROLES
 from sugar.scenes.world import COLORS, KINDS, Scene, Thing
 from sugar.sequence import Sample, Turn
 from sugar.training.losses import contrastive_loss, language_loss, similarity_loss, swap_loss
-from sugar.training.mix import MixConfig, StepBuilder, _card_row, draw_step
+from sugar.training.mix import MixConfig, Step, StepBuilder, _card_row, draw_step
 from sugar.training.objective import Objective, Prepared, Terms, last_places, prepare, scene_labels, scene_words
 from sugar.training.optimizer import Muon, matrices, orthogonalise
 from sugar.training.rows import IGNORED, Row, RowBuilder, Tokens, collate
@@ -37,7 +37,7 @@ from sugar.training.targets import DELTA, completion_kernel, slice_distances, ta
 SMALL = TinyConfig(
     vision_size=48, vision_layers=2, vision_mlp=96, hidden_size=48, layers=2, mlp=96, vision_heads=3, heads=3, head_hidden=64, head_size=48
 )
-LITTLE = MixConfig(answers=2, questions=3, swapped=1, captions=2, stories=1, edits=1, cards=1, copies=1, chats=1)
+LITTLE = MixConfig(answers=2, questions=3, swapped=1, captions=2, stories=1, edits=1, differences=1, cards=1, copies=1, chats=1)
 
 
 def small(config: loop.SugarConfig) -> tuple:
@@ -75,6 +75,9 @@ def test_language_loss_by_hand() -> None:
     logits = torch.tensor([[0.0, math.log(3.0)]])
     assert language_loss(logits, torch.tensor([1])).item() == pytest.approx(-math.log(0.75))
     assert language_loss(torch.zeros(0, 8), torch.zeros(0, dtype=torch.long)).item() == 0.0
+    both = torch.cat([logits, torch.zeros(1, logits.shape[1])])
+    weighed = language_loss(both, torch.tensor([1, 0]), torch.tensor([3.0, 1.0])).item()
+    assert weighed == pytest.approx((-3 * math.log(0.75) + math.log(logits.shape[1])) / 4)
 
 
 def test_similarity_loss_by_hand() -> None:
@@ -437,6 +440,21 @@ def test_terms_switch(parts: tuple, terms: Terms, names: set[str]) -> None:
     assert all(0 <= right <= asked for right, asked in ((int(a), int(b)) for a, b in skills.values()))
 
 
+def test_even_weighs_answers_by_their_length(parts: tuple) -> None:
+    """An answer of two tokens and one of four: with 1, both answers count alike; with 0, all tokens do."""
+    llava, head, processor, tokens = parts
+    rows = [RowBuilder(tokens).user().text("red").answer(words, "x").row() for words in ("star", "star cat dog")]
+    found = {}
+    for name, chosen, even in (("both", rows, 0.5), ("plain", rows, 0.0), ("first", rows[:1], 1.0), ("second", rows[1:], 1.0)):
+        terms = Terms(similarity=0, swap=0, referent=0, dense=0, align=0, even=even)
+        step = Step(scenes=[sample_scene(split_rng("train", 0))], rows=chosen)
+        with torch.inference_mode():
+            found[name] = Objective(llava, head, terms)(prepare(step, terms, processor.image_processor, 96, tokens))[0]["language"].item()
+    assert found["plain"] == pytest.approx((2 * found["first"] + 4 * found["second"]) / 6, rel=1e-5)
+    weights = (2 * 2**-0.5, 4 * 4**-0.5)
+    assert found["both"] == pytest.approx((weights[0] * found["first"] + weights[1] * found["second"]) / sum(weights), rel=1e-5)
+
+
 def test_pooling_last_reads_the_last_token(parts: tuple) -> None:
     llava, head, *_ = parts
     mean, last = (Objective(llava, head, Terms(pooling=p, dense=0.0))._slice((3, 12, True)) for p in ("mean", "last"))
@@ -444,8 +462,8 @@ def test_pooling_last_reads_the_last_token(parts: tuple) -> None:
 
 
 def test_a_short_training_lowers_the_loss_and_finds_pictures(tmp_path: Path, small_models: None) -> None:
-    mix = MixConfig(answers=2, questions=4, swapped=0, captions=12, stories=0, edits=0, cards=0, copies=0, chats=0)
-    run = loop.Run(config(tmp_path, steps=70, dense_steps=25, dense_batch=24, warmup=5, mix=mix))
+    mix = MixConfig(answers=2, questions=4, swapped=0, captions=12, stories=0, edits=0, differences=0, cards=0, copies=0, chats=0)
+    run = loop.Run(config(tmp_path, steps=70, dense_steps=25, dense_batch=24, warmup=5, decay=0.25, rate=5e-3, matrix_rate=0.02, mix=mix))
     first: dict[str, float] = {}
     while run.step < run.config.steps:
         losses, _ = run.train_step()

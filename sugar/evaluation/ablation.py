@@ -29,7 +29,7 @@ from sugar.training.loop import STATE, Run, SugarConfig, train
 from sugar.training.mix import MixConfig
 from sugar.training.objective import Terms
 
-FULL = Terms(swap=0.0, referent=0.0, across="bag")
+FULL = Terms(swap=0.0, referent=0.0, even=0.0, across="bag")
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,11 @@ VARIANTS = {
     "no-triple": Variant("without Triple Kernel (cross-modal part only)", replace(FULL, triple=False), (71.6, 85.3, 44.1, 49.0, 20.5)),
     "no-average": Variant("without average pooling (last token)", replace(FULL, pooling="last"), (72.4, 86.2, 38.1, 39.7, 31.5)),
     "infonce": Variant("InfoNCE in place of the squared error", replace(FULL, contrastive_only=True, similarity=1.0)),
-    "shipped": Variant("shipped: full, sharp target, swap and referent terms", Terms()),
+    "shipped": Variant("shipped: full, sharp target; swap, referent and even terms", Terms()),
     "shipped-bag": Variant("shipped, with the bag as target across", Terms(across="bag")),
     "shipped-no-swap": Variant("shipped, without the swap term", Terms(swap=0.0)),
     "shipped-no-referent": Variant("shipped, without the referent term", Terms(referent=0.0)),
+    "shipped-no-even": Variant("shipped, every token of the same weight", Terms(even=0.0)),
     "shipped-no-align": Variant("shipped, without the align term", Terms(align=0.0)),
 }
 COLUMNS = {  # key: (title, the paper's nearest column)
@@ -64,7 +65,7 @@ COLUMNS = {  # key: (title, the paper's nearest column)
     "composed_r1": ("picture + change R@1", ""),
     "winoground_image_answer": ("Winoground image by answer", ""),
 }
-MIX = MixConfig(answers=6, questions=7, swapped=3, captions=8, stories=3, edits=3, cards=0, copies=0, chats=0)
+MIX = MixConfig(answers=6, questions=7, swapped=3, captions=8, stories=3, edits=3, differences=0, cards=0, copies=0, chats=0)
 DENSE = SugarConfig(steps=500, dense_steps=500, save_every=100, workers=0)
 VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=200, save_every=60, workers=0)
 

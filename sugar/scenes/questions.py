@@ -269,7 +269,7 @@ ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
     "match": ask_match,
 }  # fmt: skip
 RELATION_KINDS = ("relation open", "relation yes/no", "relation choice")
-_WEIGHTS = np.array([4, 2, 0.8, 0.9, 1.3, 0.4, 0.2, 0.4, 2, 2, 1.5, 2, 1, 1, 0.8, 1.5])
+_WEIGHTS = np.array([3, 1.5, 0.8, 0.9, 1.4, 0.4, 0.2, 0.4, 1.5, 3, 1.2, 3, 1.2, 2, 0.6, 2])
 _WEIGHTS /= _WEIGHTS.sum()
 _NAMES = tuple(ASKERS)
 

@@ -19,6 +19,7 @@ from sugar.scenes.captions import CELLS, Fact, Text, article, cell_fact, other, 
 from sugar.scenes.questions import NUMBERS, name_of
 from sugar.scenes.world import (
     COLORS,
+    GRID,
     HELD_OUT_PAIRS,
     KINDS,
     PATTERNS,
@@ -37,6 +38,7 @@ from sugar.scenes.world import (
 
 OPERATIONS = ("color", "kind", "size", "pattern", "move", "add", "remove", "time", "weather", "place")
 DIFFERENCE_QUESTION = "what differs between these two?"
+CELLS_QUESTION = "same or different?"
 GO_TO = {"beach": "to the beach", "forest": "to the forest", "city": "to the city", "desert": "to the desert", "meadow": "to the meadow",
          "lake": "to the lake", "mountain": "to the mountains", "room": "to a room"}  # fmt: skip
 
@@ -54,6 +56,20 @@ class Edit:
     facts: tuple[Fact, ...]
 
 
+def compare_cells(before: Scene, after: Scene) -> str:
+    """The answer to CELLS_QUESTION: of each cell in reading order, whether it shows the same things. An exercise for finding differences.
+
+    >>> compare_cells(scene, scene.with_thing(0, color="red"))          # the thing at the top left was blue
+    'different same same same same same same same same'
+    """
+
+    def shown(scene: Scene, cell: tuple[int, int]) -> list[tuple[str, ...]]:
+        return sorted((t.kind, t.color, t.size, t.pattern) for t in scene.things if (t.row, t.col) == cell)
+
+    cells = [(r, c) for r in range(GRID) for c in range(GRID)]
+    return " ".join("same" if shown(before, cell) == shown(after, cell) else "different" for cell in cells)
+
+
 def _free(thing: Thing, scene: Scene, index: int) -> bool:
     """True if nothing is inside, on, or under this thing: it may move or go."""
     return thing.inside is None and thing.on is None and all(index not in (t.inside, t.on) for t in scene.things)
@@ -61,7 +77,7 @@ def _free(thing: Thing, scene: Scene, index: int) -> bool:
 
 def _empty_cell(scene: Scene, rng: np.random.Generator) -> tuple[int, int] | None:
     taken = {(t.row, t.col) for t in scene.things}
-    free = [(r, c) for r in range(3) for c in range(3) if (r, c) not in taken]
+    free = [(r, c) for r in range(GRID) for c in range(GRID) if (r, c) not in taken]
     return free[rng.integers(len(free))] if free else None
 
 

@@ -13,7 +13,16 @@ from functools import lru_cache
 
 from sugar.scenes.captions import long_caption, short_caption
 from sugar.scenes.questions import NUMBERS, questions
-from sugar.scenes.stories import DIFFERENCE_QUESTION, SYLLABLES, UNKNOWN, sample_card, sample_edit, sample_story, sample_winoground
+from sugar.scenes.stories import (
+    CELLS_QUESTION,
+    DIFFERENCE_QUESTION,
+    SYLLABLES,
+    UNKNOWN,
+    sample_card,
+    sample_edit,
+    sample_story,
+    sample_winoground,
+)
 from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, PLURALS, RELATIONS, TIMES, WEATHERS, sample_scene, split_rng
 
 GREETINGS = {
@@ -41,7 +50,7 @@ def vocabulary() -> tuple[str, ...]:
     """All words, sorted. Takes about two seconds the first time."""
     rng = split_rng("train", 0)
     texts = [" ".join((*KINDS, *COLORS, *PATTERNS, *PLACES, *PLURALS.values(), *RELATIONS, *TIMES, *WEATHERS, *NUMBERS, *SYLLABLES))]
-    texts += [PEOPLE, UNKNOWN, DIFFERENCE_QUESTION, *GREETINGS, *GREETINGS.values(), *DESCRIBE]
+    texts += [PEOPLE, UNKNOWN, DIFFERENCE_QUESTION, CELLS_QUESTION, *GREETINGS, *GREETINGS.values(), *DESCRIBE]
     for _ in range(2000):
         scene = sample_scene(rng)
         edit = sample_edit(scene, rng)

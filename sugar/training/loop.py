@@ -53,13 +53,13 @@ class SugarConfig:
     out: str = "runs/tiny"
     base: str = ""
     seed: int = 0
-    steps: int = 6000
-    dense_steps: int = 1500
+    steps: int = 6600
+    dense_steps: int = 1200
     dense_batch: int = 96
     rate: float = 1.5e-3
-    matrix_rate: float = 0.01
+    matrix_rate: float = 0.008
     warmup: int = 60
-    decay: float = 0.25
+    decay: float = 0.6
     clip: float = 1.0
     weight_decay: float = 0.02
     matrix_decay: float = 0.1  # 0.02 let attention logits grow until no lookup could be learnt

@@ -1,7 +1,7 @@
 """The losses: next-token cross-entropy, the paper's similarity loss, and the named terms that we add.
 
     L = L_g + alpha * L_d                                   (Sugar, method.md A4)
-    language_loss(logits, targets)                          L_g
+    language_loss(logits, targets, weights)                 L_g; with weights, our `even` term
     similarity_loss(r, m_l)                                 L_d = mean_ij (m_r[i, j] - m_l[i, j])^2
     contrastive_loss(s, positives, temperature)             InfoNCE: the ablation's stand-in for L_d, and the `referent` term
     swap_loss(s, temperature)                               2 x 2 cross-entropy of swapped pairs: the `swap` term
@@ -16,9 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def language_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean next-token cross-entropy in nats. logits: (T, vocabulary); targets: (T,) token ids. 0 when T = 0."""
-    return F.cross_entropy(logits.float(), targets) if len(targets) else logits.sum() * 0.0
+def language_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean next-token cross-entropy in nats. logits: (T, vocabulary); targets: (T,) token ids; weights: (T,) of a weighted mean, or None
+    for the plain one. 0 when T = 0.
+
+    >>> logits = torch.tensor([[0.0, 0.0], [0.0, 100.0]])
+    >>> language_loss(logits, torch.tensor([1, 1]), torch.tensor([1.0, 3.0])).item()           # (1 log 2 + 3 * 0) / 4
+    0.1732867956161499
+    """
+    if not len(targets):
+        return logits.sum() * 0.0
+    if weights is None:
+        return F.cross_entropy(logits.float(), targets)
+    return (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum() / weights.sum()
 
 
 def similarity_loss(embeddings: Tensor, target: Tensor, *, form: str = "pairs") -> Tensor:

@@ -29,9 +29,12 @@ from sugar.scenes.captions import (
 )
 from sugar.scenes.questions import ask, match_question, questions
 from sugar.scenes.stories import (
+    CELLS_QUESTION,
     DIFFERENCE_QUESTION,
     UNKNOWN,
+    Edit,
     card_for,
+    compare_cells,
     invented_name,
     meet_again,
     sample_card,
@@ -55,15 +58,16 @@ NEXT_QUESTION = "what happened next?"
 class MixConfig:
     """How many of each a step holds. Answers teach language; captions, stories, edits and cards teach both."""
 
-    answers: int = 30  # pictures with packed questions
-    questions: int = 7  # a picture
-    swapped: int = 6  # swapped pairs: 2 pictures and 2 captions each, asked and embedded
-    captions: int = 8  # pictures embedded beside their captions
-    stories: int = 4
-    edits: int = 8  # picture + change -> picture, and what differs
-    cards: int = 6
-    copies: int = 12  # text-only copying exercises
-    chats: int = 4  # several turns that see each other
+    answers: int = 28  # pictures with packed questions
+    questions: int = 8  # a picture
+    swapped: int = 8  # swapped pairs: 2 pictures and 2 captions each, asked and embedded
+    captions: int = 7  # pictures embedded beside their captions
+    stories: int = 3
+    edits: int = 6  # picture + change -> picture
+    differences: int = 16  # what differs between two pictures, asked only
+    cards: int = 5
+    copies: int = 8  # text-only copying exercises
+    chats: int = 3  # several turns that see each other
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ def draw_step(config: MixConfig, tokens: Tokens, rng: np.random.Generator, *, ea
         _story(b)
     for _ in range(config.edits):
         _edit(b, simple=rng.random() < easy)
+    for _ in range(config.differences):
+        _difference(b, simple=rng.random() < easy)
     for _ in range(config.cards):
         _card(b, syllables=1 if rng.random() < easy else 2)
     for _ in range(config.copies):
@@ -155,7 +161,7 @@ def _answers(b: StepBuilder, scene: Scene, n: int) -> None:
     if b.rng.random() < 0.5:
         turns.append((pick(b.rng, DESCRIBE), plain_caption(scene), "describe"))
     for question, answer in LISTS.items():
-        if b.rng.random() < 0.4:
+        if b.rng.random() < 0.3:
             turns.append((question, answer(scene), "list"))
     b.ask_about([b.picture(scene)], turns)
 
@@ -213,16 +219,30 @@ def _story(b: StepBuilder) -> None:
 
 
 def _edit(b: StepBuilder, *, simple: bool) -> None:
-    """Picture and instruction lead to the changed picture; and the two are compared."""
-    rng = b.rng
-    scene = sample_scene(rng, things=int(rng.integers(1, 3))) if simple else sample_scene(rng)
-    edit = sample_edit(scene, rng)
+    """Picture and instruction lead to the changed picture."""
+    edit = _sample_edit(b, simple)
     before, after = b.picture(edit.before), b.picture(edit.after)
     b.embed_picture(before)  # a candidate that must lose against the target
     target = b.embed_picture(after)
     query = b.embed([(before, scene_facts(edit.before)), Text(edit.instruction, edit.facts)])
     b.step.referents.append((query, target))
-    b.ask_about([before, after], [(DIFFERENCE_QUESTION, edit.difference, "difference")])
+
+
+def _sample_edit(b: StepBuilder, simple: bool) -> Edit:
+    return sample_edit(sample_scene(b.rng, things=int(b.rng.integers(1, 3))) if simple else sample_scene(b.rng), b.rng)
+
+
+def _difference(b: StepBuilder, *, simple: bool) -> None:
+    """What differs between two pictures, cell by cell too, and questions that only one of the two answers."""
+    edit = _sample_edit(b, simple)
+    turns = [
+        (DIFFERENCE_QUESTION, edit.difference, "difference"),
+        (CELLS_QUESTION, compare_cells(edit.before, edit.after), "compare cells"),
+    ]
+    for scene, which in ((edit.before, "first"), (edit.after, "second")):
+        for q in questions(scene, b.rng, 1):
+            turns.append((q.text.replace("?", f" in the {which} picture?"), q.answer, "of two"))
+    b.ask_about([b.picture(edit.before), b.picture(edit.after)], turns)
 
 
 def _card(b: StepBuilder, *, syllables: int) -> None:

@@ -47,6 +47,7 @@ class Terms:
     swap: float = 0.2  # 2 x 2 cross-entropy of swapped pairs
     referent: float = 0.2  # InfoNCE of queries with a referent, and of captions, over the pictures of the step
     dense: float = 0.2  # the scene graph read off the vision tower's tokens
+    even: float = 0.5  # a token of an answer of n tokens weighs n^-even in the language loss: "yes" is heard beside long lists
     align: float = 0.3  # a picture token, after the projector, near the embeddings of the words for what it shows
     across: str = "sharp"
     kernel: str = "gak"
@@ -226,7 +227,8 @@ class Objective(nn.Module):
         if terms.language and learnt_hidden:
             logits = self.llava.lm_head(torch.cat(learnt_hidden))  # (tokens, vocabulary)
             labels = torch.tensor(learnt_labels, device=device)
-            losses["language"] = language_loss(logits, labels)
+            weights = torch.tensor([n**-terms.even for n, _ in learnt_rows for _ in range(n)], device=device) if terms.even else None
+            losses["language"] = language_loss(logits, labels, weights)
             skills |= _exact(logits.argmax(-1) == labels, learnt_rows)
         if pooled:
             embeddings = self.head(torch.cat([pooled[k] for k in range(len(p.step.samples))]))  # (positions, dimension)

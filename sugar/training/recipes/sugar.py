@@ -11,10 +11,10 @@ from sugar.training.loop import SugarConfig
 from sugar.training.objective import Terms
 
 TINY = SugarConfig(precision="bf16")
-PAPER = replace(TINY, out="runs/paper", terms=Terms(similarity=1.0, swap=0.0, referent=0.0, dense=0.2, align=0.0, across="bag"))
+PAPER = replace(TINY, out="runs/paper", terms=Terms(similarity=1.0, swap=0.0, referent=0.0, dense=0.2, even=0.0, align=0.0, across="bag"))
 LORA = SugarConfig(
     out="runs/lora", base="llava-hf/llava-1.5-7b-hf", lora=128, dense_steps=0, steps=3000, rate=1e-4, matrix_rate=1e-3, decay=0.97,
     weight_decay=0.0, matrix_decay=0.0, precision="bf16", threads=0, budget=4096, easy_until=0,
-    terms=Terms(similarity=1.0, swap=0.0, referent=0.0, dense=0.0, align=0.0),
+    terms=Terms(similarity=1.0, swap=0.0, referent=0.0, dense=0.0, even=0.0, align=0.0),
 )  # fmt: skip
 CONFIGS = {"tiny": TINY, "paper": PAPER, "lora": LORA}
