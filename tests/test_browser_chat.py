@@ -8,33 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ASSETS, Served, Talker, Window, eventually, screenshot, serve
-
-EXAMPLES = ASSETS / "examples"
-
-
-def talk(page: Any) -> Any:
-    return page.locator("#talk")
-
-
-def send(page: Any, words: str, *files: str) -> None:
-    if files:
-        page.set_input_files("#message input[type=file]", [str(EXAMPLES / f) for f in files])
-        page.locator("#message img").nth(len(files) - 1).wait_for()
-    page.fill("#message textarea", words)
-    page.press("#message textarea", "Enter")
-
-
-def answered(page: Any, words: str) -> None:
-    talk(page).get_by_text(re.compile(re.escape(words))).last.wait_for()
-    page.locator("#message button[aria-label='Submit'], #message button.submit-button").first.wait_for()
-
-
-def talk_at_length(page: Any) -> None:
-    """Ask for an answer of forty seconds, so that it is under way however slow the machine is."""
-    page.get_by_text("How it answers").click()
-    page.locator("input[type=number][aria-label*='Longest answer']").fill("4000")
-    send(page, "talk at length")
+from conftest import Served, Talker, Window, screenshot, serve
+from talking import answered, send, talk
 
 
 def test_upload_type_and_stream(window: Window, app: Served) -> None:
@@ -46,28 +21,6 @@ def test_upload_type_and_stream(window: Window, app: Served) -> None:
     send(page, "and a second turn")
     answered(page, "I see 0 pictures and the words and a second turn")
     screenshot(page, "chat")
-
-
-def test_stop_frees_the_model_for_the_next_question(window: Window, app: Served) -> None:
-    page = window.open()
-    talk_at_length(page)
-    talk(page).get_by_text("word5").wait_for()
-    page.locator("#message button.stop-button").click()
-    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
-    send(page, "red star")
-    answered(page, "I see 0 pictures and the words red star")
-    assert "word5" in talk(page).inner_text()  # what was said before the stop stays
-
-
-def test_closing_the_page_frees_the_model(browser: Any, app: Served) -> None:
-    window = Window(browser, app)
-    page = window.open()
-    talk_at_length(page)
-    talk(page).get_by_text("word5").wait_for()
-    visitors = len(app.context.visitors)
-    window.close()
-    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
-    assert eventually(lambda: len(app.context.visitors) < visitors)
 
 
 def test_retry_undo_edit_and_clear(window: Window) -> None:
@@ -124,17 +77,6 @@ def test_words_never_become_markup(window: Window) -> None:
     answered(page, "I see 0 pictures and the words <img")
     assert page.locator("#talk .message img, #talk .message a, #talk .message strong").count() == 0
     assert page.evaluate("window.harmed") is False
-
-
-def test_a_refused_message_comes_back(window: Window) -> None:
-    page = window.open()
-    page.set_input_files("#message input[type=file]", {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"})
-    page.fill("#message textarea", "what is it?")
-    page.wait_for_timeout(300)
-    page.press("#message textarea", "Enter")
-    page.get_by_text("not a picture we can open").wait_for()
-    page.wait_for_function("document.querySelector('#message textarea').value == 'what is it?'")
-    window.errors.clear()  # the browser's own word for a thumbnail that cannot be drawn
 
 
 def test_two_visitors_side_by_side(browser: Any, app: Served) -> None:

@@ -1,6 +1,6 @@
 """The Chat tab: pictures and texts in any order, over many turns. The worked example of how a tab is written.
 
-Not covered: what a message is (conversation.py), how an answer is drawn and stopped (context.py).
+Not covered: what a message is (conversation.py), how it leaves the box and comes back (message.py), how an answer is drawn (context.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import InputError
-from sugar.images import SUFFIXES
 from sugar.ui.components import EXAMPLES, Conversation, intro, parts, read_upload
 from sugar.ui.context import AppContext, Said, Sampling
 from sugar.ui.conversation import as_message_value, checked, from_json, last_parts, to_json, to_turns, user_message
+from sugar.ui.message import BUSY, MessageBox
 
 TAB = ("chat", "Chat")
 
@@ -35,10 +35,7 @@ def build(app: AppContext) -> None:
         examples=[{"text": words, "files": [str(EXAMPLES / f) for f in files]} for files, words in ASKED], elem_id="talk",
         layout="bubble",
     )  # fmt: skip
-    box = gr.MultimodalTextbox(
-        label="Message", placeholder="Ask something, or drop pictures here", file_count="multiple", file_types=["image", *SUFFIXES],
-        max_plain_text_length=settings.max_text, elem_id="message", submit_btn=True, stop_btn=False,
-    )  # fmt: skip
+    box = MessageBox(settings, talk)
     with gr.Row():
         change = gr.Button("Edit last question", size="sm", min_width=110)
         clear = gr.Button("Clear", size="sm", min_width=110)
@@ -53,21 +50,16 @@ def build(app: AppContext) -> None:
         length = gr.Slider(1, settings.max_tokens, min(128, settings.max_tokens), step=1, label="Longest answer", info="in tokens")
         seed = gr.Number(-1, precision=0, label="Seed", info="the same seed draws the same answer; -1 draws anew")
     how: list[Any] = [temperature, top_p, length, seed]
-    sent = gr.MultimodalTextbox(label="message", visible=False)  # on its way; given back to the box when it is refused
-
-    busy, idle = gr.update(submit_btn=False, stop_btn=True), gr.update(submit_btn=True, stop_btn=False)
 
     def answer(messages: list[Any], request: gr.Request, t: Any, p: Any, n: Any, s: Any) -> Iterator[list[Any]]:
         """Stream the answer to a conversation that ends with the person's turn."""
         sampling = Sampling.of(t, p, n, s, settings.max_tokens)
-        turns = to_turns(messages, settings)
-        yield messages
-        for said in app.stream(request, turns, sampling):
-            yield [*messages, said_message(said)]
+        for said in app.stream(request, to_turns(messages, settings), sampling):
+            yield [*messages, said_message(said)] if said.tokens or said.ended else messages
 
     def with_box(answers: Iterator[list[Any]]) -> Iterator[tuple[list[Any], Any]]:
         for messages in answers:
-            yield messages, busy
+            yield messages, BUSY
 
     def chat(message: Any, history: Any, temperature: float, top_p: float, length: int, seed: int, request: gr.Request) -> Iterator[Any]:
         before = checked(history, settings)
@@ -109,28 +101,20 @@ def build(app: AppContext) -> None:
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     model: dict[str, Any] = {**app.on_model, "show_progress": "minimal"}
-    send = box.submit(lambda message: (message, {**busy, "value": None}), box, [sent, box], **quiet).then(
-        app.guarded(chat), [sent, talk, *how], talk, api_name="chat", **model
-    )
-    send.failure(lambda message: message, sent, box, **quiet)
-    runs = [send]
-    for start, handler, inputs in ((talk.retry, retry, [talk, *how]), (talk.example_select, example, how)):
-        runs.append(start(app.guarded(handler), inputs, [talk, box], api_visibility="private", **model))
-    for run in runs:
-        run.then(lambda: idle, None, box, **quiet)
-    box.stop(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(lambda: idle, None, box, **quiet)
-    talk.undo(app.guarded(undo, uses_model=False), talk, talk, **quiet)
-    change.click(app.guarded(edit, uses_model=False), talk, [talk, box], **quiet)
-    clear.click(app.guarded(stop, uses_model=False), None, None, cancels=runs, **quiet).then(
-        lambda: ([], {**idle, "value": None}), None, [talk, box], **quiet
-    )
+    box.sends(app.guarded(chat), [talk, *how], api_name="chat", **model)
+    box.runs(talk.retry, app.guarded(retry), [talk, *how], **model)
+    box.runs(talk.example_select, app.guarded(example), how, **model)
+    box.stops(app.guarded(stop, uses_model=False))
+    box.changes("undo", talk.undo, app.guarded(undo, uses_model=False), talk)
+    box.changes("edit", change.click, app.guarded(edit, uses_model=False), [talk, box.field])
+    box.changes("clear", clear.click, lambda history: ([], None), [talk, box.field])
     save.click(app.guarded(write, uses_model=False), talk, saved, **quiet).success(
         None, None, None, js="() => { const a = document.querySelector('#saved'); (a.querySelector('a, button') ?? a).click(); }"
     )
     reopen.upload(app.guarded(read, uses_model=False), reopen, talk, **quiet)
     app.hand_over(to_search, "search", lambda request, history: last_parts(history, settings), [talk])
     app.hand_over(to_compare, "compare", lambda request, history: last_parts(history, settings), [talk])
-    app.receive("chat", lambda handed, visitor: as_message_value(handed, visitor), [box])
+    app.receive("chat", lambda handed, visitor: as_message_value(handed, visitor), [box.field])
 
 
 def said_message(said: Said) -> dict[str, Any]:

@@ -88,7 +88,6 @@ def build(app: AppContext) -> None:
         images = read_pictures(files, app)
         if len(images) < 2:
             raise InputError(f"There are {len(images)} pictures. Choose two to compare.")
-        yield gr.Textbox(value="", visible=True), "reading ..."
         for said in app.stream(request, ask_difference(*images[:2]), Sampling(max_new_tokens=min(128, settings.max_tokens))):
             yield gr.Textbox(value=said.text, visible=True), said.line()
 

@@ -287,6 +287,7 @@ progress { width: 100%; accent-color: var(--color-accent); }
 #talk .message img { max-height: 150px; width: auto; border-radius: 4px; }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #talk button[title="Share"] { display: none; }
+#talk [data-testid="status-tracker"]:has(.error) { display: none; }
 .sugar-heat { overflow-x: auto; }
 .sugar-heat :is(table, th, td, tr, thead, caption) { border: 0 !important; }
 .sugar-heat table { border-collapse: separate; border-spacing: 3px; font-size: var(--text-sm); }

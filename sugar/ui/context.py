@@ -159,10 +159,15 @@ class AppContext:
         return on_gpu(call, self.settings) if uses_model else call
 
     def stream(self, request: gr.Request, conversation: Sample | Sequence[Turn], sampling: Sampling) -> Iterator[Said]:
-        """Generate, yielding the text so far. Ends early when the visitor stops or leaves, or the time is up; frees the model at once."""
-        visitor, model = self.visitor(request), self.model()
-        start = time.monotonic()
-        with visitor.answering() as stop:
+        """Generate, yielding the text so far: nothing yet at once, then more. Ends early when the visitor stops or leaves, also while the
+        model is loading, or when the time is up; frees the model at once."""
+        with self.visitor(request).answering() as stop:
+            yield Said("", 0, 0.0, 0.0)
+            model = self.models.get(stop=stop)
+            if model is None:
+                yield Said("", 0, 0.0, 0.0, "stopped")
+                return
+            start = time.monotonic()
             limit = threading.Timer(self.settings.answer_seconds, stop.set)
             limit.daemon = True
             limit.start()

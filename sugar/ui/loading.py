@@ -2,7 +2,7 @@
 
     models = ModelLoader(lambda name, progress: Sugar.from_pretrained(name, progress=progress))
     models.start("sugar-tiny")            # returns at once
-    model = models.get()                  # waits; raises ModelError with the cause when loading failed
+    model = models.get()                  # waits; raises ModelError with the cause when loading failed; get(stop=event) can be ended
     models.state()                        # for the page
     models.start("smolvlm-256m")          # again: the old model answers until the new one stands
     models.on_change.append(f)            # f(model) after each
@@ -92,10 +92,14 @@ class ModelLoader:
     def _progress(self, progress: Any) -> None:
         self._bytes = (int(progress.done), int(progress.total))
 
-    def get(self, timeout: float = 600.0) -> Any:
-        """The model; waits while the first one loads. Raises ModelError when it failed or is not there in time."""
+    def get(self, timeout: float = 600.0, stop: threading.Event | None = None) -> Any:
+        """The model; waits while the first one loads, None when `stop` is set before. Raises ModelError: failed, or not there in time."""
+        end = time.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(lambda: self._model is not None or not self._loading, timeout)
+            while self._model is None and self._loading and time.monotonic() < end:
+                if stop is not None and stop.is_set():
+                    return None
+                self._changed.wait(0.2)  # nobody notifies of `stop`
             if self._model is not None:
                 return self._model
             if self._problem is not None:

@@ -60,10 +60,9 @@ class Visitor:
     @contextmanager
     def answering(self) -> Iterator[threading.Event]:
         """The stop event of one answer. However the caller ends, the event is set at the end, so that nothing goes on behind it."""
-        event = threading.Event()
-        if self.gone:
+        event = self._stop = threading.Event()
+        if self.gone:  # asked after the event is in place: who leaves now finds it
             event.set()
-        self._stop = event
         try:
             yield event
         finally:

@@ -1,0 +1,151 @@
+"""The message box of a conversation: what is typed in it is never lost, and a stopped answer is over before the next one begins.
+
+    box = MessageBox(settings, talk)                                     # drawn here; talk: the conversation
+    box.sends(app.guarded(chat), [talk, *how], api_name="chat")          # chat(message, *inputs) answers into the conversation
+    box.runs(talk.retry, app.guarded(retry), [talk, *how])               # another way to an answer: gives (conversation, BUSY)
+    box.stops(app.guarded(stop))                                         # ends the visitor's answer
+    box.changes("undo", talk.undo, app.guarded(undo), talk)              # a change of the conversation: waits for the answer's end
+
+The page keeps what it must know at once (SCRIPT): which runs are under way, and whether the message that left the box stands in the
+conversation yet. So
+- Enter while an answer is written leaves the message where it is and sends it when the answer is over, unless more is typed;
+- a message that was refused, or stopped while it waited in the queue, comes back into the box, before what was typed since;
+- whatever changes the conversation stops the answer first, and waits until it is over;
+- Stop ends an answer on the server, at its next token. Gradio's own `cancels` lets go of a run before it is over and reports its end once
+  more later, when the next may be under way: here it only serves to leave the queue.
+
+Not covered: what is said (chat.py), whose answer is stopped (visitors.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from sugar.images import SUFFIXES
+from sugar.settings import Settings
+
+__all__ = ["BUSY", "SCRIPT", "MessageBox"]
+
+BUSY = gr.update(submit_btn=False, stop_btn=True)
+"""How the box looks while an answer is written."""
+
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+SCRIPT = """<script>
+const messageBox = {
+  runs: new Set(),    // names of the runs under way
+  before: null,       // how many questions stood in the conversation when the message on its way left the box
+  calling: false,     // the server was told to stop and has not answered yet
+  next: null,         // what to do when nothing is under way: a button to press, and the text that was to be sent
+  due: undefined,     // that text, while its button is pressed
+
+  asked: (talk) => (talk ?? []).filter((m) => m.role === "user").length,
+  waits(talk) { return this.before !== null && this.asked(talk) <= this.before; },
+  busy(talk) { return this.runs.size > 0 || this.calling || this.waits(talk); },
+  look: (busy, value) => ({ __type__: "update", submit_btn: !busy, stop_btn: busy, ...(value && { value }) }),
+  press: (button) => document.querySelector(button).click(),
+
+  send(message, talk) {
+    const due = this.due;
+    this.due = undefined;
+    if (!message?.text?.trim() && !message?.files?.length) throw new Error("empty");
+    if (this.busy(talk)) {
+      this.next = { button: "#send-again", text: message.text };
+      throw new Error("later");
+    }
+    if (due !== undefined && due !== message.text) throw new Error("typed on");
+    this.before = this.asked(talk);
+    this.begin("send");
+    return [message, this.look(true, { text: "", files: [] })];
+  },
+  first(button, talk) {
+    if (!this.busy(talk)) return;
+    this.next = { button };
+    this.press("#stop-now");
+    throw new Error("later");
+  },
+  stop(talk) {
+    if (this.calling) throw new Error("stopping");
+    if (this.waits(talk) || !document.querySelector("#message .stop-button")) {
+      this.press("#unsend");
+      throw new Error("nothing began");
+    }
+    this.calling = true;
+  },
+  stopped() { this.calling = false; this.rest(); },
+
+  begin(name) { this.runs.add(name); },
+  end(name, failed, sent, talk, now) {
+    const last = [...this.runs].every((run) => run === name);
+    let value;
+    if (name === "send" && this.waits(talk) && failed) {
+      value = { text: [sent.text, now?.text].filter(Boolean).join("\\n"), files: [...(sent.files ?? []), ...(now?.files ?? [])] };
+    }
+    if (name === "send" && (failed || !this.waits(talk))) this.before = null;
+    return this.look(!last, value);
+  },
+  over(name) { this.runs.delete(name); this.rest(); },
+  rest() {
+    if (this.runs.size || this.calling || !this.next) return;
+    const { button, text } = this.next;
+    [this.next, this.due] = [null, text];
+    this.press(button);
+  },
+};
+</script>"""
+
+
+class MessageBox:
+    """See the module docstring. `field` is the component; `sent` holds the message that is on its way."""
+
+    def __init__(self, settings: Settings, talk: Any) -> None:
+        self.talk = talk
+        self.field = gr.MultimodalTextbox(
+            label="Message", placeholder="Ask something, or drop pictures here", file_count="multiple", file_types=["image", *SUFFIXES],
+            max_plain_text_length=settings.max_text, elem_id="message", submit_btn=True, stop_btn=False,
+        )  # fmt: skip
+        self.sent = gr.MultimodalTextbox(label="message", visible=False)
+        self._runs: list[Any] = []
+
+    def sends(self, answer: Callable[..., Any], inputs: Sequence[Any], **event: Any) -> None:
+        """On Enter or the send button: `answer(message, *inputs)`, a generator of conversations."""
+        leave = gr.on(
+            [self.field.submit, _hidden("send-again").click], None, [self.field, self.talk], [self.sent, self.field],
+            js="(message, talk) => messageBox.send(message, talk)", **QUIET,
+        )  # fmt: skip
+        self._ends(leave.success(answer, [self.sent, *inputs], self.talk, **event), "send")
+
+    def runs(self, trigger: Callable[..., Any], answer: Callable[..., Any], inputs: Sequence[Any], **event: Any) -> None:
+        """On another event: `answer(*inputs)`, a generator of conversations and looks of the box (BUSY)."""
+        name = str(trigger.event_name)  # type: ignore[attr-defined]
+        begin = f"(...values) => {{ messageBox.begin('{name}'); return values; }}"
+        self._ends(trigger(answer, inputs, [self.talk, self.field], js=begin, api_visibility="private", **event), name)
+
+    def _ends(self, run: Any, name: str) -> None:
+        self._runs.append(run)
+        for when, failed in ((run.success, "false"), (run.failure, "true")):
+            end = f"(sent, talk, now) => messageBox.end('{name}', {failed}, sent, talk, now)"
+            ended = when(None, [self.sent, self.talk, self.field], self.field, js=end, **QUIET)
+            ended.success(None, None, None, js=f"() => messageBox.over('{name}')", **QUIET)
+
+    def stops(self, stop: Callable[..., Any]) -> None:
+        """On the stop button: `stop()`, or out of the queue when nothing has begun. Called when all runs are known."""
+        pressed = [self.field.stop, _hidden("stop-now").click]
+        called = gr.on(pressed, None, self.talk, None, js="(talk) => messageBox.stop(talk)", **QUIET).success(stop, None, None, **QUIET)
+        for when in (called.success, called.failure):
+            when(None, None, None, js="() => messageBox.stopped()", **QUIET)
+        _hidden("unsend").click(None, None, None, cancels=self._runs, **QUIET)
+
+    def changes(self, name: str, trigger: Any, change: Callable[..., Any], outputs: Any) -> None:
+        """On an event: `change(conversation)`, once no answer is being written into it; one that is, is stopped."""
+        button = f"{name}-again"
+        free = gr.on([trigger, _hidden(button).click], None, self.talk, None, js=f"(talk) => messageBox.first('#{button}', talk)", **QUIET)
+        free.success(change, self.talk, outputs, **QUIET)
+
+
+def _hidden(name: str) -> gr.Button:
+    """A button that only SCRIPT presses."""
+    return gr.Button(name, visible="hidden", elem_id=name)

@@ -1,0 +1,121 @@
+"""The message box in a real browser: what is typed is never lost, and Stop frees the model, whatever else happens at that moment."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from conftest import Served, Talker, Window, eventually, serve
+from playwright.sync_api import expect
+from talking import answered, box, ready, send, stop, talk, talk_at_length
+
+expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
+BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
+
+
+def test_stop_frees_the_model_for_the_next_question(window: Window, app: Served) -> None:
+    page = window.open()
+    talk_at_length(page)
+    stop(page)
+    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
+    send(page, "red star")  # at once: what the page still has to do about the stop is no concern of the person's
+    answered(page, "I see 0 pictures and the words red star")
+    assert "word5" in talk(page).inner_text() and "stopped" in talk(page).inner_text()  # what was said before the stop stays
+
+
+def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, app: Served) -> None:
+    page = window.open()
+    talk_at_length(page)
+    send(page, "red star")
+    page.fill("#message textarea", "blue star")  # typed on: it is not sent by itself
+    expect(page.locator("#message button.stop-button")).to_be_visible()
+    stop(page)
+    ready(page)
+    assert box(page) == "blue star" and "star" not in talk(page).inner_text()
+    send(page, "talk at length")
+    talk(page).get_by_text("word5").last.wait_for()
+    send(page, "green star")
+    assert box(page) == "green star" and app.model.running == 1
+    stop(page)
+    answered(page, "I see 0 pictures and the words green star")
+
+
+def test_a_refused_message_comes_back_and_hides_nothing(window: Window) -> None:
+    page = window.open()
+    send(page, "red star")
+    answered(page, "I see 0 pictures and the words red star")
+    page.set_input_files("#message input[type=file]", BROKEN)
+    page.locator("#message img").wait_for()
+    send(page, "what is it?")
+    page.get_by_text("not a picture we can open").wait_for()
+    expect(page.locator("#message textarea")).to_have_value("what is it?")
+    ready(page)
+    expect(talk(page).get_by_test_id("status-tracker")).to_be_hidden()
+    page.get_by_role("button", name="Clear", exact=True).last.click()
+    send(page, "blue star")
+    answered(page, "I see 0 pictures and the words blue star")
+    window.errors.clear()  # the browser's own word for a thumbnail that cannot be drawn
+
+
+def test_clear_edit_and_undo_end_the_answer_first(window: Window, app: Served) -> None:
+    page = window.open()
+    talk_at_length(page)
+    page.get_by_role("button", name="Edit last question").click()
+    expect(page.locator("#message textarea")).to_have_value("talk at length")
+    ready(page)
+    assert app.model.running == 0 and "word5" not in talk(page).inner_text()
+    page.press("#message textarea", "Enter")
+    talk(page).get_by_text("word5").wait_for()
+    page.get_by_role("button", name="Clear", exact=True).last.click()
+    talk(page).get_by_text("what differs between these two?").wait_for()
+    ready(page)
+    assert app.model.running == 0 and box(page) == ""
+
+
+def test_stop_in_the_queue_gives_the_message_back(browser: Any, app: Served) -> None:
+    one, two = Window(browser, app), Window(browser, app)
+    first, second = one.open(), two.open()
+    talk_at_length(first)
+    send(second, "red star")
+    talk(second).get_by_text(re.compile("queue: 1/1")).wait_for()
+    stop(second)
+    expect(second.locator("#message textarea")).to_have_value("red star")
+    ready(second)
+    second.press("#message textarea", "Enter")
+    talk(second).get_by_text(re.compile("queue: 1/1")).wait_for()
+    stop(first)
+    answered(second, "I see 0 pictures and the words red star")
+    one.close()
+    two.close()
+
+
+def test_stop_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
+    gate = threading.Event()
+    app = serve(tmp_path, load=lambda name, progress: Talker() if gate.wait(120) else None)
+    window = Window(browser, app)
+    try:
+        page = window.page
+        page.goto(app.url)
+        send(page, "red star")
+        talk(page).get_by_text("red star").wait_for()
+        stop(page)
+        ready(page)
+        gate.set()
+        send(page, "blue star")
+        answered(page, "I see 0 pictures and the words blue star")
+        assert "the words red star" not in talk(page).inner_text()
+    finally:
+        gate.set()
+        window.close()
+
+
+def test_closing_the_page_frees_the_model(browser: Any, app: Served) -> None:
+    window = Window(browser, app)
+    page = window.open()
+    talk_at_length(page)
+    visitors = len(app.context.visitors)
+    window.close()
+    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
+    assert eventually(lambda: len(app.context.visitors) < visitors)
