@@ -87,6 +87,19 @@ def test_examples_story_and_positions(window: Window) -> None:
     expect(page.locator("#hits h4")).to_have_count(0)
 
 
+def test_an_example_before_the_page_has_its_galleries(window: Window) -> None:
+    """The list of galleries comes a moment after the page; on a slow line that moment is long enough to press a button."""
+    held: list[Any] = []
+    window.page.route("**/run/predict", held.append)
+    page = window.open("Search")
+    page.locator("#search-example-0").click()
+    expect(cells(page, "#hits")).to_have_count(12)
+    page.unroute("**/run/predict")
+    for route in held:
+        route.continue_()
+    expect(page.get_by_label("Gallery")).to_have_value("sample")
+
+
 def test_a_gallery_is_made_filled_captioned_thinned_and_removed(window: Window, app: Served, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"<script>alert(1)</script>")

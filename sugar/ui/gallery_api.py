@@ -8,7 +8,7 @@ Not covered: drawing it (gallery.py), who may open which gallery (visitors.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,20 @@ def choices(app: AppContext, none: str = "") -> Callable[[gr.Request], Any]:
     none: a choice that means no gallery."""
 
     def fill(request: gr.Request) -> Any:
-        known, now = [*([none] if none else []), *app.gallery_names(request)], app.visitor(request).things.get(NOW)
-        return gr.Dropdown(choices=known, value=now if now in known else known[0] if known else None)
+        known = [*([none] if none else []), *app.gallery_names(request)]
+        return gr.Dropdown(choices=known, value=_first(app, request, known))
 
     return fill
+
+
+def choice(app: AppContext, request: gr.Request, name: Any) -> Any:
+    """What a dropdown of `choices` says, or will say: a press may come before a page that opens slowly has its choices."""
+    return name or _first(app, request, app.gallery_names(request))
+
+
+def _first(app: AppContext, request: gr.Request, known: Sequence[str]) -> str | None:
+    now = app.visitor(request).things.get(NOW)
+    return now if now in known else known[0] if known else None
 
 
 def create(app: AppContext, request: gr.Request, name: Any) -> str:

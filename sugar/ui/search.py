@@ -94,11 +94,13 @@ def build(app: AppContext) -> None:
 
     def on_page(request: gr.Request, gallery: Any, mode: Any, k: Any, rerank: Any, ask: Any, *values: Any) -> tuple[Any, ...]:
         rows = editor.read(values[5:], settings)
+        gallery = gallery_api.choice(app, request, gallery)
         return show(request, find(request, rows, gallery, MODES.get(mode), k, rerank, ask, values[:5]))
 
     def example(number: int) -> Any:
         def fill_and_find(request: gr.Request, gallery: Any) -> tuple[Any, ...]:
             rows, mode = example_rows(number)
+            gallery = gallery_api.choice(app, request, gallery)
             found = find(request, rows, gallery, MODES[mode], 12, True, False, ("", "", "", "", 0))
             return (*editor.fill(rows, app.visitor(request)), mode, *show(request, found))
 
