@@ -39,6 +39,7 @@ from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, Thing, samp
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 GALLERY_SEED, CARDS_SEED, EXAMPLES_SEED = 900, 901, 902
+QUALITY_SEED = 11  # seed 0 was looked at while the recipe was being found
 SIDE = 384
 STORIES, SINGLES, CARDS = 40, 100, 40
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if "quality" in wanted:
             from sugar.evaluation.drawn import measure
 
-            report = measure(model, seed=0, size=args.size).flat()
+            report = measure(model, seed=QUALITY_SEED, size=args.size).flat()
             (Path(args.model) / "quality.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if "card" in wanted:
         from sugar.training.card import write_card

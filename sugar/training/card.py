@@ -42,11 +42,11 @@ model for photos.
 - **deviations from the paper, each a switch:** cross-modal part of the label `{across}` (the paper's CLIP is a bag of attributes:
   `bag`); a dense warm-up of the vision tower on the scene graph ({dense_steps} steps) that stays on at weight {dense}; a 2 x 2
   cross-entropy over swapped pairs at weight {swap}; InfoNCE for queries with a known referent at weight {referent}; picture tokens
-  drawn towards the words for what they show at weight {align}; Muon for
-  matrices with AdamW for the rest; a constant rate with a linear end.
+  drawn towards the words for what they show at weight {align}; a token of an answer of n tokens weighs n^-{even} in L_g; Muon for
+  matrices with AdamW for the rest; the rate is constant, then falls linearly to 0 over the last {decay:.0%} of the steps.
 - {steps} steps, {hours:.1f} hours on {hardware}.
-- a model like it from nothing: `python -m sugar train --recipe sugar --config tiny --steps {steps}`
-{history}
+- again, from nothing: `python -m sugar train --recipe sugar --config tiny`
+
 ## Measured
 
 On fresh scenes of the `test` seeds ({size} a task), beside what chance or a baseline gives; `python -m sugar evaluate drawn --seed
@@ -67,8 +67,7 @@ def write_card(folder: str | Path) -> Path:
     text = INTRO.format(
         parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head["dimension"],
         seed=config["seed"],
-        dense_steps=config["dense_steps"], steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
-        history="".join(f"- {line}\n" for line in training.get("history", [])),
+        dense_steps=config["dense_steps"], steps=training["step"], decay=config["decay"], hours=training["seconds"] / 3600, hardware=training["hardware"],
         size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,
     )  # fmt: skip
     path = folder / "README.md"
