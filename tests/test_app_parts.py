@@ -15,13 +15,16 @@ from PIL import Image
 
 from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelError, SettingsError
 from sugar.settings import Settings
-from sugar.ui import context
-from sugar.ui.components import escape, heat_map, number, parts, picture, score_bar, status_line, text
-from sugar.ui.context import Said, Sampling, shown
+from sugar.ui import gpu
 from sugar.ui.conversation import as_message_value, checked, from_json, last_parts, to_json, to_turns, user_message
+from sugar.ui.drawing import escape, heat_map, score_bar, status_line
+from sugar.ui.faults import shown
+from sugar.ui.gallery_access import Galleries
+from sugar.ui.incoming import number, parts, picture, text
 from sugar.ui.loading import ModelLoader, State
 from sugar.ui.model import card_markdown, preset_needs, progress_bar
-from sugar.ui.visitors import Galleries, Visitor, Visitors
+from sugar.ui.said import Said, Sampling
+from sugar.ui.visitors import Visitor, Visitors
 
 SETTINGS = Settings()
 RED = Image.new("RGB", (20, 20), "red")
@@ -396,10 +399,10 @@ def test_a_space_lends_a_gpu_for_as_long_as_the_request_needs(monkeypatch) -> No
     def chat(message, history, length, request=None):
         return length
 
-    lent = context.on_gpu(chat, Settings())
+    lent = gpu.on_gpu(chat, Settings())
     picture = {"path": "/tmp/a.png", "meta": {"_type": "gradio.FileData"}}
     assert lent({"text": "hi", "files": [picture, picture]}, [], 100) == 100
     assert lent("hi", [], "many") == "many" and lent("hi", [], 10**9) == 10**9
     assert asked == [20 + 2 + 10, 20, min(120, int(Settings().answer_seconds))]
     config.Config.zero_gpu = False
-    assert context.on_gpu(chat, Settings()) is chat
+    assert gpu.on_gpu(chat, Settings()) is chat

@@ -26,10 +26,10 @@ How a tab is written (chat.py is the example, ~150 lines, never over 220):
 - generation goes through `app.stream(request, conversation, sampling)`, which stops when the visitor stops, leaves, or the time is up.
   A stop button: `stop.click(lambda request: app.visitor(request).stop(), ..., cancels=[event], queue=False)`.
 - pictures enter by `components.PictureInput` (never gr.Image, which decodes by itself) or a file component with `type="filepath"`, and then
-  `components.picture(path, app.settings)`; nothing else opens a file. Shipped pictures: `app.example_picture("scene-0.jpg")`.
+  `incoming.picture(path, app.settings)`; nothing else opens a file. Shipped pictures: `examples.example_picture("scene-0.jpg")`.
 - what is kept on the server for a visitor goes into `app.visitor(request).things["search"]`, never into a module or the tab's closure.
 - choices that depend on the visitor (gallery names) are filled by `app.on_load(fn, inputs, outputs)`; `fn` may take the request.
-- words of people, files and models reach HTML or Markdown only through `components.escape`.
+- words of people, files and models reach HTML or Markdown only through `drawing.escape`.
 - what another tab changes (a new gallery): `app.on_galleries(fn, outputs)` runs after any event given to `app.galleries_changed(event)`.
 
 Floors: this room is the only one that knows Gradio.
@@ -54,9 +54,11 @@ import gradio as gr  # noqa: E402
 
 from sugar.errors import SettingsError  # noqa: E402
 from sugar.settings import Settings  # noqa: E402
-from sugar.ui.components import CSS, HEAD, status_line  # noqa: E402
-from sugar.ui.context import AppContext, keep_words_out_of_the_log  # noqa: E402
+from sugar.ui.context import AppContext  # noqa: E402
+from sugar.ui.drawing import status_line  # noqa: E402
+from sugar.ui.faults import keep_words_out_of_the_log  # noqa: E402
 from sugar.ui.loading import ModelLoader  # noqa: E402
+from sugar.ui.look import CSS, HEAD, theme  # noqa: E402
 from sugar.ui.message import SCRIPT  # noqa: E402
 from sugar.ui.visitors import Visitors  # noqa: E402
 
@@ -156,10 +158,3 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     if block:
         demo.block_thread()
     return started
-
-
-def theme() -> gr.themes.Base:
-    """Calm: one accent, system fonts (nothing is fetched), flat surfaces."""
-    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
-    mono = ("ui-monospace", "monospace")
-    return gr.themes.Base(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", radius_size="md", font=fonts, font_mono=mono)

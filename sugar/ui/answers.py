@@ -13,7 +13,8 @@ from sugar.images import open_image, thumbnail
 from sugar.passages import Passage, read_files
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS
 from sugar.sequence import Answer
-from sugar.ui.components import EXAMPLES, escape
+from sugar.ui.drawing import escape
+from sugar.ui.examples import EXAMPLES
 from sugar.ui.grid import cell, grid_of
 
 __all__ = ["answered", "block", "cards", "example_question", "sources"]

@@ -18,9 +18,12 @@ from sugar.rag import MARGIN, KnowledgeBase, alone, ask
 from sugar.sequence import Answer, Sample
 from sugar.ui import gallery_api
 from sugar.ui.answers import answered, block, cards, example_question, sources
-from sugar.ui.components import MAX_SIDE, PictureInput, escape, intro, number, picture, read_upload, text
-from sugar.ui.context import AppContext, Said, Sampling
+from sugar.ui.components import PictureInput, intro
+from sugar.ui.context import AppContext
+from sugar.ui.drawing import escape
 from sugar.ui.grid import figure, html_block, picked, picture_grid
+from sugar.ui.incoming import MAX_SIDE, number, picture, read_upload, text
+from sugar.ui.said import Said, Sampling
 from sugar.ui.visitors import Visitor
 
 TAB = ("ask", "Ask your gallery")

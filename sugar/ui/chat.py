@@ -11,10 +11,13 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import InputError
-from sugar.ui.components import EXAMPLES, Conversation, intro, parts, read_upload
-from sugar.ui.context import AppContext, Said, Sampling
+from sugar.ui.components import Conversation, intro
+from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value, checked, from_json, last_parts, to_json, to_turns, user_message
+from sugar.ui.examples import EXAMPLES, example_picture
+from sugar.ui.incoming import parts, read_upload
 from sugar.ui.message import BUSY, MessageBox
+from sugar.ui.said import Said, Sampling
 
 TAB = ("chat", "Chat")
 
@@ -84,7 +87,7 @@ def build(app: AppContext) -> None:
         index = event.index if isinstance(event.index, int) and 0 <= event.index < len(ASKED) else 0
         files, words = ASKED[index]
         asked = parts({"text": words}, settings)
-        pictures = [app.example_picture(f) for f in files]
+        pictures = [example_picture(f) for f in files]
         yield from with_box(answer([user_message([*pictures, *asked], app.visitor(request))], request, t, p, n, s))
 
     def write(history: Any, request: gr.Request) -> str:

@@ -5,7 +5,6 @@ The same as endpoints: /compare and /difference. Not covered: the scores and the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +13,13 @@ from PIL import Image
 
 from sugar.discrimination import WAYS, Fit, ask_difference, compare, verdict, verdict_in_words, winner_in_words
 from sugar.errors import InputError
-from sugar.images import SUFFIXES, open_image, thumbnail
-from sugar.ui.components import EXAMPLES, MAX_SIDE, heat_map, intro, picture, text
-from sugar.ui.context import AppContext, Sampling
+from sugar.images import SUFFIXES, thumbnail
+from sugar.ui.components import intro
+from sugar.ui.context import AppContext
+from sugar.ui.drawing import heat_map
+from sugar.ui.examples import example_picture, example_words
+from sugar.ui.incoming import MAX_SIDE, picture, text
+from sugar.ui.said import Sampling
 from sugar.ui.visitors import Visitor
 
 TAB = ("compare", "Tell apart")
@@ -167,8 +170,6 @@ def given(images: list[Image.Image], lines: list[str], visitor: Visitor) -> tupl
 
 def example_parts(number: int) -> tuple[list[Image.Image], list[str]]:
     """Pictures and captions of an example. Raises InputError when they do not ship with this copy."""
-    if not (EXAMPLES / "words.json").is_file():
-        raise InputError("The example pictures are missing. Restore assets/examples, or run `python -m sugar assets --only pictures`.")
-    words = json.loads((EXAMPLES / "words.json").read_text("utf-8"))
     files = ["before.jpg", "after.jpg"] if number == 2 else [f"pair-{number}-{i}.jpg" for i in range(2)]
-    return [open_image(EXAMPLES / f).image for f in files], [] if number == 2 else words["pairs"][number]
+    words = example_words()
+    return [example_picture(f) for f in files], [] if number == 2 else words["pairs"][number]

@@ -6,81 +6,34 @@
     for said in app.stream(request, turns, sampling): ...  # text so far, time to first token, tokens; stops when it should
     app.hand_over(button, "chat", give, inputs=[...]); app.receive("chat", take, outputs=[...])
 
-Not covered: drawing and checking of single values (components.py).
+Not covered: checking of single values (incoming.py), drawing them (drawing.py), what the page is told of errors (faults.py).
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import logging
-import secrets
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from sugar.errors import InputError, SugarError
-from sugar.images import open_image
+from sugar.errors import InputError
 from sugar.sequence import Sample, Turn
 from sugar.settings import Settings
-from sugar.ui.components import EXAMPLES, escape
+from sugar.ui.faults import shown
+from sugar.ui.gallery_access import Galleries
+from sugar.ui.gpu import on_gpu
 from sugar.ui.loading import ModelLoader
-from sugar.ui.visitors import Galleries, Visitor, Visitors
+from sugar.ui.said import Said, Sampling
+from sugar.ui.visitors import Visitor, Visitors
 
-__all__ = ["AppContext", "Said", "Sampling"]
+__all__ = ["AppContext"]
 
-log = logging.getLogger("sugar")
 Part = Any
 """What is handed from tab to tab: a list of texts (str) and pictures (PIL), in order."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How an answer is drawn. Raises InputError out of range; every handler can be called raw, so this is the check."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_new_tokens: int = 128
-    seed: int | None = None
-
-    @classmethod
-    def of(cls, temperature: Any, top_p: Any, length: Any, seed: Any, most: int) -> Sampling:
-        try:
-            t, p, n = float(temperature), float(top_p), int(length)
-            s = None if seed in (None, "") or float(seed) < 0 else int(seed)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError("Temperature, top-p, length and seed are numbers.") from None
-        if not (0 <= t <= 2 and 0 < p <= 1 and 1 <= n <= most and (s is None or s < 2**63)):
-            raise InputError(f"Use a temperature of 0 to 2, top-p above 0 up to 1, and a length of 1 to {most} tokens.")
-        return cls(t, p, n, s)
-
-
-@dataclass(frozen=True)
-class Said:
-    """An answer so far. tokens: pieces of text that came; first: seconds to the first; ended: "", "done", "stopped", "time" or "length"."""
-
-    text: str
-    tokens: int
-    first: float
-    seconds: float
-    ended: str = ""
-
-    def line(self) -> str:
-        """What stands under an answer: time to first token, tokens, tokens per second."""
-        if not self.tokens:
-            return "no text came" if self.ended else "reading ..."
-        after = self.seconds - self.first
-        rate = f" · {(self.tokens - 1) / after:.0f} tokens/s" if self.tokens > 1 and after > 0 else ""
-        why = {"stopped": " · stopped", "time": " · ended at the time limit", "length": " · ended at the chosen length"}.get(self.ended, "")
-        return f"first token {self.first * 1000:.0f} ms · {self.tokens} tokens{rate}{why}"
 
 
 class AppContext:
@@ -116,10 +69,6 @@ class AppContext:
 
     def gallery_names(self, request: gr.Request) -> list[str]:
         return self.galleries.names(self.visitor(request))
-
-    def example_picture(self, name: str) -> Image.Image:
-        """A picture of assets/examples."""
-        return open_image(EXAMPLES / name).image
 
     # -- handlers ------------------------------------------------------------------------------------------------------
 
@@ -241,69 +190,3 @@ class AppContext:
 
             handler = self.guarded(pass_on, uses_model=False)
             button.click(handler, inputs, [*outputs, tabs], **quiet)
-
-
-def shown(error: Exception) -> Exception:
-    """An error as the page may show it."""
-    if isinstance(error, gr.Error):
-        return error
-    if isinstance(error, SugarError):
-        return gr.Error(escape(str(error)), title=type(error).__name__, print_exception=False)
-    number = secrets.token_hex(3)
-    log_fault(error, number)
-    return gr.Error(
-        f"Something broke that should not have ({type(error).__name__}); the log has it under {number}. Try again, or reload the page.",
-        title="Fault",
-        print_exception=False,
-    )
-
-
-def log_fault(error: BaseException, number: str = "") -> None:
-    """Where a fault came from, without its message, which may quote a visitor."""
-    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    log.error("fault %s: %s\n%s", number, type(error).__name__, where)
-
-
-def keep_words_out_of_the_log() -> None:
-    """Gradio prints the traceback, with the visitor's value in it, when a value does not fit its component: log the place only."""
-    import gradio.queueing
-    import gradio.route_utils
-    import gradio.routes
-
-    def print_exc() -> None:
-        error = sys.exception()
-        if error is not None:
-            log_fault(error)
-
-    places = SimpleNamespace(print_exc=print_exc, format_exc=lambda: "")
-    for module in (gradio.queueing, gradio.routes, gradio.route_utils):
-        module.traceback = places  # type: ignore[attr-defined]
-
-
-def gpu_seconds(handler: Callable[..., Any], most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """How long to ask for a GPU for this call: 20 s, one more for each file that it carries and for every ten tokens of the longest answer
-    (its argument `length` or `n`), at most `most`. A wrong guess ends the answer early or queues it longer, so it errs on the long side."""
-
-    def files(value: Any) -> int:
-        if isinstance(value, dict):
-            return 1 if "path" in value or "url" in value else sum(map(files, value.values()))
-        return sum(map(files, value)) if isinstance(value, (list, tuple)) else 0
-
-    given = inspect.signature(handler).bind_partial(*args, **kwargs).arguments
-    length = given.get("length", given.get("n"))
-    tokens = length if isinstance(length, (int, float)) and length > 0 else 0
-    return int(min(most, 20 + files(list(given.values())) + tokens / 10))
-
-
-def on_gpu(handler: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
-    """Lend a GPU for the call where ZeroGPU is present (a Space); the handler itself everywhere else."""
-    try:
-        from spaces.config import Config
-    except ImportError:
-        return handler
-    if not Config.zero_gpu:
-        return handler
-    import spaces
-
-    most = int(min(120, settings.answer_seconds))
-    return spaces.GPU(duration=lambda *args, **kwargs: gpu_seconds(handler, most, args, kwargs))(handler)

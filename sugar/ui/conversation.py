@@ -24,7 +24,7 @@ from sugar.errors import InputError, SugarError
 from sugar.images import Limits, open_image
 from sugar.sequence import Sample, Turn
 from sugar.settings import Settings
-from sugar.ui.components import MAX_SIDE, picture, text
+from sugar.ui.incoming import MAX_SIDE, picture, text
 from sugar.ui.visitors import Visitor
 
 __all__ = ["checked", "from_json", "last_parts", "to_json", "to_turns", "user_message"]

@@ -1,7 +1,7 @@
 """The Gallery tab: make a gallery, fill it, look through it, caption, delete, find near-duplicates, take it along.
 
 The same as endpoints: /gallery_list, _create, _add, _items, _caption, _delete, _duplicates, _export (gallery_api.py).
-Not covered: what is taken in and what is refused (sugar/gallery), who may open which gallery (visitors.py).
+Not covered: what is taken in and what is refused (sugar/gallery), who may open which gallery (gallery_access.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import gradio as gr
 from sugar.errors import InputError
 from sugar.images import SUFFIXES
 from sugar.ui import gallery_api
-from sugar.ui.components import escape, intro, text
+from sugar.ui.components import intro
 from sugar.ui.context import AppContext
+from sugar.ui.drawing import escape
 from sugar.ui.grid import cell, figure, grid_of, html_block, picked, picture_grid, table_of
+from sugar.ui.incoming import text
 
 TAB = ("gallery", "Gallery")
 PAGE = 24

@@ -3,7 +3,7 @@
     /gallery_list, /gallery_create, /gallery_add, /gallery_items, /gallery_caption, /gallery_delete, /gallery_duplicates, /gallery_export,
     /gallery_import, /gallery_remove
 
-Not covered: drawing it (gallery.py), who may open which gallery (visitors.py).
+Not covered: drawing it (gallery.py), who may open which gallery (gallery_access.py).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import InputError
-from sugar.ui.components import in_cache, number, text
 from sugar.ui.context import AppContext
 from sugar.ui.grid import jpeg_uri
+from sugar.ui.incoming import in_cache, number, text
 
 MOST = 1_000
 NOW = "gallery-now"

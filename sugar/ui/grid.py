@@ -8,7 +8,7 @@
 Pictures travel inside the page (data URIs of small JPEGs), so a deleted picture leaves nothing behind in the app's cache and nobody can
 fetch another visitor's. Cells are buttons: Tab and Enter work, each has a name and its picture an alt text.
 
-Not covered: what is in a gallery (sugar/gallery), the heat map (components.py).
+Not covered: what is in a gallery (sugar/gallery), the heat map (drawing.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.images import thumbnail
-from sugar.ui.components import escape
+from sugar.ui.drawing import escape
 
 __all__ = ["cell", "figure", "grid_of", "html_block", "jpeg_uri", "picked", "picture_grid", "strip_of", "table_of"]
 

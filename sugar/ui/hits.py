@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from sugar.sequence import Hit, Sample
-from sugar.ui.components import escape, heat_map, score_bar
+from sugar.ui.drawing import escape, heat_map, score_bar
 from sugar.ui.grid import cell, figure, grid_of, jpeg_uri, strip_of
 
 __all__ = ["Found", "as_json", "explained", "page"]

@@ -15,8 +15,10 @@ import gradio as gr
 
 from sugar.errors import InputError, SettingsError
 from sugar.model.presets import PRESETS, table
-from sugar.ui.components import escape, intro, text
+from sugar.ui.components import intro
 from sugar.ui.context import AppContext
+from sugar.ui.drawing import escape
+from sugar.ui.incoming import text
 from sugar.ui.loading import State
 
 TAB = ("model", "Model")

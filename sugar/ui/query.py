@@ -23,8 +23,9 @@ from sugar.errors import InputError
 from sugar.images import thumbnail
 from sugar.sequence import Sample
 from sugar.settings import Settings
-from sugar.ui.components import MAX_SIDE, PictureInput, number, picture, text
+from sugar.ui.components import PictureInput
 from sugar.ui.context import AppContext
+from sugar.ui.incoming import MAX_SIDE, number, picture, text
 from sugar.ui.visitors import Visitor
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ Not covered: the editor of rows (query.py), how hits are drawn (hits.py), the se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -17,10 +16,12 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.sequence import Sample
 from sugar.ui import gallery_api
-from sugar.ui.components import EXAMPLES, intro, number, text
+from sugar.ui.components import intro
 from sugar.ui.context import AppContext
+from sugar.ui.examples import example_picture, example_words
 from sugar.ui.grid import html_block, picked, picture_grid
 from sugar.ui.hits import Found, as_json, explained, page
+from sugar.ui.incoming import number, text
 from sugar.ui.query import QueryEditor, Row, as_query, rows_of
 
 TAB = ("search", "Search")
@@ -175,13 +176,9 @@ def found_pictures(app: AppContext, request: gr.Request) -> list[Image.Image | s
 
 def example_rows(number: int) -> tuple[list[Row], str]:
     """The rows and the mode of an example."""
-    from sugar.images import open_image
-
-    if not (EXAMPLES / "words.json").is_file():
-        raise InputError("The example pictures are missing. Restore assets/examples, or run `python -m sugar assets --only pictures`.")
-    words = json.loads((EXAMPLES / "words.json").read_text("utf-8"))
+    words = example_words()
     if number == 1:
-        return [Row(open_image(EXAMPLES / "before.jpg").image), Row(words["edit"]["instruction"])], "Pictures"
+        return [Row(example_picture("before.jpg")), Row(words["edit"]["instruction"])], "Pictures"
     if number >= 2:
         rows = [Row(sentence) for sentence in words["story"][:4]]
         return (rows, "Story") if number == 2 else (rows[:3], "Every position")
