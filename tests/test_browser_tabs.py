@@ -90,7 +90,7 @@ def test_examples_story_and_positions(window: Window) -> None:
 def test_an_example_before_the_page_has_its_galleries(window: Window) -> None:
     """The list of galleries comes a moment after the page; on a slow line that moment is long enough to press a button."""
     held: list[Any] = []
-    window.page.route("**/run/predict", held.append)
+    window.page.route("**/run/predict", lambda route: held.append(route))
     page = window.open("Search")
     page.locator("#search-example-0").click()
     expect(cells(page, "#hits")).to_have_count(12)
