@@ -67,7 +67,8 @@ def write_card(folder: str | Path) -> Path:
     text = INTRO.format(
         parameters=size / 2e6, megabytes=size / 1e6, kinds=24, words=len(vocabulary()), dimension=head["dimension"],
         seed=config["seed"],
-        dense_steps=config["dense_steps"], steps=training["step"], decay=config["decay"], hours=training["seconds"] / 3600, hardware=training["hardware"],
+        dense_steps=config["dense_steps"], decay=config["decay"],
+        steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
         size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,
     )  # fmt: skip
     path = folder / "README.md"
