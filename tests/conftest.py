@@ -10,6 +10,7 @@ Nothing is written outside pytest's temporary folders. The browser is /usr/bin/c
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -28,8 +29,20 @@ CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIFACTS") else None
 
 
+class Loggers(dict[str, Any]):
+    """All loggers. pytest walks over them before each test, while threads of the app import what they need and so add to them."""
+
+    def values(self) -> Any:
+        while True:
+            try:
+                return list(super().values())
+            except RuntimeError:  # one was added in between, seen once on a busy machine
+                continue
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the session."""
+    logging.Logger.manager.loggerDict = Loggers(logging.Logger.manager.loggerDict)
     config.stash_folder = tempfile.mkdtemp(prefix="sugar-tests-")  # type: ignore[attr-defined]
     os.environ["GRADIO_TEMP_DIR"] = str(Path(config.stash_folder) / "cache")  # type: ignore[attr-defined]
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
