@@ -35,6 +35,9 @@ __all__ = ["AppContext"]
 Part = Any
 """What is handed from tab to tab: a list of texts (str) and pictures (PIL), in order."""
 
+PACE = 0.2
+"""Seconds between two pieces of an answer on the page. At 0.05 a page at a quarter of a desktop's speed had no time left for a click."""
+
 
 class AppContext:
     """See the module docstring. One per running app."""
@@ -129,7 +132,7 @@ class AppContext:
                 for piece in pieces:
                     text, tokens, now = text + piece, tokens + 1, time.monotonic() - start
                     first = first or now
-                    if now - shown_at > 0.05:
+                    if now - shown_at > PACE:
                         shown_at = now
                         yield Said(text, tokens, first, now)
                 seconds = time.monotonic() - start
