@@ -155,7 +155,7 @@ def test_an_oracle_gets_full_marks(oracle: Oracle, benchmark: object) -> None:
         vqa: ["vqa", "relation", *(f"vqa {k}" for k in vqa.CHOICES)],
         existence: ["pope_random", "pope_popular", "pope_adversarial", "pope_adversarial_f1"],
         captioning: ["caption_f1", "caption_rouge_l"],
-        change: ["difference", "composed_r1", "composed_targets_r1"],
+        change: ["difference", "composed_r1", "composed_targets_r1", "composed_siblings_r1"],
         cards: ["rag", "rag_given", "rag_retrieval_r1"],
         composition: ["composition_held_out", "composition_seen", "composition_held_out_relations"],
     }[benchmark]  # type: ignore[index]

@@ -10,8 +10,8 @@ from sugar.core import Sugar
 from sugar.evaluation.figures import BLANK, Figure, picture, test_rng
 from sugar.evaluation.loops import generate, retrieve
 from sugar.metrics import recall_at_k, vqa_accuracy
-from sugar.scenes import sample_edit, sample_scene, split_rng
-from sugar.scenes.stories import DIFFERENCE_QUESTION, OPERATIONS
+from sugar.scenes import Scene, sample_edit, sample_scene, split_rng
+from sugar.scenes.stories import DIFFERENCE_QUESTION, OPERATIONS, Edit
 from sugar.sequence import Sample
 
 
@@ -19,7 +19,9 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
     """`size` candidates: the targets of size / 2 changes and their sources, each source a decoy for its own target.
 
     language: the instruction alone; picture: the picture nearest to the source, itself left out, which most changes are small enough for.
-    `composed_targets_*`: among the targets only. Differences: the commonest one of the tuning split, and what is said of two blanks.
+    `composed_targets_*`: among the targets only. `composed_siblings_r1`: among six pictures, the source, the target and four other
+    changes of the same source, so that only who reads the change finds it. Differences: the commonest one of the tuning split, and what is
+    said of two blanks.
     """
     rng = test_rng(seed, "change")
     count = max(2, size // 2)
@@ -40,8 +42,38 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
         figures[f"composed_targets_r{k}"] = Figure(
             recall_at_k(whole[:, there], own, k), one, recall_at_k(words[:, there], own, k), recall_at_k(alone[:, there], own, k)
         )
+    figures |= _siblings(model, seed, count)
     figures |= _difference(model, seed, size)
     return figures
+
+
+def _siblings(model: Sugar, seed: int, count: int, others: int = 4) -> dict[str, Figure]:
+    rng = test_rng(seed, "siblings")
+    families = [_family(sample_scene(rng), 1 + others, rng) for _ in range(count)]
+    sources = [Sample(picture(f[0].before)) for f in families]
+    candidates = [Sample(picture(f[i].after)) for i in range(1 + others) for f in families] + sources  # the targets first
+    own = np.arange(count)
+    strange = own[:, None] != np.tile(own, 2 + others)  # another source's picture
+
+    def recall(queries: list[Sample], left_out: np.ndarray) -> float:
+        return recall_at_k(np.where(left_out, -np.inf, retrieve(model, queries, candidates)), own, 1)
+
+    instructions = [f[0].instruction for f in families]
+    whole = recall([s + Sample(i) for s, i in zip(sources, instructions, strict=True)], strange)
+    words = recall([Sample(i) for i in instructions], strange)
+    is_source = np.arange(len(candidates)) >= len(candidates) - count
+    alone = recall(sources, strange | is_source)
+    return {"composed_siblings_r1": Figure(whole, 1 / (2 + others), words, alone)}
+
+
+def _family(scene: Scene, count: int, rng: np.random.Generator) -> list[Edit]:
+    """`count` changes of one scene with different outcomes."""
+    found: list[Edit] = []
+    while len(found) < count:
+        edit = sample_edit(scene, rng)
+        if all(edit.after != e.after for e in found):
+            found.append(edit)
+    return found
 
 
 def _difference(model: Sugar, seed: int, size: int) -> dict[str, Figure]:

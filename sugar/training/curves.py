@@ -36,7 +36,7 @@ def plot_curves(log: str | Path, picture: str | Path) -> None:
     import matplotlib.pyplot as plt
 
     lines = read_log(log)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6), width_ratios=(2, 3))
     for name in sorted({k for line in lines for k in line["losses"]}):
         points = [(line["step"], line["losses"][name]) for line in lines if name in line["losses"]]
         left.plot(*zip(*points, strict=True), label=name, linewidth=1)
@@ -44,9 +44,9 @@ def plot_curves(log: str | Path, picture: str | Path) -> None:
     left.legend()
     names = sorted({k for line in lines for k in line["skills"]})
     for i, name in enumerate(names):
-        right.plot(*smoothed(lines, name), label=name, linewidth=1, linestyle=("-", "--", ":")[i // 10 % 3])
+        right.plot(*smoothed(lines, name), label=name, linewidth=1, linestyle=("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))[i // 10 % 5])
     right.set(xlabel="step", ylabel="% right, on fresh scenes", ylim=(0, 100), title="skills")
-    right.legend(fontsize=6, ncol=2)
+    right.legend(fontsize=7, ncol=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
     plt.close(figure)
