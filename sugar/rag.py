@@ -34,10 +34,10 @@ from sugar.sequence import Answer, Hit, Sample
 
 __all__ = ["INSTRUCTION", "KnowledgeBase", "MARGIN", "alone", "ask", "cite", "prompt", "quoted", "style_of", "without_retrieval"]
 
-MARGIN = 5.0
-"""Standard deviations closer than strangers from which a hit is worth reading. Of 30 drawn cards among 30 that nobody asked about, all are
-found first and all but a few of the others stay below. A picture without a question of its own needs half: across modalities less
-stands out."""
+MARGIN = 6.0
+"""Standard deviations closer than strangers from which a hit is worth reading. Set on the tuning split with the embedded model: of 240
+drawn cards, 30 to a base, all reach it; of 240 questions about cards that are not in the base 9 % do (3 % where cards are text only). A
+picture without a question of its own needs half: across modalities less stands out."""
 
 STRANGERS = 32
 INSTRUCTION = (

@@ -74,9 +74,10 @@ def run(args: argparse.Namespace) -> int:
             report = measure(model, seed=QUALITY_SEED, size=args.size).flat()
             (Path(args.model) / "quality.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if "card" in wanted:
+        from sugar.evaluation.drawn import ROWS
         from sugar.training.card import write_card
 
-        write_card(Path(args.model))
+        write_card(Path(args.model), {row.key: row.title for row in ROWS})
     print("done: " + ", ".join(wanted))
     return 0
 

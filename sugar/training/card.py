@@ -1,6 +1,6 @@
 """The model card of a checkpoint: recipe, data, seeds, hardware, time, measured quality and limits, from the files beside it.
 
-    write_card("assets/sugar-tiny")         # reads training.json and quality.json, writes README.md
+    write_card("assets/sugar-tiny", titles)         # reads training.json and quality.json, writes README.md
 
 Nothing in the card is typed by hand that a file could say.
 """
@@ -8,6 +8,7 @@ Nothing in the card is typed by hand that a file could say.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,14 @@ On fresh scenes of the `test` seeds ({size} a task), beside what chance or a bas
 {test_seed} --size {size}`.
 
 {table}
+
+All other figures stand in `quality.json` beside this card.
 """
 
 
-def write_card(folder: str | Path) -> Path:
-    """Write `folder`/README.md. Raises FileNotFoundError when training.json or quality.json is missing."""
+def write_card(folder: str | Path, titles: Mapping[str, str]) -> Path:
+    """Write `folder`/README.md. titles: what the card shows of quality.json, by key. Raises FileNotFoundError when training.json or
+    quality.json is missing, KeyError when a figure is."""
     folder = Path(folder)
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     quality: dict[str, Any] = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
@@ -69,15 +73,14 @@ def write_card(folder: str | Path) -> Path:
         seed=config["seed"],
         dense_steps=config["dense_steps"], decay=config["decay"],
         steps=training["step"], hours=training["seconds"] / 3600, hardware=training["hardware"],
-        size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality), **terms,
+        size=quality.get("size", ""), test_seed=quality.get("seed", ""), table=quality_table(quality, titles), **terms,
     )  # fmt: skip
     path = folder / "README.md"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def quality_table(quality: dict[str, Any]) -> str:
-    """Markdown rows of every measured key that has a baseline beside it."""
-    keys = [k for k in quality if f"{k}_baseline" in quality]
-    rows = [f"| {k} | {quality[k]:.1f} | {quality[f'{k}_baseline']:.1f} |" for k in keys]
+def quality_table(quality: dict[str, Any], titles: Mapping[str, str]) -> str:
+    """Markdown rows of the figures with a title, and of the strongest baseline of each."""
+    rows = [f"| {title} | {quality[k]:.1f} | {quality[f'{k}_baseline']:.1f} |" for k, title in titles.items()]
     return "\n".join(["| % | this model | baseline |", "|---|---|---|", *rows])

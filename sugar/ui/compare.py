@@ -96,7 +96,9 @@ def build(app: AppContext) -> None:
 
     def example(number: int) -> Any:
         def fill(request: gr.Request) -> tuple[Any, ...]:
-            return given(*example_parts(number), app.visitor(request))
+            visitor = app.visitor(request)
+            visitor.things.pop("compare", None)
+            return *given(*example_parts(number), visitor), "", "", gr.Textbox(value="", visible=False), ""
 
         return fill
 
@@ -129,7 +131,7 @@ def build(app: AppContext) -> None:
     stop.click(app.guarded(stop_it, uses_model=False), None, None, cancels=[started, differing], **quiet)
     way.input(app.guarded(show, uses_model=False), way, [table, words], **quiet)
     for i, button in enumerate(names):
-        filled = button.click(app.guarded(example(i), uses_model=False), None, [pictures, captions], **quiet)
+        filled = button.click(app.guarded(example(i), uses_model=False), None, [pictures, captions, table, words, answer, speed], **quiet)
         if i < 2:
             filled.success(app.guarded(on_page), [pictures, captions, way], [table, words], **model)
         else:
