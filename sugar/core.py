@@ -480,7 +480,7 @@ class Sugar:
         stop: threading.Event | None = None,
         adapter: str | None = "default",
     ) -> Iterator[str]:
-        """The answer as it comes, in pieces of text; greedy at temperature 0.
+        """The answer as it comes, a piece of text a token, empty where a token completes no character; greedy at temperature 0.
 
         conversation: a sample, or turns that end with the person's. stop: set it, and the text ends at the next token.
         adapter: a loaded one's name, None for the bare base.
@@ -521,8 +521,7 @@ class Sugar:
                 token = decode.pick(state.logits, temperature=temperature, top_p=top_p, rng=rng)
                 if token in self._ends:
                     break
-                if piece := text.push(token):
-                    yield piece
+                yield text.push(token)
                 if n + 1 < max_new_tokens:
                     with self._lock, torch.inference_mode():
                         self._stack.use(adapter)

@@ -135,6 +135,12 @@ def test_too_long_and_out_of_range_are_refused_with_the_numbers(model: Sugar) ->
     assert len(model.embed([])) == 0
 
 
+def test_a_piece_a_token_so_that_a_caller_can_leave_at_any(model: Sugar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode.TextStream, "push", lambda self, token: "")  # a model that says nothing that can be shown
+    monkeypatch.setattr(model, "_ends", set())
+    assert [p for p in model.generate(Sample([A, "?"]), max_new_tokens=7) if not p] == [""] * 7
+
+
 def test_sampling_is_decided_by_the_seed(model: Sugar) -> None:
     def say(seed: int, **options: float) -> str:
         return "".join(model.generate(Sample([A, "?"]), max_new_tokens=12, temperature=1.5, seed=seed, **options))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`python -m sugar bench dtw | gallery | core`: a table for people, then one JSON line."""
+"""`python -m sugar bench dtw | gallery | core | app`: a table for people, then one JSON line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", choices=["dtw", "gallery", "core"])
+    parser.add_argument("room", choices=["dtw", "gallery", "core", "app"])
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of that benchmark; --help lists them")
 
 

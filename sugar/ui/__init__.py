@@ -60,6 +60,7 @@ from sugar.ui.faults import keep_words_out_of_the_log  # noqa: E402
 from sugar.ui.loading import ModelLoader  # noqa: E402
 from sugar.ui.look import CSS, HEAD, theme  # noqa: E402
 from sugar.ui.message import SCRIPT  # noqa: E402
+from sugar.ui.packed import PACKED  # noqa: E402
 from sugar.ui.visitors import Visitors  # noqa: E402
 
 __all__ = ["build_app", "launch", "load_model"]
@@ -153,6 +154,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         server_name=settings.host, server_port=settings.port or None, share=settings.share, auth=(user, password) if user else None,
         max_file_size=settings.max_upload_mb * 1_000_000, mcp_server=settings.mcp, theme=theme(), css=CSS, ssr_mode=False,
         prevent_thread_lock=True, show_error=True, footer_links=["api"], head=HEAD + SCRIPT, enable_monitoring=False,
+        app_kwargs={"middleware": [PACKED]},
     )  # fmt: skip
     app.models.go.set()
     if block:

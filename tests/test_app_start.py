@@ -1,0 +1,27 @@
+"""`python app.py` as a newcomer runs it: a process of its own, the model that ships, a page, an answer."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from conftest import Served
+
+from sugar.bench.app import run
+
+
+def test_it_starts_answers_and_asks_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--rounds", "1"]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["bench"] == "app" and line["model"] == "sugar-tiny" and line["date"]
+    rows = line["rows"]
+    assert rows["seconds_to_the_first_answer"] > rows["seconds_to_the_page"] > 0
+    assert rows["requests"] > 10 and rows["requests_to_other_hosts"] == 0
+
+
+def test_the_page_travels_packed_where_the_browser_takes_it(app: Served) -> None:
+    with httpx.Client(base_url=app.url) as client:
+        packed, plain = (client.get("/", headers={"accept-encoding": how}) for how in ("gzip", "identity"))
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert int(packed.headers["content-length"]) * 5 < len(plain.content)
