@@ -366,6 +366,7 @@ def test_a_heat_map_can_be_read_aloud() -> None:
 
 
 def test_the_line_under_an_answer() -> None:
+    assert Said("a", 1, 0.1, 0.1, "done").line() == "first token 100 ms · 1 token"
     assert Said("a", 11, 0.1, 1.1, "done").line() == "first token 100 ms · 11 tokens · 10 tokens/s"
     assert "time limit" in Said("a", 1, 0.1, 9, "time").line() and Said("", 0, 0, 1, "done").line() == "no text came"
 

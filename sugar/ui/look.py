@@ -37,13 +37,14 @@ progress { width: 100%; accent-color: var(--color-accent); }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #talk button[title="Share"] { display: none; }
 #talk [data-testid="status-tracker"]:has(.error) { display: none; }
+#compare-pictures .grid-wrap { padding-top: 2rem; }
 .sugar-heat { overflow-x: auto; }
 .sugar-heat :is(table, th, td, tr, thead, caption) { border: 0 !important; }
 .sugar-heat table { border-collapse: separate; border-spacing: 3px; font-size: var(--text-sm); }
 .sugar-heat caption { text-align: left; color: var(--body-text-color-subdued); padding-bottom: .3rem; }
 .sugar-heat th { font-weight: 500; text-align: left; max-width: 14rem; color: var(--body-text-color); }
 .sugar-heat thead th { vertical-align: bottom; max-width: 9rem; }
-.sugar-heat th img { height: 56px; border-radius: 4px; display: block; }
+.sugar-heat th img { height: 56px; max-width: none; border-radius: 4px; display: block; }
 .sugar-heat tbody td { text-align: center; padding: .5rem .6rem; min-width: 3.2rem; border-radius: 4px; font-variant-numeric: tabular-nums;
   color: var(--body-text-color);
   background: color-mix(in oklab, var(--color-accent) calc(var(--heat) * .62), var(--background-fill-secondary)); }

@@ -54,4 +54,5 @@ class Said:
         after = self.seconds - self.first
         rate = f" · {(self.tokens - 1) / after:.0f} tokens/s" if self.tokens > 1 and after > 0 else ""
         why = {"stopped": " · stopped", "time": " · ended at the time limit", "length": " · ended at the chosen length"}.get(self.ended, "")
-        return f"first token {self.first * 1000:.0f} ms · {self.tokens} tokens{rate}{why}"
+        counted = f"{self.tokens} token" if self.tokens == 1 else f"{self.tokens} tokens"
+        return f"first token {self.first * 1000:.0f} ms · {counted}{rate}{why}"
