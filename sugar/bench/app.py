@@ -85,7 +85,10 @@ def started(model: str, *flags: str) -> Iterator[tuple[Any, str, float]]:
             yield psutil.Process(child.pid), f"http://127.0.0.1:{port}/", begun
         finally:
             child.terminate()
-            child.wait(30)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 def answers(process: Any, url: str) -> bool:
