@@ -19,6 +19,7 @@ FLOORS = {
 
 ONLY = {
     "gradio": {"ui"},
+    "gradio_client": {"ui"},
     "faiss": {"gallery", "bench"},
     "peft": {"model", "training"},
     "bitsandbytes": {"model"},

@@ -23,46 +23,45 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+import psutil
+
+from sugar.errors import SugarError
+
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "assets" / "examples" / "scene-1.jpg"
 PATIENCE = 300.0
-"""Seconds to wait for the page."""
+"""Seconds to wait for the page, and for an answer."""
 
 
 def run(args: list[str]) -> int:
-    """Print the table and one JSON line. Returns 0; 1 when the app does not come up."""
+    """Print the table and one JSON line. Returns 0. Raises SugarError when the app does not come up."""
+    from sugar.bench.core import shaped
+
     parser = argparse.ArgumentParser(prog="python -m sugar bench app", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="sugar-tiny", help="preset, folder or repository (%(default)s)")
     options = parser.parse_args(args)
-    rounds, page = [], None
+    rounds, load = [], {}
     for number in range(options.rounds):
         with started(options.model) as (process, url, begun):
-            if not answers(process, url):
-                print("The app did not come up. Start it by hand to see why: python app.py", file=sys.stderr)
-                return 1
-            rounds.append(measured(process, url, begun))
+            rounds.append(answering(process, url, begun))
             if number == options.rounds - 1:
-                page = first_load(url)
+                load = first_load(url)
     with tempfile.TemporaryDirectory() as folder:
-        from sugar.bench.core import shaped
-
         shaped("small").save_pretrained(folder)
-        with started(folder, "--max-tokens", "4000") as (process, url, _):
-            if not answers(process, url):
-                return 1
-            stop = stopped(url)
-    rows: dict[str, Any] = {key: round(statistics.median(r[key] for r in rounds), 3) for key in rounds[0]} | stop | (page or {})
+        with started(folder, "--max-tokens", "4000") as (_, url, _):
+            stop = stopping(url)
+    rows = {key: round(statistics.median(r[key] for r in rounds), 3) for key in rounds[0]} | stop | load
     for key, value in rows.items():
         print(f"{key.replace('_', ' '):<44} {value}")
-    if page is None:
+    if not load:
         print("first load of the page: not measured, it needs Playwright and Chromium (pip install -r tests/requirements.txt)")
     made = {"device": platform.machine(), "python": platform.python_version(), "date": datetime.date.today().isoformat()}
     print(json.dumps({"bench": "app", "model": options.model, "rounds": options.rounds, **made, "rows": rows}))
@@ -70,10 +69,8 @@ def run(args: list[str]) -> int:
 
 
 @contextmanager
-def started(model: str, *flags: str) -> Iterator[tuple[Any, str, float]]:
-    """(process, address, when it was started) of `python app.py` on a free port, with galleries in a folder that goes again."""
-    import psutil
-
+def started(model: str, *flags: str) -> Iterator[tuple[psutil.Process, str, float]]:
+    """(process, address, when it was started) of `python app.py` once its page answers, with galleries in a folder that goes again."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -82,6 +79,10 @@ def started(model: str, *flags: str) -> Iterator[tuple[Any, str, float]]:
         begun = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
+            while not _open(port):
+                if child.poll() is not None or time.perf_counter() - begun > PATIENCE:
+                    raise SugarError(f"The app did not come up. Start it by hand to see why: python app.py --model {model}")
+                time.sleep(0.05)
             yield psutil.Process(child.pid), f"http://127.0.0.1:{port}/", begun
         finally:
             child.terminate()
@@ -91,74 +92,103 @@ def started(model: str, *flags: str) -> Iterator[tuple[Any, str, float]]:
                 child.kill()
 
 
-def answers(process: Any, url: str) -> bool:
-    """Whether the page comes while the process lives."""
-    until = time.perf_counter() + PATIENCE
-    while time.perf_counter() < until and process.is_running() and process.status() != "zombie":
-        try:
-            with urllib.request.urlopen(url, timeout=10) as response:
-                return bool(response.status == 200)
-        except OSError:
-            time.sleep(0.05)
-    return False
+def _open(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=10).is_success
+    except httpx.TransportError:
+        return False
 
 
-def measured(process: Any, url: str, begun: float) -> dict[str, float]:
+class Chat:
+    """The endpoint /chat of a running app over plain HTTP, as any program reaches it."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=f"{url}gradio_api/", timeout=PATIENCE)
+        known = httpx.get(f"{url}config", timeout=PATIENCE).json()["dependencies"]
+        self.function = next(d["id"] for d in known if d["api_name"] == "chat")
+
+    def picture(self, path: Path) -> dict[str, Any]:
+        """An uploaded picture, to be put among the files of a message."""
+        sent = self.http.post("upload", files={"files": (path.name, path.read_bytes())}).raise_for_status()
+        return {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    def ask(self, words: str, *files: dict[str, Any], history: Any = (), **settings: Any) -> str:
+        """Put a question in the queue; the event's id."""
+        asked = {"message": {"text": words, "files": list(files)}, "history": list(history), **settings}
+        return str(self.http.post("call/v2/chat", json=asked).raise_for_status().json()["event_id"])
+
+    def answers(self, event: str) -> Iterator[Any]:
+        """The conversation as it grows. Raises SugarError when the app says so."""
+        with self.http.stream("GET", f"call/v2/chat/{event}") as stream:
+            kind = ""
+            for line in stream.iter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and kind == "error":
+                    raise SugarError(f"The app answered with an error: {value}")
+                elif name == "data" and kind in ("generating", "complete"):
+                    yield json.loads(value)
+
+    def stop(self, event: str) -> None:
+        self.http.post("cancel", json={"session_hash": event, "fn_index": self.function, "event_id": event}).raise_for_status()
+
+
+def answering(process: psutil.Process, url: str, begun: float) -> dict[str, float]:
     """The app's times, the page being there already; seconds, milliseconds, megabytes."""
-    from gradio_client import Client, handle_file
 
     def spent() -> tuple[float, float]:
         cpu = process.cpu_times()
         return time.perf_counter() - begun, cpu.user + cpu.system
 
     out = dict(zip(("seconds_to_the_page", "processor_seconds_to_the_page"), spent(), strict=True))
-    client = Client(url, verbose=False, download_files=False)
-    asked = {"text": "describe the picture.", "files": [handle_file(PICTURE)]}
-    history = client.predict(asked, [], api_name="/chat")
+    chat = Chat(url)
+    *_, (history, *_) = chat.answers(chat.ask("describe the picture.", chat.picture(PICTURE)))
     out |= zip(("seconds_to_the_first_answer", "processor_seconds_to_the_first_answer"), spent(), strict=True)
-    for message in history:
-        for part in message["content"]:
-            if "file" in part:
-                part["file"] = handle_file(PICTURE)  # the same bytes: what is known of the picture is used again
     start = time.perf_counter()
-    job = client.submit({"text": "is it day or night?", "files": []}, history, api_name="/chat")
-    next(iter(job))
+    growing = chat.answers(chat.ask("is it day or night?", history=history))
+    next(answer for answer in growing if _words(answer))
     out["milliseconds_to_the_next_words"] = 1000 * (time.perf_counter() - start)
-    job.result()
     out["megabytes_of_the_process"] = process.memory_info().rss / 1e6
     return out
 
 
-def stopped(url: str) -> dict[str, float]:
-    """Milliseconds to the end of a one-word answer: by itself, and from the stop of an answer of 4,000 words that had begun."""
-    from gradio_client import Client
+def _words(answer: Any) -> str:
+    last = answer[0][-1]
+    return str(last["content"][0]["text"]).strip() if last["role"] == "assistant" else ""
 
-    client = Client(url, verbose=False, download_files=False)
+
+def stopping(url: str) -> dict[str, float]:
+    """Milliseconds to the end of a one-word answer: by itself, and from the stop of an answer of 4,000 words that had begun."""
+    chat = Chat(url)
 
     def short() -> float:
         start = time.perf_counter()
-        client.predict({"text": "what color is this ?", "files": []}, [], length=1, api_name="/chat")
+        list(chat.answers(chat.ask("what color is this ?", length=1)))
         return 1000 * (time.perf_counter() - start)
 
     short()
     alone = statistics.median(short() for _ in range(5))
     after = []
     for _ in range(5):
-        job = client.submit({"text": "what is this one ?", "files": []}, [], length=4000, api_name="/chat")
-        next(iter(job))
-        job.cancel()
-        after.append(short())
+        event = chat.ask("what is this one ?", length=4000)
+        growing = chat.answers(event)
+        next(growing)
+        start = time.perf_counter()
+        chat.stop(event)
+        short()
+        after.append(1000 * (time.perf_counter() - start))
     return {"milliseconds_to_a_short_answer": round(alone), "milliseconds_to_it_after_a_stop": round(statistics.median(after))}
 
 
-def first_load(url: str) -> dict[str, float] | None:
-    """{kilobytes, requests, requests to other hosts} of a first visit, or None where there is no browser to visit with."""
+def first_load(url: str) -> dict[str, float]:
+    """{kilobytes, requests, requests to other hosts} of a first visit, or nothing where there is no browser to visit with."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        return None
+        return {}
     if not (chromium := shutil.which("chromium")):
-        return None
+        return {}
     sizes: list[float] = []
     hosts: list[str | None] = []
     with sync_playwright() as play:
