@@ -196,6 +196,9 @@ def test_zip_bombs_and_broken_zips(gallery, tmp_path):
     locked[6] |= 1
     locked[locked.index(b"PK\1\2") + 8] |= 1
     assert "encrypted" in reason(gallery.add(("locked.zip", bytes(locked))), "c.png")
+    future = bytearray(whole)
+    future[future.index(b"PK\1\2") + 6] = 99  # the version that is needed to read it
+    assert "version 9.9" in reason(gallery.add(("future.zip", bytes(future))), "future.zip")
 
 
 def test_links_and_odd_files_in_a_folder(gallery, folder, tmp_path):

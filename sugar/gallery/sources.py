@@ -242,7 +242,7 @@ def _zip(label: str, file: Path | BinaryIO, size: int, origin: str, limits: Uplo
     try:
         archive = zipfile.ZipFile(file)
         entries = [e for e in archive.infolist() if not e.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:  # RuntimeError: a zip version that Python does not read
         return [Refusal(clean_name(label), f"The zip is damaged or cut short ({error}). Make or download it again.")]
     if len(entries) > limits.max_files:
         return [Refusal(clean_name(label), f"The zip lists {len(entries):,} files; one upload takes {limits.max_files:,}. Split it.")]
@@ -256,7 +256,7 @@ def _zip(label: str, file: Path | BinaryIO, size: int, origin: str, limits: Uplo
             try:
                 with lock, archive.open(entry) as opened:
                     return opened.read(cap + 1)
-            except Exception as error:  # zlib, lzma, bz2, struct, RuntimeError (encrypted), NotImplementedError, ...
+            except Exception as error:  # each decompressor has errors of its own; a hostile entry may raise any, and the rest goes on
                 raise ImageError(f"The zip entry cannot be read ({error}). It is damaged, encrypted or packed in an unknown way.") from None
 
         return read
