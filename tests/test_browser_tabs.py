@@ -154,6 +154,9 @@ def test_tell_apart_by_three_ways_and_in_words(window: Window) -> None:
     screenshot(page, "tell-apart")
     page.locator("#compare-differ").click()
     expect(page.locator("#compare-answer textarea")).to_have_value("I see 2 pictures and the words what differs between these two?")
+    page.locator("#compare-example-2").click()  # other pictures: what was said of those before them goes
+    expect(page.locator("#compare-table table")).to_have_count(0)
+    expect(page.locator("#compare-verdict")).not_to_contain_text("Picture 1")
 
 
 def test_ask_reads_cites_opens_and_admits(window: Window, tmp_path: Path) -> None:
