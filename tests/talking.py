@@ -38,6 +38,11 @@ def talk_at_length(page: Any) -> None:
     talk(page).get_by_text("word5").wait_for()
 
 
+def held(page: Any) -> None:
+    """The page took Enter and says that the message goes when the answer ends."""
+    page.locator("#message[data-held]").wait_for()
+
+
 def stop(page: Any) -> None:
     page.locator("#message button.stop-button").click()
 

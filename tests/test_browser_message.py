@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import Served, Talker, Window, eventually, serve
 from playwright.sync_api import expect
-from talking import answered, box, ready, send, stop, talk, talk_at_length
+from talking import answered, box, held, ready, send, stop, talk, talk_at_length
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
@@ -29,7 +30,9 @@ def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, 
     page = window.open()
     talk_at_length(page)
     send(page, "red star")
+    held(page)
     page.fill("#message textarea", "blue star")  # typed on: it is not sent by itself
+    expect(page.locator("#message[data-held]")).to_have_count(0)
     expect(page.locator("#message button.stop-button")).to_be_visible()
     stop(page)
     ready(page)
@@ -37,9 +40,22 @@ def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, 
     send(page, "talk at length")
     talk(page).get_by_text("word5").last.wait_for()
     send(page, "green star")
+    held(page)
     assert box(page) == "green star" and app.model.running == 1
     stop(page)
     answered(page, "I see 0 pictures and the words green star")
+    assert box(page) == "" and page.locator("#message[data-held]").count() == 0
+
+
+@pytest.mark.parametrize("picture", [(), ("scene-0.jpg",)])
+def test_what_is_typed_right_after_enter_on_a_slow_page_is_not_lost(window: Window, picture: tuple[str, ...]) -> None:
+    page = window.open()
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})  # a phone
+    send(page, "red", *picture)
+    page.keyboard.type("-blue-star", delay=15)
+    ready(page)
+    said = talk(page).locator(".user").inner_text() + box(page)
+    assert said.replace("\n", "") == "red-blue-star"
 
 
 def test_a_refused_message_comes_back_and_hides_nothing(window: Window) -> None:

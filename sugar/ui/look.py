@@ -37,6 +37,8 @@ progress { width: 100%; accent-color: var(--color-accent); }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #talk button[title="Share"] { display: none; }
 #talk [data-testid="status-tracker"]:has(.error) { display: none; }
+#message[data-held]::after { content: "Sent when the answer ends"; display: block; padding: 0 .9rem .6rem;
+  font-size: var(--text-xs); color: var(--body-text-color-subdued); }
 #compare-pictures .grid-wrap { padding-top: 2rem; }
 .sugar-heat { overflow-x: auto; }
 .sugar-heat :is(table, th, td, tr, thead, caption) { border: 0 !important; }

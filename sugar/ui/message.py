@@ -8,7 +8,9 @@
 
 The page keeps what it must know at once (SCRIPT): which runs are under way, and whether the message that left the box stands in the
 conversation yet. So
-- Enter while an answer is written leaves the message where it is and sends it when the answer is over, unless more is typed;
+- Enter while an answer is written leaves the message where it is, says so under it (`data-held`) and sends it when the answer is over;
+  typing on takes that back;
+- a message that leaves clears the box at once, not when Gradio comes round to it: what is typed by then is kept;
 - a message that was refused, or stopped while it waited in the queue, comes back into the box, before what was typed since;
 - whatever changes the conversation stops the answer first, and waits until it is over;
 - Stop ends an answer on the server, at its next token. Gradio's own `cancels` lets go of a run before it is over and reports its end once
@@ -39,31 +41,42 @@ const messageBox = {
   runs: new Set(),    // names of the runs under way
   before: null,       // how many questions stood in the conversation when the message on its way left the box
   calling: false,     // the server was told to stop and has not answered yet
-  next: null,         // what to do when nothing is under way: a button to press, and the text that was to be sent
-  due: undefined,     // that text, while its button is pressed
+  next: null,         // what to do when nothing is under way: a button to press, and the text that is held for it
 
+  text: () => document.querySelector("#message textarea"),
   asked: (talk) => (talk ?? []).filter((m) => m.role === "user").length,
   waits(talk) { return this.before !== null && this.asked(talk) <= this.before; },
   busy(talk) { return this.runs.size > 0 || this.calling || this.waits(talk); },
   look: (busy, value) => ({ __type__: "update", submit_btn: !busy, stop_btn: busy, ...(value && { value }) }),
   press: (button) => document.querySelector(button).click(),
 
+  wait(next) {
+    this.next = next;
+    document.querySelector("#message").toggleAttribute("data-held", next?.text !== undefined);
+  },
+
   send(message, talk) {
-    const due = this.due;
-    this.due = undefined;
     if (!message?.text?.trim() && !message?.files?.length) throw new Error("empty");
     if (this.busy(talk)) {
-      this.next = { button: "#send-again", text: message.text };
+      this.wait({ button: "#send-again", text: message.text });
       throw new Error("later");
     }
-    if (due !== undefined && due !== message.text) throw new Error("typed on");
     this.before = this.asked(talk);
     this.begin("send");
-    return [message, this.look(true, { text: "", files: [] })];
+    const leaves = { text: this.text().value, files: [...(message.files ?? [])] };
+    this.clear(leaves.files.length);
+    return [leaves, this.look(true)];
   },
+  clear(files) {
+    this.text().value = "";
+    this.text().dispatchEvent(new Event("input", { bubbles: true }));
+    const removes = [...document.querySelectorAll("#message .delete-button")].slice(0, files);
+    removes.reverse().forEach((button) => button.click());
+  },
+  typed() { if (this.next?.text !== undefined) this.wait(null); },
   first(button, talk) {
     if (!this.busy(talk)) return;
-    this.next = { button };
+    this.wait({ button });
     this.press("#stop-now");
     throw new Error("later");
   },
@@ -91,10 +104,11 @@ const messageBox = {
   rest() {
     if (this.runs.size || this.calling || !this.next) return;
     const { button, text } = this.next;
-    [this.next, this.due] = [null, text];
-    this.press(button);
+    this.wait(null);
+    if (text === undefined || text === this.text().value) this.press(button);
   },
 };
+document.addEventListener("input", (event) => { if (event.target.closest("#message")) messageBox.typed(); });
 </script>"""
 
 
