@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Served, Talker, Window, screenshot, serve
-from talking import answered, send, talk
+from talking import answered, ready, send, talk, talk_at_length
 
 
 def test_upload_type_and_stream(window: Window, app: Served) -> None:
@@ -39,7 +39,7 @@ def test_retry_undo_edit_and_clear(window: Window) -> None:
     talk(page).get_by_text("what differs between these two?").wait_for()
     send(page, "once more")
     answered(page, "once more")
-    page.get_by_role("button", name="Clear", exact=True).last.click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     talk(page).get_by_text("what differs between these two?").wait_for()
 
 
@@ -54,7 +54,13 @@ def test_an_example_works_at_one_click_and_goes_on_to_search(window: Window) -> 
     page.get_by_role("tab", name="Search", selected=True).wait_for()
 
 
-def test_saved_and_opened_again(window: Window, tmp_path: Path) -> None:
+def open_file(page: Any, file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Open", exact=True).click()
+    chooser.value.set_files(file)
+
+
+def test_saved_and_opened_again(window: Window, app: Served, tmp_path: Path) -> None:
     page = window.open()
     send(page, "keep <b>this</b> & that", "scene-0.jpg")
     answered(page, "I see 1 pictures and the words keep <b>this</b> & that")
@@ -64,9 +70,15 @@ def test_saved_and_opened_again(window: Window, tmp_path: Path) -> None:
     page.reload()
     page.locator("#message textarea").wait_for()
     assert "keep" not in talk(page).inner_text()  # a reload is a new visitor
-    page.set_input_files("input[accept='.json']", tmp_path / "conversation.json")
+    open_file(page, tmp_path / "conversation.json")
     talk(page).get_by_text("I see 1 pictures").wait_for()
     assert page.locator("#talk .user img").count() == 1
+    page.get_by_role("button", name="Clear", exact=True).click()
+    talk_at_length(page)
+    open_file(page, tmp_path / "conversation.json")  # ends the answer, instead of drowning in it
+    talk(page).get_by_text("I see 1 pictures").wait_for()
+    ready(page)
+    assert app.model.running == 0 and "word5" not in talk(page).inner_text()
 
 
 def test_words_never_become_markup(window: Window) -> None:

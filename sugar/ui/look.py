@@ -35,7 +35,7 @@ progress { width: 100%; accent-color: var(--color-accent); }
 .sugar-stats { font-size: var(--text-sm); color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; min-height: 1.4em; }
 #talk .message img { max-height: 150px; width: auto; border-radius: 4px; }
 #talk .bot .message:last-child:not(:first-child) span { font-size: var(--text-xs); color: var(--body-text-color-subdued); }
-#talk button[title="Share"] { display: none; }
+#talk button:is([title="Share"], [title="Clear"]) { display: none; }
 #talk [data-testid="status-tracker"]:has(.error) { display: none; }
 #message[data-held]::after { content: "Sent when the answer ends"; display: block; padding: 0 .9rem .6rem;
   font-size: var(--text-xs); color: var(--body-text-color-subdued); }

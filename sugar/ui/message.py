@@ -4,7 +4,8 @@
     box.sends(app.guarded(chat), [talk, *how], api_name="chat")          # chat(message, *inputs) answers into the conversation
     box.runs(talk.retry, app.guarded(retry), [talk, *how])               # another way to an answer: gives (conversation, BUSY)
     box.stops(app.guarded(stop))                                         # ends the visitor's answer
-    box.changes("undo", talk.undo, app.guarded(undo), talk)              # a change of the conversation: waits for the answer's end
+    box.changes("undo", talk.undo, app.guarded(undo), talk, talk)        # a change of the conversation: waits for the answer's end
+    box.clears(clear.click)                                              # both empty, in the page alone
 
 The page keeps what it must know at once (SCRIPT): which runs are under way, and whether the message that left the box stands in the
 conversation yet. So
@@ -153,11 +154,19 @@ class MessageBox:
             when(None, None, None, js="() => messageBox.stopped()", **QUIET)
         _hidden("unsend").click(None, None, None, cancels=self._runs, **QUIET)
 
-    def changes(self, name: str, trigger: Any, change: Callable[..., Any], outputs: Any) -> None:
-        """On an event: `change(conversation)`, once no answer is being written into it; one that is, is stopped."""
+    def changes(self, name: str, trigger: Callable[..., Any], change: Callable[..., Any], inputs: Any, outputs: Any) -> None:
+        """On an event: `change(*inputs)`, once no answer is being written into the conversation; one that is, is stopped."""
+        self._free(name, trigger).success(change, inputs, outputs, **QUIET)
+
+    def clears(self, trigger: Callable[..., Any]) -> None:
+        """On an event: the box is empty at once, so that what is typed from then on stays; the conversation when no answer is under way."""
+        trigger(None, None, None, js="() => messageBox.clear()", **QUIET)
+        self._free("clear", trigger).success(None, None, self.talk, js="() => [[]]", **QUIET)
+
+    def _free(self, name: str, trigger: Callable[..., Any]) -> Any:
         button = f"{name}-again"
-        free = gr.on([trigger, _hidden(button).click], None, self.talk, None, js=f"(talk) => messageBox.first('#{button}', talk)", **QUIET)
-        free.success(change, self.talk, outputs, **QUIET)
+        js = f"(talk) => messageBox.first('#{button}', talk)"
+        return gr.on([trigger, _hidden(button).click], None, self.talk, None, js=js, **QUIET)
 
 
 def _hidden(name: str) -> gr.Button:
