@@ -21,11 +21,11 @@ ONLY = {
     "gradio": {"ui"},
     "gradio_client": {"ui"},
     "faiss": {"gallery", "bench"},
-    "peft": {"model", "training"},
+    "peft": {"model"},
     "bitsandbytes": {"model"},
-    "transformers": {"model", "training", "evaluation", "bench"},
+    "transformers": {"model", "bench"},
 }
-"""Who may know a library. Training builds the model that it trains; benchmarks measure the library beside us."""
+"""Who may know a library: one room each, and the benchmarks that measure it beside us."""
 
 FILES = sorted([*(ROOT / "sugar").rglob("*.py"), ROOT / "app.py"])
 

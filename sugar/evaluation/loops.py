@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from sugar.core import Sugar
 from sugar.model import decode
@@ -70,7 +69,7 @@ def generate(model: Sugar, samples: Sequence[Sample], *, max_new_tokens: int = 4
     for start in range(0, len(samples), WINDOW):
         layouts = _layouts(model, samples[start : start + WINDOW])
         for chosen in _batches([len(layout.ids) for layout in layouts], model.batch_tokens):
-            cache = DynamicCache()
+            cache = decode.KeptCache()
             output, _, mask, place = _forward(model, [layouts[i] for i in chosen], cache)
             rows: list[list[int]] = [[] for _ in chosen]
             open_rows = set(range(len(chosen)))

@@ -29,6 +29,7 @@ from sugar.core import Sugar
 from sugar.errors import ModelError, SettingsError
 from sugar.model.checkpoint import write_settings
 from sugar.model.head import EmbeddingHead
+from sugar.model.trainable import attend_in_float32, open_trainable
 from sugar.scenes.vocabulary import vocabulary
 from sugar.scenes.world import sample_scene, split_rng
 from sugar.training.mix import MixConfig, Step, draw_step
@@ -98,31 +99,8 @@ def build_model(config: SugarConfig) -> tuple[Any, EmbeddingHead, Any]:
         tiny = TinyConfig()
         llava, processor = build(tiny, vocabulary())
         return llava, EmbeddingHead(tiny.hidden_size, tiny.head_hidden, tiny.head_size), processor
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    if not Path(config.base).is_dir() and config.base.count("/") != 1:
-        raise ModelError(f"{config.base} is neither a folder nor a repository id such as owner/name.")
-    llava = AutoModelForImageTextToText.from_pretrained(config.base, dtype=torch.float32)
-    processor = AutoProcessor.from_pretrained(config.base)
-    if llava.config.model_type != "llava":
-        raise ModelError(f"{config.base} is a {llava.config.model_type} model; the training recipes take the LLaVA architecture.")
-    hidden = llava.config.text_config.hidden_size
-    head_file = Path(config.base) / "head.safetensors"
-    head = EmbeddingHead.load(config.base) if head_file.is_file() else EmbeddingHead(hidden, hidden, 768)
+    llava, head, processor = open_trainable(config.base)
     return llava, head.train(), processor
-
-
-def attend_in_float32(llava: Any) -> None:
-    """Keep attention in float32: its backward pass in bfloat16 took 2.5 times as long, on a CPU 5 times as fast at bfloat16 products."""
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    def attend(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **kwargs: Any) -> Any:
-        with torch.autocast("cpu", enabled=False):
-            return sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **kwargs)
-
-    AttentionInterface.register("sdpa_float32", attend)
-    llava.set_attn_implementation("sdpa_float32")
 
 
 class Run:
