@@ -59,7 +59,7 @@ const messageBox = {
   send(message, talk) {
     if (!message?.text?.trim() && !message?.files?.length) throw new Error("empty");
     if (this.busy(talk)) {
-      this.wait({ button: "#send-again", text: message.text });
+      this.wait({ button: "#send-again", text: this.text().value });
       throw new Error("later");
     }
     this.before = this.asked(talk);
