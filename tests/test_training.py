@@ -7,10 +7,12 @@ The model of these tests is the embedded one's shape with a few dozen channels (
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from PIL import Image
 import sugar.training.loop as loop
 from sugar.core import Sugar
 from sugar.dtw import reference
-from sugar.errors import SettingsError
+from sugar.errors import ModelError, SettingsError
 from sugar.evaluation import retrieval
 from sugar.model.head import EmbeddingHead
 from sugar.model.tiny import TinyConfig, build
@@ -31,6 +33,7 @@ from sugar.training.losses import contrastive_loss, language_loss, similarity_lo
 from sugar.training.mix import MixConfig, Step, StepBuilder, _card_row, draw_step
 from sugar.training.objective import Objective, Prepared, Terms, last_places, prepare, scene_labels, scene_words
 from sugar.training.optimizer import Muon, matrices, orthogonalise
+from sugar.training.recipes import RECIPES
 from sugar.training.rows import IGNORED, Row, RowBuilder, Tokens, collate
 from sugar.training.targets import DELTA, completion_kernel, slice_distances, target_matrix
 
@@ -411,6 +414,66 @@ def test_another_seed_does_not_resume(tmp_path: Path, small_models: None) -> Non
     loop.Run(config(tmp_path)).save()
     with pytest.raises(SettingsError, match="seed"):
         loop.Run(config(tmp_path, seed=1)).resume()
+
+
+@pytest.fixture(scope="module")
+def base(parts: tuple, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model to start from."""
+    llava, head, processor, _ = parts
+    folder = tmp_path_factory.mktemp("base")
+    Sugar.wrap(llava, processor, head, name="base").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+ASKED = [Sample([Image.new("RGB", (96, 96), "red"), "a red star"])]
+
+
+def on_a_base(out: Path, base: Path, lora: int, steps: int = 2) -> loop.SugarConfig:
+    return replace(
+        RECIPES["sugar"]["lora"], out=str(out), base=str(base), lora=lora, steps=steps, rate=1e-2, matrix_rate=1e-2, mix=LITTLE,
+        precision="no", threads=1, workers=0, log_every=1,
+    )  # fmt: skip
+
+
+def test_lora_on_a_frozen_base_by_the_same_loop(tmp_path: Path, base: Path, threads: None) -> None:
+    folder = loop.train(on_a_base(tmp_path / "run", base, 4), quiet=True)
+    folder = loop.train(on_a_base(tmp_path / "run", base, 4, steps=3), quiet=True)  # prolonged: goes on from step 2
+    assert '"step": 3' in (folder / "training.json").read_text() and (folder / "adapter_model.safetensors").is_file()
+    assert not (folder / "model.safetensors").exists()
+    alone, adapted = Sugar.from_pretrained(base), Sugar.from_pretrained(base, adapter=folder)
+    before, after = alone.embed(ASKED).pooled, adapted.embed(ASKED).pooled
+    assert np.abs(after - before).max() > 1e-3 and np.allclose(adapted.embed(ASKED, adapter=None).pooled, before, atol=1e-6)
+
+
+def test_a_base_is_trained_whole(tmp_path: Path, base: Path, threads: None) -> None:
+    run = loop.Run(on_a_base(tmp_path / "run", base, 0))
+    weights = {name: p.detach().clone() for name, p in run.objective.named_parameters()}
+    assert all(p.requires_grad for p in run.objective.parameters())
+    run.train_step()
+    moved = [name for name, p in run.objective.named_parameters() if not torch.equal(p, weights[name])]
+    assert any("vision_tower" in name for name in moved) and any("language_model" in name for name in moved)
+    assert not np.allclose(
+        Sugar.from_pretrained(run.export(tmp_path / "out")).embed(ASKED).pooled, Sugar.from_pretrained(base).embed(ASKED).pooled
+    )
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_a_base_comes_through_the_same_door_as_any_model(tmp_path: Path, base: Path, lora: int, threads: None) -> None:
+    with pytest.raises(ModelError, match="takes? the LLaVA architecture"):
+        loop.Run(on_a_base(tmp_path, checkpoints.build("idefics3", tmp_path), lora))
+    with pytest.raises(ModelError, match="owner/name"):
+        loop.Run(on_a_base(tmp_path, tmp_path / "nowhere", lora))
+    pickled = Path(shutil.copytree(base, tmp_path / "pickled"))
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors only"):
+        loop.Run(on_a_base(tmp_path, pickled, lora))
 
 
 @pytest.mark.parametrize("bad", [{"precision": "int8"}, {"dense_steps": 7}])

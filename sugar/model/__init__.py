@@ -13,5 +13,5 @@
 | `adapters.py` | LoRA plus head as one folder; several loaded, switched per call; push and pull |
 | `checkpoint.py` | `sugar.json`, the fingerprint, the model card |
 | `tiny.py` | configuration and tokenizer of the embedded model |
-| `trainable.py` | a LLaVA opened to be trained whole; attention in float32 |
+| `attention.py` | attention that stays in float32 while the rest trains in bfloat16 |
 """

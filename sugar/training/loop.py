@@ -27,9 +27,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from sugar.core import Sugar
 from sugar.errors import ModelError, SettingsError
+from sugar.model.attention import attend_in_float32
 from sugar.model.checkpoint import write_settings
 from sugar.model.head import EmbeddingHead
-from sugar.model.trainable import attend_in_float32, open_trainable
 from sugar.scenes.vocabulary import vocabulary
 from sugar.scenes.world import sample_scene, split_rng
 from sugar.training.mix import MixConfig, Step, draw_step
@@ -91,7 +91,7 @@ def rate_at(step: int, config: SugarConfig) -> float:
 
 
 def build_model(config: SugarConfig) -> tuple[Any, EmbeddingHead, Any]:
-    """(LLaVA, head, Hugging Face processor) to train, on the CPU, in float32."""
+    """(LLaVA, head, Hugging Face processor) to train whole, on the CPU, in float32. Raises ModelError as `open_base` does."""
     torch.manual_seed(config.seed)
     if not config.base:
         from sugar.model.tiny import TinyConfig, build
@@ -99,8 +99,20 @@ def build_model(config: SugarConfig) -> tuple[Any, EmbeddingHead, Any]:
         tiny = TinyConfig()
         llava, processor = build(tiny, vocabulary())
         return llava, EmbeddingHead(tiny.hidden_size, tiny.head_hidden, tiny.head_size), processor
-    llava, head, processor = open_trainable(config.base)
-    return llava, head.train(), processor
+    base, head = open_base(config.base, device="cpu", precision="fp32")
+    return base.model.requires_grad_(True), head, base.processor.hf
+
+
+def open_base(name: str, **how: Any) -> tuple[Sugar, EmbeddingHead]:
+    """A base to start from, through the same door as any model, and its head, or a fresh one, trainable.
+
+    Raises ModelError: missing, unsafe, too large, or not of the LLaVA architecture.
+    """
+    base = Sugar.from_pretrained(name, **how)
+    if base.family != "llava":
+        raise ModelError(f"{name} is a {base.family} model; the training recipes take the LLaVA architecture.")
+    hidden = base.model.config.text_config.hidden_size
+    return base, (base.head or EmbeddingHead(hidden, hidden, 768)).requires_grad_(True).train()
 
 
 class Run:
@@ -116,11 +128,9 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
         self.adapted: Sugar | None = None
         if config.lora:
-            self.adapted = Sugar.from_pretrained(config.base)
+            self.adapted, head = open_base(config.base)
             llava, self.processor = self.adapted.model, self.adapted.processor.hf
-            hidden = llava.config.text_config.hidden_size
-            head = self.adapted.head or EmbeddingHead(hidden, hidden, 768)
-            self.adapted.new_adapter(ADAPTER, head.requires_grad_(True).train(), rank=config.lora, alpha=2 * config.lora)
+            self.adapted.new_adapter(ADAPTER, head, rank=config.lora, alpha=2 * config.lora)
         else:
             llava, head, self.processor = build_model(config)
         if config.precision == "bf16" and self.accelerator.device.type == "cpu":
