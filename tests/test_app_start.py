@@ -12,7 +12,9 @@ from conftest import ASSETS, Served
 
 def test_it_starts_answers_and_asks_nobody_else() -> None:
     bench = [sys.executable, "-m", "sugar", "bench", "app", "--rounds", "1"]  # a browser of its own: the tests' may be open
-    line = json.loads(subprocess.run(bench, cwd=ASSETS.parent, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    done = subprocess.run(bench, cwd=ASSETS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    line = json.loads(done.stdout.splitlines()[-1])
     assert line["bench"] == "app" and line["model"] == "sugar-tiny" and line["date"]
     rows = line["rows"]
     assert rows["seconds_to_the_first_answer"] > rows["seconds_to_the_page"] > 0

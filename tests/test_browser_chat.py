@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, Talker, Window, screenshot, serve
+from conftest import ASSETS, Served, Talker, Window, screenshot, serve
+from playwright.sync_api import expect
 from talking import answered, ready, send, talk, talk_at_length
 
 
@@ -29,9 +30,13 @@ def test_retry_undo_edit_and_clear(window: Window) -> None:
     answered(page, "I see 1 pictures and the words is the star red?")
     page.get_by_role("button", name="Retry").last.click()
     answered(page, "I see 1 pictures and the words is the star red?")
+    page.set_input_files("#message input[type=file]", str(ASSETS / "examples" / "scene-1.jpg"))  # a draft: its picture becomes the second
+    page.locator("#message img").wait_for()
+    page.fill("#message textarea", "or as [1]?")
     page.get_by_role("button", name="Edit last question").click()
-    page.wait_for_function("document.querySelector('#message textarea').value == 'is the star red?'")
-    assert page.locator("#message img").count() == 1
+    expect(page.locator("#message textarea")).to_have_value("is the star red?\nor as [2]?")
+    assert page.locator("#message img").count() == 2
+    page.locator("#message .delete-button").last.click()
     page.fill("#message textarea", "is the star blue?")
     page.press("#message textarea", "Enter")
     answered(page, "I see 1 pictures and the words is the star blue?")

@@ -80,7 +80,7 @@ def test_clear_and_edit_end_the_answer_first(window: Window, app: Served) -> Non
     talk_at_length(page)
     page.fill("#message textarea", "and a draft")
     page.get_by_role("button", name="Edit last question").click()
-    expect(page.locator("#message textarea")).to_have_value("talk at length and a draft")
+    expect(page.locator("#message textarea")).to_have_value("talk at length\nand a draft")
     ready(page)
     assert app.model.running == 0 and "word5" not in talk(page).inner_text()
     page.press("#message textarea", "Enter")

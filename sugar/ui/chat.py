@@ -77,12 +77,11 @@ def build(app: AppContext) -> None:
         messages = checked(history, settings)
         return messages[: last_asked(messages, None)]
 
-    def edit(history: Any, typed: Any, request: gr.Request) -> tuple[list[Any], Any]:
-        """Take the last question back into the message box, pictures and all, before what is typed there."""
+    def edit(history: Any, request: gr.Request) -> tuple[list[Any], Any]:
+        """Take the last question back into the message box, pictures and all."""
         messages = checked(history, settings)
         at = last_asked(messages, None)
-        since = parts(typed, settings) if typed and (typed["text"] or typed["files"]) else []
-        return messages[:at], as_message_value([*last_parts([messages[at]], settings), *since], app.visitor(request))
+        return messages[:at], as_message_value(last_parts([messages[at]], settings), app.visitor(request))
 
     def example(t: float, p: float, n: int, s: int, request: gr.Request, event: gr.SelectData) -> Iterator[Any]:
         index = event.index if isinstance(event.index, int) and 0 <= event.index < len(ASKED) else 0
@@ -110,7 +109,7 @@ def build(app: AppContext) -> None:
     box.runs(talk.example_select, app.guarded(example), how, **model)
     box.stops(app.guarded(stop, uses_model=False))
     box.changes("undo", talk.undo, app.guarded(undo, uses_model=False), talk, talk)
-    box.changes("edit", change.click, app.guarded(edit, uses_model=False), [talk, box.field], [talk, box.field])
+    box.takes_back("edit", change.click, app.guarded(edit, uses_model=False), talk)
     box.changes("open", reopen.upload, app.guarded(read, uses_model=False), reopen, talk)
     box.clears(clear.click)
     save.click(app.guarded(write, uses_model=False), talk, saved, **quiet).success(

@@ -5,6 +5,7 @@
     box.runs(talk.retry, app.guarded(retry), [talk, *how])               # another way to an answer: gives (conversation, BUSY)
     box.stops(app.guarded(stop))                                         # ends the visitor's answer
     box.changes("undo", talk.undo, app.guarded(undo), talk, talk)        # a change of the conversation: waits for the answer's end
+    box.takes_back("edit", change.click, app.guarded(edit), talk)        # gives (conversation, message): the message goes into the box
     box.clears(clear.click)                                              # both empty, in the page alone
 
 The page keeps what it must know at once (SCRIPT): which runs are under way, and whether the message that left the box stands in the
@@ -12,7 +13,7 @@ conversation yet. So
 - Enter while an answer is written leaves the message where it is, says so under it (`data-held`) and sends it when the answer is over;
   typing on takes that back;
 - a message that leaves clears the box at once, not when Gradio comes round to it: what is typed by then is kept;
-- a message that was refused, or stopped while it waited in the queue, comes back into the box, before what was typed since;
+- a message that was refused, stopped while it waited in the queue, or is to be edited comes back into the box, before what is typed there;
 - whatever changes the conversation stops the answer first, and waits until it is over;
 - Stop ends an answer on the server, at its next token. Gradio's own `cancels` lets go of a run before it is over and reports its end once
   more later, when the next may be under way: here it only serves to leave the queue.
@@ -94,12 +95,14 @@ const messageBox = {
   begin(name) { this.runs.add(name); },
   end(name, failed, sent, talk, now) {
     const last = [...this.runs].every((run) => run === name);
-    let value;
-    if (name === "send" && this.waits(talk) && failed) {
-      value = { text: [sent.text, now?.text].filter(Boolean).join("\\n"), files: [...(sent.files ?? []), ...(now?.files ?? [])] };
-    }
+    const value = name === "send" && this.waits(talk) && failed ? this.back(sent, now) : null;
     if (name === "send" && (failed || !this.waits(talk))) this.before = null;
     return this.look(!last, value);
+  },
+  back(sent, now) {
+    const [before, since] = [sent?.files ?? [], now?.files ?? []];
+    const text = now?.text?.replace(/\\[(\\d+)\\]/g, (mark, n) => (n <= since.length ? `[${+n + before.length}]` : mark));
+    return { text: [sent?.text, text].filter((words) => words?.trim()).join("\\n"), files: [...before, ...since] };
   },
   over(name) { this.runs.delete(name); this.rest(); },
   rest() {
@@ -157,6 +160,12 @@ class MessageBox:
     def changes(self, name: str, trigger: Callable[..., Any], change: Callable[..., Any], inputs: Any, outputs: Any) -> None:
         """On an event: `change(*inputs)`, once no answer is being written into the conversation; one that is, is stopped."""
         self._free(name, trigger).success(change, inputs, outputs, **QUIET)
+
+    def takes_back(self, name: str, trigger: Callable[..., Any], change: Callable[..., Any], inputs: Any) -> None:
+        """On an event, as `changes`: `change(*inputs)` gives the conversation and a message, which comes back into the box."""
+        taken = self._free(name, trigger).success(change, inputs, [self.talk, self.sent], **QUIET)
+        js = "(sent, now) => messageBox.look(false, messageBox.back(sent, now))"
+        taken.success(None, [self.sent, self.field], self.field, js=js, **QUIET)
 
     def clears(self, trigger: Callable[..., Any]) -> None:
         """On an event: the box is empty at once, so that what is typed from then on stays; the conversation when no answer is under way."""
