@@ -44,6 +44,11 @@ def test_retry_undo_edit_and_clear(window: Window) -> None:
     talk(page).get_by_text("what differs between these two?").wait_for()
     send(page, "once more")
     answered(page, "once more")
+    page.fill("#message textarea", "  ")  # nothing that could be put behind it
+    page.get_by_role("button", name="Edit last question").click()
+    expect(page.locator("#message textarea")).to_have_value("once more")
+    page.press("#message textarea", "Enter")
+    answered(page, "once more")
     page.get_by_role("button", name="Clear", exact=True).click()
     talk(page).get_by_text("what differs between these two?").wait_for()
 
