@@ -1,11 +1,13 @@
-"""The numba path: the recursion of `crossed`, compiled for the CPU, with the local kernel computed on the way.
+"""The numba path: the recursion of `crossed`, compiled for the CPU, with the local kernel computed on the
+way.
 
-One sequence of a runs against tiles of LANES neighbours of b, which lie side by side in the packed layout, so the innermost loop
-is one SIMD loop over pairs: product -> distance -> exp -> kernel -> table cell, all in the first-level cache. Only the GEMM is left to
-torch. exp is a polynomial (to 1e-16 for float64 input, 1e-9 for float32), since the library's does not vectorise here.
+One sequence of a runs against tiles of LANES neighbours of b, which lie side by side in the packed layout, so
+the innermost loop is one SIMD loop over pairs: product -> distance -> exp -> kernel -> table cell, all in the
+first-level cache. Only the GEMM is left to torch. exp is a polynomial (to 1e-16 for float64 input, 1e-9 for
+float32), since the library's does not vectorise here.
 
-Imported only when this path runs; the first call of a process costs 1 to 2 s (numba's import and its cache on disk). One thread.
-Not covered: the certificate's redo (`pairwise`).
+Imported only when this path runs; the first call of a process costs 1 to 2 s (numba's import and its cache on
+disk). One thread. Not covered: the certificate's redo (`pairwise`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ LOG2_E = 1 / math.log(2)
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves round(x) in the low bits of the sum
 TAYLOR = tuple(1 / math.factorial(i) for i in range(14))
-SETTINGS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}, "nogil": True, "cache": True}
+SETTINGS: dict[str, Any] = {
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz"},
+    "nogil": True,
+    "cache": True,
+}
 
 
 @intrinsic
@@ -99,7 +106,10 @@ def exponent(square, squares, dots, factor):
 
 @njit(**SETTINGS)
 def local_kernels(kernel, square, squares, dots, factor, gak, fine):
-    """kernel (w,) of one cell of w pairs. exp without a branch or a table, so that the loops are SIMD loops."""
+    """kernel (w,) of one cell of w pairs.
+
+    Exp without a branch or a table, so that the loops are SIMD loops.
+    """
     if fine:
         for lane in range(len(dots)):
             x = exponent(square, squares[lane], dots[lane], factor[lane])
@@ -115,8 +125,25 @@ def local_kernels(kernel, square, squares, dots, factor, gak, fine):
 
 
 @njit(**SETTINGS)
-def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, scale, delta, gak, fine, out):
-    """Fill out (A, B) with M[n,m] in sorted places, from dots (T_a, T_b). scale for all pairs, or delta > 0 for one per pair."""
+def sum_kernels(
+    dots,
+    squares_a,
+    squares_b,
+    offsets_a,
+    lengths_a,
+    offsets_b,
+    alive_b,
+    lengths_b,
+    scale,
+    delta,
+    gak,
+    fine,
+    out,
+):
+    """Fill out (A, B) with M[n,m] in sorted positions, from dots (T_a, T_b).
+
+    Scale for all pairs, or delta > 0 for one per pair.
+    """
     one_tile = len(lengths_b) <= LANES
     width = len(squares_b) if one_tile else LANES
     table, kernel, factor = np.empty((lengths_b[0], LANES)), np.empty(width), np.empty(width)
@@ -127,7 +154,9 @@ def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
             lengths = lengths_b[b : b + LANES]
             for j in range(lengths[0] if one_tile else 1):
                 for lane in range(alive_b[j] if one_tile else len(lengths)):
-                    factor[lane + offsets_b[j]] = -(1.0 / (delta * delta * (n + lengths[lane])) if delta > 0 else scale)
+                    factor[lane + offsets_b[j]] = -(
+                        1.0 / (delta * delta * (n + lengths[lane])) if delta > 0 else scale
+                    )
             table[: lengths[0]] = 0.0
             for i in range(n):
                 row = offsets_a[i] + a
@@ -140,7 +169,15 @@ def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
                     base = offsets_b[j] + b
                     wide = min(LANES, alive_b[j] - b)
                     if not one_tile:
-                        local_kernels(kernel, square, squares_b[base : base + wide], dots[row, base : base + wide], factor, gak, fine)
+                        local_kernels(
+                            kernel,
+                            square,
+                            squares_b[base : base + wide],
+                            dots[row, base : base + wide],
+                            factor,
+                            gak,
+                            fine,
+                        )
                     k, cell = kernel[base : base + wide] if one_tile else kernel[:wide], table[j]
                     for lane in range(wide):
                         above = cell[lane]
@@ -154,7 +191,9 @@ def sum_kernels(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
 
 @njit(**SETTINGS)
 def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, alive_b, lengths_b, out):
-    """Fill out (A, B) with the least summed costs in sorted places: the same walk with min for + and + for *."""
+    """Fill out (A, B) with the least summed costs in sorted positions: the same walk with min for + and + for
+    *.
+    """
     table, diagonal, left = np.empty((lengths_b[0], LANES)), np.empty(LANES), np.empty(LANES)
     for a in range(len(lengths_a)):
         for b in range(0, len(lengths_b), LANES):
@@ -168,7 +207,11 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
                 for j in range(lengths[0]):
                     base = offsets_b[j] + b
                     wide = min(LANES, alive_b[j] - b)
-                    squares, products_row, cell = squares_b[base : base + wide], dots[row, base : base + wide], table[j]
+                    squares, products_row, cell = (
+                        squares_b[base : base + wide],
+                        dots[row, base : base + wide],
+                        table[j],
+                    )
                     for lane in range(wide):
                         phi = square + squares[lane] - 2.0 * products_row[lane]
                         phi = phi if phi > 0.0 else 0.0
@@ -183,9 +226,11 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
 
 
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """((A, B) float64 in sorted places, False), as `crossed.cross`, some sequences of a at a time so that products stay in the cache.
+    """((A, B) float64 in sorted positions, False), as `crossed.cross`, some sequences of a at a time so that
+    products stay in the cache.
 
-    Of a segment with itself, each pair is computed once. At most max_bytes of products at a time, or those of one sequence.
+    Of a segment with itself, each pair is computed once. At most max_bytes of products at a time, or those of
+    one sequence.
     """
     out = torch.empty(a.count, b.count, dtype=torch.float64)
     per_sequence = b.offsets[-1] * a.parts[0].element_size() * a.longest
@@ -204,7 +249,10 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
 
 
 def run(a: Segment, b: Segment, recursion: Recursion, same: bool) -> torch.Tensor:
-    """(A, B) by one GEMM and one compiled call. `same`: the first sequences of b are those of a, at distance 0 slice by slice."""
+    """(A, B) by one GEMM and one compiled call.
+
+    `same`: the first sequences of b are those of a, at distance 0 slice by slice.
+    """
     if isinstance(a.data, TwoPart) or recursion.window is not None:
         phi = phi_rows(a, 0, a.offsets[-1], b)
         if recursion.window is not None:
@@ -217,7 +265,13 @@ def run(a: Segment, b: Segment, recursion: Recursion, same: bool) -> torch.Tenso
         dots[torch.arange(len(twins)), twins] = squares_a
     out = torch.empty(a.count, b.count, dtype=torch.float64)
     arrays = (dots.numpy(), squares_a.numpy(), squares_b.numpy())
-    shapes = (np.array(a.offsets), a.lengths.numpy(), np.array(b.offsets), np.array(b.alive), b.lengths.numpy())
+    shapes = (
+        np.array(a.offsets),
+        a.lengths.numpy(),
+        np.array(b.offsets),
+        np.array(b.alive),
+        b.lengths.numpy(),
+    )
     if recursion.local == "cost":
         least_costs(*arrays, *shapes, out.numpy())
     else:

@@ -1,13 +1,14 @@
 """The torch path: every sequence of one segment against every sequence of another, one table row at a time.
 
-A table row of all pairs is a matrix (A_i, T_b) in the packed layout of the columns: column block j holds the cell (i, j) of every
-pair that has one. Per block of rows one GEMM, a few passes over the whole block, then per cell
+A table row of all pairs is a matrix (A_i, T_b) in the packed layout of the columns: column block j holds the
+cell (i, j) of every pair that has one. Per block of rows one GEMM and a few passes over the block, then per
+cell
 
     above = previous[j] + previous[j-1]       (gathered for the whole row)
-    M[j]  = k[j] * above + k[j] * M[j-1]      (one fused multiply-add per cell: a first-order linear recurrence along j)
+    M[j]  = k[j] * above + k[j] * M[j-1]      (a first-order linear recurrence along j)
 
-in float64. min-plus (DTW) is the same with min for + and + for *. Works on any device. Not covered: the certificate's redo, which
-`pairwise` does pair by pair in logs.
+in float64. min-plus (DTW) is the same with min for + and + for *. Works on any device. Not covered: the
+certificate's redo, which `pairwise` does pair by pair in logs.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Cells = tuple[torch.Tensor, ...]
 class Recursion:
     """What is summed over paths: local "gak" or "exp" kernels under a bandwidth, or local "cost" minimised.
 
-    scale: k = k(-phi * scale), one for all pairs; delta: per pair instead, scale = 1 / (delta^2 (n + m)). window: for "cost".
+    scale: k = k(-phi * scale), one for all pairs; delta: per pair instead, scale = 1 / (delta^2 (n + m)).
+    window: for "cost".
     """
 
     local: str
@@ -40,12 +42,19 @@ class Recursion:
     def scales(self, n: torch.Tensor | int, m: torch.Tensor) -> torch.Tensor:
         """Scale for pairs of lengths n and m, broadcast, float64."""
         if self.delta is None:
-            return torch.full(torch.broadcast_shapes(torch.as_tensor(n).shape, m.shape), self.scale, dtype=torch.float64, device=m.device)
+            return torch.full(
+                torch.broadcast_shapes(torch.as_tensor(n).shape, m.shape),
+                self.scale,
+                dtype=torch.float64,
+                device=m.device,
+            )
         return 1 / (self.delta * self.delta * (n + m).double())
 
 
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """((A, B) float64 in sorted places, False): kernel sums M (may be 0, inf or nan: certify them), or least summed costs."""
+    """((A, B) float64 in sorted positions, False): kernel sums M (may be 0, inf or nan: certify them), or
+    least summed costs.
+    """
     costs = recursion.local == "cost"
     result = torch.empty(a.count, b.count, dtype=torch.float64, device=a.device)
     width = b.offsets[-1]
@@ -100,7 +109,9 @@ def length_runs(a: Segment, low: int, high: int) -> list[tuple[slice, int]]:
 
 
 def kernel_row(k: torch.Tensor, previous: torch.Tensor | None, current: torch.Tensor, b: Segment) -> None:
-    """One row of the kernel recursion for k (A, T_b): reads the row above (None: the first row), fills `current`."""
+    """One row of the kernel recursion for k (A, T_b): reads the row above (None: the first row), fills
+    `current`.
+    """
     if previous is not None:
         above = torch.empty_like(current)
         add_shifted(previous[: len(k)].split(b.alive, 1), above.split(b.alive, 1), b, torch.add)

@@ -1,12 +1,14 @@
 """The CUDA path: Triton kernels over the packed layout; the products of the slices stay with cuBLAS.
 
-`short_rows`, for columns of at most 16 slices: a lane is a pair, the table row a tuple of registers, every load coalesced since
-the pairs of one cell lie side by side. Linear domain, so the certificate applies with the smallest number of the float type.
-`long_rows`: M[j] = k[j] (u[j] + M[j-1]) is a first-order recurrence along j, so an associative scan does a whole row of some pairs
-at once, in logs (kernels) or min-plus (costs): nothing can underflow, nothing is redone.
+`short_rows`, for columns of at most 16 slices: a lane is a pair, the table row a tuple of registers, every
+load coalesced since the pairs of one cell lie side by side. Linear domain, so the certificate applies with
+the smallest number of the float type. `long_rows`: M[j] = k[j] (u[j] + M[j-1]) is a first-order recurrence
+along j, so an associative scan does a whole row of some pairs at once, in logs (kernels) or min-plus (costs):
+nothing can underflow, nothing is redone.
 
-Both compute in the type of the products (float32 or float64). Imported only when this path runs: on CUDA, or in tests under
-TRITON_INTERPRET=1. Not covered: rows beyond LONGEST_ROW slices (path "torch" takes them); a fused GEMM.
+Both compute in the type of the products (float32 or float64). Imported only when this path runs: on CUDA, or
+in tests under TRITON_INTERPRET=1. Not covered: rows beyond LONGEST_ROW slices (path "torch" takes them); a
+fused GEMM.
 """
 
 from __future__ import annotations
@@ -47,10 +49,25 @@ def pair_scale(settings, n, m, PER_PAIR: tl.constexpr):
 
 @triton.jit
 def short_rows(
-    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, settings, width, count_b,
-    LOCAL: tl.constexpr, PER_PAIR: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
-):  # fmt: skip
-    """out (A, B): M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS sequences of b."""
+    dots,
+    squares_a,
+    squares_b,
+    offsets_a,
+    lengths_a,
+    offsets_b,
+    lengths_b,
+    out,
+    settings,
+    width,
+    count_b,
+    LOCAL: tl.constexpr,
+    PER_PAIR: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """out (A, B): M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS
+    sequences of b.
+    """
     a = tl.program_id(0)
     b = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     n = tl.load(lengths_a + a)
@@ -108,10 +125,25 @@ def then_least(c1, u1, c2, u2):
 
 @triton.jit
 def long_rows(
-    dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, lengths_b, out, settings, width, count_b,
-    LOCAL: tl.constexpr, PER_PAIR: tl.constexpr, COLUMNS: tl.constexpr, PAIRS: tl.constexpr,
-):  # fmt: skip
-    """out (A, B): log M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS sequences of b."""
+    dots,
+    squares_a,
+    squares_b,
+    offsets_a,
+    lengths_a,
+    offsets_b,
+    lengths_b,
+    out,
+    settings,
+    width,
+    count_b,
+    LOCAL: tl.constexpr,
+    PER_PAIR: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """out (A, B): log M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS
+    sequences of b.
+    """
     a = tl.program_id(0)
     b = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     j = tl.arange(0, COLUMNS)
@@ -143,13 +175,21 @@ def long_rows(
 def launch_plan(longest: int) -> tuple[Any, int, int]:
     """(kernel, COLUMNS, PAIRS) for columns of at most `longest` slices."""
     columns = max(2, triton.next_power_of_2(longest))
-    return (short_rows, columns, PAIRS) if columns <= SHORT_ROW else (long_rows, columns, max(1, TILE // columns))
+    return (
+        (short_rows, columns, PAIRS)
+        if columns <= SHORT_ROW
+        else (long_rows, columns, max(1, TILE // columns))
+    )
 
 
 def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """((A, B) in sorted places, whether they are logs already): kernel sums or least costs, as `crossed.cross`."""
+    """((A, B) in sorted positions, whether they are logs already): kernel sums or least costs, as
+    `crossed.cross`.
+    """
     out = torch.empty(a.count, b.count, dtype=a.parts[0].dtype, device=a.device)
-    settings = torch.tensor([recursion.scale, recursion.delta or 1.0], dtype=out.dtype, device=a.device)  # a number would pass as float32
+    settings = torch.tensor(
+        [recursion.scale, recursion.delta or 1.0], dtype=out.dtype, device=a.device
+    )  # a number would pass as float32
     kernel, columns, pairs = launch_plan(b.longest)
     step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
     for low in range(0, a.count, step):
@@ -157,15 +197,32 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
         dots, squares_a, squares_b = products_of(part, b, recursion)
         offsets_b = b.offsets[:-1] + [0] * (columns - b.longest)
         kernel[part.count, triton.cdiv(b.count, pairs)](
-            dots, squares_a, squares_b, index(part.offsets, a), part.lengths, index(offsets_b, a), b.lengths, out[low : low + step],
-            settings, dots.shape[1], b.count,
-            LOCAL=LOCALS[recursion.local], PER_PAIR=recursion.delta is not None, COLUMNS=columns, PAIRS=pairs,
-        )  # fmt: skip
+            dots,
+            squares_a,
+            squares_b,
+            index(part.offsets, a),
+            part.lengths,
+            index(offsets_b, a),
+            b.lengths,
+            out[low : low + step],
+            settings,
+            dots.shape[1],
+            b.count,
+            LOCAL=LOCALS[recursion.local],
+            PER_PAIR=recursion.delta is not None,
+            COLUMNS=columns,
+            PAIRS=pairs,
+        )
     return out.double(), kernel is long_rows and recursion.local != "cost"
 
 
-def products_of(a: Segment, b: Segment, recursion: Recursion) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(dots, squares_a, squares_b) with phi = squares_a + squares_b - 2 dots; forbidden cells and Triple Kernels go into dots whole."""
+def products_of(
+    a: Segment, b: Segment, recursion: Recursion
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(dots, squares_a, squares_b) with phi = squares_a + squares_b - 2 dots.
+
+    Forbidden cells and Triple Kernels go into dots whole.
+    """
     if not isinstance(a.data, TwoPart) and recursion.window is None:
         return slice_products(a, 0, a.offsets[-1], b), a.squares[0], b.squares[0]
     phi = phi_rows(a, 0, a.offsets[-1], b)

@@ -1,8 +1,9 @@
 """The target matrix M_l for a training batch (paper 3.2): what the cosine of two drawn positions should be.
 
-`label_matrix` takes the slices as the frozen encoders gave them; `label_matrix_from_phi` takes slice distances that the caller has.
-Every slice distance is computed once, however many positions are drawn; the prefixes share it. Not covered: gradients, and
-the query + referent completions of method.md A2, which are two calls on longer sequences.
+`label_matrix` takes the slices as the frozen encoders gave them; `label_matrix_from_phi` takes slice
+distances that the caller has. Every slice distance is computed once, however many positions are drawn; the
+prefixes share it. Not covered: gradients, and the query + referent completions of method.md A2, which are two
+calls on longer sequences.
 """
 
 from __future__ import annotations
@@ -22,18 +23,25 @@ from .zipped import certified_log_sums
 CHUNK_BYTES = 256 << 20
 
 
-def label_matrix(sequences: Rows[Any], positions: Rows[Rows[int]] | None = None, *, delta: float = 0.7) -> torch.Tensor:
-    """Target similarities (P, P) of all drawn positions of a batch, in the order of `positions`, float32 (float64 for float64 input).
+def label_matrix(
+    sequences: Rows[Any], positions: Rows[Rows[int]] | None = None, *, delta: float = 0.7
+) -> torch.Tensor:
+    """Target similarities (P, P) of all drawn positions of a batch, in the order of `positions`, float32
+    (float64 for float64 input).
 
-    sequences: B sequences of unit slice vectors, each a `TwoPart` (part1 (n, D1), part2 (n, D2), is_image (n,)) or an (n, D) tensor.
-    positions: per sequence the drawn slice indices, 0-based; position i stands for the prefix up to and including slice i, in any
+    sequences: B sequences of unit slice vectors, each a `TwoPart` (part1 (n, D1), part2 (n, D2), is_image
+    (n,)) or an (n, D) tensor.
+    positions: per sequence the drawn slice indices, 0-based; position i stands for the prefix up to and
+    including slice i, in any
       order and with repeats. None draws the last slice of each.
     delta: the bandwidth; the kernel of prefixes of n and m slices has sigma = delta * sqrt((n + m) / 2).
 
-    Entry (p, q): 1 where both positions come from one sequence; the plain cosine (of part 1 for one modality, of part 2 across)
-    where both prefixes are one slice; else the normalised GAK K(x,y) / sqrt(K(x,x) K(y,y)), all three with the pair's sigma.
+    Entry (p, q): 1 where both positions come from one sequence; the plain cosine (of part 1 for one modality,
+    of part 2 across) where both prefixes are one slice; else the normalised GAK K(x,y) / sqrt(K(x,x) K(y,y)),
+    all three with the pair's sigma.
 
-    Raises AlignmentError: empty batch or sequence, nan or inf, vectors that are not unit, positions out of range, delta <= 0.
+    Raises AlignmentError: empty batch or sequence, nan or inf, vectors that are not unit, positions out of
+    range, delta <= 0.
     Source: Sugar (arXiv 2411.00304) 3.2; Cuturi 2011. Which delta, the normalisation: method.md A2.
 
     >>> a = torch.eye(3)[:2]; b = torch.eye(3)[1:2]
@@ -44,12 +52,21 @@ def label_matrix(sequences: Rows[Any], positions: Rows[Rows[int]] | None = None,
     """
     if len(sequences) == 0:
         raise AlignmentError("the batch has no sequences; give at least one.")
-    batch = stack([s if isinstance(s, TwoPart) else as_tensor(s, f"sequence {i}") for i, s in enumerate(sequences)])
-    for name, part in (("part 1", batch.part1), ("part 2", batch.part2)) if isinstance(batch, TwoPart) else (("slices", batch),):
+    batch = stack(
+        [s if isinstance(s, TwoPart) else as_tensor(s, f"sequence {i}") for i, s in enumerate(sequences)]
+    )
+    for name, part in (
+        (("part 1", batch.part1), ("part 2", batch.part2))
+        if isinstance(batch, TwoPart)
+        else (("slices", batch),)
+    ):
         norms = check_finite(torch.linalg.vector_norm(part, dim=1), name)
         worst = int((norms - 1).abs().argmax())
         if abs(float(norms[worst]) - 1) > UNIT_SLACK:
-            raise AlignmentError(f"{name}: vector {worst} of the batch has length {float(norms[worst]):.4g}; normalise slices to length 1.")
+            raise AlignmentError(
+                f"{name}: vector {worst} of the batch has length {float(norms[worst]):.4g}; normalise "
+                "slices to length 1."
+            )
     phi = slice_distance(batch, batch, METRICS[0])
     return label_matrix_from_phi(phi, [len(s) for s in sequences], positions, delta=delta)
 
@@ -57,21 +74,34 @@ def label_matrix(sequences: Rows[Any], positions: Rows[Rows[int]] | None = None,
 def label_matrix_from_phi(
     phi: torch.Tensor, lengths: Rows[int], positions: Rows[Rows[int]] | None = None, *, delta: float = 0.7
 ) -> torch.Tensor:
-    """`label_matrix` from slice distances: phi (T, T) over all T = sum(lengths) slices of the batch, in order. cosine = 1 - phi / 2."""
+    """`label_matrix` from slice distances: phi (T, T) over all T = sum(lengths) slices of the batch, in
+    order. cosine = 1 - phi / 2.
+    """
     positive("delta", delta)
     starts = list(itertools.accumulate(lengths, initial=0))
     if phi.ndim != 2 or tuple(phi.shape) != (starts[-1], starts[-1]):
-        raise AlignmentError(f"phi has shape {tuple(phi.shape)}; lengths {list(lengths)[:8]} want ({starts[-1]}, {starts[-1]}).")
+        raise AlignmentError(
+            f"phi has shape {tuple(phi.shape)}; lengths {list(lengths)[:8]} want ({starts[-1]}, "
+            f"{starts[-1]})."
+        )
     drawn = [[n - 1] for n in lengths] if positions is None else positions
     if len(drawn) != len(lengths):
-        raise AlignmentError(f"{len(lengths)} sequences but positions for {len(drawn)}; give a list of positions per sequence.")
+        raise AlignmentError(
+            f"{len(lengths)} sequences but positions for {len(drawn)}; give a list of positions per sequence."
+        )
     for index, (row, n) in enumerate(zip(drawn, lengths, strict=True)):
         bad = [int(i) for i in row if not 0 <= int(i) < n]
         if bad:
-            raise AlignmentError(f"sequence {index} has {n} slices, so position {bad[0]} is out of range 0..{n - 1}.")
+            raise AlignmentError(
+                f"sequence {index} has {n} slices, so position {bad[0]} is out of range 0..{n - 1}."
+            )
     device = phi.device
-    owner = torch.tensor([s for s, row in enumerate(drawn) for _ in row], dtype=torch.long, device=device)  # (P,)
-    size = torch.tensor([int(i) + 1 for row in drawn for i in row], dtype=torch.long, device=device)  # (P,) slices per prefix
+    owner = torch.tensor(
+        [s for s, row in enumerate(drawn) for _ in row], dtype=torch.long, device=device
+    )  # (P,)
+    size = torch.tensor(
+        [int(i) + 1 for row in drawn for i in row], dtype=torch.long, device=device
+    )  # (P,) slices per prefix
     start = torch.tensor(starts[:-1], device=device)[owner]  # (P,)
     count = len(owner)
     if count == 0:
@@ -82,7 +112,9 @@ def label_matrix_from_phi(
     left, right = left[apart], right[apart]  # (Q,) the pairs that need a kernel
     log_self = self_kernels(phi, start, size, delta)  # (P, longest)
     value = torch.exp(
-        prefix_kernels(phi, start[left], start[right], size[left], size[right], scale_of(size[left], size[right], delta))
+        prefix_kernels(
+            phi, start[left], start[right], size[left], size[right], scale_of(size[left], size[right], delta)
+        )
         - (log_self[left, size[right] - 1] + log_self[right, size[left] - 1]) / 2
     )
     single = (size[left] == 1) & (size[right] == 1)
@@ -99,7 +131,9 @@ def scale_of(n: torch.Tensor, m: torch.Tensor, delta: float) -> torch.Tensor:
 
 
 def self_kernels(phi: torch.Tensor, start: torch.Tensor, size: torch.Tensor, delta: float) -> torch.Tensor:
-    """log K(x, x) (P, longest) of each prefix under the sigma it has against a prefix of 1, 2, ... longest slices."""
+    """log K(x, x) (P, longest) of each prefix under the sigma it has against a prefix of 1, 2, ... longest
+    slices.
+    """
     longest = int(size.max())
     other = torch.arange(1, longest + 1, device=size.device).repeat(len(size))
     start, size = start.repeat_interleave(longest), size.repeat_interleave(longest)
@@ -107,9 +141,16 @@ def self_kernels(phi: torch.Tensor, start: torch.Tensor, size: torch.Tensor, del
 
 
 def prefix_kernels(
-    phi: torch.Tensor, row: torch.Tensor, column: torch.Tensor, n: torch.Tensor, m: torch.Tensor, scale: torch.Tensor
+    phi: torch.Tensor,
+    row: torch.Tensor,
+    column: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    scale: torch.Tensor,
 ) -> torch.Tensor:
-    """log K (Q,) of the corners phi[row:row+n, column:column+m], all index tensors (Q,), in chunks of at most CHUNK_BYTES."""
+    """log K (Q,) of the corners phi[row:row+n, column:column+m], all index tensors (Q,), in chunks of at
+    most CHUNK_BYTES.
+    """
     if len(n) == 0:
         return torch.zeros(0, dtype=torch.float64, device=phi.device)
     total, out = len(phi), torch.empty(len(n), dtype=torch.float64, device=phi.device)
@@ -120,7 +161,9 @@ def prefix_kernels(
     flat = phi.reshape(-1)
     for low in range(0, len(n), step):
         part = slice(low, low + step)
-        where = (row[part] + rows).clamp_(max=total - 1) * total + (column[part] + columns).clamp_(max=total - 1)  # (N, M, Q)
+        where = (row[part] + rows).clamp_(max=total - 1) * total + (column[part] + columns).clamp_(
+            max=total - 1
+        )  # (N, M, Q)
         out[part], _ = certified_log_sums(flat[where], n[part], m[part], scale[part], "gak")
     return out
 
@@ -135,7 +178,9 @@ def stack(sequences: list[Sequence]) -> Sequence:
     for part in parts:
         widths = sorted({p.shape[1] for p in part})
         if len(widths) > 1:
-            raise AlignmentError(f"slices of the batch have {widths} numbers; all must come from one embedder.")
+            raise AlignmentError(
+                f"slices of the batch have {widths} numbers; all must come from one embedder."
+            )
     if two:
         return TwoPart(torch.cat(parts[0]), torch.cat(parts[1]), torch.cat([s.is_image for s in two]))
     return torch.cat(plain)

@@ -1,10 +1,13 @@
-"""Which path runs: chosen by the tensors' device, or asked for by name; what ran is kept in a `Report` for whoever looks.
+"""Which path runs: chosen by the tensors' device, or asked for by name.
+
+What ran is kept in a `Report` for whoever looks.
 
     reference   float64 loops in Python, the oracle              torch    vectorised over pairs, CPU or CUDA
     numba       compiled loops on the CPU, when installed        triton   kernels on CUDA
 
-Nothing is imported until a path is used. An explicit request for a path that is not there raises AlignmentError. Under
-TRITON_INTERPRET=1 the Triton path is there on the CPU as well, slowly: that is for tests. Not covered: several GPUs.
+Nothing is imported until a path is used. An explicit request for a path that is not there raises
+AlignmentError. Under TRITON_INTERPRET=1 the Triton path is there on the CPU as well, slowly: that is for
+tests. Not covered: several GPUs.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ PATHS = ("reference", "torch", "numba", "triton")
 
 @dataclass(frozen=True)
 class Report:
-    """What the last call did: path, device, how many pairs in how many chunks, how many of them were redone in logs."""
+    """What the last call did: path, device, how many pairs in how many chunks, how many of them were redone
+    in logs.
+    """
 
     path: str
     device: str
@@ -32,7 +37,8 @@ class Report:
     redone: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path} on {self.device}: {self.pairs} pairs in {self.chunks} chunks, {self.redone} redone in logs"
+        done = f"{self.pairs} pairs in {self.chunks} chunks, {self.redone} redone in logs"
+        return f"{self.path} on {self.device}: {done}"
 
 
 class _Last(threading.local):
@@ -45,7 +51,10 @@ _last = _Last()
 def last_report() -> Report:
     """The `Report` of this thread's last alignment. Raises AlignmentError before the first."""
     if _last.report is None:
-        raise AlignmentError("nothing was aligned in this thread yet, so there is no report; call gak, dtw or another scorer first.")
+        raise AlignmentError(
+            "nothing was aligned in this thread yet, so there is no report; call gak, dtw or another scorer "
+            "first."
+        )
     return _last.report
 
 
@@ -58,7 +67,9 @@ def count(pairs: int, redone: int = 0) -> None:
     """Add one finished chunk to the report of the call that runs."""
     if _last.report is not None:
         now = _last.report
-        _last.report = replace(now, pairs=now.pairs + pairs, chunks=now.chunks + 1, redone=now.redone + redone)
+        _last.report = replace(
+            now, pairs=now.pairs + pairs, chunks=now.chunks + 1, redone=now.redone + redone
+        )
 
 
 def missing(path: str, device: torch.device) -> str:
@@ -78,19 +89,25 @@ NUMBA_FROM = 200_000  # table cells; below, importing numba costs more than it s
 
 
 def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM, longest: int = 1) -> str:
-    """The path for tensors of `device`: what was asked for, else triton on CUDA, else torch, or numba when it is installed and
-    the work is at least NUMBA_FROM table cells. Columns longer than LONGEST_ROW are torch's.
+    """The path for tensors of `device`: what was asked for, else triton on CUDA, else torch, or numba when
+    it is installed and the work is at least NUMBA_FROM table cells. Columns longer than LONGEST_ROW are
+    torch's.
 
     Raises AlignmentError for an unknown path and for an asked-for path that is not there.
     """
     if asked is not None:
         if asked not in PATHS:
-            raise AlignmentError(f"path {asked!r} is unknown; choose one of {', '.join(PATHS)}, or None to choose by device.")
+            raise AlignmentError(
+                f"path {asked!r} is unknown; choose one of {', '.join(PATHS)}, or None to choose by device."
+            )
         reason = missing(asked, device)
         if asked == "triton" and not reason and longest > LONGEST_ROW:
             reason = f"its rows hold {LONGEST_ROW} slices and the longest sequence has {longest}"
         if reason:
-            raise AlignmentError(f"path {asked!r} is not there: {reason}; ask for path='torch', or path=None to choose by device.")
+            raise AlignmentError(
+                f"path {asked!r} is not there: {reason}; ask for path='torch', or path=None to choose by "
+                "device."
+            )
         return asked
     if (device.type == "cpu" and cells < NUMBA_FROM) or (device.type == "cuda" and longest > LONGEST_ROW):
         return "torch"

@@ -1,7 +1,8 @@
 """The oracle: every alignment in plain float64 loops, a few lines each, in logs where numbers could vanish.
 
-Used by the tests and by the benchmark, and reachable with `path="reference"`. It takes a matrix phi (n, m) of slice distances
-as nested lists or an array, so that the slice distance and the recursion are checked apart. Not covered: speed.
+Used by the tests and by the benchmark, and reachable with `path="reference"`. It takes a matrix phi (n, m) of
+slice distances as nested lists or an array, so that the slice distance and the recursion are checked apart.
+Not covered: speed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def log_add(*terms: float) -> float:
 
 
 def log_kernel_sum(log_k: Matrix) -> float:
-    """log M[n,m] of M[i,j] = k[i,j] (M[i-1,j-1] + M[i-1,j] + M[i,j-1]), M[0,0] = 1, other borders 0; log_k is (n, m)."""
+    """log M[n,m] of M[i,j] = k[i,j] (M[i-1,j-1] + M[i-1,j] + M[i,j-1]), M[0,0] = 1, other borders 0.
+
+    Log_k is (n, m).
+    """
     m = len(log_k[0])
     previous = [0.0] + [-INF] * m
     for row in log_k:
@@ -36,7 +40,8 @@ def log_kernel_sum(log_k: Matrix) -> float:
 
 
 def log_gak(phi: Matrix, sigma: float) -> float:
-    """log of the unnormalised Global Alignment Kernel (Cuturi 2011): k = g / (2 - g), g = exp(-phi / (2 sigma^2)).
+    """log of the unnormalised Global Alignment Kernel (Cuturi 2011): k = g / (2 - g), g = exp(-phi / (2
+    sigma^2)).
 
     >>> round(log_gak([[0.0]], 1.0), 6)
     0.0
@@ -56,7 +61,10 @@ def soft_dtw(phi: Matrix, gamma: float) -> float:
 
 
 def accumulate(phi: Matrix, free_start: bool = False) -> list[list[float]]:
-    """R[i][j] = phi[i][j] + min(R[i-1][j-1], R[i-1][j], R[i][j-1]); with `free_start` the first row is phi[0] itself."""
+    """R[i][j] = phi[i][j] + min(R[i-1][j-1], R[i-1][j], R[i][j-1]).
+
+    With `free_start` the first row is phi[0] itself.
+    """
     table: list[list[float]] = []
     for i, row in enumerate(phi):
         line: list[float] = []
@@ -72,7 +80,10 @@ def accumulate(phi: Matrix, free_start: bool = False) -> list[list[float]]:
 
 
 def trace(table: Matrix, end: int, free_start: bool = False) -> list[tuple[int, int]]:
-    """The path that ends in column `end` of the last row. Among equal predecessors: diagonal, then (i-1, j), then (i, j-1)."""
+    """The path that ends in column `end` of the last row.
+
+    Among equal predecessors: diagonal, then (i-1, j), then (i, j-1).
+    """
     i, j = len(table) - 1, end
     path = [(i, j)]
     while i > 0 or (j > 0 and not free_start):
@@ -93,7 +104,9 @@ def dtw_path(phi: Matrix) -> tuple[list[tuple[int, int]], float]:
 
 
 def subsequence_dtw(phi: Matrix, k: int = 1) -> list[tuple[float, list[tuple[int, int]]]]:
-    """The k cheapest runs inside the columns, taken greedily, none touching another's columns: (summed cost, path) each."""
+    """The k cheapest runs inside the columns, taken greedily, none touching another's columns: (summed cost,
+    path) each.
+    """
     width = len(phi[0])
     spans = [(0, width)]
     runs: list[tuple[float, list[tuple[int, int]]]] = []
@@ -102,7 +115,9 @@ def subsequence_dtw(phi: Matrix, k: int = 1) -> list[tuple[float, list[tuple[int
         for low, high in spans:
             table = accumulate([row[low:high] for row in phi], free_start=True)
             end = min(range(high - low), key=lambda j: table[-1][j])
-            found.append((table[-1][end], low, high, [(i, j + low) for i, j in trace(table, end, free_start=True)]))
+            found.append(
+                (table[-1][end], low, high, [(i, j + low) for i, j in trace(table, end, free_start=True)])
+            )
         cost, low, high, path = min(found, key=lambda f: (f[0], f[3][-1][1]))
         runs.append((cost, path))
         spans.remove((low, high))

@@ -1,7 +1,9 @@
-"""A segment: ragged sequences packed once, longest first and time-major, so that every table cell is one contiguous vector.
+"""A segment: ragged sequences packed once, longest first and time-major, so that every table cell is one
+contiguous vector.
 
-For lengths 3, 2, 1 the rows are  a0 b0 c0 | a1 b1 | a2 : block t holds slice t of every sequence that has one, `alive[t]` of
-them from `offsets[t]` on (the layout of torch's PackedSequence). No padding anywhere. Not covered: growth; that is `packed`.
+For lengths 3, 2, 1 the rows are  a0 b0 c0 | a1 b1 | a2 : block t holds slice t of every sequence that has
+one, `alive[t]` of them from `offsets[t]` on (the layout of torch's PackedSequence). No padding anywhere. Not
+covered: growth; that is `packed`.
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ class Segment:
         device = data.part1.device if isinstance(data, TwoPart) else data.device
         self.device = device
         starts = torch.tensor(self.offsets, device=device)
-        self.last = starts[lengths - 1] + torch.arange(self.count, device=device)  # (B,) row of each sequence's last slice
+        self.last = starts[lengths - 1] + torch.arange(
+            self.count, device=device
+        )  # (B,) row of each sequence's last slice
         self.parts = [data.part1, data.part2] if isinstance(data, TwoPart) else [data]
         self.squares = [row_squares(p) for p in self.parts]  # |y|^2 (T,) per part
-        self.slice_lengths = torch.cat([lengths[:a] for a in self.alive])  # (T,) how long each slice's sequence is
+        self.slice_lengths = torch.cat(
+            [lengths[:a] for a in self.alive]
+        )  # (T,) how long each slice's sequence is
         self.self_kernels: OrderedDict[tuple, torch.Tensor] = OrderedDict()
 
     @classmethod
@@ -59,20 +65,25 @@ class Segment:
         back[rows] = torch.arange(len(rows), device=rows.device)
         return take(self.data, back), lengths
 
-    def rows_of(self, place: int) -> torch.Tensor:
-        """Rows of the sequence at sorted place b, in time order."""
-        return torch.tensor([self.offsets[t] + place for t in range(int(self.lengths[place]))], device=self.device)
+    def rows_of(self, position: int) -> torch.Tensor:
+        """Rows of the sequence at sorted position b, in time order."""
+        return torch.tensor(
+            [self.offsets[t] + position for t in range(int(self.lengths[position]))], device=self.device
+        )
 
     def nbytes(self) -> int:
         """Bytes of the slices."""
         return sum(p.numel() * p.element_size() for p in self.parts)
 
-    def padded_rows(self, places: torch.Tensor) -> torch.Tensor:
-        """(P, L) rows of sequences at sorted `places` (P,), L the longest of them; beyond an end, its last row again."""
-        lengths = self.lengths[places]
+    def padded_rows(self, positions: torch.Tensor) -> torch.Tensor:
+        """(P, L) rows of sequences at sorted `positions` (P,), L the longest of them.
+
+        Beyond an end, its last row again.
+        """
+        lengths = self.lengths[positions]
         times = torch.arange(int(lengths.max()), device=self.device)
         times = torch.minimum(times, lengths[:, None] - 1)  # (P, L)
-        return torch.tensor(self.offsets, device=self.device)[times] + places[:, None]
+        return torch.tensor(self.offsets, device=self.device)[times] + positions[:, None]
 
 
 def time_major_rows(starts: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -90,20 +101,29 @@ def take(data: Sequence, rows: torch.Tensor) -> Sequence:
 
 
 def part_of(segment: Segment, low: int, high: int) -> Segment:
-    """The sequences at sorted places low..high as a segment of their own."""
+    """The sequences at sorted positions low..high as a segment of their own."""
     lengths = segment.lengths[low:high]
-    places = torch.arange(low, high, device=segment.device)
-    longest_first = [segment.offsets[t] + places[: int((lengths > t).sum())] for t in range(int(lengths[0]))]
-    return Segment(take(segment.data, torch.cat(longest_first)), lengths, torch.arange(high - low, device=segment.device))
+    positions = torch.arange(low, high, device=segment.device)
+    longest_first = [
+        segment.offsets[t] + positions[: int((lengths > t).sum())] for t in range(int(lengths[0]))
+    ]
+    return Segment(
+        take(segment.data, torch.cat(longest_first)), lengths, torch.arange(high - low, device=segment.device)
+    )
 
 
-def zipped_phi(a: Segment, places_a: torch.Tensor, b: Segment, places_b: torch.Tensor) -> torch.Tensor:
-    """phi (N, M, P) of the pairs (places_a[p], places_b[p]), padded to their longest; padding repeats an end."""
-    rows_a, rows_b = a.padded_rows(places_a), b.padded_rows(places_b)  # (P, N), (P, M)
+def zipped_phi(a: Segment, positions_a: torch.Tensor, b: Segment, positions_b: torch.Tensor) -> torch.Tensor:
+    """phi (N, M, P) of the pairs (positions_a[p], positions_b[p]), padded to their longest.
+
+    Padding repeats an end.
+    """
+    rows_a, rows_b = a.padded_rows(positions_a), b.padded_rows(positions_b)  # (P, N), (P, M)
     grids = []
     for part_a, part_b, squares_a, squares_b in zip(a.parts, b.parts, a.squares, b.squares, strict=True):
         products = torch.bmm(part_a[rows_a], part_b[rows_b].transpose(1, 2))  # (P, N, M)
-        grids.append((squares_a[rows_a][:, :, None] + squares_b[rows_b][:, None] - 2 * products).clamp_(min=0))
+        grids.append(
+            (squares_a[rows_a][:, :, None] + squares_b[rows_b][:, None] - 2 * products).clamp_(min=0)
+        )
     if isinstance(a.data, TwoPart) and isinstance(b.data, TwoPart):
         same_kind = a.data.is_image[rows_a][:, :, None] == b.data.is_image[rows_b][:, None]
         return torch.where(same_kind, grids[0], grids[1]).permute(1, 2, 0).contiguous()
@@ -114,14 +134,19 @@ def phi_rows(a: Segment, low: int, high: int, b: Segment) -> torch.Tensor:
     """phi (high - low, T_b) of the packed rows low..high of a against all slices of b: one GEMM per part."""
     grids = []
     for part in range(len(a.parts)):
-        grids.append(distances_from(slice_products(a, low, high, b, part), a.squares[part][low:high], b.squares[part]))
+        grids.append(
+            distances_from(slice_products(a, low, high, b, part), a.squares[part][low:high], b.squares[part])
+        )
     if isinstance(a.data, TwoPart) and isinstance(b.data, TwoPart):
         return torch.where(a.data.is_image[low:high, None] == b.data.is_image, grids[0], grids[1])
     return grids[0]
 
 
 def slice_products(a: Segment, low: int, high: int, b: Segment, part: int = 0) -> torch.Tensor:
-    """Products (high - low, T_b), contiguous, of rows low..high of a with all slices of b; a slice with itself exactly |x|^2."""
+    """Products (high - low, T_b), contiguous, of rows low..high of a with all slices of b.
+
+    A slice with itself exactly |x|^2.
+    """
     dots = products(a.parts[part][low:high], b.parts[part]).contiguous()
     if a is b:
         dots.diagonal(low).copy_(a.squares[part][low:high])
@@ -129,7 +154,10 @@ def slice_products(a: Segment, low: int, high: int, b: Segment, part: int = 0) -
 
 
 def products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a (n, D), b (m, D) -> a b^T (n, m); few rows against many run as b a^T, twice as fast, and come back as its transpose."""
+    """a (n, D), b (m, D) -> a b^T (n, m).
+
+    Few rows against many run as b a^T, twice as fast, and come back as its transpose.
+    """
     return (b @ a.T).T if len(a) < 64 < len(b) else a @ b.T
 
 

@@ -1,8 +1,10 @@
-"""Slices in, slice distances phi out: what a sequence may be, how it is checked, and the three distances between slices.
+"""Slices in, slice distances phi out: what a sequence may be, how it is checked, and the three distances
+between slices.
 
-A sequence is a tensor or array of shape (n, D), or (n,) for plain numbers, or a `TwoPart` (the paper's pair of embeddings per
-slice with a modality flag). Distances: `squared_euclidean`, `cosine_distance`, `triple_kernel`, each (n, D) x (m, D) -> (n, m).
-float16 and bfloat16 are computed in float32, integers in float64. Not covered: gradients.
+A sequence is a tensor or array of shape (n, D), or (n,) for plain numbers, or a `TwoPart` (the paper's pair
+of embeddings per slice with a modality flag). Distances: `squared_euclidean`, `cosine_distance`,
+`triple_kernel`, each (n, D) x (m, D) -> (n, m). float16 and bfloat16 are computed in float32, integers in
+float64. Not covered: gradients.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ UNIT_SLACK = 1e-2  # what bfloat16 rounding can do to a unit vector's length
 def as_tensor(values: Any, name: str = "sequence") -> torch.Tensor:
     """(n, D) float32 or float64 tensor from a tensor, array or nested list; (n,) becomes (n, 1).
 
-    Raises AlignmentError for what is not numeric, has no rows, no columns, or more than two axes. Does not look for nan.
+    Raises AlignmentError for what is not numeric, has no rows, no columns, or more than two axes. Does not
+    look for nan.
     """
     try:
         tensor = (
@@ -32,7 +35,9 @@ def as_tensor(values: Any, name: str = "sequence") -> torch.Tensor:
             else torch.as_tensor(np.ascontiguousarray(values) if np.ndim(values) else np.asarray(values))
         )
     except (TypeError, ValueError) as error:
-        raise AlignmentError(f"{name} is not a numeric array ({error}); give an (n, D) array or tensor.") from error
+        raise AlignmentError(
+            f"{name} is not a numeric array ({error}); give an (n, D) array or tensor."
+        ) from error
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise AlignmentError(f"{name} has type {tensor.dtype}; give real numbers.")
     if tensor.dtype in (torch.float16, torch.bfloat16):
@@ -44,15 +49,23 @@ def as_tensor(values: Any, name: str = "sequence") -> torch.Tensor:
     if tensor.ndim != 2:
         raise AlignmentError(f"{name} has shape {tuple(tensor.shape)}; a sequence is (n, D).")
     if tensor.shape[0] == 0 or tensor.shape[1] == 0:
-        raise AlignmentError(f"{name} is empty (shape {tuple(tensor.shape)}); give at least one slice with at least one number.")
+        raise AlignmentError(
+            f"{name} is empty (shape {tuple(tensor.shape)}); give at least one slice with at least one "
+            "number."
+        )
     return tensor
 
 
 def check_finite(tensor: torch.Tensor, name: str = "sequence") -> torch.Tensor:
-    """The tensor itself; AlignmentError when it holds nan or inf. One pass: a sum is finite unless a term is not (or overflows)."""
+    """The tensor itself; AlignmentError when it holds nan or inf.
+
+    One pass: a sum is finite unless a term is not (or overflows).
+    """
     if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
         row = int((~torch.isfinite(tensor)).reshape(tensor.shape[0], -1).any(1).nonzero()[0])
-        raise AlignmentError(f"{name} holds nan or inf, first in slice {row}; remove that slice or embed it again.")
+        raise AlignmentError(
+            f"{name} holds nan or inf, first in slice {row}; remove that slice or embed it again."
+        )
     return tensor
 
 
@@ -60,8 +73,9 @@ def check_finite(tensor: torch.Tensor, name: str = "sequence") -> torch.Tensor:
 class TwoPart:
     """A sequence of n slices with two unit vectors each (paper 3.3): part 1 uni-modal, part 2 cross-modal.
 
-    part1 (n, D1), part2 (n, D2), is_image (n,) bool. Slicing gives a `TwoPart`; len() is n. Raises AlignmentError when the
-    three disagree on n. Wherever this room takes a sequence it takes a `TwoPart`; the slice distance is then `triple_kernel`.
+    part1 (n, D1), part2 (n, D2), is_image (n,) bool. Slicing gives a `TwoPart`; len() is n. Raises
+    AlignmentError when the three disagree on n. Wherever this room takes a sequence it takes a `TwoPart`; the
+    slice distance is then `triple_kernel`.
     """
 
     part1: Any
@@ -73,7 +87,8 @@ class TwoPart:
         flags = torch.as_tensor(self.is_image, dtype=torch.bool, device=part1.device).reshape(-1)
         if not len(part1) == len(part2) == len(flags):
             raise AlignmentError(
-                f"a two-part sequence has {len(part1)} part-1 rows, {len(part2)} part-2 rows and {len(flags)} modality flags; "
+                f"a two-part sequence has {len(part1)} part-1 rows, {len(part2)} part-2 rows and "
+                f"{len(flags)} modality flags; "
                 "give one of each per slice."
             )
         dtype = torch.promote_types(part1.dtype, part2.dtype)
@@ -91,7 +106,10 @@ Sequence = torch.Tensor | TwoPart
 
 
 def as_sequence(values: Any, name: str = "sequence") -> Sequence:
-    """A checked sequence: `TwoPart` as it is, anything else through `as_tensor`. Raises AlignmentError (empty, nan, inf, shape)."""
+    """A checked sequence: `TwoPart` as it is, anything else through `as_tensor`.
+
+    Raises AlignmentError (empty, nan, inf, shape).
+    """
     if isinstance(values, TwoPart):
         check_finite(values.part1, f"{name} part 1")
         check_finite(values.part2, f"{name} part 2")
@@ -112,12 +130,16 @@ def squared_euclidean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def row_squares(a: torch.Tensor) -> torch.Tensor:
-    """|a_i|^2 (n,), some rows at a time: a squared copy of a whole gallery would cost more than its product with a query."""
+    """|a_i|^2 (n,), some rows at a time: a squared copy of a whole gallery would cost more than its product
+    with a query.
+    """
     return torch.cat([(rows * rows).sum(1) for rows in a.split(4096)])
 
 
 def cosine_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """1 - cos(a_i, b_j) for a (n, D), b (m, D) -> (n, m) in [0, 2]. A zero slice has no direction: AlignmentError.
+    """1 - cos(a_i, b_j) for a (n, D), b (m, D) -> (n, m) in [0, 2].
+
+    A zero slice has no direction: AlignmentError.
 
     >>> cosine_distance(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 1.0], [2.0, 0.0]])).tolist()
     [[1.0, 0.0]]
@@ -130,7 +152,9 @@ def unit_rows(a: torch.Tensor) -> torch.Tensor:
     """a (n, D) with every row scaled to length 1; AlignmentError for a row of zeros."""
     norms = a.norm(dim=1, keepdim=True)
     if bool((norms == 0).any()):
-        raise AlignmentError(f"slice {int((norms[:, 0] == 0).nonzero()[0])} is all zeros and has no cosine; embed it again.")
+        raise AlignmentError(
+            f"slice {int((norms[:, 0] == 0).nonzero()[0])} is all zeros and has no cosine; embed it again."
+        )
     return a / norms
 
 
@@ -142,13 +166,16 @@ def triple_kernel(
     part2_b: torch.Tensor,
     is_image_b: torch.Tensor | Rows[bool],
 ) -> torch.Tensor:
-    """The Triple Kernel's slice distance (paper 3.3): phi (n, m) for parts (n, D1), (n, D2) against (m, D1), (m, D2).
+    """The Triple Kernel's slice distance phi (n, m) (paper 3.3) for parts (n, D1), (n, D2) against (m, D1),
+    (m, D2).
 
-    |a1 - b1|^2 where both slices are images or both are texts, |a2 - b2|^2 where they differ. Not positive semi-definite in
-    general: clip where a bound is needed, never factorise it. Raises AlignmentError (flags of the wrong length, dimensions).
+    It is |a1 - b1|^2 where both slices are images or both are texts, |a2 - b2|^2 where they differ. Not
+    positive semi-definite in general: clip where a bound is needed, never factorise it. Raises AlignmentError
+    for flags of the wrong length or differing dimensions.
 
     >>> one = torch.tensor([[1.0, 0.0]]); two = torch.tensor([[0.0, 1.0]])
-    >>> triple_kernel(one, two, [True], two, two, [False]).tolist(), triple_kernel(one, two, [True], two, two, [True]).tolist()
+    >>> across = triple_kernel(one, two, [True], two, two, [False])
+    >>> across.tolist(), triple_kernel(one, two, [True], two, two, [True]).tolist()
     ([[0.0]], [[2.0]])
     """
     return two_part_distance(TwoPart(part1_a, part2_a, is_image_a), TwoPart(part1_b, part2_b, is_image_b))
@@ -161,13 +188,20 @@ def two_part_distance(a: TwoPart, b: TwoPart) -> torch.Tensor:
 
 
 def slice_distance(a: Sequence, b: Sequence, metric: str = "sqeuclidean") -> torch.Tensor:
-    """phi (n, m) of two checked sequences: `triple_kernel` for two-part ones, else by `metric`. Raises AlignmentError."""
+    """phi (n, m) of two checked sequences: `triple_kernel` for two-part ones, else by `metric`.
+
+    Raises AlignmentError.
+    """
     if metric not in METRICS:
-        raise AlignmentError(f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}, or give TwoPart sequences.")
+        raise AlignmentError(
+            f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}, or give TwoPart sequences."
+        )
     if isinstance(a, TwoPart) and isinstance(b, TwoPart):
         return two_part_distance(a, b)
     if isinstance(a, TwoPart) or isinstance(b, TwoPart):
-        raise AlignmentError("one sequence has two parts per slice and the other has one; give both the same form.")
+        raise AlignmentError(
+            "one sequence has two parts per slice and the other has one; give both the same form."
+        )
     dtype = torch.promote_types(a.dtype, b.dtype)
     return (squared_euclidean if metric == "sqeuclidean" else cosine_distance)(a.to(dtype), b.to(dtype))
 
@@ -175,11 +209,16 @@ def slice_distance(a: Sequence, b: Sequence, metric: str = "sqeuclidean") -> tor
 def same_width(a: torch.Tensor, b: torch.Tensor) -> None:
     """AlignmentError unless a (n, D) and b (m, D) share D and device."""
     if a.shape[1] != b.shape[1]:
-        raise AlignmentError(f"slices have {a.shape[1]} and {b.shape[1]} numbers; both sequences must come from one embedder.")
+        raise AlignmentError(
+            f"slices have {a.shape[1]} and {b.shape[1]} numbers; both sequences must come from one embedder."
+        )
     if a.device != b.device:
         raise AlignmentError(f"sequences lie on {a.device} and {b.device}; move both to one device.")
 
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a (n, D), b (m, D) -> (n, m). A handful of rows against many runs as `b @ a.T`: twice as fast as the other way round."""
+    """a (n, D), b (m, D) -> (n, m).
+
+    A handful of rows against many runs as `b @ a.T`: twice as fast as the other way round.
+    """
     return (b @ a.T).T if len(a) < 64 < len(b) else a @ b.T

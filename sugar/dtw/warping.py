@@ -1,9 +1,10 @@
-"""Paths: which slice of one sequence answers which slice of another (`dtw_path`, `align`), and where in a long one a short one
-lies (`subsequence_dtw`).
+"""Paths: which slice of one sequence answers which slice of another (`dtw_path`, `align`), and where in a
+long one a short one lies (`subsequence_dtw`).
 
-Tie order, everywhere: among equal predecessors the diagonal, then (i-1, j), then (i, j-1); among equal ends the earliest.
-In the search, sums of up to a million distances count as equal within 1e-9 of their size. Memory: two float64 numbers per cell.
-Not covered: many pairs at once with paths; costs of many pairs are `pairwise.cdist_dtw`.
+Tie order, everywhere: among equal predecessors the diagonal, then (i-1, j), then (i, j-1); among equal ends
+the earliest. In the search, sums of up to a million distances count as equal within 1e-9 of their size.
+Memory: two float64 numbers per cell. Not covered: many pairs at once with paths; costs of many pairs are
+`pairwise.cdist_dtw`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ SEARCH_SLACK = 1e-9
 
 @dataclass(frozen=True)
 class Run:
-    """A stretch of the long sequence: slices start..stop-1 answer the query. cost: summed slice distance along `path`.
+    """A stretch of the long sequence: slices start..stop-1 answer the query.
 
-    path: (i, j) per step, i a slice of the query, j a slice of the long sequence.
+    Attributes:
+        cost: summed slice distance along `path`.
+        path: (i, j) per step, i a slice of the query, j a slice of the long sequence.
     """
 
     start: int
@@ -43,7 +46,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """Slice i of the first sequence stands beside slice j of the second; similarity is 1 - distance / 2, a cosine for unit slices."""
+    """Slice i of the first sequence stands beside slice j of the second.
+
+    Similarity is 1 - distance / 2, a cosine for unit slices.
+    """
 
     i: int
     j: int
@@ -53,7 +59,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Alignment:
-    """The explanation of one hit: `steps` along the cheapest `path`, its summed `cost`, and the normalised GAK `score`."""
+    """The explanation of one hit: `steps` along the cheapest `path`, its summed `cost`, and the normalised
+    GAK `score`.
+    """
 
     score: float
     cost: float
@@ -70,7 +78,9 @@ def dtw_path(
     *,
     metric: str = "sqeuclidean",
 ) -> tuple[Path, float]:
-    """The cheapest warping path of (n, D) against (m, D), in float64, and its DTW, a root; tslearn's `dtw_path`.
+    """The cheapest warping path of (n, D) against (m, D), in float64, and its DTW, a root.
+
+    It is tslearn's `dtw_path`.
 
     Raises AlignmentError: empty, nan, inf, mismatched dimensions, a window that admits no path.
 
@@ -88,7 +98,9 @@ def dtw_path(
 
 
 def dtw_path_from_phi(phi: Any) -> tuple[Path, float]:
-    """The cheapest path through slice distances phi (n, m) that the caller has, and its SUMMED cost. inf forbids a cell.
+    """The cheapest path through slice distances phi (n, m) that the caller has, and its SUMMED cost.
+
+    inf forbids a cell.
 
     Raises AlignmentError for an empty phi, nan, a negative distance, or no path.
 
@@ -97,15 +109,20 @@ def dtw_path_from_phi(phi: Any) -> tuple[Path, float]:
     """
     grid = np.asarray(phi.detach().cpu() if isinstance(phi, torch.Tensor) else phi, dtype=np.float64)
     if grid.ndim != 2 or grid.size == 0 or not (grid >= 0).all():
-        raise AlignmentError(f"phi has shape {grid.shape}; give (n, m) slice distances, none negative, none nan.")
+        raise AlignmentError(
+            f"phi has shape {grid.shape}; give (n, m) slice distances, none negative, none nan."
+        )
     table = cost_table(grid)
     if not math.isfinite(table[-1, -1]):
-        raise AlignmentError("the infinite distances of phi leave no path from corner to corner; allow more cells.")
+        raise AlignmentError(
+            "the infinite distances of phi leave no path from corner to corner; allow more cells."
+        )
     return trace(table, table.shape[1] - 1), float(table[-1, -1])
 
 
 def align(s1: Any, s2: Any, *, delta: float = 0.7, metric: str = "sqeuclidean") -> Alignment:
-    """Why a hit is a hit: the cheapest path between two sequences, each of its steps with distance and similarity, and the GAK.
+    """Why a hit is a hit: the cheapest path between two sequences, each of its steps with distance and
+    similarity, and the GAK.
 
     delta: bandwidth of the score, sigma = delta * sqrt((n + m) / 2). Errors as `dtw_path`, and delta <= 0.
 
@@ -120,15 +137,24 @@ def align(s1: Any, s2: Any, *, delta: float = 0.7, metric: str = "sqeuclidean") 
 
 
 def subsequence_dtw(
-    query: Any, sequence: Any, k: int = 1, *, max_cost: float | None = None, metric: str = "sqeuclidean", path: str | None = None
+    query: Any,
+    sequence: Any,
+    k: int = 1,
+    *,
+    max_cost: float | None = None,
+    metric: str = "sqeuclidean",
+    path: str | None = None,
 ) -> list[Run]:
-    """The k cheapest runs of a long sequence (N, D) that answer a query (n, D), cheapest first, none touching another's slices.
+    """The k cheapest runs of a long sequence (N, D) that answer a query (n, D), cheapest first, none
+    touching another's slices.
 
-    R[i,j] = phi[i,j] + min(R[i-1,j-1], R[i-1,j], R[i,j-1]) with R[0,j] = phi[0,j]: a run may begin and end anywhere. Greedy: the
-    best run is taken, then the best that avoids it, and so on; fewer than k come back when no slice, or none under `max_cost`, is
-    left. A query longer than the sequence is allowed: several of its slices then share one. Costs are summed, not rooted.
+    R[i,j] = phi[i,j] + min(R[i-1,j-1], R[i-1,j], R[i,j-1]) with R[0,j] = phi[0,j]: a run may begin and end
+    anywhere. Greedy: the best run is taken, then the best that avoids it, and so on; fewer than k come back
+    when no slice, or none under `max_cost`, is left. A query longer than the sequence is allowed: several of
+    its slices then share one. Costs are summed, not rooted.
 
-    path: "reference", "torch" or "numba"; None takes numba when it is installed. Raises AlignmentError: bad input, k < 1.
+    path: "reference", "torch" or "numba"; None takes numba when it is installed. Raises AlignmentError: bad
+    input, k < 1.
 
     >>> story = [[0.0], [9.0], [1.0], [2.0], [9.0], [1.0], [2.5]]
     >>> [(run.start, run.stop, run.cost) for run in subsequence_dtw([[1.0], [2.0]], story, k=2)]
@@ -138,7 +164,9 @@ def subsequence_dtw(
     ceiling = math.inf if max_cost is None else real("max_cost", max_cost)
     if math.isnan(ceiling):
         raise AlignmentError("max_cost is nan; give a number or None.")
-    phi = slice_distance(as_sequence(query, "query"), as_sequence(sequence), metric).double().cpu().contiguous()  # (n, N)
+    phi = (
+        slice_distance(as_sequence(query, "query"), as_sequence(sequence), metric).double().cpu().contiguous()
+    )  # (n, N)
     chosen = choose_path(path, phi.device, cells=phi.numel())
     if chosen == "triton":
         raise AlignmentError("path 'triton' has no subsequence search; ask for 'torch' or 'numba', or None.")
@@ -154,7 +182,9 @@ def subsequence_dtw(
         runs.append(Run(start, stop, float(sum(phi[i, j] for i, j in way)), way))
         spans.remove(best)
         if best.low < start:
-            spans.append(Span(best.table[:, : start - best.low], best.low))  # paths never run backwards: its table still holds
+            spans.append(
+                Span(best.table[:, : start - best.low], best.low)
+            )  # paths never run backwards: its table still holds
         if stop < best.low + best.table.shape[1]:
             spans.append(Span.of(phi, stop, best.low + best.table.shape[1], chosen))
     count(len(runs))
@@ -172,7 +202,9 @@ def dtw_subsequence_path(subseq: Any, longseq: Any) -> tuple[Path, float]:
 
 
 class Span:
-    """An untouched stretch of the long sequence from column `low`, with its table (n, width) and cheapest end."""
+    """An untouched stretch of the long sequence from column `low`, with its table (n, width) and cheapest
+    end.
+    """
 
     def __init__(self, table: np.ndarray, low: int) -> None:
         self.table, self.low = table, low
@@ -188,8 +220,10 @@ class Span:
 def search_table(phi: torch.Tensor, path: str) -> np.ndarray:
     """R (n, N) with a free start, by the chosen path. torch solves a whole row at once:
 
-    R[j] = phi[j] + min(U[j], R[j-1])  =>  R[j] - S[j] = min over l <= j of U[l] - S[l-1],  S = cumsum(phi), U from the row above.
+    R[j] = phi[j] + min(U[j], R[j-1])  =>  R[j] - S[j] = min over l <= j of U[l] - S[l-1],  S = cumsum(phi), U
+    from the row above. A row waits for the one above, so it runs on the host.
     """
+    phi = phi.cpu()
     if path == "reference":
         return np.array(accumulate(phi.tolist(), free_start=True))
     if path == "numba":
@@ -207,7 +241,9 @@ def search_table(phi: torch.Tensor, path: str) -> np.ndarray:
 
 
 def cost_table(phi: np.ndarray) -> np.ndarray:
-    """R (n, m) from corner to corner for phi (n, m), one anti-diagonal at a time: exactly the reference's sums."""
+    """R (n, m) from corner to corner for phi (n, m), one anti-diagonal at a time: exactly the reference's
+    sums.
+    """
     n, m = phi.shape
     table = np.full((n + 1, m + 1), math.inf)
     table[0, 0] = 0.0
@@ -216,12 +252,17 @@ def cost_table(phi: np.ndarray) -> np.ndarray:
         i = np.arange(max(0, diagonal - m + 1), min(n, diagonal + 1))
         j = diagonal - i
         here = (i + 1) * width + j + 1
-        flat[here] = phi[i, j] + np.minimum(np.minimum(flat[here - width - 1], flat[here - width]), flat[here - 1])
+        flat[here] = phi[i, j] + np.minimum(
+            np.minimum(flat[here - width - 1], flat[here - width]), flat[here - 1]
+        )
     return table[1:, 1:]
 
 
 def trace(table: np.ndarray, end: int, free_start: bool = False, slack: float = 0.0) -> Path:
-    """The path to column `end` of the last row, by the tie order of the module; predecessors within `slack` of the least are equal."""
+    """The path to column `end` of the last row, by the tie order of the module.
+
+    Predecessors within `slack` of the least are equal.
+    """
     i, j = len(table) - 1, end
     path = [(i, j)]
     while i > 0 or (j > 0 and not free_start):

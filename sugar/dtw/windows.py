@@ -1,4 +1,5 @@
-"""Bands that a warping path must stay in, with tslearn's conventions: Sakoe-Chiba by radius, Itakura by slope.
+"""Bands that a warping path must stay in, with tslearn's conventions: Sakoe-Chiba by radius, Itakura by
+slope.
 
 Both depend on the two lengths. Not covered: windows for GAK and soft-DTW, which sum over all paths.
 """
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """A band for pairs of any lengths. radius: |i - j| <= radius around the diagonal of the shorter side; slope: Itakura's."""
+    """A band for pairs of any lengths. radius: |i - j| <= radius around the diagonal of the shorter side.
+
+    Slope: Itakura's.
+    """
 
     radius: int | None = None
     slope: float | None = None
 
     def mask(self, n: int, m: int) -> torch.Tensor:
-        """(n, m) bool, True where a path may pass. Raises AlignmentError when no path from corner to corner is left."""
+        """(n, m) bool, True where a path may pass.
+
+        Raises AlignmentError when no path from corner to corner is left.
+        """
         return torch.from_numpy(band(n, m, self.radius, self.slope))
 
     def forbid_(self, cost: torch.Tensor, a: Segment, low: int, high: int, b: Segment) -> None:
@@ -49,25 +56,37 @@ class Window:
                 start += size
 
 
-def window_from(global_constraint: str | None, sakoe_chiba_radius: float | None, itakura_max_slope: float | None) -> Window | None:
-    """tslearn's three arguments as a window: a radius or slope alone is enough; with both, `global_constraint` must choose.
+def window_from(
+    global_constraint: str | None, sakoe_chiba_radius: float | None, itakura_max_slope: float | None
+) -> Window | None:
+    """tslearn's three arguments as a window: a radius or slope alone is enough.
 
-    "sakoe_chiba" without a radius means 1 and "itakura" without a slope 2, as there. Raises AlignmentError: unknown names,
-    both given and none chosen, radius < 0 or not whole, slope < 1.
+    With both, `global_constraint` must choose.
+
+    "sakoe_chiba" without a radius means 1 and "itakura" without a slope 2, as there. Raises AlignmentError:
+    unknown names, both given and none chosen, radius < 0 or not whole, slope < 1.
     """
     if global_constraint not in (None, "", "sakoe_chiba", "itakura"):
-        raise AlignmentError(f"global_constraint is {global_constraint!r}; choose 'sakoe_chiba', 'itakura' or None.")
+        raise AlignmentError(
+            f"global_constraint is {global_constraint!r}; choose 'sakoe_chiba', 'itakura' or None."
+        )
     if not global_constraint:
         if sakoe_chiba_radius is not None and itakura_max_slope is not None:
-            raise AlignmentError("both sakoe_chiba_radius and itakura_max_slope are set; say which by global_constraint.")
+            raise AlignmentError(
+                "both sakoe_chiba_radius and itakura_max_slope are set; say which by global_constraint."
+            )
         if sakoe_chiba_radius is None and itakura_max_slope is None:
             return None
         global_constraint = "sakoe_chiba" if sakoe_chiba_radius is not None else "itakura"
     if global_constraint == "sakoe_chiba":
-        return Window(radius=whole("sakoe_chiba_radius", 1 if sakoe_chiba_radius is None else sakoe_chiba_radius, 0))
+        return Window(
+            radius=whole("sakoe_chiba_radius", 1 if sakoe_chiba_radius is None else sakoe_chiba_radius, 0)
+        )
     slope = positive("itakura_max_slope", 2.0 if itakura_max_slope is None else itakura_max_slope)
     if slope < 1:
-        raise AlignmentError(f"itakura_max_slope is {slope}; a slope below 1 admits no path, give at least 1.")
+        raise AlignmentError(
+            f"itakura_max_slope is {slope}; a slope below 1 admits no path, give at least 1."
+        )
     return Window(slope=slope)
 
 
@@ -77,7 +96,8 @@ def band(n: int, m: int, radius: int | None, slope: float | None) -> np.ndarray:
     mask = sakoe_chiba(n, m, radius) if radius is not None else itakura(n, m, float(slope or 2.0))
     if not (mask[0, 0] and mask[-1, -1] and reaches(mask)):
         raise AlignmentError(
-            f"no warping path of {n} against {m} slices stays inside the window (slope {slope}); widen it or leave it out."
+            f"no warping path of {n} against {m} slices stays inside the window (slope {slope}); widen it "
+            "or leave it out."
         )
     return mask
 
@@ -91,7 +111,9 @@ def sakoe_chiba(n: int, m: int, radius: int) -> np.ndarray:
 
 
 def itakura(n: int, m: int, slope: float) -> np.ndarray:
-    """True inside the parallelogram whose sides rise by `slope` and 1 / `slope` rows per column, times n / m (tslearn's rounding)."""
+    """True inside the parallelogram whose sides rise by `slope` and 1 / `slope` rows per column, times n / m
+    (tslearn's rounding).
+    """
     steep, flat, column = slope * n / m, n / (slope * m), np.arange(m)
     lower = np.maximum(np.round(flat * column, 2), np.round((n - 1) - steep * (m - 1 - column), 2))
     upper = np.minimum(np.round(steep * column, 2), np.round((n - 1) - flat * (m - 1 - column), 2))

@@ -1,11 +1,14 @@
-"""The three recursions over a batch of pairs side by side: pair p aligns its own (n_p, m_p) corner of phi[:, :, p].
+"""The three recursions over a batch of pairs side by side: pair p aligns its own (n_p, m_p) corner of phi[:,
+:, p].
 
-One table row is one (M, P) tensor, one cell one contiguous vector over pairs, so padding costs time and never touches a valid
-cell. Used for single pairs, self-kernels, prefixes of one batch, and the redo in logs. Pure torch, any device.
+One table row is one (M, P) tensor, one cell one contiguous vector over pairs, so padding costs time and never
+touches a valid cell. Used for single pairs, self-kernels, prefixes of one batch, and the redo in logs. Pure
+torch, any device.
 
-The linear recursion is certified: with k <= 1 no term can overflow before Delannoy(n, m) does, and what underflow loses is at
-most tiny * n * m * (1 + sqrt 2)^(n + m) (Delannoy numbers obey D(n, m) <= (1 + sqrt 2)^(n + m)). A pair whose M is not 1e13
-times above that, or not finite, is redone in logs. Not covered: choosing which slices to compare (`pairwise`, `packed`).
+The linear recursion is certified: with k <= 1 no term can overflow before Delannoy(n, m) does, and what
+underflow loses is at most tiny * n * m * (1 + sqrt 2)^(n + m) (Delannoy numbers obey D(n, m) <= (1 + sqrt
+2)^(n + m)). A pair whose M is not 1e13 times above that, or not finite, is redone in logs. Not covered:
+choosing which slices to compare (`pairwise`, `packed`).
 """
 
 from __future__ import annotations
@@ -19,9 +22,17 @@ DIGITS = {torch.float64: 13, torch.float32: 7}  # decimal digits that must stand
 
 
 def certified(logs: torch.Tensor, n: torch.Tensor, m: torch.Tensor, single: bool = False) -> torch.Tensor:
-    """Where log M is finite and above the cut for lengths n, m (broadcast); `single`: M was summed in float32."""
+    """Where log M is finite and above the cut for lengths n, m (broadcast).
+
+    `single`: M was summed in float32.
+    """
     dtype = torch.float32 if single else torch.float64
-    cut = math.log(torch.finfo(dtype).tiny) + DIGITS[dtype] * math.log(10) + torch.log((n * m).double()) + LOG_SILVER * (n + m)
+    cut = (
+        math.log(torch.finfo(dtype).tiny)
+        + DIGITS[dtype] * math.log(10)
+        + torch.log((n * m).double())
+        + LOG_SILVER * (n + m)
+    )
     return (logs >= cut) & torch.isfinite(logs)
 
 
@@ -37,7 +48,10 @@ def local_kernel_(exponent: torch.Tensor, local: str) -> torch.Tensor:
 
 
 def kernel_sums(k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
-    """M[n,m] (P,) of M[i,j] = k[i,j] (M[i-1,j-1] + M[i-1,j] + M[i,j-1]) for k (N, M, P) float64; may be 0 or inf."""
+    """M[n,m] (P,) of M[i,j] = k[i,j] (M[i-1,j-1] + M[i-1,j] + M[i,j-1]) for k (N, M, P) float64.
+
+    May be 0 or inf.
+    """
     rows, columns, pairs = k.shape
     previous, current = k.new_zeros(columns + 1, pairs), k.new_zeros(columns + 1, pairs)
     previous[0] = 1
@@ -74,7 +88,10 @@ def log_kernel_sums(log_k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> to
 
 
 def path_costs(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
-    """The least summed cost (P,) from (0, 0) to (n-1, m-1) for phi (N, M, P); inf where forbidden cells (inf) leave no path."""
+    """The least summed cost (P,) from (0, 0) to (n-1, m-1) for phi (N, M, P).
+
+    Inf where forbidden cells (inf) leave no path.
+    """
     rows, columns, pairs = phi.shape
     previous = phi.new_full((columns + 1, pairs), math.inf)
     current = previous.clone()
@@ -96,19 +113,27 @@ def ending_rows(n: torch.Tensor) -> dict[int, torch.Tensor]:
     return {int(length) - 1: (n == length).nonzero()[:, 0] for length in n.unique()}
 
 
-def collect(result: torch.Tensor, row: torch.Tensor, ends: dict[int, torch.Tensor], i: int, m: torch.Tensor) -> None:
+def collect(
+    result: torch.Tensor, row: torch.Tensor, ends: dict[int, torch.Tensor], i: int, m: torch.Tensor
+) -> None:
     """Copy the last column of every pair that ends in row i."""
     if i in ends:
         pairs = ends[i]
         result[pairs] = row[m[pairs], pairs]
 
 
-def certified_log_sums(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor, scale: torch.Tensor, local: str) -> tuple[torch.Tensor, int]:
-    """(log M (P,), how many pairs were redone in logs) for phi (N, M, P), lengths n, m (P,), scale (P,) in k = k(-phi * scale)."""
+def certified_log_sums(
+    phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor, scale: torch.Tensor, local: str
+) -> tuple[torch.Tensor, int]:
+    """(log M (P,), how many pairs were redone in logs) for phi (N, M, P), lengths n, m (P,), scale (P,) in k
+    = k(-phi * scale).
+    """
     exponent = (phi.double() * -scale).clamp_(max=0)  # (N, M, P)
     log_sums = torch.log(kernel_sums(local_kernel_(exponent, local), n, m))
     redo = (~certified(log_sums, n, m)).nonzero()[:, 0]
     if len(redo):
-        exponent = phi[:, :, redo].double() * -scale[redo] if scale.ndim else phi[:, :, redo].double() * -scale
+        exponent = (
+            phi[:, :, redo].double() * -scale[redo] if scale.ndim else phi[:, :, redo].double() * -scale
+        )
         log_sums[redo] = log_kernel_sums(local_log_kernel(exponent.clamp_(max=0), local), n[redo], m[redo])
     return log_sums, len(redo)
