@@ -2,10 +2,11 @@
 
     encode_facts(scene_facts(scene), ROLES["image"])      # (DIMENSION,) unit float32
 
-Each slice gets two unit vectors (Triple Kernel, Sugar 3.3): part 1 is fine, within pictures or within texts (DINOv2 and BGE in the
-paper); part 2 is read across (CLIP). `across="bag"` keeps part 2 honest: a bag of attributes that knows neither cells nor relations,
-as CLIP is. `across="sharp"` lets it see what part 1 sees: the shipped model's named deviation. A text's vector holds only what its
-words state. Facts are hashed into DIMENSION buckets, so a fact that nobody listed beforehand still has its place.
+Each slice gets two unit vectors (Triple Kernel, Sugar 3.3): part 1 is fine, within pictures or within texts
+(DINOv2 and BGE in the paper); part 2 is read across (CLIP). `bag` keeps part 2 honest: a bag of attributes
+that knows neither cells nor relations, as CLIP is. `exact` lets it see what part 1 sees: the shipped model's
+named deviation. A text's vector holds only what its words state. Facts are hashed into DIMENSION buckets, so
+a fact that nobody listed beforehand still has its place.
 """
 
 from __future__ import annotations
@@ -19,10 +20,21 @@ import numpy as np
 from sugar.scenes.captions import Fact
 
 DIMENSION = 1024
-FINE = {"pair": 1.0, "kind": 0.6, "color": 0.4, "cell": 0.9, "size": 0.45, "pattern": 0.45, "relation": 0.6, "place": 0.9, "time": 0.6,
-        "weather": 0.6, "event": 1.0}  # fmt: skip
+FINE = {
+    "pair": 1.0,
+    "kind": 0.6,
+    "color": 0.4,
+    "cell": 0.9,
+    "size": 0.45,
+    "pattern": 0.45,
+    "relation": 0.6,
+    "place": 0.9,
+    "time": 0.6,
+    "weather": 0.6,
+    "event": 1.0,
+}
 BAG = {"pair": 0.5, "kind": 1.0, "color": 0.7, "place": 1.0, "time": 0.5, "weather": 0.5}
-ROLES = {"image": FINE, "text": FINE, "bag": BAG, "sharp": FINE}
+ROLES = {"image": FINE, "text": FINE, "bag": BAG, "exact": FINE}
 
 
 @lru_cache(maxsize=1 << 17)
@@ -33,7 +45,10 @@ def _bucket(fact: Fact) -> tuple[int, float]:
 
 
 def encode_facts(facts: Iterable[Fact], weights: dict[str, float]) -> np.ndarray:
-    """Unit vector of weighted facts, (DIMENSION,) float32. A fact stated twice counts sqrt(2) times. All zeros if no fact has weight."""
+    """Unit vector of weighted facts, (DIMENSION,) float32. A fact stated twice counts sqrt(2) times.
+
+    All zeros if no fact has weight.
+    """
     counts: dict[Fact, int] = {}
     for fact in facts:
         if fact[0] in weights:

@@ -3,76 +3,35 @@
     for q in questions(scene, rng, 7):
         q.kind, q.text, q.answer         # "relation", "is the red star left of the heart?", "yes"
 
-Every kind that the paper's benchmarks ask: attributes, kind, count, place, existence (random, popular, adversarial as in POPE),
-relations (open, yes/no, choice), comparison, choosing A or B, and whether a caption is true. Things are named so that exactly one thing is
-meant. "What differs between these two" needs two scenes and lives in stories.py.
+Every kind that the paper's benchmarks ask: attributes, kind, count, place, existence (random, popular,
+adversarial as in POPE), relations, comparison, choosing A or B, and whether a caption is true. Exactly one
+object is meant. Not covered: what differs between two scenes (edits.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from sugar.scenes.captions import CELLS, article, negative, other, pick, short_caption
-from sugar.scenes.world import (
-    BASES,
-    COLORS,
-    CONTAINERS,
-    HELD_OUT_PAIRS,
-    KINDS,
-    PLURALS,
-    RELATIONS,
-    Scene,
-    Thing,
-    relation,
-)  # fmt: skip
+from sugar.scenes.naming import NUMBERS, Question, named, yes_no
+from sugar.scenes.relation_questions import (
+    ask_choose,
+    ask_compare,
+    ask_relation_choice,
+    ask_relation_open,
+    ask_relation_yes_no,
+)
+from sugar.scenes.swaps import swap
+from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, PLURALS, Scene
 
-NUMBERS = ("no", "one", "two", "three", "four", "five")
 POPULAR = tuple(dict.fromkeys((*CONTAINERS, *BASES)))  # the kinds that occur most often
 
 
-@dataclass(frozen=True)
-class Question:
-    """kind: which skill it asks; answer: the only right one; negative_of: for yes/no existence, POPE's way of choosing the absent thing."""
-
-    kind: str
-    text: str
-    answer: str
-
-
-def name_of(scene: Scene, index: int, rng: np.random.Generator) -> str | None:
-    """Words that mean exactly this thing: its kind, or its colour and kind; None if another looks the same."""
-    thing = scene.things[index]
-    same_kind = [t for t in scene.things if t.kind == thing.kind]
-    if len(same_kind) == 1:
-        return thing.kind if rng.random() < 0.5 else thing.phrase
-    return thing.phrase if sum(t.color == thing.color for t in same_kind) == 1 else None
-
-
-def _named(scene: Scene, rng: np.random.Generator) -> tuple[int, Thing, str] | None:
-    for i in rng.permutation(len(scene.things)):
-        name = name_of(scene, int(i), rng)
-        if name:
-            return int(i), scene.things[int(i)], name
-    return None
-
-
-def _named_pair(scene: Scene, rng: np.random.Generator) -> tuple[int, int, str, str] | None:
-    named = [(int(i), name) for i in rng.permutation(len(scene.things)) if (name := name_of(scene, int(i), rng))]
-    if len(named) < 2:
-        return None
-    return named[0][0], named[1][0], named[0][1], named[1][1]
-
-
-def _yes_no(truth: bool) -> str:
-    return "yes" if truth else "no"
-
-
 def ask_color(scene: Scene, rng: np.random.Generator) -> Question | None:
-    kinds = [t.kind for t in scene.things]
-    single = [t for t in scene.things if kinds.count(t.kind) == 1]
+    kinds = [t.kind for t in scene.objects]
+    single = [t for t in scene.objects if kinds.count(t.kind) == 1]
     if not single:
         return None
     t = single[rng.integers(len(single))]
@@ -80,36 +39,42 @@ def ask_color(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def ask_kind(scene: Scene, rng: np.random.Generator) -> Question | None:
-    t = scene.things[rng.integers(len(scene.things))]
+    t = scene.objects[rng.integers(len(scene.objects))]
     if rng.random() < 0.5:
-        same = [u for u in scene.things if u.color == t.color]
+        same = [u for u in scene.objects if u.color == t.color]
         return Question("kind", f"what is the {t.color} thing?", t.kind) if len(same) == 1 else None
-    if sum((u.row, u.col) == (t.row, t.col) for u in scene.things) > 1:
+    if sum((u.row, u.col) == (t.row, t.col) for u in scene.objects) > 1:
         return None
     return Question("kind", f"what is at the {CELLS[t.row][t.col]}?", t.kind)
 
 
 def ask_size(scene: Scene, rng: np.random.Generator) -> Question | None:
-    found = _named(scene, rng)
+    found = named(scene, rng)
     return found and Question("size", f"is the {found[2]} small or big?", found[1].size)
 
 
 def ask_pattern(scene: Scene, rng: np.random.Generator) -> Question | None:
-    found = _named(scene, rng)
+    found = named(scene, rng)
     return found and Question("pattern", f"is the {found[2]} plain, striped or dotted?", found[1].pattern)
 
 
 def ask_count(scene: Scene, rng: np.random.Generator) -> Question:
-    which = rng.random()
-    if which < 0.4:
-        kind = scene.things[rng.integers(len(scene.things))].kind if rng.random() < 0.85 else pick(rng, KINDS)
-        n = sum(t.kind == kind for t in scene.things)
+    draw = rng.random()
+    if draw < 0.4:
+        kind = (
+            scene.objects[rng.integers(len(scene.objects))].kind if rng.random() < 0.85 else pick(rng, KINDS)
+        )
+        n = sum(t.kind == kind for t in scene.objects)
         return Question("count", f"how many {PLURALS[kind]} are there?", NUMBERS[n])
-    if which < 0.7:
-        color = scene.things[rng.integers(len(scene.things))].color if rng.random() < 0.85 else pick(rng, COLORS)
-        n = sum(t.color == color for t in scene.things)
+    if draw < 0.7:
+        color = (
+            scene.objects[rng.integers(len(scene.objects))].color
+            if rng.random() < 0.85
+            else pick(rng, COLORS)
+        )
+        n = sum(t.color == color for t in scene.objects)
         return Question("count", f"how many {color} things are there?", NUMBERS[n])
-    return Question("count", "how many things are there?", NUMBERS[len(scene.things)])
+    return Question("count", "how many things are there?", NUMBERS[len(scene.objects)])
 
 
 def ask_place(scene: Scene, rng: np.random.Generator) -> Question:
@@ -124,22 +89,28 @@ def ask_weather(scene: Scene, rng: np.random.Generator) -> Question | None:
     return (
         None
         if scene.place == "room"
-        else Question("weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather)
+        else Question(
+            "weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather
+        )
     )
 
 
 def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
-    found = _named(scene, rng)
+    found = named(scene, rng)
     return found and Question("where", f"where is the {found[2]}?", CELLS[found[1].row][found[1].col])
 
 
 def existence(scene: Scene, rng: np.random.Generator, how: str) -> Question | None:
-    """One POPE question with the answer no. random: any absent thing; popular: an absent thing of a frequent kind; adversarial: its kind
-    and its colour are both in the picture (or its colour is one step off), but not together."""
-    present = {(t.kind, t.color) for t in scene.things}
+    """One POPE question with the answer no.
+
+    Args:
+        how: "random": any absent object; "popular": one of a frequent kind; "adversarial": its kind and its
+            colour are both in the picture (or its colour is one step off), but not together.
+    """
+    present = {(t.kind, t.color) for t in scene.objects}
     if how == "adversarial":
-        t = scene.things[rng.integers(len(scene.things))]
-        colors = [u.color for u in scene.things if u.color != t.color]
+        t = scene.objects[rng.integers(len(scene.objects))]
+        colors = [u.color for u in scene.objects if u.color != t.color]
         color = colors[rng.integers(len(colors))] if colors else other(rng, COLORS, t.color)
         kind = t.kind
     else:
@@ -152,92 +123,9 @@ def existence(scene: Scene, rng: np.random.Generator, how: str) -> Question | No
 def ask_exist(scene: Scene, rng: np.random.Generator) -> Question | None:
     how = pick(rng, ("random", "popular", "adversarial", "adversarial"))
     if rng.random() < 0.5:
-        t = scene.things[rng.integers(len(scene.things))]
+        t = scene.objects[rng.integers(len(scene.objects))]
         return Question(f"exist {how}", f"is there {article(t.phrase)}?", "yes")
     return existence(scene, rng, how)
-
-
-def ask_relation_open(scene: Scene, rng: np.random.Generator) -> Question | None:
-    found = _named(scene, rng)
-    if not found:
-        return None
-    index, _, name = found
-    options = []
-    for r in RELATIONS:
-        held = [i for i in range(len(scene.things)) if i != index and r in relation(scene, i, index)]
-        if len(held) == 1:
-            options.append((r, scene.things[held[0]]))
-    if not options:
-        return None
-    r, t = options[rng.integers(len(options))]
-    return Question("relation open", f"what is {r} the {name}?", t.phrase)
-
-
-def ask_relation_yes_no(scene: Scene, rng: np.random.Generator) -> Question | None:
-    pair = _named_pair(scene, rng)
-    if not pair:
-        return None
-    a, b, name_a, name_b = pair
-    held = relation(scene, a, b)
-    truth = rng.random() < 0.5
-    special = [r for r in held if r in ("inside", "on")]
-    options = [r for r in RELATIONS[:4] if (r in held) == truth]
-    if special and truth:
-        options = special
-    if not truth and rng.random() < 0.15:
-        options = [r for r in ("inside", "on") if r not in held]
-    if not truth and (special or relation(scene, b, a) & {"inside", "on"}) and rng.random() < 0.5:
-        options = [r for r in ("inside", "on") if r not in held]
-    if not options:
-        return None
-    return Question("relation yes/no", f"is the {name_a} {options[rng.integers(len(options))]} the {name_b}?", _yes_no(truth))
-
-
-def ask_relation_choice(scene: Scene, rng: np.random.Generator) -> Question | None:
-    pair = _named_pair(scene, rng)
-    if not pair:
-        return None
-    a, b, name_a, name_b = pair
-    held = relation(scene, a, b)
-    options = [(x, y) for x, y in (("left of", "right of"), ("above", "below")) if held & {x, y}]
-    if not options:
-        return None
-    x, y = options[rng.integers(len(options))]
-    return Question("relation choice", f"is the {name_a} {x} or {y} the {name_b}?", x if x in held else y)
-
-
-def ask_compare(scene: Scene, rng: np.random.Generator) -> Question | None:
-    pair = _named_pair(scene, rng)
-    if not pair:
-        return None
-    a, b, name_a, name_b = pair
-    x, y = scene.things[a], scene.things[b]
-    which = rng.integers(3)
-    if which == 0:
-        if " " in name_a or " " in name_b:  # a colour in the name would give the answer away
-            name_a, name_b = x.kind, y.kind
-        kinds = [t.kind for t in scene.things]
-        if kinds.count(x.kind) > 1 or kinds.count(y.kind) > 1:
-            return None
-        if x.color != y.color and rng.random() < 0.5:
-            return None  # keeps yes and no nearer to balance
-        return Question("compare", f"are the {name_a} and the {name_b} the same color?", _yes_no(x.color == y.color))
-    if which == 1 and x.size != y.size:
-        word = pick(rng, ("bigger", "smaller"))
-        first = (x.size == "big") == (word == "bigger")
-        return Question("compare", f"which is {word}, the {x.phrase} or the {y.phrase}?", (x if first else y).phrase)
-    return Question("compare", f"are the {name_a} and the {name_b} the same size?", _yes_no(x.size == y.size))
-
-
-def ask_choose(scene: Scene, rng: np.random.Generator) -> Question | None:
-    t = scene.things[rng.integers(len(scene.things))]
-    kind, color = (t.kind, other(rng, COLORS, t.color)) if rng.random() < 0.5 else (other(rng, KINDS, t.kind), t.color)
-    if any((u.kind, u.color) == (kind, color) for u in scene.things) or (kind, color) in HELD_OUT_PAIRS:
-        return None
-    options = [t.phrase, f"{color} {kind}"]
-    if rng.random() < 0.5:
-        options.reverse()
-    return Question("choose", f"is there {article(options[0])} or {article(options[1])}?", t.phrase)
 
 
 def match_question(words: str) -> str:
@@ -246,9 +134,9 @@ def match_question(words: str) -> str:
 
 
 def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
-    """Is a short caption true? Half the captions are false: wrong in one fact, or of the same scene with two things swapped."""
-    from sugar.scenes.stories import swap  # stories.py builds on questions.py
-
+    """Is a short caption true? Half the captions are false: wrong in one fact, or of the same scene with two
+    objects swapped.
+    """
     seed = int(rng.integers(1 << 31))
     truth, how = rng.random() < 0.5, rng.random()
     swapped = swap(scene, rng) if how < 0.6 else None
@@ -259,15 +147,27 @@ def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
         words = short_caption(scene, np.random.default_rng(seed), opening=False).words
     else:
         words = negative(scene, seed, rng, long=False, opening=False)[1].words
-    return Question("match", match_question(words), _yes_no(truth))
+    return Question("match", match_question(words), yes_no(truth))
 
 
 ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
-    "color": ask_color, "kind": ask_kind, "size": ask_size, "pattern": ask_pattern, "count": ask_count, "place": ask_place,
-    "time": ask_time, "weather": ask_weather, "where": ask_where, "exist": ask_exist, "relation open": ask_relation_open,
-    "relation yes/no": ask_relation_yes_no, "relation choice": ask_relation_choice, "compare": ask_compare, "choose": ask_choose,
+    "color": ask_color,
+    "kind": ask_kind,
+    "size": ask_size,
+    "pattern": ask_pattern,
+    "count": ask_count,
+    "place": ask_place,
+    "time": ask_time,
+    "weather": ask_weather,
+    "where": ask_where,
+    "exist": ask_exist,
+    "relation open": ask_relation_open,
+    "relation yes/no": ask_relation_yes_no,
+    "relation choice": ask_relation_choice,
+    "compare": ask_compare,
+    "choose": ask_choose,
     "match": ask_match,
-}  # fmt: skip
+}
 RELATION_KINDS = ("relation open", "relation yes/no", "relation choice")
 _WEIGHTS = np.array([3, 1.5, 0.8, 0.9, 1.4, 0.4, 0.2, 0.4, 1.5, 3, 1.2, 3, 1.2, 2, 0.6, 2])
 _WEIGHTS /= _WEIGHTS.sum()

@@ -2,8 +2,8 @@
 
     words = vocabulary()        # sorted, lower case, punctuation marks included
 
-Collected by letting the generators speak at length with a fixed seed, plus words that people are likely to use in a chat. What a person
-types beyond these becomes <unk>.
+Collected by letting the generators speak at length with a fixed seed, plus words that people are likely to
+use in a chat. What a person types beyond these becomes <unk>.
 """
 
 from __future__ import annotations
@@ -12,18 +12,24 @@ import re
 from functools import lru_cache
 
 from sugar.scenes.captions import long_caption, short_caption
-from sugar.scenes.questions import NUMBERS, questions
-from sugar.scenes.stories import (
-    CELLS_QUESTION,
-    DIFFERENCE_QUESTION,
-    SYLLABLES,
-    UNKNOWN,
-    sample_card,
-    sample_edit,
-    sample_story,
-    sample_winoground,
+from sugar.scenes.cards import SYLLABLES, UNKNOWN, sample_card
+from sugar.scenes.edits import CELLS_QUESTION, DIFFERENCE_QUESTION, sample_edit
+from sugar.scenes.naming import NUMBERS
+from sugar.scenes.questions import questions
+from sugar.scenes.stories import sample_story
+from sugar.scenes.swaps import sample_winoground
+from sugar.scenes.world import (
+    COLORS,
+    KINDS,
+    PATTERNS,
+    PLACES,
+    PLURALS,
+    RELATIONS,
+    TIMES,
+    WEATHERS,
+    sample_scene,
+    split_rng,
 )
-from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, PLURALS, RELATIONS, TIMES, WEATHERS, sample_scene, split_rng
 
 GREETINGS = {
     "hello": "hello! show me a drawn scene and ask about it.",
@@ -34,13 +40,21 @@ GREETINGS = {
     "thanks": "you are welcome!",
     "goodbye": "goodbye!",
 }
-DESCRIBE = ("describe the picture.", "what is in the picture?", "describe this.", "what do you see?", "tell me about the picture.")
+DESCRIBE = (
+    "describe the picture.",
+    "what is in the picture?",
+    "describe this.",
+    "what do you see?",
+    "tell me about the picture.",
+)
 PEOPLE = """
-colour colours gray grey photo image images pictures drawing scene please show find give look where who when why which one ones
-same different near next side middle upper lower under over beside behind front between this that these those it its me my you your
-not without but or also only just any some all every other another first second third fourth fifth last story happens happened does do
-is are was were be has have had can could will would should did yes no maybe many much few more most less least than as so if then
-use reference information pictures answer question otherwise ignore useful from not know with and name called card note passage .
+colour colours gray grey photo image images pictures drawing scene please show find give look where
+who when why which one ones same different near next side middle upper lower under over beside
+behind front between this that these those it its me my you your not without but or also only just
+any some all every other another first second third fourth fifth last story happens happened does do
+is are was were be has have had can could will would should did yes no maybe many much few more most
+less least than as so if then use reference information pictures answer question otherwise ignore
+useful from not know with and name called card note passage .
 : ; ' " - ( ) ! ? , 1 2 3 4 5 6 7 8 9 0 [ ]
 """
 
@@ -49,8 +63,31 @@ use reference information pictures answer question otherwise ignore useful from 
 def vocabulary() -> tuple[str, ...]:
     """All words, sorted. Takes about two seconds the first time."""
     rng = split_rng("train", 0)
-    texts = [" ".join((*KINDS, *COLORS, *PATTERNS, *PLACES, *PLURALS.values(), *RELATIONS, *TIMES, *WEATHERS, *NUMBERS, *SYLLABLES))]
-    texts += [PEOPLE, UNKNOWN, DIFFERENCE_QUESTION, CELLS_QUESTION, *GREETINGS, *GREETINGS.values(), *DESCRIBE]
+    texts = [
+        " ".join(
+            (
+                *KINDS,
+                *COLORS,
+                *PATTERNS,
+                *PLACES,
+                *PLURALS.values(),
+                *RELATIONS,
+                *TIMES,
+                *WEATHERS,
+                *NUMBERS,
+                *SYLLABLES,
+            )
+        )
+    ]
+    texts += [
+        PEOPLE,
+        UNKNOWN,
+        DIFFERENCE_QUESTION,
+        CELLS_QUESTION,
+        *GREETINGS,
+        *GREETINGS.values(),
+        *DESCRIBE,
+    ]
     for _ in range(2000):
         scene = sample_scene(rng)
         edit = sample_edit(scene, rng)
