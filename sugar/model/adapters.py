@@ -1,13 +1,14 @@
-"""Adapters: a LoRA (PEFT) and an embedding head as one folder, for one base model.
+"""Adapters: a LoRA and an embedding head as one folder, for one base model.
 
-    model.load_adapter("runs/my-sugar")                    # or a hub repository; several may be loaded
-    model.embed(samples, adapter="my-sugar")               # switched per call, no reload; adapter=None: the bare base
-    model.save_adapter("folder"); model.push_adapter("me/my-sugar")
+    adapters = Adapters(backbone, base_head)
+    name = adapters.load(folder, None, base)                  # several may be loaded
+    with backbone.using(name): ...                            # switched per call, no reload
+    adapters.save("folder", name, base)
 
-The folder holds `adapter_config.json` + `adapter_model.safetensors` (plain PEFT), `head.safetensors`, `sugar.json` (which
-base it belongs to) and a model card. An adapter of another base is refused: same family, sizes, and the same weights by
-fingerprint or the same repository. LoRA goes on the language model only (the regex matters: a bare `q_proj` also hits the
-vision tower), so kept vision features stay valid. Not covered: merging into the base, prompt tuning.
+A folder holds `adapter_config.json` and `adapter_model.safetensors` (plain PEFT), `head.safetensors`,
+`sugar.json` (the base it belongs to), a model card, and soft prompts where it was trained with them. An
+adapter of another base is refused: family, sizes, and either the weights' fingerprint or the repository must
+agree. Not covered: merging into the base, prompt tuning.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any
 
 from sugar.errors import ModelError
 from sugar.model import checkpoint
+from sugar.model.backbone import Backbone
+from sugar.model.head import EmbeddingHead
+from sugar.model.lora import TARGETS
+from sugar.model.soft_prompts import PROMPTS_FILE, SoftPrompts
 
-__all__ = ["ADAPTER_FILE", "TARGETS", "Stack", "base_identity", "check_base", "model_card"]
+__all__ = ["ADAPTER_FILE", "Adapters", "base_identity", "check_base", "model_card"]
 
 ADAPTER_FILE = "adapter_model.safetensors"
-TARGETS = r".*(language_model|text_model).*\.(q_proj|v_proj)"
-"""Query and value projections of the language model, as the paper trains."""
-
 SHAPES = ("family", "hidden", "layers", "vocabulary")
 
 
@@ -42,9 +44,15 @@ def base_identity(model: Any, family: str, repository: str, fingerprint: str) ->
 
 
 def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
-    """The adapter's settings when it belongs to `base`. Raises ModelError when it is no adapter, or another base's."""
+    """The adapter's settings when it belongs to `base`.
+
+    Raises ModelError when it is no adapter, or another base's.
+    """
     if not (folder / "adapter_config.json").is_file() or not (folder / ADAPTER_FILE).is_file():
-        raise ModelError(f"{folder} is no adapter: adapter_config.json or {ADAPTER_FILE} is missing. Name a folder made by save_adapter.")
+        raise ModelError(
+            f"{folder} is no adapter: adapter_config.json or {ADAPTER_FILE} is missing. Name a folder "
+            "made by save_adapter."
+        )
     settings = checkpoint.read_settings(folder)
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     if config.get("peft_type") != "LORA":
@@ -53,94 +61,140 @@ def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
     for key in SHAPES:
         if key in wanted and wanted[key] != base[key]:
             raise ModelError(
-                f"The adapter {folder.name} was made for another base ({key} {wanted[key]}; this one has {base[key]}). "
+                f"The adapter {folder.name} was made for another base ({key} {wanted[key]}; this one "
+                f"has {base[key]}). "
                 f"Open {wanted.get('repository') or 'its own base'} first."
             )
     same_weights = wanted.get("fingerprint") and wanted["fingerprint"] == base["fingerprint"]
     same_name = wanted.get("repository") and wanted["repository"] == base["repository"]
     if not (same_weights or same_name):
         raise ModelError(
-            f"The adapter {folder.name} was made for {wanted.get('repository') or 'another base'}, not for {base['repository']}. "
+            f"The adapter {folder.name} was made for {wanted.get('repository') or 'another base'}, not "
+            f"for {base['repository']}. "
             "Open its own base first, or train one for this base."
         )
     return settings
 
 
-def model_card(name: str, base: dict[str, Any], rank: int, text: str = "") -> str:
-    """README.md of an adapter, with the header that the hub reads."""
-    return (
-        f"---\nlibrary_name: peft\nbase_model: {base['repository']}\ntags: [sugar, multimodal, retrieval, lora]\n---\n\n# {name}\n\n"
-        f"A Sugar adapter (LoRA rank {rank} and an embedding head) for `{base['repository']}` ({base['family']}). It makes the base "
-        "embed interleaved images and texts; the base still chats, with the adapter or without.\n\n"
-        "```python\nfrom sugar import Sample, Sugar\n\n"
-        f'model = Sugar.from_pretrained("{base["repository"]}", adapter="{name}")\nmodel.embed([Sample([picture, "a red star"])])\n```\n'
-        + (f"\n{text.strip()}\n" if text.strip() else "")
-    )
+def model_card(name: str, base: dict[str, Any], parts: str, text: str = "") -> str:
+    """README.md of an adapter, with the header that the hub reads. parts: what it consists of."""
+    opened = f'model = Sugar.from_pretrained("{base["repository"]}", adapter="{name}")'
+    lines = [
+        "---",
+        "library_name: peft",
+        f"base_model: {base['repository']}",
+        "tags: [sugar, multimodal, retrieval, lora]",
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"A Sugar adapter ({parts}) for `{base['repository']}` ({base['family']}). It makes the base "
+        "embed interleaved",
+        "images and texts; the base still chats, with the adapter or without.",
+        "",
+        "```python",
+        "from sugar import Sample, Sugar",
+        "",
+        opened,
+        'model.embed([Sample([picture, "a red star"])])',
+        "```",
+    ]
+    return "\n".join([*lines, *(["", text.strip()] if text.strip() else [])]) + "\n"
 
 
-class Stack:
-    """The LoRAs inside one model: loaded by name, one active at a time or none. The core calls it under its lock."""
+class Adapters:
+    """The adapters of one model by name, each with its head.
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.peft: Any = None
-        self.active: str | None = None
-        self.loaded: dict[str, dict[str, Any]] = {}
+    The name None stands for the bare base and its head.
+    """
 
-    def load(self, folder: Path, name: str, settings: dict[str, Any]) -> None:
-        """Put the LoRA of a checked folder into the model, inactive."""
-        from peft import PeftModel
+    def __init__(self, backbone: Backbone, base_head: EmbeddingHead | None) -> None:
+        self.backbone = backbone
+        self._heads: dict[str | None, EmbeddingHead] = {} if base_head is None else {None: base_head}
+        self._prompts: dict[str, SoftPrompts] = {}
 
-        if name in self.loaded:
-            raise ModelError(f"An adapter named {name!r} is loaded already. Give this one another name, or unload that one first.")
-        try:
-            if self.peft is None:
-                self.peft = PeftModel.from_pretrained(self.model, folder, adapter_name=name, is_trainable=False)
-            else:
-                self.peft.load_adapter(folder, name, is_trainable=False)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ModelError(
-                f"The adapter {folder} does not fit this model ({str(error).splitlines()[0]}). Open its own base first."
-            ) from error
-        self.peft.eval()
-        self.loaded[name] = {"folder": folder, **settings}
-        self.active = name
-        self.use(None)
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Per loaded adapter what its `sugar.json` says, and its folder where it came from one."""
+        return self.backbone.lora.loaded
 
-    def create(self, name: str, *, rank: int, alpha: int, targets: str = TARGETS) -> None:
-        """A fresh LoRA, trainable, active: what training starts from."""
-        from peft import LoraConfig, get_peft_model
+    @property
+    def names(self) -> list[str]:
+        return list(self.settings)
 
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets)
-        if self.peft is None:
-            self.peft = get_peft_model(self.model, config, adapter_name=name)
-        else:
-            self.peft.add_adapter(name, config)
-        self.loaded[name] = {}
-        self.active = None
-        self.use(name, trainable=True)
+    def head(self, name: str | None) -> EmbeddingHead | None:
+        """The head of an adapter, or of the base; None where it brings none."""
+        return self._heads.get(name)
+
+    def load(self, folder: Path, name: str, base: dict[str, Any]) -> None:
+        """Put the adapter of a folder beside the others. Raises ModelError when it is another base's."""
+        settings = check_base(folder, base)
+        head = EmbeddingHead.load(folder).to(self.backbone.device) if settings.get("head") else None
+        with self.backbone.lock:
+            self.backbone.lora.load(folder, name, settings)
+            if (folder / PROMPTS_FILE).is_file():
+                prompts = self._prompts[name] = SoftPrompts.load(folder).to(self.backbone.device)
+                prompts.attach(self.backbone.model, active=lambda: self.backbone.lora.active == name)
+            if head is not None:
+                self._heads[name] = head
+
+    def create(
+        self, name: str, head: EmbeddingHead | None, *, rank: int, alpha: int, targets: str = TARGETS
+    ) -> None:
+        """A fresh, trainable LoRA and its head: what training starts from."""
+        with self.backbone.lock:
+            self.backbone.lora.create(name, rank=rank, alpha=alpha, targets=targets)
+            if head is not None:
+                self._heads[name] = head.to(self.backbone.device)
 
     def unload(self, name: str) -> None:
-        """Take a LoRA out of the model and free its memory. Raises ModelError when there is none of that name."""
-        if name not in self.loaded:
-            raise ModelError(f"No adapter named {name!r} is loaded; there are {', '.join(self.loaded) or 'none'}.")
-        del self.loaded[name]
-        self.use(None)
-        if self.loaded:
-            self.peft.delete_adapter(name)
-        else:
-            self.peft.unload()
-            self.peft = None
+        """Free an adapter's memory. Raises ModelError when there is none of that name."""
+        with self.backbone.lock:
+            self.backbone.lora.unload(name)
+            self._heads.pop(name, None)
+            if name in self._prompts:
+                self._prompts.pop(name).detach()
 
-    def use(self, name: str | None, *, trainable: bool = False) -> None:
-        """Make one LoRA active, or none. Raises ModelError when there is none of that name."""
-        if name == self.active:
-            return
-        if name is not None and name not in self.loaded:
-            raise ModelError(f"No adapter named {name!r} is loaded; there are {', '.join(self.loaded) or 'none'}. Load it first.")
-        if name is None:
-            self.peft.base_model.disable_adapter_layers()
-        else:
-            self.peft.base_model.enable_adapter_layers()
-            self.peft.base_model.set_adapter(name, inference_mode=not trainable)
-        self.active = name
+    def folder(self, name: str) -> Path:
+        """Where an adapter was loaded from. Raises ModelError for one that has not been saved."""
+        folder = self.settings[name].get("folder")
+        if folder is None:
+            raise ModelError(
+                f"The adapter {name!r} has not been saved and has no fingerprint. Use save_adapter and "
+                "load it."
+            )
+        return folder
+
+    def save(self, path: Path, name: str | None, base: dict[str, Any], *, card: str = "") -> Path:
+        """Write an adapter as one folder: LoRA, head, base, model card.
+
+        Raises ModelError when there is none of that name.
+        """
+        if name is None or name not in self.settings:
+            raise ModelError(
+                f"No adapter named {name!r} is loaded; there are {', '.join(self.names) or 'none'}."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        with self.backbone.lock:
+            peft = self.backbone.lora.peft
+            config = peft.peft_config[name]
+            config.base_model_name_or_path = base["repository"]
+            peft.save_pretrained(path, selected_adapters=[name], save_embedding_layers=False)
+            own = path / name  # PEFT puts named adapters in a folder of their own
+            if own.is_dir():
+                for written in own.glob("*"):
+                    written.replace(path / written.name)
+                own.rmdir()
+            head = self.head(name)
+            if head is not None:
+                head.save(path)
+            if name in self._prompts:
+                self._prompts[name].save(path)
+            sizes = head.sizes if head is not None else None
+            stated = {k: v for k, v in self.settings[name].items() if k == "profile"}
+            checkpoint.write_settings(path, kind="adapter", name=name, base=base, head=sizes, **stated)
+            parts = [f"LoRA rank {config.r}"]
+            parts += ["an embedding head"] if head is not None else []
+            parts += ["soft prompts"] if name in self._prompts else []
+            (path / "README.md").write_text(model_card(name, base, " and ".join(parts), card), "utf-8")
+        return path

@@ -1,16 +1,12 @@
-"""Embeddings for a base model that has no Sugar adapter yet: the two honest ways.
+"""Embeddings for a base model that has no Sugar adapter yet: `triple` and `prompt`.
 
-    encoder = TripleEncoder.from_folders(dino, clip, bge, device="cpu")       # the paper's three frozen encoders (method.md A3)
-    rows = encoder.rows([Sample([picture, "a red star"])])[0]                  # (2, D) unit rows, one per slice
-    part1, part2 = encoder.layout.parts(rows, is_image)                        # for sugar.dtw's Triple Kernel
+    encoder = TripleEncoder.from_folders(dino, clip, bge, device="cpu")  # the paper's encoders (method.md A3)
+    rows = encoder.rows([Sample([picture, "a red star"])])[0]              # (2, D) unit rows, one per slice
+    part1, part2 = encoder.layout.parts(rows, is_image)  # for the Triple Kernel of sugar.dtw
 
-`triple`: each slice alone. Picture: part 1 DINOv2 (class token), part 2 CLIP picture. Text: part 1 BGE (class token), part 2
-CLIP text. Both parts lie in one row, [picture part 1 | text part 1 | part 2] / sqrt(2) with the other modality's block zero,
-so a row is a plain unit vector for any index, the inner product ranks candidates of one modality by the mean of the two
-kernels that apply, and `parts` gives the exact two parts back. CLIP reads 77 tokens and BGE 512; longer texts are cut.
-
-`prompt` needs no class here: `prompt_turns` writes method.md B's one-word summary prompt, and the core takes the hidden
-state of its last token. Not covered: training of any of them.
+`triple` embeds each slice alone: part 1 by DINOv2 or BGE, part 2 by CLIP, in one unit row. CLIP reads 77
+tokens and BGE 512; longer texts are cut. `prompt` is the hidden state of a one-word summary prompt (method.md
+B). Not covered: training of any of them.
 """
 
 from __future__ import annotations
@@ -26,15 +22,23 @@ from PIL import Image
 from torch import Tensor
 
 from sugar.errors import ModelError
+from sugar.model.presets import find
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = ["DIMENSIONS", "ENCODERS", "TRIPLES", "TripleEncoder", "TripleLayout", "prompt_turns"]
+__all__ = ["DIMENSIONS", "ENCODERS", "TRIPLES", "TripleEncoder", "TripleLayout", "choose", "prompt_turns"]
 
 TRIPLES: dict[str, tuple[str, str, str]] = {
     "triple": ("facebook/dinov2-base", "openai/clip-vit-large-patch14", "BAAI/bge-base-en-v1.5"),
-    "triple-small": ("facebook/dinov2-small", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "BAAI/bge-small-en-v1.5"),
+    "triple-small": (
+        "facebook/dinov2-small",
+        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+        "BAAI/bge-small-en-v1.5",
+    ),
 }
-"""Picture, cross-modal and text encoder; about 2.5 GB and 0.8 GB of downloads, 0.6 and 0.2 billion parameters."""
+"""Picture, cross-modal and text encoder.
+
+About 2.5 GB and 0.8 GB of downloads, 0.6 and 0.2 billion parameters.
+"""
 
 DIMENSIONS = {"triple": 768 + 768 + 768, "triple-small": 384 + 384 + 512}
 """Widths of their rows, known before they are downloaded."""
@@ -42,9 +46,32 @@ DIMENSIONS = {"triple": 768 + 768 + 768, "triple-small": 384 + 384 + 512}
 ENCODERS = ("sugar", "prompt", *TRIPLES)
 
 
+def choose(name: str, encoder: str, *, has_head: bool) -> tuple[str | None, str]:
+    """(the encoder to use always, or None; the one to use where there is no head) of what was asked for.
+
+    Raises ModelError for an unknown encoder, or for `sugar` without a head.
+    """
+    preset = find(name)
+    fallback = encoder
+    if encoder == "auto":
+        fallback = preset.encoder if preset and preset.encoder != "sugar" else "prompt"
+    if fallback not in ENCODERS:
+        raise ModelError(f"Encoder {encoder!r} is not known. Use auto, {', '.join(ENCODERS)}.")
+    if encoder == "sugar" and not has_head:
+        raise ModelError(
+            f"{name} has no embedding head. Load an adapter that brings one, or use encoder triple or prompt."
+        )
+    return (encoder if encoder in ("prompt", *TRIPLES) else None), fallback
+
+
 @dataclass(frozen=True)
 class TripleLayout:
-    """The widths of the blocks of a row: picture part 1, text part 1, part 2."""
+    """The widths of the blocks of a row: picture part 1, text part 1, part 2.
+
+    A row is [picture part 1 | text part 1 | part 2] / sqrt(2), with the other modality's block zero. The
+    inner product of two rows of one modality is the mean of the two kernels that apply; `parts` gives the
+    exact two parts back.
+    """
 
     image: int
     text: int
@@ -63,12 +90,17 @@ class TripleLayout:
         return row / np.sqrt(2, dtype=np.float32)
 
     def parts(self, rows: np.ndarray, is_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """rows: (n, D), is_image: (n,). Returns part 1 (n, max(image, text)), zero-padded to one width, and part 2 (n, cross)."""
+        """rows: (n, D), is_image: (n,).
+
+        Returns part 1 (n, max(image, text)), zero-padded to one width, and part 2 (n, cross).
+        """
         width = max(self.image, self.text)
         part1 = np.zeros((len(rows), width), np.float32)
         part1[is_image, : self.image] = rows[is_image, : self.image]
         part1[~is_image, : self.text] = rows[~is_image, self.image : self.image + self.text]
-        return part1 * np.sqrt(2, dtype=np.float32), rows[:, self.image + self.text :] * np.sqrt(2, dtype=np.float32)
+        return part1 * np.sqrt(2, dtype=np.float32), rows[:, self.image + self.text :] * np.sqrt(
+            2, dtype=np.float32
+        )
 
 
 def unit(x: Tensor) -> np.ndarray:
@@ -78,10 +110,19 @@ def unit(x: Tensor) -> np.ndarray:
 class TripleEncoder:
     """DINOv2, CLIP and BGE as slice encoders. Make one with `from_folders`."""
 
-    def __init__(self, dino: tuple[Any, Any], clip: tuple[Any, Any, Any], bge: tuple[Any, Any], device: str) -> None:
-        (self.dino, self.dino_pictures), (self.clip, self.clip_pictures, self.clip_tokens), (self.bge, self.bge_tokens) = dino, clip, bge
+    def __init__(
+        self, dino: tuple[Any, Any], clip: tuple[Any, Any, Any], bge: tuple[Any, Any], device: str
+    ) -> None:
+        self.folders: list[Path] = []
+        (
+            (self.dino, self.dino_pictures),
+            (self.clip, self.clip_pictures, self.clip_tokens),
+            (self.bge, self.bge_tokens),
+        ) = dino, clip, bge
         self.device = device
-        self.layout = TripleLayout(self.dino.config.hidden_size, self.bge.config.hidden_size, self.clip.config.projection_dim)
+        self.layout = TripleLayout(
+            self.dino.config.hidden_size, self.bge.config.hidden_size, self.clip.config.projection_dim
+        )
 
     @classmethod
     def from_folders(cls, dino: Path, clip: Path, bge: Path, *, device: str = "cpu") -> TripleEncoder:
@@ -89,14 +130,18 @@ class TripleEncoder:
         import transformers
 
         def model(kind: Any, folder: Path) -> Any:
-            return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32).eval().to(device)
+            return (
+                kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+                .eval()
+                .to(device)
+            )
 
         def part(kind: Any, folder: Path) -> Any:
             return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
         pictures, tokens = transformers.AutoImageProcessor, transformers.AutoTokenizer
         try:
-            return cls(
+            made = cls(
                 (model(transformers.Dinov2Model, dino), part(pictures, dino)),
                 (model(transformers.CLIPModel, clip), part(pictures, clip), part(tokens, clip)),
                 (model(transformers.BertModel, bge), part(tokens, bge)),
@@ -104,38 +149,63 @@ class TripleEncoder:
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
-                f"The three encoders cannot be opened ({error}). Delete {dino}, {clip} and {bge}, and download them again."
+                f"The three encoders cannot be opened ({error}). Delete {dino}, {clip} and {bge}, and "
+                "download them again."
             ) from error
+        made.folders = [dino, clip, bge]
+        return made
 
     def rows(self, samples: Sequence[Sample], *, batch_size: int = 32) -> list[np.ndarray]:
-        """Per sample (n_i, D) unit rows, one per slice. Equal texts and the same picture object are encoded once."""
+        """Per sample (n_i, D) unit rows, one per slice.
+
+        Equal texts and the same picture object are encoded once.
+        """
         slices = [s for sample in samples for s in sample]
         distinct: dict[Any, Slice] = {(id(s.content) if s.is_image else s.text): s for s in slices}
         found: dict[Any, np.ndarray] = {}
         for is_image in (True, False):
             keys = [key for key, s in distinct.items() if s.is_image == is_image]
-            encode: Callable[[list[Any]], tuple[np.ndarray, np.ndarray]] = self._pictures if is_image else self._texts
+            encode: Callable[[list[Any]], tuple[np.ndarray, np.ndarray]] = (
+                self._pictures if is_image else self._texts
+            )
             if not is_image:
                 keys.sort(key=len)
             for start in range(0, len(keys), batch_size):
                 chosen = keys[start : start + batch_size]
                 part1, part2 = encode([distinct[key].content for key in chosen])
-                found.update((key, self.layout.row(a, b, is_image)) for key, a, b in zip(chosen, part1, part2, strict=True))
-        return [np.stack([found[id(s.content) if s.is_image else s.text] for s in sample]) for sample in samples]
+                found.update(
+                    (key, self.layout.row(a, b, is_image))
+                    for key, a, b in zip(chosen, part1, part2, strict=True)
+                )
+        return [
+            np.stack([found[id(s.content) if s.is_image else s.text] for s in sample]) for sample in samples
+        ]
 
     @torch.inference_mode()
     def _pictures(self, images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
         rgb = [image.convert("RGB") for image in images]
-        own = self.dino(**self.dino_pictures(rgb, return_tensors="pt").to(self.device)).last_hidden_state[:, 0]
-        return unit(own), unit(_pooled(self.clip.get_image_features(**self.clip_pictures(rgb, return_tensors="pt").to(self.device))))
+        own = self.dino(**self.dino_pictures(rgb, return_tensors="pt").to(self.device)).last_hidden_state[
+            :, 0
+        ]
+        return unit(own), unit(
+            _pooled(
+                self.clip.get_image_features(**self.clip_pictures(rgb, return_tensors="pt").to(self.device))
+            )
+        )
 
     @torch.inference_mode()
     def _texts(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         def tokens(tokenizer: Any, limit: int) -> Any:
-            return tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(self.device)
+            return tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt").to(
+                self.device
+            )
 
-        own = self.bge(**tokens(self.bge_tokens, self.bge.config.max_position_embeddings)).last_hidden_state[:, 0]
-        cross = self.clip.get_text_features(**tokens(self.clip_tokens, self.clip.config.text_config.max_position_embeddings))
+        own = self.bge(**tokens(self.bge_tokens, self.bge.config.max_position_embeddings)).last_hidden_state[
+            :, 0
+        ]
+        cross = self.clip.get_text_features(
+            **tokens(self.clip_tokens, self.clip.config.text_config.max_position_embeddings)
+        )
         return unit(own), unit(_pooled(cross))
 
 
@@ -144,13 +214,18 @@ def _pooled(output: Any) -> Tensor:
 
 
 def pool(rows: np.ndarray) -> np.ndarray:
-    """One vector of a sample whose rows stand for slices alone: their normalised sum. rows: (n, D) unit rows."""
+    """One vector of a sample whose rows stand for slices alone: their normalised sum.
+
+    rows: (n, D) unit rows.
+    """
     total = rows.sum(0)
     return total / max(float(np.linalg.norm(total)), 1e-12)
 
 
 def prompt_turns(sample: Sample, upto: int) -> list[Turn]:
-    """The one-word summary prompt over the first `upto` slices (method.md B): its last hidden state stands for them."""
+    """The one-word summary prompt over the first `upto` slices (method.md B): its last hidden state stands
+    for them.
+    """
     part = Sample(sample.slices[:upto])
     kinds = {s.is_image for s in part}
     what = "image" if kinds == {True} and upto == 1 else "text" if kinds == {False} else "above"

@@ -4,8 +4,8 @@
     r = head(d)                      # (..., 4096) -> (..., 768), unit rows
     head.save(folder); EmbeddingHead.load(folder)
 
-The paper says only "MLP"; two layers with GELU are our choice. The head runs in float32 whatever the model runs in.
-Not covered: pooling of tokens to slices, which is `sugar.model.processor.pool_slices`.
+The paper says only "MLP"; two layers with GELU are our choice. The head runs in float32 whatever the model
+runs in. Not covered: pooling of tokens to slices, which is `sugar.model.processor.pool_slices`.
 """
 
 from __future__ import annotations
@@ -45,20 +45,33 @@ class EmbeddingHead(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write `head.safetensors` (float32) into `folder`."""
-        tensors = {name: value.detach().float().cpu().contiguous() for name, value in self.state_dict().items()}
+        tensors = {
+            name: value.detach().float().cpu().contiguous() for name, value in self.state_dict().items()
+        }
         save_file(tensors, Path(folder) / HEAD_FILE)
 
     @classmethod
     def load(cls, folder: str | Path) -> EmbeddingHead:
-        """Read `head.safetensors`; the sizes come from the tensors. Raises ModelError when missing or not a head."""
+        """Read `head.safetensors`; the sizes come from the tensors.
+
+        Raises ModelError when missing or not a head.
+        """
         path = Path(folder) / HEAD_FILE
         if not path.is_file():
-            raise ModelError(f"{path} is missing, so this checkpoint has no embedding head. Use a Sugar checkpoint, or encoder='triple'.")
+            raise ModelError(
+                f"{path} is missing, so this checkpoint has no embedding head. Use a Sugar checkpoint, or "
+                "encoder='triple'."
+            )
         try:
             tensors = load_file(path)
-            (head_hidden, hidden), dimension = tensors["first.weight"].shape, tensors["second.weight"].shape[0]
+            (head_hidden, hidden), dimension = (
+                tensors["first.weight"].shape,
+                tensors["second.weight"].shape[0],
+            )
             head = cls(hidden, head_hidden, dimension)
             head.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"{path} is not an embedding head of Sugar ({error}). Save it again with save_pretrained.") from error
+            raise ModelError(
+                f"{path} is not an embedding head of Sugar ({error}). Save it again with save_pretrained."
+            ) from error
         return head.eval()

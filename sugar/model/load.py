@@ -1,12 +1,10 @@
-"""From a folder to a model in memory: device, precision, does it fit, weights, and a processor that needs no torchvision.
+"""From a folder to a model in memory: weights, and a processor that needs no torchvision.
 
-    folder = local_folder("sugar-tiny")                     # the embedded model, a local folder, or a download (hub.py)
-    loaded = load(folder, device="auto", precision="auto")
+    loaded = load(folder, name="sugar-tiny", device="auto", precision="auto")
     loaded.model, loaded.processor, loaded.device, loaded.precision, loaded.why
 
-Precision `auto`: on CUDA bf16 (fp16 where the card has none), NF4 with double quantisation when 16 bits do not fit; on a
-CPU fp32, bf16 when memory is short. Vision tower, projector and LM head stay unquantised. A model that cannot fit is
-refused before its weights are read, or downloaded, with what would fit. Safetensors only, no remote code.
+Vision tower, projector and LM head stay unquantised. A model that cannot fit is refused before
+its weights are read.
 Not covered: several devices, offloading of layers.
 """
 
@@ -14,39 +12,22 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from sugar.errors import ModelError
-from sugar.model import hub
-from sugar.model.presets import FAMILIES, PRECISIONS, PRESETS, find, memory_need
+from sugar.model.devices import DTYPES, choose_precision, pick_device
+from sugar.model.families import UNQUANTISED, VIDEO_PROCESSORS
+from sugar.model.folders import count_parameters, read_config
 from sugar.model.processor import Processor
 
-__all__ = ["Loaded", "choose_precision", "fetch", "free_memory", "load", "load_processor", "local_folder", "pick_device", "read_config"]
+__all__ = ["Loaded", "load", "load_processor"]
 
 log = logging.getLogger("sugar")
-
-UNQUANTISED = {
-    "llava": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-    "llava_next": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-    "gemma3": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-    "internvl": ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
-    "idefics3": ["model.vision_model", "model.connector", "lm_head"],
-    "qwen2_5_vl": ["model.visual", "lm_head"],
-    "qwen3_vl": ["model.visual", "lm_head"],
-}
-"""Full module paths: bare names match nothing, and setting the list drops the default exclusion of lm_head."""
-
-VIDEO_FAMILIES = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor", "internvl": "InternVLProcessor"}
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,180 +44,23 @@ class Loaded:
     stored_dtype: torch.dtype
 
 
-def pick_device(device: str) -> str:
-    """'auto' -> cuda, mps or cpu. Raises ModelError when a device that was asked for is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ModelError(f"Device {device!r} is not known. Use auto, cpu, cuda, cuda:N or mps.")
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
-        raise ModelError(f"Device {device!r} was asked for, but this machine has none that PyTorch can use. Use --device cpu.")
-    return device
-
-
-def free_memory(device: str) -> float:
-    """GB that a model may take: free memory of a CUDA device, available memory of the machine otherwise."""
-    if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            available = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-        for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-            if os.path.exists(limit) and (text := Path(limit).read_text().strip()).isdigit():
-                available = min(available, int(text))
-        return available / 1e9
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
-
-
-def choose_precision(name: str, parameters: float, unquantised: float, device: str, precision: str, stored: str) -> tuple[str, str]:
-    """(precision, why). parameters in billions. Raises ModelError, with what would fit, when nothing fits.
-
-    stored: 'nf4' for a checkpoint that was quantised ahead of time; it stays so.
-    """
-    if precision not in ("auto", *PRECISIONS):
-        raise ModelError(f"Precision {precision!r} is not known. Use auto, {', '.join(PRECISIONS)}.")
-    free = free_memory(device)
-    if stored == "nf4":
-        if precision not in ("auto", "nf4"):
-            raise ModelError(f"{name} is stored in 4 bits and cannot be opened as {precision}. Use precision auto, or its full checkpoint.")
-        order = ["nf4"]
-    elif precision != "auto":
-        order = [precision]
-    elif device.startswith("cuda"):
-        order = ["bf16" if torch.cuda.is_bf16_supported() else "fp16", "nf4"]
-    else:
-        order = ["fp32", "bf16"]
-    needs = {p: memory_need(parameters, p, unquantised) for p in order}
-    for p in order:
-        if needs[p] <= free:
-            asked = "as asked" if precision != "auto" else "as stored" if stored == "nf4" else "the widest that fits"
-            return p, f"{p} on {device}, {asked}: needs about {needs[p]:.1f} of {free:.1f} GB free"
-    least = min(needs.values())
-    others = [
-        f"{other.name} ({p})"
-        for other in PRESETS.values()
-        for p in ([other.stored] if other.stored == "nf4" else ["nf4"] if device.startswith("cuda") else ["bf16"])
-        if other.memory(p) <= free and other.name != name
-    ]
-    smaller = [] if precision == "auto" else [p for p in PRECISIONS if memory_need(parameters, p, unquantised) <= free]
-    remedy = f"It would fit as {' or '.join(smaller)}. " if smaller else ""
-    raise ModelError(
-        f"{name} needs about {least:.1f} GB as {' or '.join(order)} and {device} has {free:.1f} GB free. {remedy}"
-        f"These fit: {', '.join(others) or 'none of the presets'}."
-    )
-
-
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
-
-
-def local_folder(
-    name: str, *, device: str = "auto", precision: str = "auto", progress: Callable[[hub.Progress], None] | None = None
-) -> Path:
-    """The folder of a checkpoint: the embedded model's, a local one, or a preset's or repository's after its download.
-
-    A model that cannot fit is refused before its weights are downloaded. Raises ModelError with the cause and the remedy.
-    """
-    if name == "sugar-tiny":
-        if not (ASSETS / name / "config.json").is_file():
-            raise ModelError(f"{ASSETS / name} is missing. Restore it from the repository, or rebuild it with `make assets`.")
-        return ASSETS / name
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    preset = find(name)
-    if preset is None and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or "\\" in name):
-        raise ModelError(
-            f"There is no folder {name!r} and no preset of that name. Presets: {', '.join(PRESETS)}; a repository is owner/name."
-        )
-    chosen = pick_device(device)
-    if preset is not None:
-        choose_precision(name, preset.parameters, preset.unquantised, chosen, precision, preset.stored)
-
-    def check(remote: hub.Remote, config: dict[str, Any]) -> None:
-        check_family(config, remote.repository)
-        stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
-        weights = sum(size for file, size, _ in remote.files if file.endswith(".safetensors"))
-        parameters = (remote.parameters or weights / (0.65 if stored == "nf4" else 2.0)) / 1e9
-        choose_precision(name, parameters, preset.unquantised if preset else 0.15 * parameters, chosen, precision, stored)
-        log.info("%s: downloading %.2f GB", remote.repository, remote.bytes / 1e9)
-
-    repository, revision = (preset.repository, preset.revision) if preset else (name, "main")
-    return fetch(repository, revision, progress=progress, check=check)
-
-
-def fetch(repository: str, revision: str = "main", **options: Any) -> Path:
-    """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE); progress in a shell."""
-    options.setdefault("endpoint", os.environ.get("HF_ENDPOINT"))
-    options.setdefault("cache_dir", os.environ.get("HF_HUB_CACHE"))
-    if options.get("progress") is None and sys.stderr.isatty():
-        options["progress"] = hub.print_progress
-    return hub.download(repository, revision, **options)
-
-
-def check_family(config: dict[str, Any], where: str) -> str:
-    """The family of a configuration. Raises ModelError when Sugar does not serve it; code of a checkpoint's own is never run."""
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        raise ModelError(f"{where} is a {family!r} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
-    if config.get("auto_map"):
-        log.warning("%s brings code of its own; Sugar never runs it and uses the one in Transformers", where)
-    return family
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a checkpoint folder. Raises ModelError when it is missing, or of a family that Sugar does not serve."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelError(f"{folder} holds no config.json, so it is not a checkpoint. Name a folder made by save_pretrained, or a preset.")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON ({error}). Download or save the checkpoint again.") from error
-    check_family(config, str(folder))
-    return config
-
-
-def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float]:
-    """Billions of parameters: all, and those that stay unquantised under NF4, from the safetensors headers alone.
-
-    Raises ModelError when there are no safetensors or a file is damaged or missing.
-    """
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values())) if index.is_file() else ["model.safetensors"]
-    total = kept = 0
-    for name in names:
-        path = folder / name
-        if not path.is_file():
-            pickles = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
-            why = f" It holds {pickles[0]}, which can run code when opened: Sugar reads safetensors only." if pickles else ""
-            raise ModelError(f"{path} is missing.{why} Download the checkpoint again, or convert it to safetensors.")
-        try:
-            with safe_open(path, framework="pt") as file:
-                keys = file.keys()
-                for key in keys:
-                    shape = file.get_slice(key).get_shape()
-                    size = math.prod(shape)
-                    if config.get("quantization_config") and size and shape[-1] == 1:
-                        size *= 2  # two 4-bit weights per byte
-                    total += size
-                    vision = any(part in key for part in ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens"))
-                    kept += size if vision else 0
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error}). Delete it and download it again.") from error
-    return total / 1e9, kept / 1e9
-
-
 def load_processor(folder: Path, family: str) -> Any:
-    """`AutoProcessor`, or for the families whose own needs torchvision for videos, the same class for pictures only."""
+    """`AutoProcessor`, or for the families whose own needs torchvision for videos, the same class for
+    pictures only.
+    """
     import transformers
 
-    if family not in VIDEO_FAMILIES:
-        return transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    base = getattr(transformers, VIDEO_FAMILIES[family])
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if family not in VIDEO_PROCESSORS:
+        return transformers.AutoProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    base = getattr(transformers, VIDEO_PROCESSORS[family])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    pictures = transformers.AutoImageProcessor.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     settings = {}
     if (path := folder / "processor_config.json").is_file():
         settings = json.loads(path.read_text("utf-8"))
@@ -245,15 +69,23 @@ def load_processor(folder: Path, family: str) -> Any:
         template = json.loads(path.read_text("utf-8"))["chat_template"]
     extra = {"image_seq_length": settings["image_seq_length"]} if "image_seq_length" in settings else {}
 
-    parts = classmethod(lambda cls: ["image_processor", "tokenizer"])  # the class names a third part, for videos
+    parts = classmethod(
+        lambda cls: ["image_processor", "tokenizer"]
+    )  # the class names a third part, for videos
     picture_class = type(f"Picture{base.__name__}", (base,), {"get_attributes": parts})
-    return picture_class(pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra)
+    return picture_class(
+        pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra
+    )
 
 
 def keep_unpacked(model: Any) -> None:
-    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights in blocks of 32 x 64 and fails on other shapes: those stay."""
+    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights in blocks of 32 x 64 and fails on other
+    shapes: those stay.
+    """
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu") and (module.in_features % 64 or module.out_features % 32):
+        if hasattr(module, "support_avx512bf16_for_cpu") and (
+            module.in_features % 64 or module.out_features % 32
+        ):
             module.support_avx512bf16_for_cpu = False
 
 
@@ -261,6 +93,9 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
     """Read a checkpoint folder. Raises ModelError when it is foreign, damaged, unsafe, or does not fit."""
     import transformers
 
+    from sugar.model.efficientnet import register
+
+    register()
     config = read_config(folder)
     family = config["model_type"]
     device = pick_device(device)
@@ -269,7 +104,13 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
     precision, why = choose_precision(name, parameters, unquantised, device, precision, stored)
     arguments: dict[str, Any] = {}
     if precision == "nf4":
-        compute = torch.float32 if device == "cpu" else torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        compute = (
+            torch.float32
+            if device == "cpu"
+            else torch.bfloat16
+            if torch.cuda.is_bf16_supported()
+            else torch.float16
+        )
         arguments["dtype"], arguments["device_map"] = compute, {"": device}
         if stored != "nf4":
             arguments["quantization_config"] = transformers.BitsAndBytesConfig(
@@ -281,7 +122,10 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
             )
     else:
         arguments["dtype"] = DTYPES[precision]
-    model_class = getattr(transformers, transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family])
+    model_class = getattr(
+        transformers,
+        transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family],
+    )
     try:
         model = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **arguments
@@ -292,9 +136,13 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
             keep_unpacked(model)
         processor = Processor(load_processor(folder, family), model.config.image_token_id, family)
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-        raise ModelError(f"{folder} cannot be opened as a {family} checkpoint ({error}). Download or save it again.") from error
+        raise ModelError(
+            f"{folder} cannot be opened as a {family} checkpoint ({error}). Download or save it again."
+        ) from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     log.info("%s: %s", name, why)
     written = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
-    return Loaded(model, processor, family, device, precision, why, stored, getattr(torch, written, torch.float32))
+    return Loaded(
+        model, processor, family, device, precision, why, stored, getattr(torch, written, torch.float32)
+    )

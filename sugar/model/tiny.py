@@ -1,11 +1,13 @@
-"""The embedded model's shape: a LLaVA of a few million parameters with a word-level tokenizer, made from nothing.
+"""The embedded model's shape: a LLaVA of a few million parameters with a word-level tokenizer, made from
+nothing.
 
-    model, processor = build(TinyConfig(), words=vocabulary())      # random weights, plain Transformers classes
+    model, processor = build(TinyConfig(), words=vocabulary())  # random weights, plain Transformers classes
     model.save_pretrained(folder); processor.save_pretrained(folder)
 
-A CLIP vision tower on 96 x 96 pictures, the two-layer projector, and a small Llama with tied embeddings, exactly as LLaVA-1.5 puts them
-together, so the checkpoint opens with AutoProcessor and AutoModelForImageTextToText and takes the same code path as a 7B one. The
-vocabulary is handed in: this room does not know the drawn world. Not covered: training (sugar/training), the embedding head (head.py).
+A CLIP vision tower on 96 x 96 pictures, the two-layer projector, and a small Llama with tied embeddings,
+exactly as LLaVA-1.5 puts them together, so the checkpoint opens with AutoProcessor and
+AutoModelForImageTextToText and takes the same code path as a 7B one. The vocabulary is handed in: this room
+does not know the drawn world. Not covered: training (sugar/training), the embedding head (head.py).
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-IMAGE_TOKEN = "<image>"
-SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", IMAGE_TOKEN, "USER:", "ASSISTANT:")
+from sugar.model.assembled import SPECIALS, Pictures, assemble, llama_config, with_specials
+
 WORD_SCALE = 0.5
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -52,7 +54,6 @@ class TinyConfig:
 def build_tokenizer(words: Sequence[str]) -> Any:
     """A lower-casing word-level tokenizer: words and punctuation marks are tokens, anything else is <unk>."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     vocabulary = {token: i for i, token in enumerate((*SPECIALS, *sorted(set(words))))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -60,55 +61,46 @@ def build_tokenizer(words: Sequence[str]) -> Any:
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[^\w\s]"), behavior="isolated")]
     )
-    backend.decoder = decoders.Sequence([decoders.Replace(Regex(r"^(?=[^,.?!])"), " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        additional_special_tokens=[IMAGE_TOKEN, "USER:", "ASSISTANT:"], padding_side="left", clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace(Regex(r"^(?=[^,.?!])"), " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return with_specials(backend)
 
 
 def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
-    """(LlavaForConditionalGeneration with random weights, LlavaProcessor). Seed torch beforehand for the same weights again."""
+    """(LlavaForConditionalGeneration with random weights, LlavaProcessor).
+
+    Seed torch beforehand for the same weights again.
+    """
     import torch
-    from transformers import (
-        CLIPImageProcessorPil,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-    )  # fmt: skip
+    from transformers import CLIPVisionConfig
 
     tokenizer = build_tokenizer(words)
-    side = {"height": config.image_size, "width": config.image_size}
-    image_processor = CLIPImageProcessorPil(
-        size=side, do_center_crop=False, crop_size=side, image_mean=[0.5] * 3, image_std=[0.5] * 3, do_convert_rgb=True, resample=1
-    )
-    processor = LlavaProcessor(
-        image_processor=image_processor, tokenizer=tokenizer, patch_size=config.patch_size, vision_feature_select_strategy="default",
-        num_additional_image_tokens=1, chat_template=CHAT_TEMPLATE, image_token=IMAGE_TOKEN,
-    )  # fmt: skip
     vision = CLIPVisionConfig(
-        hidden_size=config.vision_size, intermediate_size=config.vision_mlp, num_hidden_layers=config.vision_layers,
-        num_attention_heads=config.vision_heads, image_size=config.image_size, patch_size=config.patch_size, hidden_act="relu",
+        hidden_size=config.vision_size,
+        intermediate_size=config.vision_mlp,
+        num_hidden_layers=config.vision_layers,
+        num_attention_heads=config.vision_heads,
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        hidden_act="relu",
         projection_dim=config.vision_size,
-    )  # fmt: skip
-    text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=config.hidden_size, intermediate_size=config.mlp, num_hidden_layers=config.layers,
-        num_attention_heads=config.heads, num_key_value_heads=config.heads, max_position_embeddings=config.max_positions,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
-    llava = LlavaConfig(  # type: ignore[call-arg]
-        vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), projector_hidden_act="gelu",
-        vision_feature_layer=-1, vision_feature_select_strategy="default", tie_word_embeddings=True,
-        image_seq_length=(config.image_size // config.patch_size) ** 2,
-    )  # fmt: skip
-    model: Any = LlavaForConditionalGeneration(llava)
-    # Words must be heard over what the first attention layer adds to them, of a norm of about 10. With Transformers' 0.02 a word's norm is
-    # 0.25, and questions that name a thing by its kind were not learnt in hours. The last norm undoes the scale for the tied LM head.
+    )
+    text = llama_config(
+        len(tokenizer), config.hidden_size, config.mlp, config.layers, config.heads, config.max_positions
+    )
+    pictures = Pictures(config.image_size, config.patch_size, mean=0.5, deviation=0.5, resample=1)
+    model, processor = assemble(vision, text, tokenizer, pictures, CHAT_TEMPLATE, class_token=False)
+    # Words must be heard over what the first attention layer adds to them, of a norm of about 10. With
+    # Transformers' 0.02 a word's norm is 0.25, and questions that name an object by its kind were not learnt
+    # in hours. The last norm undoes the scale for the tied LM head.
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=WORD_SCALE)
-    torch.nn.init.constant_(model.model.language_model.norm.weight, 1 / (WORD_SCALE * config.hidden_size**0.5))
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    torch.nn.init.constant_(
+        model.model.language_model.norm.weight, 1 / (WORD_SCALE * config.hidden_size**0.5)
+    )
     return model, processor
+
+
+def trainable_whole(family: str) -> bool:
+    """Can the recipe that trains a whole model start from this family? It reads LLaVA's layout."""
+    return family == "llava"

@@ -1,12 +1,14 @@
-"""Vision features of a picture: computed once, kept in a bounded cache, shared by embed, chat, compare and RAG.
+"""Vision features of a picture: computed once, kept in a bounded cache, shared by embed, chat, compare and
+RAG.
 
     cache = VisionCache(max_bytes=256 << 20)
-    prepared = [cache.prepare(processor, image) for image in sample.images]        # no pixels where features are known
-    features = cache.encode(model, processor, prepared)                                    # one per picture, in order
+    # no pixels where features are known
+    prepared = [cache.prepare(processor, image) for image in sample.images]
+    features = cache.encode(model, processor, prepared)                       # one per picture, in order
     model(..., mm_encoder_outputs=as_encoder_outputs(features, family))
 
-Features leave the vision tower and projector in the language model's width; they do not depend on LoRA in the language
-model. Not covered: adapters that change the vision tower (`adapters.py` clears the cache for those).
+Features leave the vision tower and projector in the language model's width; they do not depend on LoRA in the
+language model. Not covered: adapters that change the vision tower (`adapters.py` clears the cache for those).
 """
 
 from __future__ import annotations
@@ -22,12 +24,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sugar.model.processor import PreparedImage, Processor, image_key, merge_pixels
+from sugar.model.families import STACKED
+from sugar.model.layout import PreparedImage, image_key, merge_pixels
+from sugar.model.processor import Processor
 
 __all__ = ["VisionCache", "VisionFeatures", "as_encoder_outputs"]
-
-STACKED = {"gemma3", "internvl"}
-"""Families whose encoder gives one tensor (crops, tokens, D) instead of one tensor per picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +44,22 @@ class VisionFeatures:
         return sum(t.numel() * t.element_size() for t in (self.features, *self.deepstack))
 
 
-def as_encoder_outputs(features: Sequence[VisionFeatures], family: str) -> dict[str, Any]:
-    """The `mm_encoder_outputs` argument of a Transformers forward; empty when there is no picture."""
-    if not features:
+def as_encoder_outputs(features: Sequence[VisionFeatures | Tensor], family: str) -> dict[str, Any]:
+    """The `mm_encoder_outputs` argument of a Transformers forward; empty when there is no picture.
+
+    features: per picture its features, or a plain tensor (image tokens, D) where the family injects no deeper
+    layers.
+    """
+    if not len(features):
         return {}
-    pooled: Any = [f.features for f in features]
+    pooled: Any = [f if isinstance(f, Tensor) else f.features for f in features]
     if family in STACKED:
         pooled = torch.cat(pooled)
-    layers = len(features[0].deepstack)
-    deepstack = [[f.deepstack[layer] for f in features] for layer in range(layers)]
-    return {"mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}}
+    deep = [() if isinstance(f, Tensor) else f.deepstack for f in features]
+    deepstack = [list(layer) for layer in zip(*deep, strict=True)]
+    return {
+        "mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}
+    }
 
 
 def encode(model: Any, images: Sequence[PreparedImage], family: str) -> list[VisionFeatures]:
@@ -63,16 +70,23 @@ def encode(model: Any, images: Sequence[PreparedImage], family: str) -> list[Vis
     output = model.model.get_image_features(**pixels, return_dict=True)
     pooled = output.pooler_output
     if family in STACKED:
-        pooled = [part.flatten(0, 1) for part in pooled.split([image.pixels["pixel_values"].shape[0] for image in images])]
+        pooled = [
+            part.flatten(0, 1)
+            for part in pooled.split([image.pixels["pixel_values"].shape[0] for image in images])
+        ]
     deepstack = getattr(output, "deepstack_features", None) or []
     known = [PreparedImage(i.key, i.text, i.tokens, i.grid) for i in images]
     return [
-        VisionFeatures(known[n], pooled[n].clone(), tuple(layer[n].clone() for layer in deepstack)) for n in range(len(images))
+        VisionFeatures(known[n], pooled[n].clone(), tuple(layer[n].clone() for layer in deepstack))
+        for n in range(len(images))
     ]  # clones: a view would keep the whole batch's memory alive
 
 
 class VisionCache:
-    """Least recently used features, at most `max_bytes` of them. Not for several threads at once: the core holds a lock."""
+    """Least recently used features, at most `max_bytes` of them.
+
+    Not for several threads at once: the core holds a lock.
+    """
 
     def __init__(self, max_bytes: int = 256 << 20, batch: int = 32) -> None:
         self.max_bytes, self.batch = max_bytes, batch
@@ -95,7 +109,9 @@ class VisionCache:
             return replace(entry.prepared, source=image)
         return processor.prepare_image(image, key)
 
-    def encode(self, model: Any, processor: Processor, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
+    def encode(
+        self, model: Any, processor: Processor, images: Sequence[PreparedImage]
+    ) -> list[VisionFeatures]:
         """Features per picture, in order; each distinct picture goes through the tower once."""
         found: dict[str, VisionFeatures] = {}
         missing: dict[str, PreparedImage] = {}
@@ -111,7 +127,10 @@ class VisionCache:
                 self.misses += 1
         groups: dict[tuple[Any, ...], list[PreparedImage]] = {}
         for image in missing.values():
-            shape = tuple((k, tuple(v.shape) if k != "pixel_values" or v.dim() > 2 else v.shape[1:]) for k, v in image.pixels.items())
+            shape = tuple(
+                (k, tuple(v.shape) if k != "pixel_values" or v.dim() > 2 else v.shape[1:])
+                for k, v in image.pixels.items()
+            )
             groups.setdefault(shape, []).append(image)
         for group in groups.values():
             for start in range(0, len(group), self.batch):
