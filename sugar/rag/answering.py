@@ -1,0 +1,185 @@
+"""A question becomes an answer: find, decide whether anything is close enough, read or quote, cite.
+
+    for reply in ask(model, base, Sample([picture, "what is the name of the red star?"])):
+        print(reply.text)                            # grows; cites reply.hits as [1], [2]
+    reply.by, reply.cited                            # "model", "quote" or "nobody"; (1,)
+
+The model answers where it can read: a hub model always, a small one where it knows all the words. What a
+small model says must stand in the pair or caption that it read, unless the caption lacks the number or colour
+that is asked for. Else the sentence that fits the question best is quoted.
+Not covered: who may ask what (sugar/services), follow-up questions (followup.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from sugar.errors import InputError
+from sugar.passages import Passage
+from sugar.rag.base import KnowledgeBase
+from sugar.rag.citing import cite, does_not_know, supports
+from sugar.rag.evidence import best_sentence, kind_asked, kind_fits
+from sugar.rag.knowing import known_share
+from sugar.rag.prompting import alone, is_instructed, prompt
+from sugar.rag.words import Terms, tokens
+from sugar.sequence import Answer, Hit, Sample
+
+__all__ = ["Reply", "STRICTNESS", "ask", "threshold", "without_retrieval"]
+
+STRICTNESS = ("strict", "balanced", "always")
+"""Names of the cut-offs that a checkpoint's profile holds."""
+
+FILTERED = (("date",), ("place",))
+"""What `found_by` says of pictures that only a time or a place has chosen."""
+
+By = Literal["model", "quote", "nobody"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reply(Answer):
+    """An answer with its sources.
+
+    by: who answers: the model, a quotation, or nobody (nothing was close enough, or the model does not know).
+    cited: numbers, from 1, of the hits that support the answer. nearest: the best hit, also when it was not
+    used.
+    """
+
+    by: By = "nobody"
+    cited: tuple[int, ...] = ()
+    nearest: Hit | None = None
+
+    @property
+    def known(self) -> bool:
+        """Is there an answer?"""
+        return self.by != "nobody"
+
+
+def ask(
+    model: Any,
+    base: KnowledgeBase,
+    question: Sample,
+    *,
+    k: int = 1,
+    cut_off: float | None = None,
+    generate: Callable[[Sample], Iterator[str]] | None = None,
+    today: date | None = None,
+    **settings: Any,
+) -> Iterator[Reply]:
+    """The answer as it grows; the last one carries the citations.
+
+    Args:
+        k: passages to read.
+        cut_off: the score that a hit must reach to be read; the checkpoint's balanced one where None.
+        generate: instead of `model.generate` (a page streams under its own limits); settings: those of it.
+
+    Raises InputError for a question without words.
+    """
+    if not question.text.strip():
+        raise InputError("The question has no words. Type what you want to know.")
+    cut_off = threshold(model) if cut_off is None else cut_off
+    hits = base.search(question, k, today=today)
+    known = [hit for hit in hits if hit.score >= cut_off]
+    nearest = hits[0] if hits else None
+    if not known:
+        yield Reply(_unknown(base, nearest), nearest=nearest)
+        return
+    passages = [base.passage(hit) for hit in known]
+    if not _can_read(model, known, passages, question):
+        yield _quotation(base, question, known, passages)
+        return
+    yield Reply("", known, "model", nearest=nearest)
+    text, asked = "", prompt(model, passages, question)
+    for piece in generate(asked) if generate is not None else model.generate(asked, **settings):
+        text += piece
+        yield Reply(text, known, "model", nearest=nearest)
+    yield _judged(model, base, question, known, passages, text)
+
+
+def threshold(model: Any, name: str = "balanced") -> float:
+    """The checkpoint's cut-off of this name: strict, balanced or always. Raises InputError for another
+    name."""
+    if name not in STRICTNESS:
+        raise InputError(f"The strictness {name!r} is not known. Use {', '.join(STRICTNESS)}.")
+    return float(model.profile.abstain[name])
+
+
+def without_retrieval(model: Any, question: Sample, **settings: Any) -> Iterator[Answer]:
+    """The same question to the model alone, to be shown beside."""
+    text = ""
+    for piece in model.generate(alone(question), **settings):
+        text += piece
+        yield Answer(text)
+
+
+def _can_read(model: Any, known: Sequence[Hit], passages: Sequence[Passage], question: Sample) -> bool:
+    """A model with an instructed prompt reads anything. Another reads pairs and pictures whose words it
+    knows."""
+    if is_instructed(model):
+        return True
+    if known[0].meta["found_by"] in FILTERED or any(p.kind == "passage" for p in passages):
+        return False
+    told = "\n".join([question.text, *(f"{p.text} {p.answer}" for p in passages)])
+    return known_share(model, told) == 1.0
+
+
+def _judged(
+    model: Any,
+    base: KnowledgeBase,
+    question: Sample,
+    known: list[Hit],
+    passages: Sequence[Passage],
+    text: str,
+) -> Reply:
+    """The model's answer with its citations; a quotation where the answer has no support in a text that it
+    read."""
+    answer = passages[0].answer
+    if not is_instructed(model):
+        unsaid = bool(answer) and not _says(text, answer)
+        if unsaid or (_caption_answers(question, known[0]) and not supports(known[0], text, question.text)):
+            return _quotation(base, question, known, passages)
+    cited_text, cited = cite(text, question.text, known)
+    if answer and not cited and _says(text, answer):
+        cited_text, cited = f"{cited_text} [1]", (1,)
+    if does_not_know(cited_text) or not cited_text:
+        return Reply(cited_text or "The model gave no answer.", known, "nobody", nearest=known[0])
+    return Reply(cited_text, known, "model", cited, nearest=known[0])
+
+
+def _caption_answers(question: Sample, hit: Hit) -> bool:
+    """Was a picture found by its caption, and does the caption hold the kind of answer that is asked for?"""
+    if hit.meta["kind"] != "picture" or not hit.caption or hit.meta["words"] < hit.meta["vector"]:
+        return False
+    return kind_fits(kind_asked(question.text), Terms.of(question.text), hit.caption)
+
+
+def _says(text: str, answer: str) -> bool:
+    """Are the words of the answer in the text, in order?"""
+    return f" {' '.join(tokens(answer))} " in f" {' '.join(tokens(text))} "
+
+
+def _quotation(base: KnowledgeBase, question: Sample, known: list[Hit], passages: Sequence[Passage]) -> Reply:
+    """The best sentence of the best passage, in quotation marks; for a time or a place, the captions of its
+    pictures."""
+    if known[0].meta["found_by"] in FILTERED:
+        return _of_a_time_or_place(known)
+    sentence = best_sentence(base.terms(question.text), question.text, passages[0])
+    if not sentence:
+        return Reply(f"The closest picture is {known[0].name}. [1]", known, "quote", (1,), known[0])
+    return Reply(f"“{sentence}” [1]", known, "quote", (1,), known[0])
+
+
+def _of_a_time_or_place(known: list[Hit]) -> Reply:
+    told = [f"“{hit.caption or hit.name}” [{n}]" for n, hit in enumerate(known, 1)]
+    count = f"{len(known)} picture{'s' * (len(known) > 1)}"
+    numbers = tuple(range(1, len(known) + 1))
+    meta = known[0].meta
+    told_of = f"from the time {meta['when']!r}" if meta["found_by"] == ("date",) else f"taken {meta['where']}"
+    return Reply(f"{count} {told_of}: {', '.join(told)}", known, "quote", numbers, known[0])
+
+
+def _unknown(base: KnowledgeBase, nearest: Hit | None) -> str:
+    told = f" The nearest is {nearest.name!r}." if nearest is not None else ""
+    return f"I do not know: nothing in {base.name} answers this question.{told}"

@@ -1,0 +1,338 @@
+"""A knowledge base: passages, a gallery, or both; found by words and by vectors at once.
+
+    base = KnowledgeBase(model, gallery=gallery, passages=read_files(files).passages)
+    hits = base.search(Sample("when was the mill built?"), 3)       # best first; hit.score in [0, 1]
+    hits[0].meta["found_by"]                                        # ("words", "vectors"), or one of them
+    base.passage(hits[0])                                           # the picture or passage behind a hit
+
+BM25 and vectors each give a shortlist; the two are fused by reciprocal rank (sugar/fusion.py). What is left
+is ordered by the one score of evidence.py. A time in the question ("in August") filters the pictures before
+they are ranked. Not covered: reading files (sugar/passages), answering (answering.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sugar import place
+from sugar.errors import InputError
+from sugar.fusion import Fused, reciprocal_rank
+from sugar.gallery.embedding import embed_each
+from sugar.gallery.items import Filters
+from sugar.gallery.keywords import TextIndex
+from sugar.passages import Passage
+from sugar.rag.dates import When, find_time
+from sugar.rag.evidence import Scales, Stemmed, by_words, closeness, combined, from_deviations, kind_asked
+from sugar.rag.knowing import known_share
+from sugar.rag.quoting import quoted
+from sugar.rag.words import Terms, stem, tokens
+from sugar.sequence import Hit, Sample
+
+__all__ = ["KnowledgeBase", "MAX_READ", "NEUTRAL"]
+
+MAX_READ = 12
+SHORTLIST = 40
+"""Hits that a question may ask for, and candidates of each ranking. All of the fused ones are scored: a hit
+that one ranking puts first may stand low in the fused one."""
+
+FEW = 8
+"""Passages of a kind below which neutral texts and pictures stand in as strangers."""
+
+NEUTRAL = (
+    "what time is it?",
+    "where is the station?",
+    "how old is the house?",
+    "who is at the door?",
+    "what is the name of the river?",
+    "what does the teacher like?",
+    "a quiet street in the morning",
+    "the train was late again",
+    "two people talk in a garden",
+    "buy bread and milk",
+    "how many chairs are there?",
+    "a small boat near the bridge",
+    "the meeting is on monday",
+    "what color is the wall?",
+    "an old clock on a table",
+    "is there a window?",
+    "who wrote the letter?",
+    "it rained all night",
+    "a dog sleeps in the sun",
+    "the key is under the stone",
+    "what is on the left?",
+    "how far is the town?",
+    "the shop opens at nine",
+    "a bowl of fruit",
+)
+"""Everyday texts that nobody asked about: what a question is compared with in a base of a few passages."""
+
+
+class KnowledgeBase:
+    """What can be asked about. Holds nothing on disk.
+
+    refused: (name, reason) of passages that the model could not embed. They are still found by their words.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        passages: Sequence[Passage] = (),
+        gallery: Any = None,
+        name: str = "the knowledge base",
+    ) -> None:
+        """Raises InputError when there is nothing at all to read."""
+        self.model, self.gallery, self.name = model, gallery, name
+        self.fingerprint = model.fingerprint
+        vectors, faults = embed_each(model, [_key(p) for p in passages]) if passages else ([], [])
+        self.refused = [(p.name, why) for p, why in zip(passages, faults, strict=True) if why]
+        kept = [i for i, p in enumerate(passages) if vectors[i] is not None or p.text]
+        self.passages = [passages[i] for i in kept]
+        blank = np.zeros(model.dimension, np.float32)
+        rows = [blank if (v := vectors[i]) is None else v[0][-1] for i in kept]
+        self.keys = np.stack(rows) if rows else np.zeros((0, model.dimension), np.float32)  # (N, D)
+        self.kinds = np.array([_parts(p) for p in self.passages])
+        self.texts = self._text_vectors()
+        self._words = TextIndex((p.name, f"{p.text} {p.answer}") for p in self.passages)
+        self._counts: dict[str, int] = {}
+        self._stemmed = [Stemmed.of(p) for p in self.passages]
+        for p in self._stemmed:
+            for root in {*p.title, *p.text}:
+                self._counts[root] = self._counts.get(root, 0) + 1
+        self._strangers: dict[str, np.ndarray] = {}
+        if not len(self):
+            raise InputError(
+                "There is nothing to read yet. Add pictures, notes, or a csv of questions and answers."
+            )
+
+    def __len__(self) -> int:
+        return len(self.passages) + (len(self.gallery) if self.gallery is not None else 0)
+
+    def search(
+        self, question: Sample, k: int = 3, *, today: date | None = None, scales: Scales | None = None
+    ) -> list[Hit]:
+        """The k passages and pictures with the highest score, best first.
+
+        hit.meta: "kind" (picture, pair, passage), "text", "answer", "passage" (its number in `passages`,
+        None for a gallery picture), "found_by" (rankings that hold it), "words" and "vector" (parts of the
+        score).
+        """
+        if not 1 <= k <= MAX_READ:
+            raise InputError(f"{k} passages to read: choose 1 to {MAX_READ}.")
+        scales = scales or scales_of(self.model)
+        asked = [question, Sample(question.text)] if question.images and question.text else [question]
+        whole, words = (v := self.model.embed(asked).pooled)[0], v[-1]  # (D,) each
+        query = _Query(question, whole, words, known_share(self.model, question.text), scales)
+        found = self._in_passages(query)
+        if self.gallery is not None and len(self.gallery):
+            with self.gallery.lock:
+                found += self._in_gallery(query, k, find_time(question.text, today))
+        found.sort(key=lambda pair: (-pair[0].score, -pair[1]))
+        return [_ranked(hit, rank) for rank, (hit, _) in enumerate(found[:k])]
+
+    # -- passages
+
+    def _in_passages(self, query: _Query) -> list[tuple[Hit, float]]:
+        if not self.passages:
+            return []
+        near = closeness(self.keys @ query.whole, self.texts @ query.words)  # (N,)
+        by_word = self.found_by_words(query.question.text, SHORTLIST)
+        by_vector = np.argsort(-near, kind="stable")[:SHORTLIST].tolist()
+        asked = self.terms(query.question.text)
+        kind = kind_asked(query.question.text)
+        deviations = self._deviations(near, query)
+        out = []
+        for fused in reciprocal_rank({"words": by_word, "vectors": by_vector}):
+            passage = self.passages[fused.item]
+            half = (
+                query.scales.half_picture if self.kinds[fused.item] == "picture" else query.scales.half_text
+            )
+            vector = from_deviations(float(deviations[fused.item]), half)
+            words = by_words(asked, kind, self._stemmed[fused.item])
+            out.append((self._hit(passage, query, words, vector, fused, fused.item), fused.score))
+        return out
+
+    def found_by_words(self, text: str, k: int) -> list[int]:
+        """Numbers of the passages that BM25 ranks first."""
+        return [row for row, _ in self._words.search(text, k)]
+
+    def _deviations(self, near: np.ndarray, query: _Query) -> np.ndarray:
+        """(N,) how much closer each passage is than strangers of its kind, in standard deviations."""
+        out = np.zeros(len(near))
+        for kind in set(self.kinds.tolist()):
+            own = self.kinds == kind
+            others = near[own]
+            total, square, count = others.sum(), (others**2).sum(), len(others)
+            if count <= FEW:
+                keys = self._neutral(kind)
+                strangers = closeness(keys @ query.whole, keys @ query.words)
+                total, square = total + strangers.sum(), square + (strangers**2).sum()
+                count += len(strangers)
+            mean = (total - others) / (count - 1)  # each against all the others
+            spread = np.sqrt(np.maximum((square - others**2) / (count - 1) - mean**2, 1e-6))
+            out[own] = (others - mean) / spread
+        return out
+
+    def _neutral(self, kind: str) -> np.ndarray:
+        """(n, D) vectors of texts or pictures that nobody asked about."""
+        if kind not in self._strangers:
+            shades = [
+                Image.new("RGB", (96, 96), c) for c in ("gray", "white", "black", "teal", "brown", "navy")
+            ]
+            if kind == "text":
+                samples = [Sample(t) for t in NEUTRAL]
+            elif kind == "picture":
+                samples = [Sample(p) for p in shades]
+            else:
+                samples = [Sample([shades[i % len(shades)], t]) for i, t in enumerate(NEUTRAL)]
+            self._strangers[kind] = self.model.embed(samples).pooled
+        return self._strangers[kind]
+
+    def terms(self, question: str) -> Terms:
+        """The content words of a question, weighed by how rare they are among the passages."""
+        return Terms.of(question, lambda root: self._counts.get(root, 0), len(self.passages))
+
+    def _text_vectors(self) -> np.ndarray:
+        """(N, D) vectors of the texts alone; the row of `keys` where a passage has no picture or no text."""
+        out = self.keys.copy()
+        both = [i for i, kind in enumerate(self.kinds) if kind == "both" and quoted(self.passages[i].text)]
+        if both:
+            texts = [Sample(quoted(self.passages[i].text)) for i in both]
+            out[both] = self.model.embed(texts).pooled
+        return out
+
+    # -- the gallery
+
+    def _in_gallery(self, query: _Query, k: int, when: When | None) -> list[tuple[Hit, float]]:
+        """Pictures of the gallery; those of the time and the place that the question names, where it does."""
+        only: np.ndarray | None = None
+        text = query.question.text
+        if when is not None:
+            where, values = when.where()
+            rows = self.gallery.store.read(f"SELECT i.id FROM items i WHERE {where} ORDER BY i.taken", values)
+            only, text = np.array([r[0] for r in rows], np.int64), when.rest
+        if (named := place.find(text)) is not None:
+            there, text = self.gallery.matching(Filters(near=named[0])), named[1]
+            only = there if only is None else only[np.isin(only, there)]
+        if only is not None and not len(only):
+            return []
+        asked, kind = self._terms_in_gallery(text), kind_asked(text)
+        if only is not None and not asked:
+            by = ("date",) if when is not None else ("place",)
+            return [
+                (
+                    self._picture_hit(item, query, 1.0, 0.0, Fused(item.id, 1.0, by), when),
+                    1.0 / (1 + n),
+                )
+                for n, item in enumerate(self.gallery.items(ids=only[:k].tolist()))
+            ]
+        by_word = [item for item, _ in self.gallery.by_words(text, SHORTLIST, only)]
+        found = self.gallery.nearest(query.whole[None], SHORTLIST, only)[1][0]
+        fused = reciprocal_rank({"words": by_word, "vectors": [int(i) for i in found if i >= 0]})
+        items = {item.id: item for item in self.gallery.items(ids=[f.item for f in fused])}
+        with_vectors = [f.item for f in fused if f.item in items and items[f.item].has_vectors]
+        deviations = self._picture_deviations(with_vectors, query)
+        out = []
+        for one in fused:
+            if (item := items.get(one.item)) is None:
+                continue
+            words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.caption, item=item.id)))
+            vector = from_deviations(deviations.get(item.id, 0.0), query.scales.half_picture)
+            out.append((self._picture_hit(item, query, words, vector, one, when), one.score))
+        return out
+
+    def _picture_deviations(self, ids: Sequence[int], query: _Query) -> dict[int, float]:
+        if not ids:
+            return {}
+        rows = self.gallery.pooled(ids) @ query.whole  # (n,)
+        others = self.gallery.spread() @ query.whole
+        if len(others) <= FEW:
+            others = np.concatenate([others, self._neutral("picture") @ query.whole])
+        mean, spread = float(others.mean()), max(float(others.std()), 1e-3)
+        return {item: float((row - mean) / spread) for item, row in zip(ids, rows, strict=True)}
+
+    def _terms_in_gallery(self, text: str) -> Terms:
+        """The content words of a text, weighed by how rare they are among names, captions and dates."""
+        counts = {stem(word): len(self.gallery.by_words(word, 1 << 20)) for word in set(tokens(text))}
+        return Terms.of(text, lambda root: counts.get(root, 0), len(self.gallery))
+
+    def _picture_hit(
+        self, item: Any, query: _Query, words: float, vector: float, fused: Fused, when: When | None
+    ) -> Hit:
+        passage = Passage(item.name, item.caption, item=item.id)
+        hit = self._hit(passage, query, words, vector, fused, None)
+        hit.meta["taken"], hit.meta["when"] = item.taken, when.phrase if when is not None else ""
+        hit.meta["where"] = f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else ""
+        return hit
+
+    # -- hits
+
+    def _hit(
+        self, p: Passage, query: _Query, words: float, vector: float, fused: Fused, number: int | None
+    ) -> Hit:
+        has_words = bool(p.text or p.answer) or words > 0
+        score = combined(words, vector, has_words, query.known, query.scales)
+        if number is None:
+            score = max(score, vector * query.known)
+        meta = {
+            "kind": "picture" if number is None else p.kind,
+            "text": p.text,
+            "answer": p.answer,
+            "passage": number,
+            "found_by": fused.found_by,
+            "words": words,
+            "vector": vector,
+        }
+        item = p.item if p.item is not None else -1
+        return Hit(item, p.name, p.text, score, 0, fused.score, 0, margin=score, meta=meta)
+
+    def passage(self, hit: Hit) -> Passage:
+        """What a hit stands for, with its picture. Raises GalleryError when the picture was deleted
+        meanwhile."""
+        number = hit.meta.get("passage")
+        if number is not None:
+            return self.passages[number]
+        return Passage(hit.name, hit.caption, image=self.gallery.picture(hit.item), item=hit.item)
+
+
+class _Query:
+    """A question with its vectors: of the whole, and of its words alone."""
+
+    def __init__(
+        self, question: Sample, whole: np.ndarray, words: np.ndarray, known: float, scales: Scales
+    ) -> None:
+        self.question, self.whole, self.words = question, whole, words
+        self.known = known if question.text.strip() else 1.0
+        self.scales = scales
+
+
+def scales_of(model: Any) -> Scales:
+    """The scales in a model's profile, else the defaults."""
+    return Scales(**model.profile.evidence)
+
+
+def _key(passage: Passage) -> Sample:
+    return Sample([s.content if s.is_image else quoted(s.text) or "?" for s in passage.key])
+
+
+def _parts(passage: Passage) -> str:
+    return "text" if passage.image is None else "both" if passage.text else "picture"
+
+
+def _ranked(hit: Hit, rank: int) -> Hit:
+    return Hit(
+        hit.item,
+        hit.name,
+        hit.caption,
+        hit.score,
+        rank,
+        hit.shortlist_score,
+        rank,
+        margin=hit.margin,
+        meta=hit.meta,
+    )
