@@ -1,0 +1,121 @@
+"""Reading zips of strangers: every count, size and ratio is checked before anything is unpacked.
+
+    archive = open_archive(file, label, limits)         # ArchiveError says why not
+    read_entry(archive, entry, cap)                     # at most cap bytes, or ArchiveError
+
+Memory is bounded by the caps, whatever the zip claims. Only stored and deflated entries are read: other
+methods let an entry name its own working memory. Not covered: zips in zips.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from sugar.errors import GalleryError
+
+__all__ = ["Archive", "ArchiveError", "UploadLimits", "open_archive"]
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_SMALL = 50_000_000  # bytes: an archive that unpacks to less is never a bomb
+_PER_ENTRY = 2_000  # bytes of the central directory for one file: its name, comment and extra fields
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """Caps on one upload: files, bytes once unpacked, and how many times its own size a zip may unpack to."""
+
+    max_files: int = 200_000
+    max_bytes: int = 500_000_000_000
+    max_ratio: int = 200
+
+
+class ArchiveError(GalleryError):
+    """A zip, or an entry of one, that is not read; the message says why."""
+
+
+class Archive:
+    """An open zip whose entries passed the checks. Entries may be read by several threads."""
+
+    def __init__(self, label: str, zipped: zipfile.ZipFile) -> None:
+        self.label = label
+        self.entries = [e for e in zipped.infolist() if not e.is_dir()]
+        self._zip = zipped
+        self._lock = threading.Lock()  # a ZipFile shares one file position between its readers
+
+    def read(self, entry: zipfile.ZipInfo, cap: int) -> bytes:
+        """At most cap + 1 bytes of an entry, so that the caller sees that it is too large."""
+        with self._lock, self.stream(entry) as opened:
+            try:
+                return opened.read(cap + 1)
+            except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+                raise ArchiveError(f"The zip entry cannot be read ({error}). It is damaged.") from None
+
+    def stream(self, entry: zipfile.ZipInfo) -> IO[bytes]:
+        """The unpacked bytes of an entry, to be read in pieces."""
+        if entry.flag_bits & 1:
+            raise ArchiveError(
+                "The zip entry is encrypted. Unpack it with its password, then zip it without."
+            )
+        if entry.compress_type not in _METHODS:
+            raise ArchiveError(
+                "The zip entry is packed in a way that is not read here. Zip it as usual (deflate)."
+            )
+        try:
+            return self._zip.open(entry)
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+            ValueError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise ArchiveError(f"The zip entry cannot be read ({error}). It is damaged.") from None
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def open_archive(file: str | os.PathLike | BinaryIO, label: str, limits: UploadLimits) -> Archive:
+    """Open a zip. Raises ArchiveError: damaged, too many files, or a bomb."""
+    try:
+        size, listed = _directory(file)
+        if listed > _PER_ENTRY * limits.max_files:
+            raise ArchiveError(f"The zip lists more than {limits.max_files:,} files. Split it.")
+        archive = Archive(label, zipfile.ZipFile(file))
+    except ArchiveError:
+        raise
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, struct.error) as error:
+        raise ArchiveError(f"The zip is damaged or cut short ({error}). Make or download it again.") from None
+    count, unpacked = len(archive.entries), sum(e.file_size for e in archive.entries)
+    if count > limits.max_files:
+        raise ArchiveError(f"The zip lists {count:,} files; one upload takes {limits.max_files:,}. Split it.")
+    if unpacked > _SMALL and unpacked > limits.max_ratio * max(size, 1):
+        raise ArchiveError(
+            f"The zip unpacks to {unpacked / 1e9:.1f} GB from {size / 1e6:.2f} MB: a zip bomb. Not opened."
+        )
+    return archive
+
+
+def _directory(file: str | os.PathLike | BinaryIO) -> tuple[int, int]:
+    """(bytes of the zip, bytes of its central directory), read from its end without reading the directory."""
+    if isinstance(file, (str, os.PathLike)):
+        with open(Path(file), "rb") as opened:
+            return _directory(opened)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 65_557))
+    tail = file.read()
+    file.seek(0)
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < 22:
+        raise zipfile.BadZipFile("File is not a zip file")
+    listed = struct.unpack_from("<I", tail, at + 12)[0]
+    if listed == 0xFFFFFFFF and (wide := tail.rfind(b"PK\6\6", 0, at)) >= 0:  # zip64
+        listed = struct.unpack_from("<Q", tail, wide + 40)[0]
+    return size, min(listed, size)

@@ -1,0 +1,173 @@
+"""BM25 over words by SQLite's FTS5: captions, file names and dates of a gallery's pictures, or any texts.
+
+    search_items(store, "IMG_2041", 20)              # [(item id, score)], best first
+    index = TextIndex([("Trees", "An oak is tall.")]); index.search("tall oaks", 5)      # [(row, score)]
+
+Words are folded (no accents, no case) and stemmed (Porter). The table of a gallery is kept in step by
+triggers, so it changes in the same transactions as the items. A gallery that cannot be written to and lacks
+the table gets one in memory. `python -m sugar index` and the first write add it. Not covered: meaning
+(index.py), filters of a search (store.py), fusion of the two (sugar/fusion.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items", "word_tokens"]
+
+MAX_TERMS = 40
+"""Words of one query that are looked up."""
+
+_TOKENS = "tokenize='porter unicode61 remove_diacritics 2'"
+_MONTHS = (
+    *("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug"),
+    *("september sep sept", "october oct", "november nov", "december dec"),
+)
+_WEIGHTS = "2.0, 1.0, 1.0"  # file name, caption, dates
+
+
+class _Store(Protocol):
+    lock: Any
+
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple]: ...
+
+
+def _dates(row: str) -> str:
+    """SQL: the words of an item's time: 2025-08-14 and the names of the month."""
+    months = " ".join(f"WHEN '{n:02d}' THEN '{names}'" for n, names in enumerate(_MONTHS, 1))
+    month = f"CASE substr({row}.taken, 6, 2) {months} ELSE '' END"
+    return f"coalesce(substr({row}.taken, 1, 10) || ' ' || {month}, '')"
+
+
+def _create(schema: str) -> str:
+    return f"CREATE VIRTUAL TABLE {schema}.item_words USING fts5(name, caption, dates, {_TOKENS})"
+
+
+_INSERT = "INSERT INTO item_words (rowid, name, caption, dates)"
+_FILL = f"{_INSERT} SELECT id, name, caption, {_dates('items')} FROM items"
+_VALUES = f"VALUES (new.id, new.name, new.caption, {_dates('new')})"
+_TRIGGERS = (
+    f"CREATE TRIGGER words_added AFTER INSERT ON items BEGIN {_INSERT} {_VALUES}; END",
+    "CREATE TRIGGER words_gone AFTER DELETE ON items BEGIN DELETE FROM item_words WHERE rowid = old.id; END",
+    f"CREATE TRIGGER words_changed AFTER UPDATE OF name, caption, taken ON items BEGIN "
+    f"DELETE FROM item_words WHERE rowid = old.id; "
+    f"{_INSERT} {_VALUES}; END",
+)
+
+
+def ensure_words(db: sqlite3.Connection) -> None:
+    """Give a gallery its table of words and the triggers that keep it in step, where it has none."""
+    if _has_words(db):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("DROP TABLE IF EXISTS temp.item_words")
+        for statement in (_create("main"), _FILL, *_TRIGGERS):
+            db.execute(statement)
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def forget_words(db: sqlite3.Connection) -> None:
+    """Merge the table's parts, so that no word of a deleted row is left in it. Called before pages are
+    given back."""
+    if _has_words(db):
+        db.execute("INSERT INTO item_words (item_words) VALUES ('optimize')")
+
+
+def search_items(
+    store: _Store, text: str, k: int, only: Iterable[int] | None = None
+) -> list[tuple[int, float]]:
+    """The k items whose words fit the text best: (item id, BM25 score, larger is better), best first.
+
+    Args:
+        text: free text; its words are joined by OR, words with marks between them (IMG_2041, 2025-08) are
+        phrases. only: item ids to look among.
+    """
+    query = match_query(text)
+    if not query or k < 1:
+        return []
+    with store.lock:
+        _ready(store)
+        rows = store.read(
+            f"SELECT rowid, -bm25(item_words, {_WEIGHTS}) AS score FROM item_words "
+            "WHERE item_words MATCH ? "
+            "ORDER BY score DESC, rowid" + ("" if only is not None else f" LIMIT {int(k)}"),
+            (query,),
+        )
+    if only is not None:
+        wanted = {int(i) for i in only}
+        rows = [row for row in rows if row[0] in wanted][:k]
+    return [(int(item), float(score)) for item, score in rows]
+
+
+def _ready(store: _Store) -> None:
+    """A table in memory where the gallery's file has none and was not written to since."""
+    own = store.read("SELECT 1 FROM sqlite_master WHERE name = 'item_words'")
+    copy = store.read("SELECT 1 FROM sqlite_temp_master WHERE name = 'item_words'")
+    if own and copy:  # another program has written since
+        store.read("DROP TABLE temp.item_words")
+    elif not own and not copy:
+        store.read("PRAGMA temp_store=MEMORY")
+        store.read(_create("temp"))
+        store.read(_FILL)
+
+
+def _has_words(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'item_words'").fetchall())
+
+
+def word_tokens(text: str) -> list[list[str]]:
+    """Groups of words that stand without a space between: "IMG_2041 dog" -> [[IMG, 2041], [dog]]."""
+    groups = []
+    for part in text.split():
+        word = "".join(c if c.isalnum() else " " for c in part).split()
+        if word:
+            groups.append(word)
+    return groups
+
+
+def match_query(text: str) -> str:
+    """An FTS5 query of free text: every word in quotation marks, so that nothing in it is an operator.
+
+    >>> match_query('IMG_2041 "dog" OR x*')
+    '"IMG 2041" OR "dog" OR "OR" OR "x"'
+    """
+    return " OR ".join(f'"{" ".join(group)}"' for group in word_tokens(text)[:MAX_TERMS])
+
+
+class TextIndex:
+    """BM25 over (title, text) rows, in memory. Rows are numbered from 0. May be used from any thread."""
+
+    def __init__(self, rows: Iterable[tuple[str, str]]) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute(f"CREATE VIRTUAL TABLE words USING fts5(title, text, {_TOKENS})")
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", _numbered(rows))
+        self._db.execute("COMMIT")
+
+    def search(self, text: str, k: int) -> list[tuple[int, float]]:
+        """(row, BM25 score) of the k rows that fit the text best, best first."""
+        if not (query := match_query(text)):
+            return []
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT rowid, -bm25(words, 0.5, 1.0) AS score FROM words WHERE words MATCH ? "
+                "ORDER BY score DESC, rowid LIMIT ?",
+                (query, k),
+            ).fetchall()
+        return [(int(row), float(score)) for row, score in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def _numbered(rows: Iterable[tuple[str, str]]) -> Iterable[tuple[int, str, str]]:
+    return ((number, title, text) for number, (title, text) in enumerate(rows))
