@@ -7,11 +7,16 @@ from pathlib import Path
 
 
 def read_log(path: str | Path) -> list[dict]:
-    """The lines of a run's log, in order; where a run was resumed, a step's last line counts."""
+    """The lines of a run's log that hold losses, in order; where a run was resumed, a step's last
+    line counts."""
     lines = {}
     for text in Path(path).read_text(encoding="utf-8").splitlines():
-        line = json.loads(text)
-        lines[line["step"]] = line
+        try:
+            line = json.loads(text)
+        except ValueError:  # cut off by a kill in the middle of a line
+            continue
+        if "losses" in line:
+            lines[line["step"]] = line
     return [lines[k] for k in sorted(lines)]
 
 
@@ -44,7 +49,12 @@ def plot_curves(log: str | Path, picture: str | Path) -> None:
     left.legend()
     names = sorted({k for line in lines for k in line["skills"]})
     for i, name in enumerate(names):
-        right.plot(*smoothed(lines, name), label=name, linewidth=1, linestyle=("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))[i // 10 % 5])
+        right.plot(
+            *smoothed(lines, name),
+            label=name,
+            linewidth=1,
+            linestyle=("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))[i // 10 % 5],
+        )
     right.set(xlabel="step", ylabel="% right, on fresh scenes", ylim=(0, 100), title="skills")
     right.legend(fontsize=7, ncol=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()

@@ -1,10 +1,11 @@
 """The losses: next-token cross-entropy, the paper's similarity loss, and the named terms that we add.
 
-    L = L_g + alpha * L_d                                   (Sugar, method.md A4)
-    language_loss(logits, targets, weights)                 L_g; with weights, our `even` term
+    L = L_g + alpha * L_d                                   (Sugar 3.4)
+    language_loss(logits, targets, weights)                 L_g; with weights, our length weighting
     similarity_loss(r, m_l)                                 L_d = mean_ij (m_r[i, j] - m_l[i, j])^2
-    contrastive_loss(s, positives, temperature)             InfoNCE: the ablation's stand-in for L_d, and the `referent` term
-    swap_loss(s, temperature)                               2 x 2 cross-entropy of swapped pairs: the `swap` term
+    contrastive_loss(s, positives, temperature)             InfoNCE: the ablation's stand-in for L_d, and the
+    `referent` term swap_loss(s, temperature)                               2 x 2 cross-entropy of swapped
+    pairs: the `swap` term
 
 Arrays in, scalars out; nothing here knows a model or the drawn world.
 """
@@ -17,11 +18,12 @@ from torch import Tensor
 
 
 def language_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean next-token cross-entropy in nats. logits: (T, vocabulary); targets: (T,) token ids; weights: (T,) of a weighted mean, or None
+    """Mean next-token cross-entropy in nats. logits: (T, vocabulary); targets: (T,) token ids; weights: (T,)
+    of a weighted mean, or None
     for the plain one. 0 when T = 0.
 
     >>> logits = torch.tensor([[0.0, 0.0], [0.0, 100.0]])
-    >>> language_loss(logits, torch.tensor([1, 1]), torch.tensor([1.0, 3.0])).item()           # (1 log 2 + 3 * 0) / 4
+    >>> language_loss(logits, torch.tensor([1, 1]), torch.tensor([1.0, 3.0])).item()  # (1 log 2 + 3 * 0) / 4
     0.1732867956161499
     """
     if not len(targets):
@@ -34,10 +36,11 @@ def language_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None
 def similarity_loss(embeddings: Tensor, target: Tensor, *, form: str = "pairs") -> Tensor:
     """Squared error between the cosines of n embeddings and their target similarities (Sugar 3.4).
 
-    embeddings: (n, D) unit rows; target: (n, n), m_l. form "positions" divides by n, as the paper prints it; "pairs" by n^2, so that the
-    right weight does not depend on the batch.
+    embeddings: (n, D) unit rows; target: (n, n), m_l. form "positions" divides by n, as the paper prints it;
+    "pairs" by n^2, so that the right weight does not depend on the batch.
 
-    >>> similarity_loss(torch.eye(2), torch.ones(2, 2)).item()        # two orthogonal rows, wanted equal: (0 + 1 + 1 + 0) / 4
+    # two orthogonal rows, wanted equal: (0 + 1 + 1 + 0) / 4
+    >>> similarity_loss(torch.eye(2), torch.ones(2, 2)).item()
     0.5
     """
     cosines = embeddings @ embeddings.T  # (n, n)
@@ -46,9 +49,11 @@ def similarity_loss(embeddings: Tensor, target: Tensor, *, form: str = "pairs") 
 
 
 def contrastive_loss(similarity: Tensor, positives: Tensor, temperature: float = 0.05) -> Tensor:
-    """InfoNCE with any number of positives a row: -log of the share of probability that falls on them, averaged over rows that have one.
+    """InfoNCE with any number of positives a row: -log of the share of probability that falls on them,
+    averaged over rows that have one.
 
-    similarity: (n, m) cosines; positives: (n, m) bool. Entries of -inf in `similarity` are left out of the competition.
+    similarity: (n, m) cosines; positives: (n, m) bool. Entries of -inf in `similarity` are left out of the
+    competition.
 
     >>> contrastive_loss(torch.zeros(1, 4), torch.tensor([[True, False, False, False]])).item()      # log 4
     1.3862943649291992
@@ -62,7 +67,10 @@ def contrastive_loss(similarity: Tensor, positives: Tensor, temperature: float =
 
 
 def swap_loss(similarity: Tensor, temperature: float = 0.05) -> Tensor:
-    """Winoground's 2 x 2 comparison as a loss, over both directions. similarity: (p, 2, 2), [pair, picture, caption]."""
+    """Winoground's 2 x 2 comparison as a loss, over both directions.
+
+    similarity: (p, 2, 2), [pair, picture, caption].
+    """
     if not len(similarity):
         return similarity.new_zeros(())
     logits = similarity / temperature

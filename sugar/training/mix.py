@@ -1,22 +1,16 @@
-"""One step's worth of the drawn world: rows of tokens, pictures, and what the similarity loss needs to know of them.
+"""One step's worth of the drawn world: the exercises and how many of each.
 
     step = draw_step(MixConfig(), tokens, rng)
-    step.rows, step.scenes            # what to feed; scenes[i] is picture i of the step
-    step.samples                      # the rows that are embedded, with the facts of each slice and the drawn positions
-    step.referents, step.swaps        # queries with a known referent; swapped pairs
 
-Every scene comes from the generator that is handed in, so a step is a function of its seed: training resumes anywhere by number.
-Not covered: tensors and losses (loop.py).
+Every scene comes from the generator that is handed in, so a step is a function of its seed: training resumes
+anywhere by number. Not covered: tensors and losses (loop.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from sugar.scenes.captions import (
-    Fact,
     Text,
     full_caption,
     list_cells,
@@ -27,24 +21,15 @@ from sugar.scenes.captions import (
     scene_facts,
     short_caption,
 )
+from sugar.scenes.cards import UNKNOWN, card_for, invented_name, meet_again, sample_card
+from sugar.scenes.edits import CELLS_QUESTION, DIFFERENCE_QUESTION, Edit, compare_cells, sample_edit
 from sugar.scenes.questions import ask, match_question, questions
-from sugar.scenes.stories import (
-    CELLS_QUESTION,
-    DIFFERENCE_QUESTION,
-    UNKNOWN,
-    Edit,
-    card_for,
-    compare_cells,
-    invented_name,
-    meet_again,
-    sample_card,
-    sample_edit,
-    sample_story,
-    sample_winoground,
-)  # fmt: skip
+from sugar.scenes.stories import sample_story
+from sugar.scenes.swaps import sample_winoground
 from sugar.scenes.vocabulary import DESCRIBE, GREETINGS
-from sugar.scenes.world import Scene, sample_scene, sample_thing
+from sugar.scenes.world import Scene, sample_object, sample_scene
 from sugar.training.rows import Row, RowBuilder, Tokens
+from sugar.training.steps import MixConfig, Step, StepBuilder
 
 LISTS = {
     "what color are these things?": list_colors,
@@ -54,86 +39,12 @@ LISTS = {
 NEXT_QUESTION = "what happened next?"
 
 
-@dataclass(frozen=True)
-class MixConfig:
-    """How many of each a step holds. Answers teach language; captions, stories, edits and cards teach both."""
-
-    answers: int = 28  # pictures with packed questions
-    questions: int = 8  # a picture
-    swapped: int = 8  # swapped pairs: 2 pictures and 2 captions each, asked and embedded
-    captions: int = 7  # pictures embedded beside their captions
-    stories: int = 3
-    edits: int = 6  # picture + change -> picture
-    differences: int = 16  # what differs between two pictures, asked only
-    cards: int = 5
-    copies: int = 8  # text-only copying exercises
-    chats: int = 3  # several turns that see each other
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A row whose slices are embedded: the facts of each slice, and the drawn positions (slice indices)."""
-
-    row: int
-    facts: list[tuple[Fact, ...]]
-    is_image: list[bool]
-    positions: list[int]
-
-
-@dataclass
-class Step:
-    """referents: (query sample, referent sample); the query's last position against the referent's only one.
-    swaps: (picture 0, picture 1, caption 0, caption 1) as sample numbers. pairs: (caption sample, picture sample) that belong together."""
-
-    scenes: list[Scene] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    samples: list[Embedded] = field(default_factory=list)
-    referents: list[tuple[int, int]] = field(default_factory=list)
-    swaps: list[tuple[int, int, int, int]] = field(default_factory=list)
-    pairs: list[tuple[int, int]] = field(default_factory=list)
-
-
-class StepBuilder:
-    """Fills a Step. Pictures are shared: a scene that is asked about, embedded and edited is drawn and encoded once."""
-
-    def __init__(self, tokens: Tokens, rng: np.random.Generator) -> None:
-        self.tokens, self.rng = tokens, rng
-        self.step = Step()
-
-    def picture(self, scene: Scene) -> int:
-        self.step.scenes.append(scene)
-        return len(self.step.scenes) - 1
-
-    def ask_about(self, pictures: list[int], turns: list[tuple[str, str, str]]) -> None:
-        """Packed turns about the same pictures; each sees the pictures and itself only."""
-        builder = RowBuilder(self.tokens).user()
-        for p in pictures:
-            builder.picture(p)
-        for question, answer, skill in turns:
-            builder.turn(question, answer, skill)
-        self.step.rows.append(builder.row())
-
-    def embed(self, parts: list[tuple[int, tuple[Fact, ...]] | Text], positions: list[int] | None = None) -> int:
-        """A raw interleaved row to embed: (picture, its facts) and Texts in order. Returns the sample's number."""
-        builder = RowBuilder(self.tokens).bos()
-        for part in parts:
-            if isinstance(part, Text):
-                builder.text(part.words)
-            else:
-                builder.picture(part[0])
-        self.step.rows.append(builder.row())
-        facts = [part.facts if isinstance(part, Text) else part[1] for part in parts]
-        flags = [not isinstance(part, Text) for part in parts]
-        chosen = [len(parts) - 1] if positions is None else positions
-        self.step.samples.append(Embedded(len(self.step.rows) - 1, facts, flags, chosen))
-        return len(self.step.samples) - 1
-
-    def embed_picture(self, picture: int) -> int:
-        return self.embed([(picture, scene_facts(self.step.scenes[picture]))])
-
-
 def draw_step(config: MixConfig, tokens: Tokens, rng: np.random.Generator, *, easy: float = 0.0) -> Step:
-    """One step. easy (0 to 1) is the share of edits, differences and names kept simple: one or two things, one syllable."""
+    """One step.
+
+    easy (0 to 1) is the share of edits, differences and names kept simple: one or two objects, one
+    syllable.
+    """
     b = StepBuilder(tokens, rng)
     for _ in range(config.answers):
         _answers(b, sample_scene(rng), config.questions)
@@ -143,6 +54,8 @@ def draw_step(config: MixConfig, tokens: Tokens, rng: np.random.Generator, *, ea
         _captions(b, sample_scene(rng))
     for _ in range(config.stories):
         _story(b)
+    for _ in range(config.albums):
+        _album(b)
     for _ in range(config.edits):
         _edit(b, simple=rng.random() < easy)
     for _ in range(config.differences):
@@ -171,7 +84,10 @@ def _swapped(b: StepBuilder) -> None:
     pair = sample_winoground(b.rng)
     pictures = [b.picture(s) for s in pair.scenes]
     for i, (p, scene) in enumerate(zip(pictures, pair.scenes, strict=True)):
-        turns = [(match_question(t.words), "yes" if i == j else "no", "match swapped") for j, t in enumerate(pair.captions)]
+        turns = [
+            (match_question(t.words), "yes" if i == j else "no", "match swapped")
+            for j, t in enumerate(pair.captions)
+        ]
         for kind in ("relation yes/no", "relation open", "relation choice"):
             q = ask(scene, kind, b.rng)
             turns += [(q.text, q.answer, q.kind)] if q else []
@@ -182,7 +98,8 @@ def _swapped(b: StepBuilder) -> None:
 
 
 def _captions(b: StepBuilder, scene: Scene) -> None:
-    """A picture alone, its captions alone (the known weak spot of label 1, method.md A4), and now and then both in one sample."""
+    """A picture alone, its captions alone (the known weak spot of label 1), and now and
+    then both in one sample."""
     rng = b.rng
     p = b.picture(scene)
     image = b.embed_picture(p)
@@ -195,11 +112,11 @@ def _captions(b: StepBuilder, scene: Scene) -> None:
     b.embed([short])
     if rng.random() < 0.25:
         order: list = [(p, scene_facts(scene)), short]
-        b.embed(order if rng.random() < 0.5 else order[::-1], [int(rng.integers(2))])
+        b.embed(order if rng.random() < 0.5 else order[::-1])
 
 
 def _story(b: StepBuilder) -> None:
-    """Captions and pictures in turn, the fifth picture as the referent; earlier ends are drawn as positions too."""
+    """Captions and pictures in turn, the fifth picture as the referent."""
     story = sample_story(b.rng)
     pictures = [b.picture(s) for s in story.scenes]
     last = b.embed_picture(pictures[-1])
@@ -208,14 +125,47 @@ def _story(b: StepBuilder) -> None:
         parts.append(text)
         if i < 4:
             parts.append((pictures[i], scene_facts(story.scenes[i])))
-    query = b.embed(parts, sorted({int(b.rng.integers(8)), 8}))
+    query = b.embed(parts)
     b.step.referents.append((query, last))
     if b.rng.random() < 0.4:
         b.step.referents.append((b.embed(list(story.sentences)), last))
     k = int(b.rng.integers(1, 5))
     b.ask_about(
-        [pictures[k - 1], pictures[k]], [(NEXT_QUESTION, story.sentences[k].words.removeprefix("then ").removeprefix("next "), "next")]
+        [pictures[k - 1], pictures[k]],
+        [(NEXT_QUESTION, story.sentences[k].words.removeprefix("then ").removeprefix("next "), "next")],
     )
+
+
+def _album(b: StepBuilder) -> None:
+    """Two interleaved samples of like length that share parts, so that the alignment kernel between them
+    says something.
+
+    One of: two tellings of one story, an album with one picture swapped, one question asked of two pictures.
+    """
+    rng, form = b.rng, int(b.rng.integers(3))
+    if form == 2:
+        edit = sample_edit(sample_scene(rng), rng)
+        q = next(iter(questions(edit.before, rng, 1)))
+        for scene in (edit.before, edit.after):
+            asked = Text(q.text, (("event", "asks", *q.text.strip("?").split()),))
+            b.embed([(b.picture(scene), scene_facts(scene)), asked])
+        return
+    scenes = sample_story(rng, int(rng.integers(3, 5))).scenes
+    pictures = [b.picture(s) for s in scenes]
+    first = [short_caption(s, rng) for s in scenes]
+    second, shown, seen = first, list(pictures), list(scenes)
+    if form == 0:
+        second = [short_caption(s, rng) for s in scenes]
+    else:
+        k = int(rng.integers(len(scenes)))
+        seen[k] = sample_scene(rng)
+        shown[k], second = b.picture(seen[k]), list(first)
+        second[k] = short_caption(seen[k], rng)
+    for texts, chosen, facts in ((first, pictures, scenes), (second, shown, seen)):
+        parts: list = []
+        for text, p, scene in zip(texts, chosen, facts, strict=True):
+            parts += [(p, scene_facts(scene)), text]
+        b.embed(parts)
 
 
 def _edit(b: StepBuilder, *, simple: bool) -> None:
@@ -229,7 +179,9 @@ def _edit(b: StepBuilder, *, simple: bool) -> None:
 
 
 def _sample_edit(b: StepBuilder, simple: bool) -> Edit:
-    return sample_edit(sample_scene(b.rng, things=int(b.rng.integers(1, 3))) if simple else sample_scene(b.rng), b.rng)
+    return sample_edit(
+        sample_scene(b.rng, objects=int(b.rng.integers(1, 3))) if simple else sample_scene(b.rng), b.rng
+    )
 
 
 def _difference(b: StepBuilder, *, simple: bool) -> None:
@@ -239,62 +191,91 @@ def _difference(b: StepBuilder, *, simple: bool) -> None:
         (DIFFERENCE_QUESTION, edit.difference, "difference"),
         (CELLS_QUESTION, compare_cells(edit.before, edit.after), "compare cells"),
     ]
-    for scene, which in ((edit.before, "first"), (edit.after, "second")):
+    for scene, ordinal in ((edit.before, "first"), (edit.after, "second")):
         for q in questions(scene, b.rng, 1):
-            turns.append((q.text.replace("?", f" in the {which} picture?"), q.answer, "of two"))
+            turns.append((q.text.replace("?", f" in the {ordinal} picture?"), q.answer, "of two"))
     b.ask_about([b.picture(edit.before), b.picture(edit.after)], turns)
 
 
 def _card(b: StepBuilder, *, syllables: int) -> None:
-    """Read a card about the thing in the picture and answer from it; say so when the card is about something else or missing."""
+    """Read a card about the object in the picture and answer from it; say so when the card is about
+    something else or missing."""
     rng = b.rng
     card = sample_card(rng, syllables)
     shown, seen = b.picture(card.scene), b.picture(meet_again(card, rng))
-    fate = rng.random()
-    if fate < 0.8:
+    kind = rng.random()
+    if kind < 0.8:
         b.step.rows.append(_card_row(b, shown, card.question, card.answer, seen, card.question, card.answer))
-    elif fate < 0.9:
-        stranger = card_for(sample_thing(rng, 1, 1), rng, syllables)
-        same = stranger.scene.things[0].phrase == card.scene.things[0].phrase
+    elif kind < 0.9:
+        stranger = card_for(sample_object(rng, 1, 1), rng, syllables)
+        same = stranger.scene.objects[0].phrase == card.scene.objects[0].phrase
         answer = card.answer if same and stranger.question == card.question else UNKNOWN
         if not same:
-            b.step.rows.append(_card_row(b, b.picture(stranger.scene), stranger.question, stranger.answer, seen, card.question, answer))
+            b.step.rows.append(
+                _card_row(
+                    b,
+                    b.picture(stranger.scene),
+                    stranger.question,
+                    stranger.answer,
+                    seen,
+                    card.question,
+                    answer,
+                )
+            )
     else:
         b.ask_about([seen], [(card.question, UNKNOWN, "card missing")])
-    thing = card.scene.things[0]
-    fact = ("event", "asks", card.question.split(" the ")[0], thing.kind, thing.color)
-    asked = Text(card.question, (("kind", thing.kind), ("color", thing.color), ("pair", thing.kind, thing.color), fact))
+    obj = card.scene.objects[0]
+    fact = ("event", "asks", card.question.split(" the ")[0], obj.kind, obj.color)
+    asked = Text(
+        card.question, (("kind", obj.kind), ("color", obj.color), ("pair", obj.kind, obj.color), fact)
+    )
     key = b.embed([(shown, scene_facts(card.scene)), asked])
     query = b.embed([(seen, scene_facts(b.step.scenes[seen])), asked])
     b.step.pairs.append((query, key))
 
 
-def _card_row(b: StepBuilder, shown: int, question_r: str, answer_r: str, seen: int, question: str, answer: str) -> Row:
-    """`USER: <image> q_r a_r <image> q ASSISTANT: a`, the paper's RAG prompt (method.md A5)."""
+def _card_row(
+    b: StepBuilder, shown: int, question_r: str, answer_r: str, seen: int, question: str, answer: str
+) -> Row:
+    """`USER: <image> q_r a_r <image> q ASSISTANT: a`, the paper's RAG prompt."""
     return (
-        RowBuilder(b.tokens).user().picture(shown).text(question_r).text(answer_r).picture(seen).text(question).answer(answer, "card").row()
+        RowBuilder(b.tokens)
+        .user()
+        .picture(shown)
+        .text(question_r)
+        .text(answer_r)
+        .picture(seen)
+        .text(question)
+        .answer(answer, "card")
+        .row()
     )
 
 
 def _copy(b: StepBuilder, *, syllables: int) -> None:
-    """Text only: two or three names are told, one is asked back. Cheap, and teaches the copying that cards need."""
+    """Text only: two or three names are told, one is asked back.
+
+    Cheap, and teaches the copying that cards need.
+    """
     rng = b.rng
-    things = list(dict.fromkeys(sample_thing(rng, 1, 1).phrase for _ in range(int(rng.integers(1, 4)))))
-    names = [invented_name(rng, syllables) for _ in things]
+    objects = list(dict.fromkeys(sample_object(rng, 1, 1).phrase for _ in range(int(rng.integers(1, 4)))))
+    names = [invented_name(rng, syllables) for _ in objects]
     builder = RowBuilder(b.tokens).user()
-    for thing, name in zip(things, names, strict=True):
-        builder.text(f"what is the name of the {thing}?").text(name)
-    k = int(rng.integers(len(things)))
+    for obj, name in zip(objects, names, strict=True):
+        builder.text(f"what is the name of the {obj}?").text(name)
+    k = int(rng.integers(len(objects)))
     if rng.random() < 0.1:
-        stranger = sample_thing(rng, 1, 1).phrase
-        answer = names[things.index(stranger)] if stranger in things else UNKNOWN
+        stranger = sample_object(rng, 1, 1).phrase
+        answer = names[objects.index(stranger)] if stranger in objects else UNKNOWN
         b.step.rows.append(builder.text(f"what is the name of the {stranger}?").answer(answer, "copy").row())
     else:
-        b.step.rows.append(builder.text(f"what is the name of the {things[k]}?").answer(names[k], "copy").row())
+        b.step.rows.append(
+            builder.text(f"what is the name of the {objects[k]}?").answer(names[k], "copy").row()
+        )
 
 
 def _chat(b: StepBuilder) -> None:
-    """Three turns that see each other, as in a real chat; sometimes small talk, sometimes a second picture."""
+    """Three turns that see each other, as in a real chat; sometimes small talk, sometimes a second
+    picture."""
     rng = b.rng
     builder = RowBuilder(b.tokens)
     if rng.random() < 0.3:

@@ -1,5 +1,25 @@
-"""Named settings, one file a recipe: `RECIPES["sugar"]["tiny"]` is what made the shipped checkpoint."""
+"""Named settings, one file a recipe. `python -m sugar train --recipe NAME --config CONFIG`."""
 
-from sugar.training.recipes import sugar
+from __future__ import annotations
 
-RECIPES = {"sugar": sugar.CONFIGS}
+from dataclasses import dataclass
+from typing import Any
+
+from sugar.training.recipes import lora, sugar, vladva
+
+__all__ = ["RECIPES", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """configs: settings by name, the first the default. task: what they train."""
+
+    configs: dict[str, Any]
+    task: Any
+
+
+RECIPES = {
+    "sugar": Recipe(sugar.CONFIGS, sugar.TASK),
+    "lora": Recipe(lora.CONFIGS, lora.TASK),
+    "vladva": Recipe(vladva.CONFIGS, vladva.TASK),
+}

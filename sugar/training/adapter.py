@@ -1,0 +1,294 @@
+"""LoRA on a frozen base of any family, trained on any data sets: the recipes `lora` and `vladva`.
+
+    train(AdapterTask(AdapterConfig(base="sugar-tiny", data=("holiday",), teachers="words", out="runs/mine")))
+
+The rows of a step come from the processor that inference uses. Memory is that of one micro-batch
+(gradient_cache.py). Not covered: what a row holds (sample_rows.py), losses over embeddings (compare.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sugar.core import Sugar
+from sugar.errors import SettingsError
+from sugar.model.head import EmbeddingHead
+from sugar.model.layout import pool_slices
+from sugar.model.lora import TARGETS
+from sugar.model.vision import VisionFeatures
+from sugar.training import parallel
+from sugar.training.adapter_card import adapter_card
+from sugar.training.compare import compare
+from sugar.training.config import RunConfig
+from sugar.training.data import open_data
+from sugar.training.data.mixture import Mixture
+from sugar.training.data.reading import Reader
+from sugar.training.gradient_cache import backward_in_parts
+from sugar.training.run_log import StepResult
+from sugar.training.sample_rows import SampleRows, StepReader, StepRows, TrainRow
+from sugar.training.targets import label_statistics
+from sugar.training.teachers import BatchFacts, CachedEncoders, labels, merge, open_teachers
+from sugar.training.terms import Terms
+from sugar.training.validation import Validation
+
+__all__ = ["ADAPTER", "AdapterConfig", "AdapterModule", "AdapterTask"]
+
+ADAPTER = "sugar"
+VISION_BYTES = 4 << 20
+"""Vision features that are kept between passes and steps; the tower is frozen."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig(RunConfig):
+    """The paper's large setting by default: LoRA 128 / 256 on query and value projections, the head trained.
+
+    base: a preset, folder or repository of any family. base_precision: auto, fp32, bf16, nf4 (QLoRA). data:
+    what to train on, `FORMAT=PATH#SPLIT:WEIGHT` each. teachers: whose cosines are the labels. batch:
+    examples a step, over all processes. micro_batch: rows in memory at a time. checkpointing: recompute
+    activations in the backward pass. dimension: of a new head. held_out: share of the rows kept aside;
+    measured every `validate_every` steps (0: never), and the run ends after `patience` of them without a
+    better figure.
+    """
+
+    out: str = "runs/lora"
+    base: str = "llava-hf/llava-1.5-7b-hf"
+    base_precision: str = "auto"
+    data: tuple[str, ...] = ()
+    teachers: str = "triple"
+    rank: int = 128
+    alpha: int = 256
+    targets: str = TARGETS
+    dimension: int = 768
+    batch: int = 32
+    micro_batch: int = 8
+    checkpointing: bool = False
+    held_out: float = 0.05
+    validate_every: int = 100
+    patience: int = 5
+    steps: int = 3000
+    warmup: int = 90
+    terms: Terms = Terms()
+    vectors: str = "runs/vectors"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch", "micro_batch", "rank", "alpha"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 <= self.held_out < 1:
+            raise SettingsError(f"held_out is {self.held_out}; it is a share from 0 up to 1.")
+
+
+class AdapterModule(nn.Module):
+    """A base with a LoRA, its head, and the pass over one micro-batch."""
+
+    def __init__(self, sugar: Sugar, head: nn.Module | None, *, pooling: str = "mean") -> None:
+        super().__init__()
+        self.model: nn.Module = sugar.model
+        self.head = head
+        self.pooling = pooling
+        self.backbone: Any = sugar.backbone
+
+    def embeddings(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
+        """Unit vectors (n, D) of the marked spans of rows, row by row."""
+        spans = [
+            [(where, is_image and self.pooling == "mean") for where, is_image in row.spans] for row in rows
+        ]
+        d = pool_slices(hidden, spans)
+        return self.head(d) if self.head is not None else F.normalize(d.float(), dim=-1)
+
+    def forward(self, rows: Sequence[TrainRow]) -> Tensor:
+        """The last layer's states of rows, (B, T, D)."""
+        backbone = self.backbone
+        batch = backbone.processor.collate([row.layout for row in rows])
+        device = backbone.device
+        ids, image_mask = batch.input_ids.to(device), batch.image_mask.to(device)
+        mask = batch.attention_mask.to(device) if batch.padded else None
+        grids = [image.grid for image in batch.images if image.grid is not None]
+        positions, _ = backbone.positions(ids, image_mask, grids, mask)
+        features = [_usable(f) for f in backbone.features(batch.images)]
+        return backbone.read(ids, positions, None, features, image_mask=image_mask)
+
+
+def _usable(found: VisionFeatures) -> VisionFeatures:
+    """Features that a backward pass may hold on to; the cache made them under inference mode."""
+    deepstack = tuple(layer.clone() for layer in found.deepstack)
+    return replace(found, features=found.features.clone(), deepstack=deepstack)
+
+
+class AdapterTask:
+    """A LoRA, a head, data, teachers and validation."""
+
+    makes_head = True
+
+    def __init__(self, config: AdapterConfig, mixture: Mixture | None = None) -> None:
+        """mixture: data that the caller has open already, in place of `config.data`."""
+        self.config = config
+        torch.manual_seed(config.seed)
+        self.sugar = Sugar.from_pretrained(config.base, precision=config.base_precision)
+        self.device = self.sugar.backbone.device
+        self.sugar.backbone.vision.max_bytes = VISION_BYTES
+        if mixture is None:
+            opened = open_data(config.data)
+            mixture = Mixture(
+                [d for d, _ in opened], [w for _, w in opened], seed=config.seed, held_out=config.held_out
+            )
+        self.mixture = mixture
+        self.module = self._module()
+        if config.checkpointing:
+            self.sugar.model.activation_checkpointing_enable(
+                activation_checkpointing_kwargs={"use_reentrant": False}
+            )
+            self.sugar.model.train()
+        self.teachers = self._teachers()
+        self.reader = StepReader(
+            Reader(mixture), self.rows(), self.teachers, config.seed, config.batch, config.micro_batch
+        )
+        self.validation = Validation(self.sugar, mixture, ADAPTER, Path(config.out))
+
+    def _module(self) -> AdapterModule:
+        """The LoRA and the head, put into the base."""
+        head = None
+        if self.makes_head:
+            hidden = self.sugar.backbone.hidden_size
+            head = self.sugar.head or EmbeddingHead(hidden, hidden, self.config.dimension)
+            fresh = EmbeddingHead(head.hidden, head.head_hidden, head.dimension)
+            fresh.load_state_dict(head.state_dict())
+            head = fresh.to(self.device).requires_grad_(True)
+        self.sugar.new_adapter(
+            ADAPTER, head, rank=self.config.rank, alpha=self.config.alpha, targets=self.config.targets
+        )
+        return AdapterModule(self.sugar, head, pooling=self.config.terms.pooling)
+
+    def _teachers(self) -> CachedEncoders | None:
+        terms = self.config.terms
+        if not terms.similarity or terms.contrastive_only:
+            return None
+        teachers = CachedEncoders(open_teachers(self.config.teachers), Path(self.config.vectors))
+        if teachers.encoders.name.startswith("scenes"):
+            return teachers
+        if parallel.rank() == 0 or not teachers.cached:
+            reader = Reader(self.mixture)
+            examples = [
+                reader.example(d, int(row)) for d, rows in enumerate(self.mixture.kept) for row in rows
+            ]
+            teachers.learn(examples)
+            teachers.prepare([s for example in examples for s in example.slices])
+        parallel.barrier()
+        return teachers
+
+    def rows(self) -> SampleRows:
+        """What turns an example into rows of tokens."""
+        return SampleRows(self.sugar.processor)
+
+    def resumable(self) -> dict[str, Any]:
+        c = self.config
+        return {
+            "recipe": type(self).__name__,
+            "seed": c.seed,
+            "base": c.base,
+            "rank": c.rank,
+            "batch": c.batch,
+        }
+
+    # -- a step
+    # ----------------------------------------------------------------------------------------------------
+
+    def backward(self, data: StepRows, step: int) -> StepResult:
+        terms, found = self.config.terms, parallel.gather(data.facts)
+        facts, counts = merge(found), [f.count for f in found]
+        tokens = parallel.total(sum(row.weight(terms.length_weighting) for row in data.rows))
+        losses: dict[str, float] = {}
+        skills: dict[str, tuple[int, int]] = {}
+        spoken = [0.0]
+        target = self.target(facts)
+
+        def forward(part: list[TrainRow]) -> tuple[Tensor, list[int], Tensor | None]:
+            indices = [p for row in part for p in row.indices]
+            if not indices and not torch.is_grad_enabled():  # nothing of it is compared
+                return torch.zeros(0, 1), [], None
+            hidden = self.module(part)
+            embeddings = self.module.embeddings(part, hidden) if indices else hidden.new_zeros(0, 1).float()
+            if not torch.is_grad_enabled() or not terms.language:
+                return embeddings, indices, None
+            own = self._language(part, hidden, skills)
+            if own is None:
+                return embeddings, indices, None
+            spoken[0] += float(own.detach()) / tokens
+            return embeddings, indices, own * (terms.language / tokens)
+
+        def over_batch(r: Tensor) -> Tensor | None:
+            with torch.autocast(self.device.type, enabled=False):
+                parts, found_skills = self.compare(r.float(), facts, target)
+            skills.update(found_skills)
+            losses.update({name: float(value.detach()) for name, value in parts.items()})
+            weighted = [value * self.weight(name) for name, value in parts.items()]
+            return sum(weighted[1:], weighted[0]) if weighted else None
+
+        backward_in_parts(data.parts(), forward, over_batch if facts.count else None, counts)
+        if tokens and terms.language:
+            losses["language"] = parallel.total(spoken[0])
+        signal = label_statistics(target, facts.positions) if target is not None else {}
+        return StepResult(losses, skills, {**signal, "rows": len(data.rows), "bad rows": data.bad})
+
+    def target(self, facts: BatchFacts) -> Tensor | None:
+        """The label matrix, where there are teachers."""
+        if facts.part1 is None:
+            return None
+        terms = self.config.terms
+        return labels(facts, relabel=terms.referent_labels, same_sample=terms.same_sample)
+
+    def compare(
+        self, r: Tensor, facts: BatchFacts, target: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+        """Losses over the whole batch's embeddings."""
+        return compare(r, facts, target, self.config.terms)
+
+    def weight(self, name: str) -> float:
+        terms = self.config.terms
+        return terms.similarity if name == "contrastive" else float(getattr(terms, name))
+
+    def _language(
+        self, part: list[TrainRow], hidden: Tensor, skills: dict[str, tuple[int, int]]
+    ) -> Tensor | None:
+        """The weighted sum of next-token losses of rows; None where nothing is learnt."""
+        at = [
+            (b, t, row, span)
+            for b, row in enumerate(part)
+            for span in row.layout.answers
+            for t in range(*span)
+        ]
+        if not at:
+            return None
+        power = self.config.terms.length_weighting
+        states = hidden[[b for b, *_ in at], [t - 1 for _, t, *_ in at]]  # (tokens, D)
+        logits = self.module.backbone.logits(states).float()
+        wanted = torch.tensor([row.layout.ids[t] for _, t, row, _ in at], device=logits.device)
+        weights = torch.tensor([(b - a) ** -power for *_, (a, b) in at], device=logits.device)
+        right = (logits.argmax(-1) == wanted).tolist()
+        spans: dict[tuple[int, int], list[bool]] = {}
+        for (b, _, _, span), hit in zip(at, right, strict=True):
+            spans.setdefault((b, span[0]), []).append(hit)
+        for (b, _), hits in spans.items():
+            seen, asked = skills.get(part[b].skill, (0, 0))
+            skills[part[b].skill] = (seen + all(hits), asked + 1)
+        return (F.cross_entropy(logits, wanted, reduction="none") * weights).sum()
+
+    # -- what comes out
+    # --------------------------------------------------------------------------------------------
+
+    def validate(self, step: int) -> dict[str, float] | None:
+        return self.validation.measure(step)
+
+    def export(self, folder: Path) -> None:
+        """The adapter's folder: LoRA, head, card."""
+        self.sugar.save_adapter(
+            folder, ADAPTER, card=adapter_card(self.config, self.mixture, self.reader.bad)
+        )

@@ -1,0 +1,32 @@
+"""What the card of an adapter says of its training.
+
+adapter_card(config, mixture, bad=3)         # Markdown, for Sugar.save_adapter(card=...)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["adapter_card"]
+
+
+def adapter_card(config: Any, mixture: Any, bad: int) -> str:
+    """What the card of an adapter says of its training: data, settings, rows left out."""
+    sets = [
+        f"{dataset.name} ({len(rows):,} rows, share {share:.0%})"
+        for dataset, rows, share in zip(mixture.datasets, mixture.kept, mixture.shares, strict=True)
+    ]
+    lines = [
+        "## How it was trained",
+        "",
+        f"- data: {'; '.join(sets)}; {len(mixture.validation)} rows kept aside, {bad} rows that could "
+        "not be read left out",
+        f"- {config.steps} steps of {config.batch} examples, {config.optimizer} at {config.rate:g}, "
+        f"{config.schedule}, "
+        f"LoRA rank {config.rank}, alpha {config.alpha}, seed {config.seed}",
+        f"- labels: {config.teachers}" if config.terms.similarity else "- no labels: contrastive",
+        "",
+        "All settings, time and hardware stand in `training.json`, the figures on rows kept aside "
+        "under `best`.",
+    ]
+    return "\n".join(lines)

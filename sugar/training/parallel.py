@@ -1,0 +1,111 @@
+"""Several processes as one: sums, gathered embeddings, summed gradients. With one process every function is
+the identity.
+
+    everyone = gather(mine)                          # lists of all processes, in order
+    # (P, D) of all processes, and the slice that is this process's
+    rows, own = gather_rows(embeddings, counts)
+    sum_gradients(parameters)
+
+Each process computes the gradient of its own rows, and the sums are added up once a step, so that the result
+is that of one process with the whole batch. No module is wrapped, so none of DDP's rules about unused
+weights apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["barrier", "gather", "gather_rows", "rank", "sum_gradients", "total", "world"]
+
+T = TypeVar("T")
+BUCKET = 64 << 20
+"""Bytes of gradients that are added up in one call."""
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if world() > 1 else 0
+
+
+def barrier() -> None:
+    if world() > 1:
+        dist.barrier()
+
+
+def total(value: float) -> float:
+    """The sum of a number over all processes."""
+    if world() == 1:
+        return value
+    found: list[float] = [0.0] * world()
+    dist.all_gather_object(found, float(value))
+    return sum(found)
+
+
+def gather(value: T) -> list[T]:
+    """Any picklable value of every process, in order."""
+    if world() == 1:
+        return [value]
+    found: list[T] = [value] * world()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def gather_rows(rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, slice]:
+    """All processes' rows (sum of counts, D) without gradients, and where this process's stand.
+
+    rows: (counts[rank], D).
+    """
+    start = sum(counts[: rank()])
+    own = slice(start, start + len(rows))
+    if world() == 1:
+        return rows.detach(), own
+    padded = rows.detach().new_zeros(max(counts), rows.shape[1])
+    padded[: len(rows)] = rows.detach()
+    found = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(found, padded.contiguous())
+    return torch.cat([f[:n] for f, n in zip(found, counts, strict=True)]), own
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Add up the gradients of all processes.
+
+    A weight that some process used counts as 0 in the others; one that no process used keeps no gradient, so
+    that the optimiser leaves it and its state alone, as with one process.
+    """
+    if world() == 1:
+        return
+    trained = [p for p in parameters if p.requires_grad]
+    used = torch.tensor([p.grad is not None for p in trained], dtype=torch.int32, device=trained[0].device)
+    dist.all_reduce(used)
+    bucket: list[Tensor] = []
+    size = 0
+    for p, count in zip(trained, used.tolist(), strict=True):
+        if not count:
+            continue
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+        bucket.append(p.grad)
+        size += p.grad.numel() * p.grad.element_size()
+        if size > BUCKET:
+            _reduce(bucket)
+            bucket, size = [], 0
+    _reduce(bucket)
+
+
+def _reduce(bucket: list[Tensor]) -> None:
+    for dtype in {g.dtype for g in bucket}:
+        same = [g for g in bucket if g.dtype == dtype]
+        flat = torch.cat([g.reshape(-1) for g in same])
+        dist.all_reduce(flat)
+        at = 0
+        for g in same:
+            g.copy_(flat[at : at + g.numel()].view_as(g))
+            at += g.numel()

@@ -1,0 +1,101 @@
+"""A foil: a caption made wrong by exchanging one noun, colour, number or action for another of its kind.
+
+foil("a brown dog runs", facts, rng)     # Foil("a brown horse runs", "noun"), or None if nothing fits
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sugar.training.photos.facts import Corpus, Facts
+from sugar.training.photos.words import (
+    ACTION_OF,
+    EXCHANGE_KINDS,
+    EXCHANGE_OF,
+    EXCHANGES,
+    PEOPLE,
+    RELATED,
+    THING_OF,
+)
+
+__all__ = ["Foil", "all_foils", "foil", "likely_foil"]
+
+
+LIKELY = 0.6
+
+
+class Foil(NamedTuple):
+    """The wrong caption, and the kind of word that was exchanged: noun, color, number or action."""
+
+    caption: str
+    kind: str
+
+
+def foil(caption: str, facts: Facts, rng: np.random.Generator) -> Foil | None:
+    """Exchange one word. The new word occurs in no caption of the photo, nor does a related one."""
+    words = caption.split()
+    places = [i for i, word in enumerate(words) if word.strip(",") in EXCHANGE_OF]
+    rng.shuffle(places)
+    for i in places:
+        found = _foils_at(words, i, facts)
+        if found:
+            return found[int(rng.integers(len(found)))]
+    return None
+
+
+def likely_foil(caption: str, facts: Facts, corpus: Corpus, rng: np.random.Generator) -> Foil | None:
+    """As `foil`, but six times out of ten the new word is drawn by how well it goes with the words beside
+    it.
+    """
+    words = caption.split()
+    places = [i for i, word in enumerate(words) if word.strip(",") in EXCHANGE_OF]
+    rng.shuffle(places)
+    for i in places:
+        found = _foils_at(words, i, facts)
+        if not found:
+            continue
+        if rng.random() >= LIKELY:
+            return found[int(rng.integers(len(found)))]
+        before, after = ["", *words, ""][i], ["", *words, ""][i + 2]
+        new = [f.caption.split()[i].strip(",") for f in found]
+        fit = np.array([(corpus.pairs[before, w] + 0.2) * (corpus.pairs[w, after] + 0.2) for w in new])
+        return found[int(rng.choice(len(found), p=fit**0.5 / (fit**0.5).sum()))]
+    return None
+
+
+def all_foils(caption: str, facts: Facts) -> list[Foil]:
+    """Every foil of a caption."""
+    words = caption.split()
+    places = [i for i, word in enumerate(words) if word.strip(",") in EXCHANGE_OF]
+    return [one for i in places for one in _foils_at(words, i, facts)]
+
+
+def _foils_at(words: list[str], i: int, facts: Facts) -> list[Foil]:
+    old = words[i].strip(",")
+    group = EXCHANGE_OF[old]
+    found = []
+    for new in EXCHANGES[group]:
+        if not _wrong(new, old, group, facts):
+            continue
+        changed = [*words[:i], new + ("," if words[i].endswith(",") else ""), *words[i + 1 :]]
+        if i and changed[i - 1] in ("a", "an"):
+            changed[i - 1] = "an" if new[0] in "aeiou" else "a"
+        found.append(Foil(" ".join(changed), EXCHANGE_KINDS[group]))
+    return found
+
+
+def _wrong(new: str, old: str, group: int, facts: Facts) -> bool:
+    """Is `new` surely not what the photo shows?"""
+    if new in facts.words or (new in THING_OF and not facts.absent(THING_OF[new])):
+        return False
+    if new in ACTION_OF:
+        said = {ACTION_OF[word] for word in facts.words if word in ACTION_OF}
+        if ACTION_OF[new] in said:
+            return False
+    if group < 2:
+        thing, other = THING_OF.get(new), THING_OF.get(old)
+        if thing in PEOPLE and other in PEOPLE and thing in RELATED.get(other or "", ()):
+            return False
+    return True

@@ -1,0 +1,131 @@
+"""The label matrix of a batch: which positions are drawn, and what their cosines should be.
+
+    positions = draw_positions(example, rng)
+    facts = batch_facts(example, positions, teachers)     # what labels need, without a picture or a token
+    labels(merge([facts, facts_of_another_process]))      # (P, P)
+
+The kernel and its normalisation stand in sugar/dtw; this file feeds it. Not covered: the drawn world's
+packed steps (training/objective.py), which label in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sugar.dtw import TwoPart, label_matrix
+from sugar.training.data.example import Example
+from sugar.training.targets import DELTA
+from sugar.training.teachers.encoders import EncoderSet
+
+__all__ = ["BatchFacts", "batch_facts", "draw_positions", "labels", "merge"]
+
+Links = list[tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class BatchFacts:
+    """What losses over embeddings need of a batch of S samples.
+
+    flags: per sample which of its slices are pictures. positions: per sample the drawn slice ends, the last
+    slice last. pairs, referents, swaps: as in Example. part1, part2: teachers' unit rows of all slices, None
+    without labels.
+    """
+
+    flags: list[list[bool]]
+    positions: list[list[int]]
+    pairs: Links
+    referents: Links
+    swaps: Links
+    part1: np.ndarray | None = None
+    part2: np.ndarray | None = None
+
+    @property
+    def last(self) -> list[int]:
+        """Of each sample, where its last position stands among all drawn positions."""
+        return [int(e) - 1 for e in np.cumsum([len(p) for p in self.positions])]
+
+    @property
+    def count(self) -> int:
+        return sum(len(p) for p in self.positions)
+
+
+def draw_positions(example: Example, rng: np.random.Generator) -> list[list[int]]:
+    """Per sample 2 to 4 of the allowed slice ends where there are that many, the last one always."""
+    found = []
+    for target in example.samples:
+        *inner, last = target.allowed
+        chosen = rng.permutation(len(inner))[: int(rng.integers(1, 4))]
+        found.append([*sorted(inner[i] for i in chosen), last])
+    return found
+
+
+def batch_facts(
+    example: Example, positions: Sequence[Sequence[int]], teachers: EncoderSet | None
+) -> BatchFacts:
+    """The facts of a joined batch. teachers: None where nothing is labelled."""
+    parts = teachers.encode(example.slices) if teachers is not None and example.samples else (None, None)
+    return BatchFacts(
+        [[s.is_image for s in t.sample] for t in example.samples],
+        [list(p) for p in positions],
+        list(example.pairs),
+        list(example.referents),
+        list(example.swaps),
+        *parts,
+    )
+
+
+def merge(found: Sequence[BatchFacts]) -> BatchFacts:
+    """The facts of several processes as one batch, in order."""
+    whole, *others = found
+    for f in others:
+        shift = len(whole.flags)
+        links = {
+            name: getattr(whole, name) + [tuple(i + shift for i in link) for link in getattr(f, name)]
+            for name in ("pairs", "referents", "swaps")
+        }
+        parts = {
+            name: np.concatenate([a, b])
+            for name in ("part1", "part2")
+            if (a := getattr(whole, name)) is not None and (b := getattr(f, name)) is not None
+        }
+        whole = replace(
+            whole,
+            flags=whole.flags + f.flags,
+            positions=whole.positions + f.positions,
+            **links,
+            **parts,  # type: ignore[arg-type]
+        )
+    return whole
+
+
+def labels(
+    facts: BatchFacts, *, relabel: bool = False, same_sample: str = "one", delta: float = DELTA
+) -> Tensor:
+    """The Triple Kernel's label matrix (P, P) float32 of all drawn positions, sample by sample.
+
+    Args:
+        relabel: label the last position of a query as its referent.
+        same_sample: "one", or "kernel": label prefixes of one sample as any other two sequences.
+    """
+    assert facts.part1 is not None and facts.part2 is not None, "labels need teachers"
+    ends = np.cumsum([0, *(len(f) for f in facts.flags)])
+    sequences = [
+        TwoPart(torch.from_numpy(facts.part1[a:b]), torch.from_numpy(facts.part2[a:b]), flags)
+        for a, b, flags in zip(ends[:-1], ends[1:], facts.flags, strict=True)
+    ]
+    if same_sample == "kernel":
+        prefixes = [s[: p + 1] for s, row in zip(sequences, facts.positions, strict=True) for p in row]
+        target = label_matrix(prefixes, delta=delta).float()
+    else:
+        target = label_matrix(sequences, facts.positions, delta=delta).float()
+    if relabel:
+        source = torch.arange(len(target))
+        for query, referent in facts.referents:
+            source[facts.last[query]] = facts.last[referent]
+        target = target[source][:, source]
+    return target
