@@ -1,13 +1,12 @@
-"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one vision tower, with several seeds.
+"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one vision tower,
+with several seeds.
 
     python -m sugar evaluate ablation --steps 240 --seeds 2 --out runs/ablation
 
-`dense/` is the tower that all variants start from; `VARIANT-SEED/` a run and what it measured (`measured.json`); `ablation.md`,
-`ablation.png` and `ablation.json` the results, written anew after each run. What is finished is kept, what is broken off goes on.
-"full" is the paper's objective as written; the shipped model's, and that without each of its own terms, come last. The paper starts from
-VILA-7B, whose pictures the language model reads already; here the `dense` and `align` terms stand in for that, in every variant but the
-one without `align`. What differs from the paper's own ablation: its variants drop data, ours the loss on them, so without the similarity
-loss nothing trains the embeddings. Budgets are far below what answers and Winoground need: read the differences, not the heights.
+`dense/` is the tower that all variants start from; `VARIANT-SEED/` a run and what it measured
+(`measured.json`); `ablation.md`, `ablation.png` and `ablation.json` the results, written anew after each run.
+Finished runs are kept, interrupted ones resume. "full" is PAPER of `sugar/training/recipes/sugar.py`; every
+other row but the last changes one part of it. How to read the results: README.md of this folder.
 """
 
 from __future__ import annotations
@@ -25,36 +24,66 @@ from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
 from sugar.evaluation.opening import open_model
-from sugar.training.loop import STATE, Run, SugarConfig, train
-from sugar.training.mix import MixConfig
-from sugar.training.objective import Terms
-
-FULL = Terms(swap=0.0, referent=0.0, even=0.0, across="bag")
+from sugar.training.from_nothing import DrawnTask, SugarConfig
+from sugar.training.loop import STATE, Run, train
+from sugar.training.recipes.sugar import PAPER, SHIPPED, Method, by
+from sugar.training.steps import MixConfig
 
 
 @dataclass(frozen=True)
 class Variant:
-    """paper: its own figures (SQA-I, POPE, VIST 5c+4i R@5, COCO T2I R@5, Winoground image), method.md A6; None where it has no such row."""
+    """A row: one change of a method. paper: the paper's own figures (SQA-I, POPE, VIST 5c+4i R@5, COCO T2I
+    R@5, Winoground image); None where it has no such row."""
 
     title: str
-    terms: Terms
+    method: Method
     paper: tuple[float, float, float, float, float] | None = None
 
 
+def changed(method: Method, **terms: object) -> Method:
+    """The method with one term changed."""
+    return replace(method, terms=replace(method.terms, **terms))  # type: ignore[arg-type]
+
+
 VARIANTS = {
-    "full": Variant("full: the paper's objective", FULL, (72.6, 86.6, 46.7, 49.1, 36.3)),
-    "no-discriminative": Variant("without discriminative loss", replace(FULL, similarity=0.0), (72.8, 85.3, 42.0, 49.6, 34.8)),
-    "no-generative": Variant("without generative loss", replace(FULL, language=0.0), (68.0, 86.4, 40.7, 46.0, 33.5)),
-    "no-gak": Variant("without GAK (mean slice similarity)", replace(FULL, kernel="mean"), (72.1, 86.0, 33.5, 48.2, 29.3)),
-    "no-triple": Variant("without Triple Kernel (cross-modal part only)", replace(FULL, triple=False), (71.6, 85.3, 44.1, 49.0, 20.5)),
-    "no-average": Variant("without average pooling (last token)", replace(FULL, pooling="last"), (72.4, 86.2, 38.1, 39.7, 31.5)),
-    "infonce": Variant("InfoNCE in place of the squared error", replace(FULL, contrastive_only=True, similarity=1.0)),
-    "shipped": Variant("shipped: full, sharp target; swap, referent and even terms", Terms()),
-    "shipped-bag": Variant("shipped, with the bag as target across", Terms(across="bag")),
-    "shipped-no-swap": Variant("shipped, without the swap term", Terms(swap=0.0)),
-    "shipped-no-referent": Variant("shipped, without the referent term", Terms(referent=0.0)),
-    "shipped-no-even": Variant("shipped, every token of the same weight", Terms(even=0.0)),
-    "shipped-no-align": Variant("shipped, without the align term", Terms(align=0.0)),
+    "full": Variant("the paper's objective", PAPER, (72.6, 86.6, 46.7, 49.1, 36.3)),
+    "no-discriminative": Variant(
+        "without the similarity loss (generative only)",
+        changed(PAPER, similarity=0.0),
+        (72.8, 85.3, 42.0, 49.6, 34.8),
+    ),
+    "no-generative": Variant(
+        "without the language loss (similarity only)",
+        changed(PAPER, language=0.0),
+        (68.0, 86.4, 40.7, 46.0, 33.5),
+    ),
+    "no-gak": Variant(
+        "without GAK (mean slice similarity)",
+        changed(PAPER, kernel="mean"),
+        (72.1, 86.0, 33.5, 48.2, 29.3),
+    ),
+    "no-triple": Variant(
+        "without Triple Kernel (cross-modal part only)",
+        changed(PAPER, triple=False),
+        (71.6, 85.3, 44.1, 49.0, 20.5),
+    ),
+    "no-average": Variant(
+        "without average pooling (last token)",
+        changed(PAPER, pooling="last"),
+        (72.4, 86.2, 38.1, 39.7, 31.5),
+    ),
+    "infonce": Variant("InfoNCE in place of the squared error", changed(PAPER, contrastive_only=True)),
+    "alpha": Variant("+ alpha 5", changed(PAPER, similarity=5.0)),
+    "relabelled": Variant("+ relabelling of referents", changed(PAPER, referent_labels=True)),
+    "prefixes": Variant("+ kernel between prefixes of one sample", changed(PAPER, same_sample="kernel")),
+    "exact": Variant("+ exact cross-modal target", changed(PAPER, cross_modal_target="exact")),
+    "swap": Variant("+ swap term", changed(PAPER, swap=0.2)),
+    "referent": Variant("+ referent term", changed(PAPER, referent=0.2)),
+    "dense": Variant("+ dense term", changed(PAPER, dense=0.2)),
+    "length-weighting": Variant("+ length weighting", changed(PAPER, length_weighting=0.5)),
+    "alignment": Variant("+ token-word alignment", changed(PAPER, token_word_alignment=0.3)),
+    "muon": Variant("+ Muon", replace(PAPER, optimizer="muon")),
+    "shipped": Variant("all of these, with the linear schedule: the embedded model's", SHIPPED),
 }
 COLUMNS = {  # key: (title, the paper's nearest column)
     "vqa": ("VQA", "SQA-I"),
@@ -65,7 +94,18 @@ COLUMNS = {  # key: (title, the paper's nearest column)
     "composed_r1": ("picture + change R@1", ""),
     "winoground_image_answer": ("Winoground image by answer", ""),
 }
-MIX = MixConfig(answers=6, questions=7, swapped=3, captions=8, stories=3, edits=3, differences=0, cards=0, copies=0, chats=0)
+MIX = MixConfig(
+    answers=6,
+    questions=7,
+    swapped=3,
+    captions=8,
+    stories=3,
+    edits=3,
+    differences=0,
+    cards=0,
+    copies=0,
+    chats=0,
+)
 DENSE = SugarConfig(steps=500, dense_steps=500, save_every=100, workers=0)
 VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=200, save_every=60, workers=0)
 
@@ -73,16 +113,15 @@ VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=200, save_eve
 def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
     """The columns, in percent, on test scenes."""
     figures = vqa.measure(model, seed, size)
-    for benchmark in (existence, story, retrieval, change):
+    for benchmark in (existence, story, retrieval, change, swapped):
         figures |= benchmark.measure(model, seed, size)
-    figures |= swapped.measure(model, seed, size)[0]
     return {key: 100 * figures[key].value for key in COLUMNS}
 
 
 def tower(out: Path, dense: SugarConfig) -> dict[str, torch.Tensor]:
     """The vision tower, and the throw-away head that reads it, of the shared dense stage."""
     config = replace(dense, out=str(out / "dense"))
-    train(config, quiet=True)
+    train(DrawnTask(config), quiet=True)
     state = torch.load(out / "dense" / STATE, map_location="cpu", weights_only=True)["model"]
     return {k: v for k, v in state.items() if ".vision_tower." in k or k.startswith("dense.")}
 
@@ -95,42 +134,66 @@ def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size:
         return known["figures"]
     config = replace(config, out=str(folder))
     if not (folder / STATE).is_file():
-        run = Run(config)
-        missing, unexpected = run.objective.load_state_dict(start, strict=False)
+        run = Run(DrawnTask(config))
+        own = run.task.module.state_dict().keys()
+        missing, unexpected = run.task.module.load_state_dict(
+            {k: v for k, v in start.items() if k in own}, strict=False
+        )
         assert not unexpected and not any(".vision_tower." in k for k in missing)
         run.save()
     began = time.process_time()
-    train(config, quiet=True)
+    train(DrawnTask(config), quiet=True)
     figures = measure(open_model(folder), config.seed, size)
-    text = json.dumps({"asked": asked, "figures": figures, "cpu_seconds": round(time.process_time() - began)}, indent=1)
+    text = json.dumps(
+        {"asked": asked, "figures": figures, "cpu_seconds": round(time.process_time() - began)}, indent=1
+    )
     done.write_text(text + "\n", "utf-8")
     (folder / STATE).unlink()
     return figures
 
 
 def run(
-    *, out: str | Path, steps: int, seeds: int, size: int, only: Sequence[str] | None = None, precision: str = "no",
-    dense: SugarConfig = DENSE, varied: SugarConfig = VARIED,
-) -> int:  # fmt: skip
-    """Train and compare; returns 0. precision: of the products, as in SugarConfig. Raises SettingsError for an unknown variant."""
+    *,
+    out: str | Path,
+    steps: int,
+    seeds: int,
+    size: int,
+    only: Sequence[str] | None = None,
+    precision: str = "no",
+    dense: SugarConfig = DENSE,
+    varied: SugarConfig = VARIED,
+) -> int:
+    """Train and compare; returns 0.
+
+    precision: of the products, as in SugarConfig. Raises SettingsError for an unknown variant.
+    """
     if unknown := set(only or ()) - set(VARIANTS):
-        raise SettingsError(f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}.")
+        raise SettingsError(
+            f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}."
+        )
     out = Path(out)
     start = tower(out, replace(dense, precision=precision))
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
-            config = replace(varied, seed=seed + 1, steps=steps, precision=precision, terms=VARIANTS[name].terms)
+            config = by(
+                VARIANTS[name].method, replace(varied, seed=seed + 1, steps=steps, precision=precision)
+            )
             results.setdefault(name, []).append(one(out / f"{name}-{seed}", config, start, size))
             write(results, out, steps=steps, size=size)
-            print(f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.1f}" for k, v in results[name][-1].items()), flush=True)
+            print(
+                f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.1f}" for k, v in results[name][-1].items()),
+                flush=True,
+            )
     print((out / "ablation.md").read_text("utf-8"))
     return 0
 
 
 def write(results: dict[str, list[dict[str, float]]], out: Path, *, steps: int, size: int) -> None:
     """`ablation.json`, `ablation.md` and `ablation.png` from what is finished so far."""
-    (out / "ablation.json").write_text(json.dumps({"steps": steps, "size": size, "results": results}, indent=1) + "\n", "utf-8")
+    (out / "ablation.json").write_text(
+        json.dumps({"steps": steps, "size": size, "results": results}, indent=1) + "\n", "utf-8"
+    )
     (out / "ablation.md").write_text(table(results, steps=steps, size=size) + "\n", "utf-8")
     plot(results, out / "ablation.png")
 
@@ -141,11 +204,13 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def table(results: dict[str, list[dict[str, float]]], *, steps: int, size: int) -> str:
-    """Markdown: ours as mean ± standard deviation over seeds, and in brackets the paper's own figure of its nearest column."""
+    """Markdown: ours as mean ± standard deviation over seeds, and in brackets the paper's own figure
+    of its nearest column."""
     seeds = max(map(len, results.values()))
     heads = [f"{title} ({paper})" if paper else title for title, paper in COLUMNS.values()]
     lines = [
-        f"{steps} steps a variant from one vision tower, {seeds} seeds, {size} candidates; % mean ± sd (the paper's own, on its data)",
+        f"{steps} steps a variant from one vision tower, {seeds} seeds, {size} candidates; % mean ± sd "
+        "(the paper's own, on its data)",
         "",
         f"| variant | {' | '.join(heads)} |",
         f"|---{'|---' * len(heads)}|",
@@ -172,8 +237,15 @@ def plot(results: dict[str, list[dict[str, float]]], path: str | Path) -> None:
     figure, axes = plt.subplots(1, len(COLUMNS), figsize=(19, 4.5), sharey=True)
     for i, (axis, (key, (title, paper))) in enumerate(zip(axes, COLUMNS.items(), strict=True)):
         spreads = [spread([m[key] for m in results[n]]) for n in names]
-        axis.barh(range(len(names)), [s[0] for s in spreads], xerr=[s[1] for s in spreads], color="#7aa6d6", capsize=3)
-        theirs = [(VARIANTS[n].paper[i], y) for y, n in enumerate(names) if VARIANTS[n].paper and i < 5]  # type: ignore[index]
+        axis.barh(
+            range(len(names)),
+            [s[0] for s in spreads],
+            xerr=[s[1] for s in spreads],
+            color="#7aa6d6",
+            capsize=3,
+        )
+        published = [(VARIANTS[n].paper, y) for y, n in enumerate(names)]
+        theirs = [(row[i], y) for row, y in published if row is not None and i < len(row)]
         if theirs:
             axis.plot(*zip(*theirs, strict=True), "ko", markersize=4, label=f"paper: {paper}")
             axis.legend(fontsize=7)

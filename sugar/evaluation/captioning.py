@@ -1,4 +1,6 @@
-"""Describe the picture: F1 over the things named with their colour (repeats counted), and ROUGE-L against the plain caption."""
+"""Describe the picture: F1 over the objects named with their colour (repeats counted), and ROUGE-L against
+the plain caption.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def named(text: str) -> list[tuple[str, ...]]:
 
 
 def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
-    """`size` scenes, asked in every wording. chance: the right caption of another scene; language: the caption of a blank picture."""
+    """`size` scenes, asked in every wording.
+
+    chance: the right caption of another scene; language: the caption of a blank picture.
+    """
     rng = test_rng(seed, "caption")
     scenes = [sample_scene(rng) for _ in range(size)]
     words = [DESCRIBE[i % len(DESCRIBE)] for i in range(size)]
@@ -39,7 +44,7 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
     strangers = right[1:] + right[:1]
 
     def f1(texts: Sequence[str]) -> float:
-        return caption_f1([named(t) for t in texts], [[(t.color, t.kind) for t in s.things] for s in scenes])
+        return caption_f1([named(t) for t in texts], [[(t.color, t.kind) for t in s.objects] for s in scenes])
 
     def rouge(texts: Sequence[str]) -> float:
         return float(np.mean([rouge_l(t, r) for t, r in zip(texts, right, strict=True)]))

@@ -4,7 +4,8 @@
     print(table(report)); json.dumps(report.flat())
     python -m sugar evaluate drawn --seed 0 --size 1000 --json --out runs/evaluation
 
-`ROWS` says what each row must reach. Figures are shares in [0, 1] inside and percent on paper. Not covered: other data sets.
+`ROWS` says what each row must reach. Figures are shares in [0, 1] inside and percent on paper. Not covered:
+other data sets.
 """
 
 from __future__ import annotations
@@ -37,14 +38,6 @@ class Row:
     def met(self, percent: float, bar: float) -> bool:
         return percent <= bar if self.at_most else percent >= bar
 
-    def floor(self, shipped: float, size: int) -> float:
-        """What `size` questions must give of a checkpoint that measured `shipped` percent: the looser of that and `at_least`, less two
-        standard errors of a share at that size."""
-        p = min(max(shipped / 100, 0.02), 0.98)
-        slack = 200 * (p * (1 - p) / size) ** 0.5
-        bar = shipped if self.at_least is None else self.at_least
-        return max(bar, shipped) + slack if self.at_most else min(bar, shipped) - slack
-
 
 ROWS = (
     Row("t2i_r1", "text -> image R@1, long captions", 88, 98),
@@ -52,7 +45,7 @@ ROWS = (
     Row("vqa", "VQA, mean over kinds", 90, 98),
     Row("pope_adversarial", "POPE adversarial, accuracy", 85, 97),
     Row("relation", "relation questions, yes/no included", 82, 97),
-    Row("caption_f1", "caption: F1 over things with colour", 85, 98),
+    Row("caption_f1", "caption: F1 over objects with colour", 85, 98),
     Row("winoground_text", "Winoground text"),
     Row("winoground_image", "Winoground image"),
     Row("winoground_group", "Winoground group", 65, 92),
@@ -60,15 +53,16 @@ ROWS = (
     Row("story_r1", "story (5 captions + 4 pictures) -> 5th picture R@1", 75, 92),
     Row("composed_r1", "picture + change -> picture R@1, sources among them", 70, 92),
     Row("difference", "what differs between these two: exact", 50, 92),
-    Row("rag", "RAG: answer with the retrieved card", 50, 92),
-    Row("rag_without", "RAG: answer without a card", 5, 5, at_most=True),
+    Row("card_answer", "card found by picture and its own question, then read", 50, 92),
+    Row("card_answer_without", "the same question without a card", 5, 5, at_most=True),
     Row("composition_gap", "held-out combinations: loss against seen ones", 10, 3, at_most=True),
 )
 
 
 @dataclass
 class Report:
-    """Figures by key, which way Winoground's better is, what was asked (for the confusion picture), and how it was measured."""
+    """Figures by key, the scorer that Winoground is reported by, what was asked (for the confusion
+    picture), and how it was measured."""
 
     model: str
     seed: int
@@ -86,14 +80,23 @@ class Report:
         return [r.key for r in ROWS if r.at_least is not None and not r.met(self.percent(r.key), r.at_least)]
 
     def flat(self) -> dict[str, Any]:
-        """One object in percent: `missed`, rows with `_baseline` (the strongest of `_chance`, `_language`, `_picture`), then all others."""
-        out: dict[str, Any] = {"model": self.model, "seed": self.seed, "size": self.size, "winoground_by": self.winoground_by}
+        """One object in percent: `missed`, rows with `_baseline` (the strongest of `_chance`, `_language`,
+        `_picture`), then all others.
+        """
+        out: dict[str, Any] = {
+            "model": self.model,
+            "seed": self.seed,
+            "size": self.size,
+            "winoground_by": self.winoground_by,
+        }
         out["missed"] = self.missed()
         rows = [r.key for r in ROWS]
         for key in [*rows, *(k for k in self.figures if k not in rows)]:
             figure = self.figures[key]
             out[key] = self.percent(key)
-            kinds = [(n, v) for n in ("chance", "language", "picture") if (v := getattr(figure, n)) is not None]
+            kinds = [
+                (n, v) for n in ("chance", "language", "picture") if (v := getattr(figure, n)) is not None
+            ]
             if kinds:
                 out[f"{key}_baseline"] = round(100 * figure.baseline, 2)
             if key in rows:
@@ -102,24 +105,29 @@ class Report:
 
 
 BENCHMARKS: dict[str, Callable[[Sugar, int, int], dict[str, Figure]]] = {
-    "retrieval": retrieval.measure, "existence": existence.measure, "captioning": captioning.measure, "story": story.measure,
-    "change": change.measure, "cards": cards.measure, "composition": composition.measure,
-}  # fmt: skip
+    "retrieval": retrieval.measure,
+    "existence": existence.measure,
+    "captioning": captioning.measure,
+    "story": story.measure,
+    "change": change.measure,
+    "cards": cards.measure,
+    "composition": composition.measure,
+    "swapped": swapped.measure,
+}
 
 
 def measure(model: Sugar, seed: int = 0, size: int = 1000) -> Report:
     """Run every benchmark. size: scenes, candidates or questions of each. Raises SettingsError below 10."""
     if size < 10:
-        raise SettingsError(f"size is {size}; a share of fewer than 10 says nothing. Use 100 for a look, 1000 for a report.")
+        raise SettingsError(
+            f"size is {size}; a share of fewer than 10 says nothing. Use 100 for a look, 1000 for a report."
+        )
     began = time.perf_counter()
     asked = vqa.Asked()
     figures = vqa.measure(model, seed, size, asked)
     for benchmark in BENCHMARKS.values():
         figures |= benchmark(model, seed, size)
-    found, better = swapped.measure(model, seed, size)
-    figures |= found
-    figures["winoground_group_embedding"] = found["winoground_group_embedding"]
-    return Report(model.name, seed, size, figures, better, asked, time.perf_counter() - began)
+    return Report(model.name, seed, size, figures, swapped.SCORER, asked, time.perf_counter() - began)
 
 
 def _cell(value: float | None) -> str:
@@ -127,7 +135,7 @@ def _cell(value: float | None) -> str:
 
 
 def table(report: Report) -> str:
-    """The rows as Markdown, each beside its baselines and what it must reach; then VQA by kind and the rest."""
+    """The rows as Markdown, each beside its baselines and bars; then VQA by kind and the rest."""
     lines = [
         f"{report.model} on the drawn world, seed {report.seed}, size {report.size}, {report.seconds:.0f} s. "
         f"Winoground by {report.winoground_by}.",
@@ -140,24 +148,37 @@ def table(report: Report) -> str:
         sign = "<= " if row.at_most else ""
         verdict = ""
         if row.at_least is not None and row.aim is not None:
-            verdict = "aim met" if row.met(value, row.aim) else "met" if row.met(value, row.at_least) else "MISSED"
+            verdict = (
+                "aim met" if row.met(value, row.aim) else "met" if row.met(value, row.at_least) else "MISSED"
+            )
         bars = [f"{sign}{bar:g}" if bar is not None else "" for bar in (row.at_least, row.aim)]
-        cells = [row.title, f"{value:.1f}", _cell(f.chance), _cell(f.language), _cell(f.picture), *bars, verdict]
+        cells = [
+            row.title,
+            f"{value:.1f}",
+            _cell(f.chance),
+            _cell(f.language),
+            _cell(f.picture),
+            *bars,
+            verdict,
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     shown = {r.key for r in ROWS}
     lines += ["", "| others, % | measured | chance | words alone | pictures alone |", "|---|---|---|---|---|"]
     for key, f in report.figures.items():
         if key not in shown:
-            lines.append(f"| {key} | {100 * f.value:.1f} | {_cell(f.chance)} | {_cell(f.language)} | {_cell(f.picture)} |")
+            lines.append(
+                f"| {key} | {100 * f.value:.1f} | {_cell(f.chance)} | {_cell(f.language)} "
+                f"| {_cell(f.picture)} |"
+            )
     return "\n".join(lines)
 
 
 def confusion(truth: list[str], said: list[str], names: tuple[str, ...]) -> np.ndarray:
-    """(names, names + 1) counts, rows what is there, columns what was said; the last column is anything else."""
+    """(names, names + 1) counts: rows are what is there, columns what was said, the last is anything else."""
     counts = np.zeros((len(names), len(names) + 1), int)
-    place = {n: i for i, n in enumerate(names)}
+    position = {n: i for i, n in enumerate(names)}
     for t, s in zip(truth, said, strict=True):
-        counts[place[t], place.get(s, len(names))] += 1
+        counts[position[t], position.get(s, len(names))] += 1
     return counts
 
 
@@ -176,8 +197,20 @@ def plot_confusion(report: Report, path: str | Path) -> None:
         axis.set_xticks(range(len(names) + 1), [*names, "other"], rotation=90, fontsize=8)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         for i, j in zip(*np.nonzero(counts), strict=True):
-            axis.text(j, i, counts[i, j], ha="center", va="center", fontsize=6, color="white" if share[i, j] > 0.5 else "black")
-        axis.set(xlabel="said", ylabel="there", title=f"{kind}: {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right")
+            axis.text(
+                j,
+                i,
+                counts[i, j],
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if share[i, j] > 0.5 else "black",
+            )
+        axis.set(
+            xlabel="said",
+            ylabel="there",
+            title=f"{kind}: {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right",
+        )
     figure.suptitle(f"{report.model}, seed {report.seed}, size {report.size}")
     figure.tight_layout()
     figure.savefig(path, dpi=110)

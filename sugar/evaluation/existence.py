@@ -1,4 +1,6 @@
-"""POPE: is there a red star? The absent things are random, of popular kinds, or adversarial: kind and colour are there, not together."""
+"""POPE: is there a red star? The absent objects are random, of popular kinds, or adversarial: kind and colour
+are there, not together.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,17 @@ from sugar.evaluation.loops import generate
 from sugar.metrics import pope
 from sugar.scenes import sample_scene
 from sugar.scenes.captions import article
-from sugar.scenes.questions import Question, existence
+from sugar.scenes.naming import Question
+from sugar.scenes.questions import existence
 from sugar.sequence import Sample
 
 SPLITS = ("random", "popular", "adversarial")
 
 
 def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
-    """Per split as many questions with the answer no as with yes, one of each about every scene that admits both."""
+    """Per split as many questions with the answer no as with yes, one of each about every scene that admits
+    both.
+    """
     rng = test_rng(seed, "pope")
     scenes = [sample_scene(rng) for _ in range(size)]
     figures: dict[str, Figure] = {}
@@ -24,10 +29,10 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
         samples, blanks, wanted = [], [], []
         for scene in scenes:
             absent = next((q for _ in range(20) if (q := existence(scene, rng, split))), None)
-            thing = scene.things[int(rng.integers(len(scene.things)))]
+            obj = scene.objects[int(rng.integers(len(scene.objects)))]
             if absent is None:
                 continue
-            there = Question(absent.kind, f"is there {article(thing.phrase)}?", "yes")
+            there = Question(absent.kind, f"is there {article(obj.phrase)}?", "yes")
             for q in (there, absent):
                 samples.append(Sample([picture(scene), q.text]))
                 blanks.append(Sample([BLANK, q.text]))
@@ -38,5 +43,8 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, Figure]:
         unseen = pope(generate(model, blanks[:few], max_new_tokens=4), truth[:few]).accuracy
         known = pope([habit().answer(q.text, "exist") for q in wanted], truth).accuracy
         figures[f"pope_{split}"] = Figure(p.accuracy, 0.5, max(unseen, known))
-        figures |= {f"pope_{split}_{name}": Figure(getattr(p, name)) for name in ("precision", "recall", "f1", "yes_ratio")}
+        figures |= {
+            f"pope_{split}_{name}": Figure(getattr(p, name))
+            for name in ("precision", "recall", "f1", "yes_ratio")
+        }
     return figures

@@ -1,4 +1,5 @@
-"""What a benchmark hands back: a share beside what can be had without understanding, and the scenes that it was asked about.
+"""What a benchmark hands back: a share beside what can be had without understanding, and the scenes that it
+was asked about.
 
 Figure(0.91, chance=0.001)                       # a share of 1 and its baselines
 Figure(0.91, chance=0.1, language=0.2).baseline  # the strongest of them: 0.2
@@ -19,8 +20,11 @@ from sugar.scenes.world import Scene, split_rng
 
 @dataclass(frozen=True)
 class Figure:
-    """value: the model's share, in [0, 1]. chance: of guessing. language: from words alone, the better of a habit learnt on the tuning
-    split and, where measured, the model itself shown a blank picture. picture: from pictures alone. None: does not apply."""
+    """value: the model's share, in [0, 1]. chance: of guessing.
+
+    language: from words alone, the better of a habit learnt on the tuning
+    split and, where measured, the model itself shown a blank picture. picture: from pictures alone. None:
+    does not apply."""
 
     value: float
     chance: float | None = None

@@ -3,7 +3,8 @@
     model = open_model("assets/sugar-tiny")
     model = open_model("runs/tiny")            # a folder with state.pt: the weights as they stand, in float32
 
-A run of the ablation's `pooling="last"` is read as it was trained; its export would not be, for checkpoints pool by the mean.
+A run of the ablation's `pooling="last"` is read as it was trained; its export would not be, for checkpoints
+pool by the mean.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
-from sugar.model.processor import Batch, Layout, Processor
-from sugar.training.loop import STATE, SugarConfig, build_model
+from sugar.model.layout import Batch, Layout
+from sugar.model.processor import Processor
+from sugar.training.from_nothing import SugarConfig, build_model
+from sugar.training.loop import STATE
 
 TIED = {"lm_head.weight"}
 """Weights that a state holds under another name."""
@@ -24,7 +27,10 @@ class LastToken(Processor):
     """Pictures are read at their last token, as texts are: the ablation without average pooling."""
 
     def collate(self, layouts: Sequence[Layout], side: str = "right") -> Batch:
-        plain = [Layout(layout.ids, layout.images, [(positions, False) for positions, _ in layout.slices]) for layout in layouts]
+        plain = [
+            Layout(layout.ids, layout.images, [(positions, False) for positions, _ in layout.slices])
+            for layout in layouts
+        ]
         return super().collate(plain, side)
 
 
@@ -35,23 +41,37 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
         return Sugar.from_pretrained(str(path), device=device)
     import torch
 
-    from sugar.model.load import pick_device
+    from sugar.model.devices import pick_device
 
     state = torch.load(state_file, map_location="cpu", weights_only=True)
     config = state["config"]
-    if config["lora"]:
-        raise ModelError(f"{state_file} belongs to a LoRA run. Measure its export, {Path(path) / 'model'}.")
+    if "terms" not in config or "mix" not in config:
+        raise ModelError(
+            f"{state_file} belongs to a run that trains an adapter. Measure its export, "
+            f"{Path(path) / 'model'}."
+        )
     llava, head, processor = build_model(SugarConfig(base=config["base"]))
     for part, name in ((llava, "llava."), (head, "head.")):
         weights = {k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)}
         try:
             missing, unexpected = part.load_state_dict(weights, strict=False)
         except RuntimeError as error:  # another shape: the vocabulary has grown since
-            raise ModelError(f"{state_file} was made by another Sugar ({error}). Measure an export of it, or train again.") from error
+            raise ModelError(
+                f"{state_file} was made by another Sugar ({error}). Measure an export of it, or train again."
+            ) from error
         if unexpected or set(missing) - TIED:
-            raise ModelError(f"{state_file} lacks {missing} or holds {unexpected}: it was made by another Sugar. Train again.")
+            raise ModelError(
+                f"{state_file} lacks {missing} or holds {unexpected}: it was made by another Sugar. "
+                "Train again."
+            )
     chosen = pick_device(device)
-    model = Sugar.wrap(llava.to(chosen).eval(), processor, head.eval(), name=f"{Path(path).name} at step {state['step']}", device=chosen)
+    model = Sugar.wrap(
+        llava.to(chosen).eval(),
+        processor,
+        head.eval(),
+        name=f"{Path(path).name} at step {state['step']}",
+        device=chosen,
+    )
     if config["terms"]["pooling"] == "last":
-        model.processor = LastToken(processor, model.processor.image_token_id, model.family)
+        model.backbone.processor = LastToken(processor, model.processor.image_token_id, model.family)
     return model

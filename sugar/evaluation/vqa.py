@@ -13,13 +13,29 @@ from sugar.evaluation.loops import generate
 from sugar.metrics import vqa_accuracy
 from sugar.scenes import ask, sample_scene
 from sugar.scenes.captions import CELLS
-from sugar.scenes.questions import ASKERS, NUMBERS, RELATION_KINDS, Question
+from sugar.scenes.naming import NUMBERS, Question
+from sugar.scenes.questions import ASKERS, RELATION_KINDS
 from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, WEATHERS
 from sugar.sequence import Sample
 
-CHOICES = {"color": len(COLORS), "kind": len(KINDS), "size": 2, "pattern": len(PATTERNS), "count": len(NUMBERS), "place": len(PLACES),
-           "time": 2, "weather": len(WEATHERS), "where": sum(map(len, CELLS)), "exist": 2, "relation open": len(COLORS) * len(KINDS),
-           "relation yes/no": 2, "relation choice": 2, "compare": 2, "choose": 2, "match": 2}  # fmt: skip
+CHOICES = {
+    "color": len(COLORS),
+    "kind": len(KINDS),
+    "size": 2,
+    "pattern": len(PATTERNS),
+    "count": len(NUMBERS),
+    "place": len(PLACES),
+    "time": 2,
+    "weather": len(WEATHERS),
+    "where": sum(map(len, CELLS)),
+    "exist": 2,
+    "relation open": len(COLORS) * len(KINDS),
+    "relation yes/no": 2,
+    "relation choice": 2,
+    "compare": 2,
+    "choose": 2,
+    "match": 2,
+}
 """How many answers a question of each kind has: chance is one of them."""
 
 
@@ -32,7 +48,9 @@ class Asked:
 
 
 def measure(model: Sugar, seed: int, size: int, asked: Asked | None = None) -> dict[str, Figure]:
-    """One question of each kind about each of `size` scenes that admit it. `vqa` is the mean over kinds, `relation` over the three
+    """One question of each kind about each of `size` scenes that admit it.
+
+    `vqa` is the mean over kinds, `relation` over the three
     relation kinds. A quarter of the questions, 100 at least, is asked of a blank picture too."""
     rng = test_rng(seed, "vqa")
     scenes = [sample_scene(rng) for _ in range(size)]
@@ -45,7 +63,9 @@ def measure(model: Sugar, seed: int, size: int, asked: Asked | None = None) -> d
         truth = [q.answer for q in wanted]
         said = generate(model, [Sample([p, q.text]) for p, q in pairs], max_new_tokens=8)
         blind = slice(0, max(min(len(pairs), 100), len(pairs) // 4))
-        unseen = vqa_accuracy(generate(model, [Sample([BLANK, q.text]) for q in wanted[blind]], max_new_tokens=8), truth[blind])
+        unseen = vqa_accuracy(
+            generate(model, [Sample([BLANK, q.text]) for q in wanted[blind]], max_new_tokens=8), truth[blind]
+        )
         language = max(unseen, vqa_accuracy(known.answers(wanted), truth))
         figures[f"vqa {kind}"] = Figure(vqa_accuracy(said, truth), 1 / CHOICES[kind], language)
         if asked is not None:
@@ -57,4 +77,6 @@ def measure(model: Sugar, seed: int, size: int, asked: Asked | None = None) -> d
 
 def mean(figures: list[Figure]) -> Figure:
     """The mean of figures that all have chance and language-only baselines."""
-    return Figure(*(float(np.mean([getattr(f, name) for f in figures])) for name in ("value", "chance", "language")))
+    return Figure(
+        *(float(np.mean([getattr(f, name) for f in figures])) for name in ("value", "chance", "language"))
+    )

@@ -1,0 +1,98 @@
+"""Two runs of one benchmark compared item by item, with paired bootstrap intervals.
+
+    compare(benchmark, data, Path("a/predictions.jsonl"), Path("b/predictions.jsonl"))["accuracy"].difference
+
+The interval is of the difference B - A over resampled items (Efron & Tibshirani 1993). A benchmark whose
+score is no mean
+over items (CIDEr, MME's accuracy+) is scored again on every resample, so its interval is right as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sugar.errors import SettingsError
+from sugar.evaluation.benchmark import Benchmark, Pool
+from sugar.evaluation.runner import keys_of, limited, read_predictions
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Figures of both runs in percent, their difference, and its 95 % interval."""
+
+    first: float
+    second: float
+    low: float
+    high: float
+
+    @property
+    def difference(self) -> float:
+        return self.second - self.first
+
+    @property
+    def decided(self) -> bool:
+        """The interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+
+def compare(
+    benchmark: Benchmark, data: Path, first: Path, second: Path, *, samples: int = 1000, seed: int = 0
+) -> dict[str, Difference]:
+    """By key of the score. Raises SettingsError when the two runs answered no item in common."""
+    items = benchmark.read(data)
+    both = [{p["key"]: p for p in read_predictions(path)} for path in (first, second)]
+    shared = [key for key in keys_of(limited(items, None)) if key in both[0] and key in both[1]]
+    if not shared:
+        raise SettingsError(f"{first} and {second} have no item of {benchmark.name} in common.")
+    units = _units(items, set(shared))
+    rng = np.random.default_rng(seed)
+    base = [_score(benchmark, units, range(len(units)), found) for found in both]
+    drawn: list[dict[str, float]] = []
+    for _ in range(samples):
+        chosen = rng.integers(len(units), size=len(units))
+        a, b = (_score(benchmark, units, chosen, found) for found in both)
+        drawn.append({key: b[key] - a[key] for key in base[0]})
+    out = {}
+    for key in base[0]:
+        low, high = np.percentile([d[key] for d in drawn], [2.5, 97.5])
+        out[key] = Difference(base[0][key], base[1][key], float(low), float(high))
+    return out
+
+
+def _units(items: Sequence[Any], shared: set[str]) -> list[list[Any]]:
+    """What is drawn together: an item, the questions of one `unit`, or one query of a pool."""
+    units: list[list[Any]] = []
+    for item in items:
+        if isinstance(item, Pool):
+            units += [[replace(item, queries=(q,))] for q in item.queries if q.key in shared]
+        elif item.key in shared:
+            unit = getattr(item, "unit", "")
+            if unit and units and getattr(units[-1][0], "unit", "") == unit:
+                units[-1].append(item)
+            else:
+                units.append([item])
+    return units
+
+
+def _score(
+    benchmark: Benchmark, units: Sequence[list[Any]], chosen: Any, found: dict[str, dict[str, Any]]
+) -> dict[str, float]:
+    picked = [item for i in chosen for item in units[i]]
+    return benchmark.score(picked, [found[key] for key in keys_of(picked)])
+
+
+def table(name: str, differences: dict[str, Difference]) -> str:
+    """Markdown: a row per figure."""
+    lines = [f"| {name} | A | B | B - A | 95 % interval | |", "|---|---|---|---|---|---|"]
+    for key, d in differences.items():
+        verdict = "decided" if d.decided else "open"
+        lines.append(
+            f"| {key} | {d.first:.1f} | {d.second:.1f} | {d.difference:+.1f} "
+            f"| {d.low:+.1f} to {d.high:+.1f} | {verdict} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,100 @@
+"""The cut-off below which a search says "no close match": measured on queries with and without a match.
+
+    found = measure_cut_off(present, absent, wrongly_refused=0.05)
+    found.cut_off, found.refused, found.auroc
+    drawn_cosines(model, seed=3, size=60)          # (present, absent) for the drawn world
+    photo_cosines(model, Archive("DATA"), 300)     # the same for photos of the dev split
+
+It stands in the metadata of the checkpoint as `profile.abstain["search"]`, a cosine of caption and picture.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sugar.core import Sugar
+from sugar.evaluation.figures import picture
+from sugar.evaluation.loops import retrieve
+from sugar.scenes import sample_scene, split_rng
+from sugar.scenes.captions import article
+from sugar.sequence import Sample
+from sugar.training.photos.archive import Archive
+from sugar.training.photos.facts import Facts
+
+__all__ = ["CutOff", "drawn_cosines", "measure_cut_off", "photo_cosines", "write_cut_off"]
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A cut-off and what it does.
+
+    Args:
+        cut_off: the cosine that the best picture must reach.
+        wrongly_refused: share of the queries with a match that it refuses.
+        refused: share of the queries without a match that it refuses.
+        auroc: how well the best cosine tells the two kinds of query apart, whatever the cut-off.
+    """
+
+    cut_off: float
+    wrongly_refused: float
+    refused: float
+    auroc: float
+
+
+def measure_cut_off(present: np.ndarray, absent: np.ndarray, wrongly_refused: float = 0.05) -> CutOff:
+    """The largest cut-off that refuses at most a share of the queries with a match.
+
+    present, absent: the cosine of the best picture, per query with and without a match.
+    AUROC counts ties as half.
+
+    >>> measure_cut_off(np.array([0.6, 0.7, 0.8, 0.9]), np.array([0.1, 0.2, 0.65, 0.3]), 0.0)
+    CutOff(cut_off=0.6, wrongly_refused=0.0, refused=0.75, auroc=0.9375)
+    """
+    cut = float(np.quantile(present, wrongly_refused, method="lower"))
+    greater = (present[:, None] > absent[None]).mean() + 0.5 * (present[:, None] == absent[None]).mean()
+    return CutOff(cut, float((present < cut).mean()), float((absent < cut).mean()), float(greater))
+
+
+def drawn_cosines(model: Sugar, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Best cosines in a gallery of `size` drawn scenes, for each object by colour and kind that occurs in it.
+
+    Returns:
+        (present, absent): with all pictures, and with those that show nothing of the kind.
+    """
+    rng = split_rng("tuning", seed)
+    scenes = [sample_scene(rng) for _ in range(size)]
+    kinds = {obj.phrase: obj.kind for scene in scenes for obj in scene.objects}
+    named = sorted(kinds)
+    queries, pictures = [Sample(article(p)) for p in named], [Sample(picture(s)) for s in scenes]
+    similarity = retrieve(model, queries, pictures)  # (queries, pictures)
+    shows = np.array([[any(t.kind == kinds[p] for t in s.objects) for s in scenes] for p in named])
+    return similarity.max(1), np.where(shows, -np.inf, similarity).max(1)
+
+
+def photo_cosines(model: Sugar, archive: Archive, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same in a gallery of photos of the dev split, for each object that a photo's captions agree on."""
+    names = archive.split("dev")[:size]
+    facts = [Facts(archive.captions(name)) for name in names]
+    objects = sorted({obj for photo in facts for obj in photo.agreed()})
+    pictures = [Sample(image) for image in archive.photos("flickr8k", names)]
+    similarity = retrieve(model, [Sample(f"a {obj}") for obj in objects], pictures)  # (queries, pictures)
+    agreed = np.array([[obj in photo.agreed() for photo in facts] for obj in objects])
+    absent = np.array([[photo.absent(obj) for photo in facts] for obj in objects])
+    kept = absent.any(1)
+    return (
+        np.where(agreed, similarity, -np.inf).max(1)[kept],
+        np.where(absent, similarity, -np.inf).max(1)[kept],
+    )
+
+
+def write_cut_off(folder: Path, found: CutOff) -> None:
+    """Put the cut-off into the profile of the checkpoint's sugar.json, rounded to three digits."""
+    path = folder / "sugar.json"
+    settings = json.loads(path.read_text("utf-8"))
+    abstain = settings.setdefault("profile", {}).setdefault("abstain", {})
+    abstain["search"] = round(found.cut_off, 3)
+    path.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", "utf-8")

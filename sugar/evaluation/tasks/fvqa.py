@@ -1,0 +1,71 @@
+"""FVQA and WebQA: answers that need facts from outside the picture, by ROUGE-L."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sugar.evaluation.benchmark import Benchmark, Part, Question, Source
+from sugar.evaluation.tasks.scores import SHORT, percent, said
+from sugar.metrics import rouge_l
+
+
+def read_fvqa(folder: Path) -> Sequence[Question]:
+    rows = json.loads((folder / "all_qs_dict_release.json").read_text("utf-8"))
+    return [
+        Question(key, (folder / "images" / r["img_file"], r["question"]), (r["answer"],), instruction=SHORT)
+        for key, r in rows.items()
+    ]
+
+
+def read_webqa(folder: Path) -> Sequence[Question]:
+    """The validation questions with their gold sources: pictures by number, or text facts."""
+    rows = json.loads((folder / "WebQA_train_val.json").read_text("utf-8"))
+    out = []
+    for key, r in rows.items():
+        if r["split"] != "val":
+            continue
+        parts: list[Part] = []
+        for fact in r.get("img_posFacts", ()):
+            parts += [folder / "images" / f"{fact['image_id']}.jpg", fact["caption"]]
+        parts += [fact["fact"] for fact in r.get("txt_posFacts", ())]
+        question = r["Q"].strip('"')
+        answer = r["A"][0].strip('"')
+        out.append(Question(key, (*parts, question), (answer,), r.get("Qcate", ""), tokens=48))
+    return out
+
+
+def score(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
+    pairs = zip(said(predictions), items, strict=True)
+    return {"rouge_l": percent([rouge_l(text, item.answers[0]) for text, item in pairs])}
+
+
+FVQA_SITE = "github.com/wangpengnorman/FVQA"
+BENCHMARKS = (
+    Benchmark(
+        "fvqa",
+        "FVQA",
+        "Questions that need a fact from a knowledge base; ROUGE-L.",
+        read_fvqa,
+        score,
+        Source(
+            {"all_qs_dict_release.json": FVQA_SITE, "images": FVQA_SITE}, "research use", "5,826 questions"
+        ),
+        {"Sugar, without sources": {"rouge_l": 6.5}, "Sugar, with sources": {"rouge_l": 20.7}},
+    ),
+    Benchmark(
+        "webqa",
+        "WebQA, validation with gold sources",
+        "Questions over several pictures and texts of the web; ROUGE-L.",
+        read_webqa,
+        score,
+        Source(
+            {"WebQA_train_val.json": "webqna.github.io", "images": "webqna.github.io"},
+            "CC BY-SA (Wikimedia)",
+            "4,966 questions, 51 GB",
+        ),
+        {"Sugar": {"rouge_l": 88.7}},
+    ),
+)

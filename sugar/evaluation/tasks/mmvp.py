@@ -1,0 +1,104 @@
+"""MMVP: pairs of pictures that CLIP takes for one; both questions of a pair must be right.
+
+MMVP-VLM: pairs to match.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sugar.evaluation.benchmark import Benchmark, Match, Question, Source
+from sugar.evaluation.tasks.scores import percent, said
+from sugar.metrics import letter_of, normalise_answer
+
+OPTION = re.compile(r"\(([ab])\)\s*([^(]*)")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
+
+
+def read(folder: Path) -> Sequence[Question]:
+    out = []
+    for n, row in enumerate(rows(folder / "Questions.csv")):
+        options = tuple(text.strip() for _, text in OPTION.findall(row["Options"]))
+        out.append(
+            Question(
+                row["Index"],
+                (folder / "MMVP Images" / f"{row['Index']}.jpg", f"{row['Question']} {row['Options']}"),
+                (row["Correct Answer"].strip("()"),),
+                options=options,
+                instruction="Answer with the option's letter in brackets.",
+                unit=f"pair {n // 2}",
+            )
+        )
+    return out
+
+
+def score(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
+    """pair: both questions of a pair right (the authors' figure). An answer in words counts as its option."""
+    right = []
+    for text, item in zip(said(predictions), items, strict=True):
+        words = [normalise_answer(option) for option in item.options]
+        named = words.index(normalise_answer(text)) if normalise_answer(text) in words else None
+        letter = letter_of(text, len(item.options), "ab") if named is None else named
+        right.append(letter is not None and "ab"[letter] == item.answers[0])
+    pairs = [all(right[i : i + 2]) for i in range(0, len(right) - 1, 2)]
+    return {"pair": percent(pairs), "question": percent(right)}
+
+
+def read_vlm(folder: Path) -> Sequence[Match]:
+    listed = rows(folder / "Questions.csv")
+    out = []
+    for first, second in zip(listed[::2], listed[1::2], strict=True):
+        pictures = tuple(
+            folder / "MLLM_VLM Images" / r["Type"] / f"{r['Question ID']}.jpg" for r in (first, second)
+        )
+        statements = (first["Statement"], second["Statement"])
+        out.append(Match(first["Question ID"], pictures, statements, first["Type"]))
+    return out
+
+
+def score_vlm(items: Sequence[Match], predictions: Sequence[Any]) -> dict[str, float]:
+    """Each picture prefers its own statement, strictly, for both pictures of a pair."""
+    right: dict[str, list[bool]] = {}
+    for item, p in zip(items, predictions, strict=True):
+        s = p["scores"]  # [caption][picture]
+        right.setdefault(item.group, []).append(s[0][0] > s[1][0] and s[1][1] > s[0][1])
+    return {
+        "mean": percent([percent(v) / 100 for v in right.values()]),
+        **{k: percent(v) for k, v in right.items()},
+    }
+
+
+SITE = "huggingface.co/datasets/MMVP/MMVP"
+BENCHMARKS = (
+    Benchmark(
+        "mmvp",
+        "MMVP",
+        "300 questions in 150 pairs of look-alike pictures; both of a pair must be right.",
+        read,
+        score,
+        Source({"Questions.csv": SITE, "MMVP Images": SITE}, "MIT", "300 questions", "MMVP/MMVP"),
+        chance={"pair": 25.0, "question": 50.0},
+    ),
+    Benchmark(
+        "mmvp_vlm",
+        "MMVP-VLM",
+        "135 pairs of pictures and statements in nine visual patterns.",
+        read_vlm,
+        score_vlm,
+        Source(
+            {"Questions.csv": f"{SITE}_VLM", "MLLM_VLM Images": f"{SITE}_VLM"},
+            "MIT",
+            "135 pairs",
+            "MMVP/MMVP_VLM",
+        ),
+        chance={"mean": 25.0},
+    ),
+)
