@@ -1,1 +1,3 @@
-"""Benchmarks, one file per room: each prints a table for people, then one JSON line with device, versions and date."""
+"""Benchmarks, one file per room: each prints a table for people, then one JSON line with device, versions and
+date.
+"""

@@ -1,13 +1,11 @@
-"""How fast the app is there: `python -m sugar bench app`, the whole app in a process of its own, as a newcomer starts it.
+"""How fast the app is, started as a newcomer starts it, in a process of its own.
 
-    python -m sugar bench app --rounds 3           # medians of three starts; the last round's page is loaded by Chromium
+    python -m sugar bench app --rounds 3           # medians of three starts
 
-Seconds by the clock and of processor time from `python app.py` to the page and to the first answer about a picture; the first words of
-the next question about it; memory of the process. What a stop costs, on a slower model with random weights that would go on for long:
-from the stop to the whole answer to the next question, beside the same question with nothing before it. With Playwright and Chromium
-there (`tests/requirements.txt`) also the page's first load: bytes as they travel, requests, and hosts other than our own.
-
-Not covered: answers of a long kind (`bench core`), many visitors at once.
+Seconds from `python app.py` to the page, to the first answer about a picture, and to the first words of the
+next one; memory of the process. What a stop costs is measured on a slower model with random weights. With
+Playwright and Chromium (`tests/requirements.txt`) also the page's first load: bytes on the wire, requests,
+foreign hosts. Not covered: long answers (`bench core`), many visitors at once.
 """
 
 from __future__ import annotations
@@ -44,9 +42,11 @@ def run(args: list[str]) -> int:
     """Print the table and one JSON line. Returns 0. Raises SugarError when the app does not come up."""
     from sugar.bench.core import shaped
 
-    parser = argparse.ArgumentParser(prog="python -m sugar bench app", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m sugar bench app", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="sugar-tiny", help="preset, folder or repository (%(default)s)")
+    parser.add_argument("--model", default="sugar-photo", help="preset, folder or repository (%(default)s)")
     options = parser.parse_args(args)
     rounds, load = [], {}
     for number in range(options.rounds):
@@ -62,26 +62,49 @@ def run(args: list[str]) -> int:
     for key, value in rows.items():
         print(f"{key.replace('_', ' '):<44} {value}")
     if not load:
-        print("first load of the page: not measured, it needs Playwright and Chromium (pip install -r tests/requirements.txt)")
-    made = {"device": platform.machine(), "python": platform.python_version(), "date": datetime.date.today().isoformat()}
-    print(json.dumps({"bench": "app", "model": options.model, "rounds": options.rounds, **made, "rows": rows}))
+        print(
+            "first load of the page: not measured; it needs Playwright and Chromium "
+            "(pip install -r tests/requirements.txt)"
+        )
+    made = {
+        "device": platform.machine(),
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+    }
+    print(
+        json.dumps({"bench": "app", "model": options.model, "rounds": options.rounds, **made, "rows": rows})
+    )
     return 0
 
 
 @contextmanager
 def started(model: str, *flags: str) -> Iterator[tuple[psutil.Process, str, float]]:
-    """(process, address, when it was started) of `python app.py` once its page answers, with galleries in a folder that goes again."""
+    """(process, address, when it was started) of `python app.py` once its page answers, with galleries in a
+    folder that goes again.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "app.py", "--model", model, "--port", str(port), "--gallery", folder, *flags]
+        command = [
+            sys.executable,
+            "app.py",
+            "--model",
+            model,
+            "--port",
+            str(port),
+            "--gallery",
+            folder,
+            *flags,
+        ]
         begun = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while not _open(port):
                 if child.poll() is not None or time.perf_counter() - begun > PATIENCE:
-                    raise SugarError(f"The app did not come up. Start it by hand to see why: python app.py --model {model}")
+                    raise SugarError(
+                        f"The app did not come up. Start it by hand to see why: python app.py --model {model}"
+                    )
                 time.sleep(0.05)
             yield psutil.Process(child.pid), f"http://127.0.0.1:{port}/", begun
         finally:
@@ -131,7 +154,9 @@ class Chat:
                     yield json.loads(value)
 
     def stop(self, event: str) -> None:
-        self.http.post("cancel", json={"session_hash": event, "fn_index": self.function, "event_id": event}).raise_for_status()
+        self.http.post(
+            "cancel", json={"session_hash": event, "fn_index": self.function, "event_id": event}
+        ).raise_for_status()
 
 
 def answering(process: psutil.Process, url: str, begun: float) -> dict[str, float]:
@@ -159,7 +184,9 @@ def _words(answer: Any) -> str:
 
 
 def stopping(url: str) -> dict[str, float]:
-    """Milliseconds to the end of a one-word answer: by itself, and from the stop of an answer of 4,000 words that had begun."""
+    """Milliseconds to the end of a one-word answer: by itself, and from the stop of an answer of 4,000 words
+    that had begun.
+    """
     chat = Chat(url)
 
     def short() -> float:
@@ -178,11 +205,16 @@ def stopping(url: str) -> dict[str, float]:
         chat.stop(event)
         short()
         after.append(1000 * (time.perf_counter() - start))
-    return {"milliseconds_to_a_short_answer": round(alone), "milliseconds_to_it_after_a_stop": round(statistics.median(after))}
+    return {
+        "milliseconds_to_a_short_answer": round(alone),
+        "milliseconds_to_it_after_a_stop": round(statistics.median(after)),
+    }
 
 
 def first_load(url: str) -> dict[str, float]:
-    """{kilobytes, requests, requests to other hosts} of a first visit, or nothing where there is no browser to visit with."""
+    """{kilobytes, requests, requests to other hosts} of a first visit, or nothing where there is no browser
+    to visit with.
+    """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -204,6 +236,7 @@ def first_load(url: str) -> dict[str, float]:
         browser.close()
     own = urlsplit(url).hostname
     return {
-        "kilobytes_of_the_first_load": round(sum(sizes) / 1000), "requests": len(hosts),
+        "kilobytes_of_the_first_load": round(sum(sizes) / 1000),
+        "requests": len(hosts),
         "requests_to_other_hosts": sum(h not in (own, None) for h in hosts),
-    }  # fmt: skip
+    }

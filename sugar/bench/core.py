@@ -1,13 +1,12 @@
-"""The core against the plain way, ratios in one run: `python -m sugar bench core`, and `--gpu` at full size.
+"""The core against plain Transformers calls, as ratios of one run.
 
-    taskset -c 1 python -m sugar bench core                    # CPU: two shapes with random weights, two minutes
-    python -m sugar bench core --model sugar-tiny              # any preset, folder or repository instead
-    python -m sugar bench core --gpu                           # CUDA: LLaVA-1.5-7B's shape, random weights, NF4, on 8 and 12 GB
+    taskset -c 1 python -m sugar bench core           # CPU: two shapes with random weights, two minutes
+    python -m sugar bench core --model sugar-tiny     # any preset, folder or repository instead
+    python -m sugar bench core --gpu                  # CUDA: LLaVA-1.5-7B's shape in NF4, on 8 and 12 GB
 
-CPU rows: embedding throughput against one-at-a-time calls; a second turn's first token with three pictures against plain
-`generate`; six captions scored at once against six calls; streaming against plain `generate`. Both sides alternate, and a
-ratio is the median over rounds. GPU rows: peak memory, load time, tokens/s against plain `generate` of the same weights and
-against the memory bandwidth, pictures/s, NF4 against bf16. Not covered: quality, which `sugar evaluate` measures.
+CPU rows: embedding against one call a sample; a second turn's first token with three pictures; six captions
+scored at once; streaming. Both sides alternate, and a ratio is the median over rounds. GPU rows: peak memory,
+load time, tokens/s, pictures/s, NF4 against bf16. Not covered: quality (`sugar evaluate`).
 """
 
 from __future__ import annotations
@@ -33,9 +32,17 @@ from sugar.errors import SettingsError
 from sugar.model.head import EmbeddingHead
 from sugar.sequence import Sample, Turn
 
-CAPTIONS = [f"a {size} {color} star in the {place}" for size, color, place in (
-    ("small", "red", "sky"), ("large", "blue", "field"), ("small", "green", "street"), ("large", "red", "garden"),
-    ("small", "blue", "sea"), ("large", "green", "sky"))]  # fmt: skip
+CAPTIONS = [
+    f"a {size} {color} star in the {place}"
+    for size, color, place in (
+        ("small", "red", "sky"),
+        ("large", "blue", "field"),
+        ("small", "green", "street"),
+        ("large", "red", "garden"),
+        ("small", "blue", "sea"),
+        ("large", "green", "sky"),
+    )
+]
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -52,7 +59,8 @@ def timed(work: Callable[[], Any]) -> float:
 def against(
     ours: Callable[[], Any], plain: Callable[[], Any], rounds: int, before: Callable[[], Any] | None = None
 ) -> tuple[float, float, float]:
-    """(seconds ours, seconds plain, median of the rounds' ours / plain); the two take turns, after one warm-up each.
+    """(seconds ours, seconds plain, median of the rounds' ours / plain); the two take turns, after one
+    warm-up each.
 
     before: done untimed before each of ours (to set its scene)."""
     times: list[tuple[float, float]] = []
@@ -74,49 +82,79 @@ def pictures(count: int, side: int, seed: int = 0) -> list[Image.Image]:
 
 
 def shaped(size: str) -> Sugar:
-    """Random weights: `tiny` has the embedded model's shape, `small` 196 tokens a picture and some 40 million parameters."""
+    """Random weights: `tiny` has the embedded model's shape, `small` 196 tokens a picture and some 40 million
+    parameters.
+    """
     from sugar.model.tiny import TinyConfig, build
 
     torch.manual_seed(0)
-    words = sorted({word for caption in CAPTIONS for word in caption.split()} | {"what", "color", "is", "the", "?", "and", "this", "one"})
+    words = sorted(
+        {word for caption in CAPTIONS for word in caption.split()}
+        | {"what", "color", "is", "the", "?", "and", "this", "one"}
+    )
     config = TinyConfig()
     if size == "small":
         config = TinyConfig(
-            image_size=224, patch_size=16, vision_size=384, vision_layers=8, vision_mlp=1536, hidden_size=512, layers=8, mlp=1376, heads=8
-        )  # fmt: skip
+            image_size=224,
+            patch_size=16,
+            vision_size=384,
+            vision_layers=8,
+            vision_mlp=1536,
+            hidden_size=512,
+            layers=8,
+            mlp=1376,
+            heads=8,
+        )
     model, processor = build(config, words)
     head = EmbeddingHead(config.hidden_size, config.head_hidden, config.head_size)
     return Sugar.wrap(model.eval(), processor, head.eval(), name=f"the {size} shape, random weights")
 
 
 def plain_inputs(model: Sugar, turns: list[Turn]) -> dict[str, Any]:
-    """What plain Transformers does before `generate`: the template, then the processor on text and pictures."""
+    """What plain Transformers does before `generate`: the template, then the processor."""
     images = [image for turn in turns for image in turn.sample.images]
     text = model.processor.render(turns)
-    return {k: v.to(model.device) for k, v in model.processor.hf(text=[text], images=images or None, return_tensors="pt").items()}
+    return {
+        k: v.to(model.device)
+        for k, v in model.processor.hf(text=[text], images=images or None, return_tensors="pt").items()
+    }
 
 
 def plain_generate(model: Sugar, turns: list[Turn], tokens: int) -> Any:
     with torch.inference_mode():
         return model.model.generate(
-            **plain_inputs(model, turns), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=model.processor.pad_id
+            **plain_inputs(model, turns),
+            max_new_tokens=tokens,
+            min_new_tokens=tokens,
+            do_sample=False,
+            pad_token_id=model.processor.pad_id,
         )
 
 
 def cpu_rows(model: Sugar, rounds: int, count: int) -> list[dict[str, Any]]:
     images = pictures(max(3, count), 96 if "tiny" in model.name else 336)
     alone = 2 * count // 3
-    samples = [Sample(i) for i in images[:alone]] + [Sample([i, CAPTIONS[n % 6]]) for n, i in enumerate(images[alone:])]
+    samples = [Sample(i) for i in images[:alone]] + [
+        Sample([i, CAPTIONS[n % 6]]) for n, i in enumerate(images[alone:])
+    ]
     samples += [Sample(caption) for caption in CAPTIONS]
     rows = []
 
     def row(name: str, ours: float, plain: float, value: float, aim: str, met: bool) -> None:
         rows.append(
-            {"model": model.name, "row": name, "ours_ms": 1000 * ours, "plain_ms": 1000 * plain, "value": value, "aim": aim, "met": met}
+            {
+                "model": model.name,
+                "row": name,
+                "ours_ms": 1000 * ours,
+                "plain_ms": 1000 * plain,
+                "value": value,
+                "aim": aim,
+                "met": met,
+            }
         )
 
     def one_at_a_time() -> None:
-        model.vision.clear()
+        model.backbone.vision.clear()
         for sample in samples:
             model.embed([sample])
 
@@ -131,9 +169,19 @@ def cpu_rows(model: Sugar, rounds: int, count: int) -> list[dict[str, Any]]:
         list(model.generate(first, max_new_tokens=1))
 
     ours, plain, ratio = against(
-        lambda: list(model.generate(second, max_new_tokens=1)), lambda: plain_generate(model, second, 1), rounds, first_turn
+        lambda: list(model.generate(second, max_new_tokens=1)),
+        lambda: plain_generate(model, second, 1),
+        rounds,
+        first_turn,
     )
-    row("first token of a second turn, three pictures / plain generate", ours, plain, ratio, "<= 0.25x", ratio <= 0.25)
+    row(
+        "first token of a second turn, three pictures / plain generate",
+        ours,
+        plain,
+        ratio,
+        "<= 0.25x",
+        ratio <= 0.25,
+    )
 
     question = Sample([images[0], "what is this?"])
 
@@ -144,29 +192,47 @@ def cpu_rows(model: Sugar, rounds: int, count: int) -> list[dict[str, Any]]:
     ours, plain, ratio = against(lambda: model.score(question, CAPTIONS), separately, rounds)
     row("score 6 captions / 6 calls", ours, plain, 1 / ratio, ">= 3x", ratio <= 1 / 3)
 
-    turns, ends, tokens = [Turn("user", Sample([images[0], "what color is the star?"]))], model._ends, 64
-    model._ends = set()
-    ours, plain, ratio = against(
-        lambda: list(model.generate(turns, max_new_tokens=tokens)), lambda: plain_generate(model, turns, tokens), rounds, model.forget
+    turns, ends, tokens = (
+        [Turn("user", Sample([images[0], "what color is the star?"]))],
+        model.generator.ends,
+        64,
     )
-    model._ends = ends
+    model.generator.ends = set()
+    ours, plain, ratio = against(
+        lambda: list(model.generate(turns, max_new_tokens=tokens)),
+        lambda: plain_generate(model, turns, tokens),
+        rounds,
+        model.forget,
+    )
+    model.generator.ends = ends
     row(f"stream {tokens} tokens / plain generate", ours, plain, ratio, "<= 1.05x", ratio <= 1.05)
     return rows
 
 
-# -- the GPU part ------------------------------------------------------------------------------------------------------
+# -- the GPU part
+# ------------------------------------------------------------------------------------------------------
 
 
 def build_7b(folder: Path) -> None:
-    """LLaVA-1.5-7B's configuration with random fp16 weights, saved shard by shard; a byte-level tokenizer. 14 GB of disk."""
+    """LLaVA-1.5-7B's configuration with random fp16 weights, saved shard by shard; a byte-level tokenizer.
+
+    14 GB of disk.
+    """
     import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     inner = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    inner.pre_tokenizer, inner.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>", extra_special_tokens={"image_token": "<image>"}
+        tokenizer_object=inner,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": "<image>"},
     )
     image_id = tokenizer.get_vocab()["<image>"]
     vision = transformers.CLIPVisionConfig(
@@ -186,9 +252,14 @@ def build_7b(folder: Path) -> None:
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
     transformers.LlavaProcessor(
-        transformers.CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}), tokenizer, patch_size=14,
-        vision_feature_select_strategy="default", num_additional_image_tokens=1,
-    ).save_pretrained(folder)  # fmt: skip
+        transformers.CLIPImageProcessorPil(
+            size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}
+        ),
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)
     del model
     gc.collect()
     torch.cuda.empty_cache()
@@ -203,14 +274,18 @@ def bandwidth() -> float:
 
 
 def long_chat(count: int, tokens: int) -> list[Turn]:
-    """A question about `count` pictures, filled with words to about `tokens` tokens of prompt (the tokenizer is byte level)."""
+    """A question about `count` pictures, filled with words to about `tokens` tokens of prompt (the tokenizer
+    is byte level).
+    """
     words = "tell me all that you see here, please. " * (max(0, tokens - 576 * count) // 40)
     return [Turn("user", Sample([*pictures(count, 336, seed=count), words + "what is it?"]))]
 
 
 def gpu_rows(folder: Path, rounds: int) -> list[dict[str, Any]]:
     if not torch.cuda.is_available():
-        raise SettingsError("--gpu needs a CUDA device, and PyTorch sees none here. Leave --gpu out for the CPU part.")
+        raise SettingsError(
+            "--gpu needs a CUDA device, and PyTorch sees none here. Leave --gpu out for the CPU part."
+        )
     if not (folder / "config.json").is_file():
         build_7b(folder)
     rows: list[dict[str, Any]] = []
@@ -232,28 +307,42 @@ def gpu_rows(folder: Path, rounds: int) -> list[dict[str, Any]]:
         model = Sugar.from_pretrained(folder, device="cuda", precision="nf4", encoder="prompt")
         row(f"{card} GB: load", time.perf_counter() - start, "s")
         row(f"{card} GB: weights", torch.cuda.memory_allocated() / 1e9, "GB")
-        model._ends = set()
+        model.generator.ends = set()
         for count in (1, 3):
             model.forget()
             torch.cuda.reset_peak_memory_stats()
             list(model.generate(long_chat(count, 2000 - 64), max_new_tokens=64))
             peak = torch.cuda.max_memory_reserved() / 1e9
-            row(f"{card} GB: peak of a chat of 2,000 tokens, {count} picture(s)", peak, "GB", "<= 6.5" if count == 1 else "", peak <= 6.5)
+            row(
+                f"{card} GB: peak of a chat of 2,000 tokens, {count} picture(s)",
+                peak,
+                "GB",
+                "<= 6.5" if count == 1 else "",
+                peak <= 6.5,
+            )
         turns = long_chat(1, 1000)
         ours, plain, ratio = against(
             lambda m=model, t=turns: list(m.generate(t, max_new_tokens=tokens)),  # type: ignore[misc]
             lambda m=model, t=turns: plain_generate(m, t, tokens),  # type: ignore[misc]
-            max(1, rounds // 2), model.forget,
-        )  # fmt: skip
+            max(1, rounds // 2),
+            model.forget,
+        )
         rate = tokens / ours
         row(f"{card} GB: tokens/s ({model.decoding}), prompt included", rate, "1/s")
-        row(f"{card} GB: tokens/s / plain generate ({tokens / plain:.1f} 1/s)", 1 / ratio, "x", ">= 2", ratio <= 0.5)
+        row(
+            f"{card} GB: tokens/s / plain generate ({tokens / plain:.1f} 1/s)",
+            1 / ratio,
+            "x",
+            ">= 2",
+            ratio <= 0.5,
+        )
         best = 0.0
         for batch in (1, 4, 8, 16, 32):
             model.forget()
-            if model.batch_tokens < batch * 640:
+            if model.batching.tokens < batch * 640:
                 break
-            best = max(best, len(samples) / timed(lambda m=model, b=batch: m.embed(samples, batch_size=b)))  # type: ignore[misc]
+            seconds = timed(lambda m=model, b=batch: m.embed(samples, batch_size=b))  # type: ignore[misc]
+            best = max(best, len(samples) / seconds)
         row(f"{card} GB: pictures/s embedded, best batch", best, "1/s")
         nf4 = model.embed(samples[:16]).pooled
         weights = torch.cuda.memory_allocated() / 1e9
@@ -265,7 +354,11 @@ def gpu_rows(folder: Path, rounds: int) -> list[dict[str, Any]]:
         gc.collect()
         torch.cuda.empty_cache()
         wide = Sugar.from_pretrained(folder, device="cuda", precision="bf16", encoder="prompt")
-        row("NF4 against bf16, least cosine of 16 embeddings", float((wide.embed(samples[:16]).pooled * nf4).sum(1).min()), "")
+        row(
+            "NF4 against bf16, least cosine of 16 embeddings",
+            float((wide.embed(samples[:16]).pooled * nf4).sum(1).min()),
+            "",
+        )
     return rows
 
 
@@ -273,12 +366,26 @@ def run(args: list[str]) -> int:
     """Print the table and one JSON line. Returns 0 when measured, whatever the figures."""
     import transformers
 
-    parser = argparse.ArgumentParser(prog="python -m sugar bench core", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--gpu", action="store_true", help="LLaVA-1.5-7B's shape in NF4 on CUDA, memory capped as on 8 and 12 GB cards")
-    parser.add_argument("--model", default="", help="preset, folder or repository; two shapes with random weights by default")
-    parser.add_argument("--folder", default="", help="where --gpu keeps its 14 GB of random weights; a temporary folder by default")
+    parser = argparse.ArgumentParser(
+        prog="python -m sugar bench core", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="LLaVA-1.5-7B's shape in NF4 on CUDA, memory capped as on 8 and 12 GB cards",
+    )
+    parser.add_argument(
+        "--model", default="", help="preset, folder or repository; two shapes with random weights by default"
+    )
+    parser.add_argument(
+        "--folder",
+        default="",
+        help="where --gpu keeps its 14 GB of random weights; a temporary folder by default",
+    )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--samples", type=int, default=48, help="pictures that the embedding row takes, beside six captions")
+    parser.add_argument(
+        "--samples", type=int, default=48, help="pictures that the embedding row takes, beside six captions"
+    )
     options = parser.parse_args(args)
     if options.gpu:
         with tempfile.TemporaryDirectory() as temporary:
@@ -289,7 +396,9 @@ def run(args: list[str]) -> int:
         def rounds(model: Sugar) -> int:
             return options.rounds // 3 if "small" in model.name else options.rounds
 
-        models = [Sugar.from_pretrained(options.model)] if options.model else [shaped("tiny"), shaped("small")]
+        models = (
+            [Sugar.from_pretrained(options.model)] if options.model else [shaped("tiny"), shaped("small")]
+        )
         rows = [row for model in models for row in cpu_rows(model, rounds(model), options.samples)]
         device, name = (
             f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s)",
@@ -304,7 +413,18 @@ def run(args: list[str]) -> int:
         times = f"{r['ours_ms']:9.1f} ms {r['plain_ms']:9.1f} ms" if "ours_ms" in r else f"{r['unit']:>24}"
         met = "" if r["met"] is None or not r["aim"] else "met" if r["met"] else "missed"
         print(f"{r['row']:<66} {value} {times}  {r['aim']:<9} {met}")
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version()}
-    line = {"bench": "core", "model": name, "device": device, "date": datetime.date.today().isoformat(), "versions": versions, "rows": rows}
+    versions = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+    line = {
+        "bench": "core",
+        "model": name,
+        "device": device,
+        "date": datetime.date.today().isoformat(),
+        "versions": versions,
+        "rows": rows,
+    }
     print(json.dumps(line))
     return 0

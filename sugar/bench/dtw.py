@@ -1,15 +1,12 @@
-"""`python -m sugar bench dtw`: the alignment scorer against its peers, and against the floors no scorer can go below.
-
-Work sets: W1 one query of 9 slices against 10,000 ragged sequences (1 to 12 slices, D = 256); W2 256 x 256 sequences of 5 to 10
-slices, D = 768; W3 64 x 64 of 128 slices, D = 64; and a story of 9 slices in a sequence of 100,000, D = 256. Everything of one work set
-runs interleaved, round by round; a figure is the median over rounds of CPU time of this process, one thread, so that a busy machine
-delays but does not inflate it. "GEMM" is the one product of all slices, "read" one pass over the gallery. Peers run on a stated
-subset of the pairs and are scaled by their number. Gallery self-kernels are cached in W1 after the first round, which is not timed.
+"""The alignment scorer against its peers, and against floors that no scorer can go below.
 
     python -m sugar bench dtw [--quick] [--rounds 5] [--set W1] [--device cuda] [--picture alignment.png]
 
-`--device cuda` runs the GPU set instead (100,000 sequences against one query, a 4096 x 4096 matrix, W3 at 1024 x 1024), timed by
-events, with the share of measured bandwidth and of the GEMM. Not covered: several threads; the peers' own GPU paths, which do not exist.
+W1: one query of 9 slices against 10,000 sequences of 1 to 12. W2: 256 x 256 of 5 to 10. W3: 64 x 64 of 128.
+All jobs of a set run interleaved; a figure is the median CPU time of one thread. "GEMM" is the one product of
+all slices, "read" one pass over the gallery. Peers run on a stated subset and are scaled. W1 keeps gallery
+self-kernels after the first round. `--device cuda` runs larger sets, timed by events. Not covered: several
+threads.
 """
 
 from __future__ import annotations
@@ -35,9 +32,14 @@ Jobs = dict[str, tuple[Callable[[], Any], float]]  # name -> (what to run, what 
 
 
 def run(args: list[str]) -> int:
-    """Parse, measure, print a table and one JSON line. Raises AlignmentError for a device that is not there."""
+    """Parse, measure, print a table and one JSON line.
+
+    Raises AlignmentError for a device that is not there.
+    """
     parser = argparse.ArgumentParser(prog="python -m sugar bench dtw")
-    parser.add_argument("--quick", action="store_true", help="small work sets, two rounds: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="small work sets, two rounds: to see that it runs"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--set", choices=["W1", "W2", "W3", "search"], help="one work set only (CPU)")
@@ -47,7 +49,9 @@ def run(args: list[str]) -> int:
         draw(options.picture)
         return 0
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise AlignmentError("--device cuda, but torch sees no CUDA device here; run it on a machine with one, or leave it out.")
+        raise AlignmentError(
+            "--device cuda, but torch sees no CUDA device. Run it on a machine with one, or leave it out."
+        )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -58,15 +62,30 @@ def run(args: list[str]) -> int:
         )
     finally:
         torch.set_num_threads(threads)
-    print(json.dumps({"bench": "dtw", "date": datetime.date.today().isoformat(), **machine(options.device), "rows": rows}))
+    print(
+        json.dumps(
+            {
+                "bench": "dtw",
+                "date": datetime.date.today().isoformat(),
+                **machine(options.device),
+                "rows": rows,
+            }
+        )
+    )
     return 0
 
 
 def machine(device: str) -> dict[str, Any]:
     """Device and versions."""
-    installed = {n: importlib.metadata.version(n) for n in ("torch", "numba", "tslearn", "dtaidistance", "aeon", "triton") if there(n)}
+    installed = {
+        n: importlib.metadata.version(n)
+        for n in ("torch", "numba", "tslearn", "dtaidistance", "aeon", "triton")
+        if there(n)
+    }
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if device == "cuda"
+        else platform.processor() or platform.machine(),
         "versions": installed,
     }
 
@@ -87,10 +106,17 @@ def cpu_rows(quick: bool, rounds: int, only: str | None) -> list[dict[str, Any]]
     """All CPU work sets."""
     small = 20 if quick else 1
     query, gallery = stories(1, 9, 9, 256, 0), stories(10_000 // small, 1, 12, 256, 1)
-    square, long = stories(256 // (4 if quick else 1), 5, 10, 768, 2), stories(64 // (8 if quick else 1), 128, 128, 64, 3)
+    square, long = (
+        stories(256 // (4 if quick else 1), 5, 10, 768, 2),
+        stories(64 // (8 if quick else 1), 128, 128, 64, 3),
+    )
     packed = scorer.PackedSequences.from_list(gallery)
     rows = []
-    for name, x, y, packed_y in (("W1", query, gallery, packed), ("W2", square, None, None), ("W3", long, None, None)):
+    for name, x, y, packed_y in (
+        ("W1", query, gallery, packed),
+        ("W2", square, None, None),
+        ("W3", long, None, None),
+    ):
         if only in (None, name):
             rows += measure(name, matrix_jobs(x, y, packed_y), rounds)
     if only not in (None, "search"):
@@ -99,7 +125,10 @@ def cpu_rows(quick: bool, rounds: int, only: str | None) -> list[dict[str, Any]]
     jobs: Jobs = {"GEMM": (lambda: album @ query[0].T, 1.0)}
     for path in paths():
         jobs[f"subsequence {path}"] = (partial(scorer.subsequence_dtw, query[0], album, 1, path=path), 1.0)
-        jobs[f"subsequence {path}, 5 runs"] = (partial(scorer.subsequence_dtw, query[0], album, 5, path=path), 1.0)
+        jobs[f"subsequence {path}, 5 runs"] = (
+            partial(scorer.subsequence_dtw, query[0], album, 5, path=path),
+            1.0,
+        )
     return rows + measure("search", jobs, rounds)
 
 
@@ -108,8 +137,13 @@ def paths() -> list[str]:
     return ["torch"] + (["numba"] if there("numba") else [])
 
 
-def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: scorer.PackedSequences | None) -> Jobs:
-    """Floors, our paths and the peers for x against y, or against itself. Peers get numpy, few pairs, and a factor."""
+def matrix_jobs(
+    x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: scorer.PackedSequences | None
+) -> Jobs:
+    """Floors, our paths and the peers for x against y, or against itself.
+
+    Peers get numpy, few pairs, and a factor.
+    """
     flat, other = torch.cat(x), torch.cat(x if y is None else y)
     jobs: Jobs = {"GEMM": (lambda: other @ flat.T, 1.0), "read": (lambda: other.sum(), 1.0)}
     target = packed if packed is not None else y
@@ -118,7 +152,9 @@ def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: sco
         jobs[f"gak per pair {path}"] = (partial(scorer.cdist_gak, x, target, delta=0.7, path=path), 1.0)
         jobs[f"soft_dtw {path}"] = (partial(scorer.cdist_soft_dtw, x, target, 1.0, path=path), 1.0)
         jobs[f"dtw {path}"] = (partial(scorer.cdist_dtw, x, target, path=path), 1.0)
-    some = [a.double().numpy() for a in x[: 64 if len(x[0]) < 20 else 16]]  # large enough that a peer's fixed cost is not scaled up
+    some = [
+        a.double().numpy() for a in x[: 64 if len(x[0]) < 20 else 16]
+    ]  # large enough that a peer's fixed cost is not scaled up
     others = some if y is None else [b.double().numpy() for b in y[:2000]]
     factor = len(x) * (len(x) if y is None else len(y)) / (len(some) * len(others))
     if there("tslearn"):
@@ -134,7 +170,10 @@ def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: sco
 
         triangle = [(a, b) for i, a in enumerate(some) for b in (others[i + 1 :] if y is None else others)]
         each = len(x) * (len(x) - 1) / 2 if y is None else len(x) * len(y or [])
-        jobs["dtw dtaidistance"] = (lambda: [dtw_ndim.distance(a, b, use_c=True) for a, b in triangle], each / len(triangle))
+        jobs["dtw dtaidistance"] = (
+            lambda: [dtw_ndim.distance(a, b, use_c=True) for a, b in triangle],
+            each / len(triangle),
+        )
     if there("aeon"):
         from aeon.distances import dtw_distance
 
@@ -143,7 +182,9 @@ def matrix_jobs(x: list[torch.Tensor], y: list[torch.Tensor] | None, packed: sco
 
 
 def measure(name: str, jobs: Jobs, rounds: int) -> list[dict[str, Any]]:
-    """Median CPU milliseconds per job over interleaved rounds, and its ratio to the GEMM and to the peers of its function."""
+    """Median CPU milliseconds per job over interleaved rounds, and its ratio to the GEMM and to the peers of
+    its function.
+    """
     for job, _ in jobs.values():
         job()
     times: dict[str, list[float]] = {label: [] for label in jobs}
@@ -157,19 +198,37 @@ def measure(name: str, jobs: Jobs, rounds: int) -> list[dict[str, Any]]:
     rows = []
     for label, ms in middle.items():
         function = label.split()[0]
-        peers = {p: round(middle[f"{function} {p}"] / ms, 1) for p in ("tslearn", "dtaidistance", "aeon") if f"{function} {p}" in middle}
+        peers = {
+            p: round(middle[f"{function} {p}"] / ms, 1)
+            for p in ("tslearn", "dtaidistance", "aeon")
+            if f"{function} {p}" in middle
+        }
         ours = label.split()[-1] in paths()
         scaled = jobs[label][1]
-        note = "  ".join(f"{p} {r}" for p, r in peers.items()) if ours else f"(a subset, scaled by {scaled:.0f})" if scaled != 1 else ""
+        note = (
+            "  ".join(f"{p} {r}" for p, r in peers.items())
+            if ours
+            else f"(a subset, scaled by {scaled:.0f})"
+            if scaled != 1
+            else ""
+        )
         print(f"  {label:<26}{ms:>10.2f}{ms / middle['GEMM']:>9.2f}   {note}")
         rows.append(
-            {"set": name, "job": label, "ms": round(ms, 3), "over_gemm": round(ms / middle["GEMM"], 3), "faster": peers if ours else {}}
+            {
+                "set": name,
+                "job": label,
+                "ms": round(ms, 3),
+                "over_gemm": round(ms / middle["GEMM"], 3),
+                "faster": peers if ours else {},
+            }
         )
     return rows
 
 
 def gpu_rows(quick: bool) -> list[dict[str, Any]]:
-    """The CUDA work sets: triton against the torch path on the same card, bandwidth measured by a copy, GEMM by the one product."""
+    """The CUDA work sets: triton against the torch path on the same card, bandwidth measured by a copy, GEMM
+    by the one product.
+    """
     small = 16 if quick else 1
     block = torch.empty(1 << (26 if quick else 30), dtype=torch.uint8, device="cuda")
     bandwidth = 2 * block.numel() / cuda_ms(lambda: block.clone()) / 1e6  # GB/s, read and written
@@ -190,7 +249,16 @@ def gpu_rows(quick: bool) -> list[dict[str, Any]]:
             ms = cuda_ms(partial(scorer.cdist_gak, mine, other, 1.0, path=path, max_bytes=4 << 30), 3)
             share = other.nbytes / ms / 1e6 / bandwidth
             print(f"{name:<18}{path:<8}{ms:>10.2f}{ms / gemm:>9.2f}{share:>13.0%}")
-            rows.append({"set": name, "path": path, "ms": ms, "over_gemm": ms / gemm, "bandwidth_share": share, "GBps": bandwidth})
+            rows.append(
+                {
+                    "set": name,
+                    "path": path,
+                    "ms": ms,
+                    "over_gemm": ms / gemm,
+                    "bandwidth_share": share,
+                    "GBps": bandwidth,
+                }
+            )
     return rows
 
 
@@ -215,11 +283,13 @@ def cuda_ms(job: Callable[[], Any], rounds: int = 10) -> float:
 
 
 def draw(target: Path) -> None:
-    """A PNG of slice distances and the cheapest path: a story of five slices against a longer telling of it."""
+    """A PNG of slice distances and the cheapest path: a story of five slices, and a longer telling."""
     from PIL import Image, ImageDraw
 
     story = torch.eye(6)[[0, 1, 2, 3, 4]]
-    telling = torch.eye(6)[[0, 0, 1, 5, 2, 3, 3, 3, 4]] + 0.35 * torch.rand(9, 6, generator=torch.Generator().manual_seed(1))
+    telling = torch.eye(6)[[0, 0, 1, 5, 2, 3, 3, 3, 4]] + 0.35 * torch.rand(
+        9, 6, generator=torch.Generator().manual_seed(1)
+    )
     telling = telling / telling.norm(dim=1, keepdim=True)
     found, phi, cell = scorer.align(story, telling), scorer.squared_euclidean(story, telling), 48
     picture = Image.new("RGB", (cell * 10 + 8, cell * 6 + 8), "white")
@@ -229,8 +299,15 @@ def draw(target: Path) -> None:
         for j in range(9):
             shade = int(255 - 110 * min(2.0, float(phi[i, j])))
             corner = (cell * (j + 1), cell * (i + 1))
-            pen.rectangle((*corner, corner[0] + cell - 3, corner[1] + cell - 3), fill=(shade, min(255, shade + 14), min(255, shade + 34)))
-            pen.text((corner[0] + 5, corner[1] + 4), f"{float(phi[i, j]):.1f}", fill="white" if shade < 140 else "gray")
+            pen.rectangle(
+                (*corner, corner[0] + cell - 3, corner[1] + cell - 3),
+                fill=(shade, min(255, shade + 14), min(255, shade + 34)),
+            )
+            pen.text(
+                (corner[0] + 5, corner[1] + 4),
+                f"{float(phi[i, j]):.1f}",
+                fill="white" if shade < 140 else "gray",
+            )
     for j in range(9):
         pen.text((cell * (j + 1) + 16, cell // 2), f"y{j}", fill="black")
     centres = [(cell * (j + 1) + 23, cell * (i + 1) + 27) for i, j in found.path]

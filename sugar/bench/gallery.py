@@ -1,15 +1,12 @@
 """Measure a gallery: `python -m sugar bench gallery`, and `--quick` for a look in a minute.
 
-    taskset -c 1 python -m sugar bench gallery                     # 1,000 pictures of 2 MP; 10k, 100k, 1M vectors; 500 photos of 12 MP
-    python -m sugar bench gallery --only search --sizes 100000     # one part
-    python -m sugar bench gallery --model shape                    # the embedded model's shape with random weights
+    python -m sugar bench gallery                               # indexing, search (10k to 1M vectors), memory
+    python -m sugar bench gallery --only search --sizes 100000  # one part
+    python -m sugar bench gallery --model shape                 # the embedded model's shape, random weights
 
-indexing: Gallery.add against opening and embedding one picture at a time, and against the model's own batched time on pictures that are
-decoded already. search: latency of `sugar.retrieval.search` (the query is embedded beforehand) against bare FAISS flat on the same
-clustered vectors, same k; recall@10 of the index in use. open: a saved gallery until its first search can begin, and bytes per picture.
-memory: the peak above the loaded, warmed model while photos are taken in (Linux: VmHWM of a process of its own).
-
-Not covered: quality (`sugar evaluate`), the core itself (`bench core`), a cold disk.
+indexing: Gallery.add against one picture at a time, and against the model's own batched time. search: latency
+against bare FAISS flat on the same vectors, and recall@10. memory: the peak above the warmed model while
+photos are taken in (Linux). Not covered: quality (`sugar evaluate`), the core (`bench core`), a cold disk.
 """
 
 from __future__ import annotations
@@ -63,18 +60,31 @@ class _Vectors:
 def run(args: list[str]) -> int:
     """Print the tables, then one JSON line. Returns 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m sugar bench gallery", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m sugar bench gallery",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="small numbers: 64 pictures, 10k vectors, 24 photos")
-    parser.add_argument("--model", default="sugar-tiny", help="preset or folder; `shape`: random weights in the embedded model's shape")
+    parser.add_argument(
+        "--quick", action="store_true", help="small numbers: 64 pictures, 10k vectors, 24 photos"
+    )
+    parser.add_argument(
+        "--model",
+        default="sugar-photo",
+        help="preset or folder; `shape`: random weights in the embedded model's shape",
+    )
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
     parser.add_argument("--pictures", type=int, default=None, help="of 2 megapixels, for indexing (1000)")
     parser.add_argument("--photos", type=int, default=None, help="of 12 megapixels, for memory (500)")
     parser.add_argument("--sizes", default=None, help="numbers of vectors, for search (10000,100000,1000000)")
-    parser.add_argument("--dimension", type=int, default=256, help="numbers per synthetic vector (%(default)s)")
+    parser.add_argument(
+        "--dimension", type=int, default=256, help="numbers per synthetic vector (%(default)s)"
+    )
     parser.add_argument("--memory-child", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--clock", choices=["wall", "cpu"], default="wall", help="cpu: CPU time of this process, for a machine others use too"
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: CPU time of this process, for a machine others use too",
     )
     options = parser.parse_args(args)
     global _clock
@@ -84,7 +94,9 @@ def run(args: list[str]) -> int:
         return 0
     pictures = options.pictures or (64 if options.quick else 1000)
     photos = options.photos or (24 if options.quick else 500)
-    sizes = [int(s) for s in (options.sizes or ("10000" if options.quick else "10000,100000,1000000")).split(",")]
+    sizes = [
+        int(s) for s in (options.sizes or ("10000" if options.quick else "10000,100000,1000000")).split(",")
+    ]
     wanted = options.only or list(PARTS)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +108,17 @@ def run(args: list[str]) -> int:
                 rows += _searching(root / f"s{size}", size, options.dimension)
         if "memory" in wanted:
             rows += _memory(root, options.model, photos)
-    print(json.dumps({"bench": "gallery", "quick": options.quick, "clock": options.clock, "rows": rows, **_where(options.model)}))
+    print(
+        json.dumps(
+            {
+                "bench": "gallery",
+                "quick": options.quick,
+                "clock": options.clock,
+                "rows": rows,
+                **_where(options.model),
+            }
+        )
+    )
     return 0
 
 
@@ -123,10 +145,15 @@ def _where(model: str) -> dict[str, Any]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "model": model, "device": platform.processor() or platform.machine(), "cores": cores, "python": platform.python_version(),
-        "torch": torch.__version__, "faiss": faiss.__version__, "numpy": np.__version__,
+        "model": model,
+        "device": platform.processor() or platform.machine(),
+        "cores": cores,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "faiss": faiss.__version__,
+        "numpy": np.__version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
 
 
 def _say(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -142,7 +169,9 @@ def photo(seed: int, width: int, height: int) -> bytes:
     rng = np.random.default_rng(seed)
     image = Image.new("RGB", (width, height))
     for cells in (4, 24, 160):
-        layer = Image.fromarray(rng.integers(0, 255, (cells, cells, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
+        layer = Image.fromarray(rng.integers(0, 255, (cells, cells, 3), dtype=np.uint8)).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
         image = Image.blend(image, layer, 0.5)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=88)
@@ -187,17 +216,36 @@ def _indexing(root: Path, model: Any, count: int) -> list[dict[str, Any]]:
     gallery.close()
     disk = sum(p.stat().st_size for p in (root / "g").rglob("*") if p.is_file()) / count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _say([
-        {"row": "Gallery.add", "value": 1 / ours, "unit": "pictures/s", "n": count},
-        {"row": "one at a time: open, embed", "value": 1 / single, "unit": "pictures/s", "n": len(few)},
-        {"row": "the model alone, batches of 32, decoded beforehand", "value": 1 / batched, "unit": "pictures/s", "n": len(few)},
-        {"row": "decoding alone, one thread", "value": 1 / decoding, "unit": "pictures/s", "n": len(few)},
-        {"row": "Gallery.add against one at a time", "value": single / ours, "unit": "x", "aim": ">= 3", "met": single / ours >= 3},
-        {"row": "Gallery.add's time over the model's batched time", "value": ours / batched, "unit": "x", "aim": "<= 1.2",
-         "met": ours / batched <= 1.2, "cores": cores},
-        {"row": "the same folder again", "value": 1000 * again, "unit": "ms", "n": count},
-        {"row": "disk per picture (kept copy, thumbnail, vectors)", "value": disk / 1000, "unit": "kB"},
-    ])  # fmt: skip
+    return _say(
+        [
+            {"row": "Gallery.add", "value": 1 / ours, "unit": "pictures/s", "n": count},
+            {"row": "one at a time: open, embed", "value": 1 / single, "unit": "pictures/s", "n": len(few)},
+            {
+                "row": "the model alone, batches of 32, decoded beforehand",
+                "value": 1 / batched,
+                "unit": "pictures/s",
+                "n": len(few),
+            },
+            {"row": "decoding alone, one thread", "value": 1 / decoding, "unit": "pictures/s", "n": len(few)},
+            {
+                "row": "Gallery.add against one at a time",
+                "value": single / ours,
+                "unit": "x",
+                "aim": ">= 3",
+                "met": single / ours >= 3,
+            },
+            {
+                "row": "Gallery.add's time over the model's batched time",
+                "value": ours / batched,
+                "unit": "x",
+                "aim": "<= 1.2",
+                "met": ours / batched <= 1.2,
+                "cores": cores,
+            },
+            {"row": "the same folder again", "value": 1000 * again, "unit": "ms", "n": count},
+            {"row": "disk per picture (kept copy, thumbnail, vectors)", "value": disk / 1000, "unit": "kB"},
+        ]
+    )
 
 
 def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -207,7 +255,9 @@ def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     rows = np.empty((count, dimension), np.float32)
     for at in range(0, count, 50_000):
         part = rows[at : at + 50_000]
-        part[:] = centres[rng.integers(len(centres), size=len(part))] + 0.7 * rng.standard_normal(part.shape).astype(np.float32)
+        part[:] = centres[rng.integers(len(centres), size=len(part))] + 0.7 * rng.standard_normal(
+            part.shape
+        ).astype(np.float32)
         part /= np.linalg.norm(part, axis=1, keepdims=True)
     return rows
 
@@ -218,12 +268,18 @@ def synthetic(folder: Path, rows: np.ndarray, model: Any) -> None:
     with Gallery.create(folder, model) as gallery:
         for at in range(0, len(rows), 20_000):
             ids = range(at + 1, min(at + 20_000, len(rows)) + 1)
-            marks = rng.integers(0, 255, (len(ids), 192), dtype=np.uint8)
+            signatures = rng.integers(0, 255, (len(ids), 192), dtype=np.uint8)
             with gallery.store.write() as db:
                 db.executemany(
-                    "INSERT INTO items VALUES (?, ?, ?, '', 1600, 1200, 'JPEG', 500000, NULL, '', NULL, NULL, '2026-01-01', '.jpg', ?)",
-                    ((i, hashlib.sha256(b"%d" % i).hexdigest(), f"{i}.jpg", m.tobytes()) for i, m in zip(ids, marks, strict=True)),
+                    "INSERT INTO items (id, sha256, name, caption, width, height, format, bytes, camera, "
+                    "added, suffix, signature) "
+                    "VALUES (?, ?, ?, '', 1600, 1200, 'JPEG', 500000, '', '2026-01-01', '.jpg', ?)",
+                    (
+                        (i, hashlib.sha256(b"%d" % i).hexdigest(), f"{i}.jpg", m.tobytes())
+                        for i, m in zip(ids, signatures, strict=True)
+                    ),
                 )
+                db.execute("INSERT OR IGNORE INTO models VALUES (?, ?)", (model.fingerprint, model.dimension))
                 db.executemany(
                     "INSERT INTO vectors (item, fingerprint, slices, is_image) VALUES (?, ?, ?, ?)",
                     ((i, model.fingerprint, rows[i - 1].tobytes(), b"\x01") for i in ids),
@@ -242,7 +298,9 @@ def _searching(folder: Path, count: int, dimension: int) -> list[dict[str, Any]]
     synthetic(folder, rows, model)
     building = _clock() - start
     rng = np.random.default_rng(2)
-    queries = rows[rng.integers(count, size=100)] + 0.03 * rng.standard_normal((100, dimension)).astype(np.float32)
+    queries = rows[rng.integers(count, size=100)] + 0.03 * rng.standard_normal((100, dimension)).astype(
+        np.float32
+    )
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     flat = faiss.IndexFlatIP(dimension)
     flat.add(rows)
@@ -275,14 +333,26 @@ def _searching(folder: Path, count: int, dimension: int) -> list[dict[str, Any]]
         {"row": f"{count:,}: search p50", "value": 1000 * float(p50), "unit": "ms", "index": kind},
         {"row": f"{count:,}: search p95", "value": 1000 * float(p95), "unit": "ms", "index": kind},
         {"row": f"{count:,}: bare FAISS flat p50", "value": 1000 * statistics.median(bare), "unit": "ms"},
-        {"row": f"{count:,}: search p50 over bare FAISS flat", "value": ratio, "unit": "x",
-         **({"aim": "<= 1.5", "met": ratio <= 1.5} if aimed else {})},
+        {
+            "row": f"{count:,}: search p50 over bare FAISS flat",
+            "value": ratio,
+            "unit": "x",
+            **({"aim": "<= 1.5", "met": ratio <= 1.5} if aimed else {}),
+        },
         {"row": f"{count:,}: recall@10 against flat ({kind})", "value": recall, "unit": ""},
-        {"row": f"{count:,}: opening until the first question", "value": opening, "unit": "s",
-         **({"aim": "< 1", "met": opening < 1} if aimed else {})},
+        {
+            "row": f"{count:,}: opening until the first question",
+            "value": opening,
+            "unit": "s",
+            **({"aim": "< 1", "met": opening < 1} if aimed else {}),
+        },
         {"row": f"{count:,}: memory per picture, open and searched", "value": memory, "unit": "bytes"},
-        {"row": f"{count:,}: inserting and building (not part of an opening)", "value": building, "unit": "s"},
-    ]  # fmt: skip
+        {
+            "row": f"{count:,}: inserting and building (not part of an opening)",
+            "value": building,
+            "unit": "s",
+        },
+    ]
     return _say(out)
 
 
@@ -306,20 +376,45 @@ def _memory(root: Path, model: str, count: int) -> list[dict[str, Any]]:
     one = [photo(i, 4000, 3000) for i in range(min(count, 12))]
     for i in range(count):  # each its own file: a comment of its own after the first marker
         data, note = one[i % len(one)], b"%08d" % i
-        (folder / f"{i:04}.jpg").write_bytes(data[:2] + b"\xff\xfe" + (len(note) + 2).to_bytes(2, "big") + note + data[2:])
+        (folder / f"{i:04}.jpg").write_bytes(
+            data[:2] + b"\xff\xfe" + (len(note) + 2).to_bytes(2, "big") + note + data[2:]
+        )
     print(f"memory: {count:,} JPEGs of 4000 x 3000, {sum(map(len, one)) / len(one) / 1e6:.1f} MB each")
-    words = [sys.executable, "-m", "sugar", "bench", "gallery", "--model", model, "--memory-child", str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=True)
+    words = [
+        sys.executable,
+        "-m",
+        "sugar",
+        "bench",
+        "gallery",
+        "--model",
+        model,
+        "--memory-child",
+        str(folder),
+    ]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=True
+    )
     found = json.loads(done.stdout.splitlines()[-1])
-    return _say([
-        {"row": "peak above the warmed model", "value": found["peak"] / 1e6, "unit": "MB", "aim": "<= 500", "met": found["peak"] <= 500e6},
-        {"row": "12 megapixel photos taken in", "value": found["rate"], "unit": "pictures/s", "n": count},
-    ])  # fmt: skip
+    return _say(
+        [
+            {
+                "row": "peak above the warmed model",
+                "value": found["peak"] / 1e6,
+                "unit": "MB",
+                "aim": "<= 500",
+                "met": found["peak"] <= 500e6,
+            },
+            {"row": "12 megapixel photos taken in", "value": found["rate"], "unit": "pictures/s", "n": count},
+        ]
+    )
 
 
 def _memory_child(folder: Path, name: str) -> dict[str, float]:
     model = load(name)
-    warm = [Sample(Image.fromarray(np.random.default_rng(i).integers(0, 255, (768, 1024, 3), dtype=np.uint8))) for i in range(32)]
+    warm = [
+        Sample(Image.fromarray(np.random.default_rng(i).integers(0, 255, (768, 1024, 3), dtype=np.uint8)))
+        for i in range(32)
+    ]
     model.embed(warm)
     del warm
     with tempfile.TemporaryDirectory() as where, Gallery.create(Path(where) / "g", model) as gallery:
@@ -327,4 +422,8 @@ def _memory_child(folder: Path, name: str) -> dict[str, float]:
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
         report = gallery.add(folder)
         assert not report.refused
-        return {"peak": _status("VmHWM") - base, "rate": len(report.rows) / report.seconds, "limit": index_room.FLAT_LIMIT}
+        return {
+            "peak": _status("VmHWM") - base,
+            "rate": len(report.rows) / report.seconds,
+            "limit": index_room.FLAT_LIMIT,
+        }
