@@ -1,13 +1,13 @@
-"""`python -m sugar assets`: rebuild everything that is derived from the shipped checkpoint (`make assets`).
+"""`python -m sugar assets`: rebuild what is derived from the checkpoint of drawn scenes (`make assets`).
 
-    assets/gallery/         306 drawn pictures with the time taken: 41 stories of five pictures in a row, and single scenes
-    assets/cards/           knowledge cards: pictures of things and a csv of what only the card knows, for "Ask your gallery"
+    assets/gallery/         306 drawn pictures with the time taken: 41 stories of five, and single scenes
+    assets/cards/           knowledge cards: pictures, and a csv of what only the card knows
     assets/examples/        pictures for the examples of the tabs
     gallery_index/sample/   the sample gallery's index
     assets/golden.json      answers and similarities of the checkpoint, which a test holds it to
     assets/sugar-tiny/      quality.json (what `evaluate drawn` measured) and README.md, the model card
 
-Pictures come from fixed seeds of the test split, so none was ever trained on. Not covered: training (`python -m sugar train`).
+Pictures come from fixed seeds of the test split, so none was ever trained on. Not covered: training.
 """
 
 from __future__ import annotations
@@ -22,20 +22,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sugar.model.checkpoint import read_settings, write_settings
+from sugar.scenes.cards import Card, card_for, invented_name, meet_again
 from sugar.scenes.draw import picture
-from sugar.scenes.stories import (
-    Card,
-    Edit,
-    Story,
-    WinogroundPair,
-    card_for,
-    invented_name,
-    meet_again,
-    sample_edit,
-    sample_story,
-    sample_winoground,
-)
-from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, Thing, sample_scene, split_rng
+from sugar.scenes.edits import Edit, sample_edit
+from sugar.scenes.stories import Story, sample_story
+from sugar.scenes.swaps import WinogroundPair, sample_winoground
+from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, SceneObject, sample_scene, split_rng
+from sugar.training.profile import DRAWN
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 GALLERY_SEED, CARDS_SEED, EXAMPLES_SEED = 900, 901, 902
@@ -46,7 +40,9 @@ STORIES, SINGLES, CARDS = 40, 100, 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(ASSETS / "sugar-tiny"))
-    parser.add_argument("--only", choices=["pictures", "index", "golden", "quality", "card"], help="one part instead of all")
+    parser.add_argument(
+        "--only", choices=["pictures", "index", "golden", "quality", "card"], help="one part instead of all"
+    )
     parser.add_argument("--size", type=int, default=1000, help="test scenes for quality.json")
 
 
@@ -56,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         draw_gallery(ASSETS / "gallery")
         draw_cards(ASSETS / "cards")
         draw_examples(ASSETS / "examples")
+        write_examples(ASSETS / "sugar-tiny", ASSETS / "examples" / "words.json")
     if set(wanted) & {"index", "golden", "quality"}:
         from sugar.core import Sugar
 
@@ -72,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
             from sugar.evaluation.drawn import measure
 
             report = measure(model, seed=QUALITY_SEED, size=args.size).flat()
-            (Path(args.model) / "quality.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            (Path(args.model) / "quality.json").write_text(
+                json.dumps(report, indent=1) + "\n", encoding="utf-8"
+            )
     if "card" in wanted:
         from sugar.evaluation.drawn import ROWS
         from sugar.training.card import write_card
@@ -111,11 +110,15 @@ def draw_gallery(folder: Path) -> None:
         clock = clock.replace(hour=9, minute=0)
     _, edit, story = example_scenes()  # what the examples of the Search tab look for
     for k, scene in enumerate([*story.scenes, edit.after]):
-        save(scene, folder / f"drawn-{number + 1 + k:03d}.jpg", clock + dt.timedelta(days=1 + (k == 5), minutes=k))
+        save(
+            scene,
+            folder / f"drawn-{number + 1 + k:03d}.jpg",
+            clock + dt.timedelta(days=1 + (k == 5), minutes=k),
+        )
 
 
 def draw_cards(folder: Path) -> None:
-    """Cards about things that all differ in kind or colour; `asked-*.jpg` show some of them again, elsewhere."""
+    """Cards about objects that differ in kind or colour; `asked-*.jpg` show some of them again."""
     folder, rng = _fresh(folder), split_rng("test", CARDS_SEED)
     pairs = [(k, c) for k in KINDS for c in COLORS if (k, c) not in HELD_OUT_PAIRS]
     chosen = [pairs[i] for i in rng.permutation(len(pairs))[:CARDS]]
@@ -123,7 +126,7 @@ def draw_cards(folder: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["picture", "question", "answer"])
         for n, (kind, color) in enumerate(chosen):
-            card = card_for(Thing(kind, color, "big", "plain", 1, 1), rng)
+            card = card_for(SceneObject(kind, color, "big", "plain", 1, 1), rng)
             if n < 20:  # half of the cards are about names
                 card = Card(card.scene, f"what is the name of the {color} {kind}?", invented_name(rng))
             save(card.scene, folder / f"card-{n:02d}.jpg")
@@ -135,7 +138,7 @@ def draw_cards(folder: Path) -> None:
 def example_scenes() -> tuple[np.random.Generator, Edit, Story]:
     """The generator for other examples, and an edit and a story that stand in the sample gallery too."""
     rng = split_rng("test", EXAMPLES_SEED)
-    edit = sample_edit(sample_scene(rng, things=2), rng, "color")
+    edit = sample_edit(sample_scene(rng, objects=2), rng, "color")
     return rng, edit, sample_story(rng)
 
 
@@ -145,7 +148,7 @@ def draw_examples(folder: Path) -> None:
     rng, edit, story = example_scenes()
     words: dict[str, object] = {}
     for n in range(6):
-        save(sample_scene(rng, things=2 + n % 3), folder / f"scene-{n}.jpg")
+        save(sample_scene(rng, objects=2 + n % 3), folder / f"scene-{n}.jpg")
     pairs: list[WinogroundPair] = []
     while len(pairs) < 2:
         pair = sample_winoground(rng)
@@ -161,3 +164,58 @@ def draw_examples(folder: Path) -> None:
         save(scene, folder / f"story-{k}.jpg")
     words["story"] = [t.words for t in story.sentences]
     (folder / "words.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+
+
+def write_examples(checkpoint: Path, words_file: Path) -> None:
+    """Write the examples of each tab into the checkpoint's profile; files are named relative to `assets/`."""
+    words = json.loads(words_file.read_text("utf-8"))
+
+    def files(*names: str) -> list[str]:
+        return [f"examples/{name}" for name in names]
+
+    edit = {"file": "examples/before.jpg"}, {"text": words["edit"]["instruction"]}
+    story = [{"text": sentence} for sentence in words["story"]]
+    unknown = next(f"{c} {k}" for c in COLORS for k in KINDS if (k, c) not in HELD_OUT_PAIRS | carded())
+    asked = card_questions()[:3]
+    examples = {
+        "chat": [
+            {"files": files("scene-0.jpg"), "text": "what is in the picture?"},
+            {"files": files("scene-4.jpg"), "text": "is it day or night?"},
+            {"files": files("before.jpg", "after.jpg"), "text": DRAWN.difference},
+            {"files": files("scene-1.jpg"), "text": DRAWN.describe},
+        ],
+        "search": [
+            {"mode": "Pictures", "rows": [{"text": "a red star at night"}]},
+            {"mode": "Pictures", "rows": list(edit)},
+            {"mode": "Story", "rows": story[:4]},
+            {"mode": "Every position", "rows": story[:3]},
+        ],
+        "compare": [
+            *(
+                {"files": files(f"pair-{n}-0.jpg", f"pair-{n}-1.jpg"), "captions": pair}
+                for n, pair in enumerate(words["pairs"])
+            ),
+            {"files": files("before.jpg", "after.jpg"), "captions": []},
+        ],
+        "ask": [
+            {"text": asked[0], "file": "cards/asked-00.jpg"},
+            {"text": asked[1], "file": "cards/asked-01.jpg"},
+            {"text": asked[2]},
+            {"text": f"what is the name of the {unknown}?"},
+        ],
+    }
+    settings = read_settings(checkpoint)
+    settings["profile"] = {**settings.get("profile", DRAWN.to_json()), "examples": examples}
+    write_settings(checkpoint, **settings)
+
+
+def card_questions() -> list[str]:
+    """The questions of the cards, in the order of cards.csv."""
+    with open(ASSETS / "cards" / "cards.csv", newline="", encoding="utf-8") as file:
+        return [row["question"] for row in csv.DictReader(file)]
+
+
+def carded() -> set[tuple[str, str]]:
+    """(kind, colour) pairs that some card asks about."""
+    told = " ".join(card_questions())
+    return {(k, c) for c in COLORS for k in KINDS if f"{c} {k}" in told}

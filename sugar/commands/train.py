@@ -1,7 +1,12 @@
-"""`python -m sugar train --recipe sugar --config tiny`: rebuild the shipped checkpoint from nothing, or train a base with LoRA.
+"""`python -m sugar train`: the embedded model from nothing, or an adapter on a base.
 
-Every field of `SugarConfig` is a flag of its own; those of its parts are written `--terms.swap 0`, `--mix.cards 4`. The run resumes by
-itself when `--out` holds a state.
+    python -m sugar train --recipe lora --config own --data holiday --out runs/holiday
+    python -m sugar train --recipe sugar --config tiny
+    python -m sugar train --recipe sugar --config photo --data PHOTOS
+
+Every field of the recipe's settings is a flag; those of its parts are written `--terms.swap 0`. The run
+resumes by itself when `--out` holds a state. `accelerate launch --num_processes 2 -m sugar train ...` shares
+it between processes.
 """
 
 from __future__ import annotations
@@ -10,15 +15,43 @@ import argparse
 import dataclasses
 from typing import Any
 
-from sugar.training.loop import SugarConfig, train
+from sugar.errors import SettingsError
+from sugar.training.photos.config import PhotoConfig
 from sugar.training.recipes import RECIPES
+from sugar.training.recipes.lora import PRESETS, for_card
+
+PHOTO = "photo"
+"""The config of the recipe `sugar` that makes sugar-photo."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="sugar", choices=sorted(RECIPES))
-    parser.add_argument("--config", default="tiny", choices=sorted({c for configs in RECIPES.values() for c in configs}))
-    for name, kind, text in _fields(SugarConfig()):
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=_boolean if kind is bool else kind, default=None, help=text)
+    names = sorted({c for recipe in RECIPES.values() for c in recipe.configs} | {PHOTO})
+    parser.add_argument("--config", choices=names, help="named settings of the recipe; default: its first")
+    parser.add_argument(
+        "--preset-for", choices=sorted(PRESETS), help="fit a 7B base into a card of that memory"
+    )
+    parser.add_argument("--data", action="append", metavar="FORMAT=PATH#SPLIT:WEIGHT", help="may be repeated")
+    parser.add_argument("--quiet", action="store_true")
+    known: set[str] = {"data"}
+    for config in [*(next(iter(recipe.configs.values())) for recipe in RECIPES.values()), PhotoConfig()]:
+        for name, kind, text in _fields(config):
+            if name not in known:
+                flag = f"--{name.replace('_', '-')}"
+                parser.add_argument(flag, dest=name, type=_boolean if kind is bool else kind, help=text)
+                known.add(name)
+
+
+def _photo(args: argparse.Namespace) -> int:
+    """The photo model has stages of its own over one folder of photos; see sugar/training/photos."""
+    from sugar.training.photos.train import train
+
+    known = {name for name, _, _ in _fields(PhotoConfig())} - {"data"}
+    given = {name: getattr(args, name) for name in known if getattr(args, name, None) is not None}
+    folder = train(override(PhotoConfig(data=(args.data or [""])[0]), given))
+    if not args.quiet:
+        print(f"the checkpoint is in {folder}")
+    return 0
 
 
 def _boolean(text: str) -> bool:
@@ -34,26 +67,51 @@ def _fields(config: Any, prefix: str = "") -> list[tuple[str, type, str]]:
         if dataclasses.is_dataclass(value):
             found += _fields(value, f"{prefix}{field.name}.")
         else:
-            found.append((prefix + field.name, type(value), f"default of the recipe, {value!r} where it names none"))
+            found.append((prefix + field.name, type(value), f"e.g. {value!r}"))
     return found
 
 
 def override(config: Any, values: dict[str, Any]) -> Any:
-    """The frozen config with dotted names replaced."""
+    """The frozen config with dotted names replaced. Raises SettingsError for a name that it lacks."""
     nested: dict[str, dict[str, Any]] = {}
     flat: dict[str, Any] = {}
+    own = {f.name for f in dataclasses.fields(config)}
     for name, value in values.items():
         head, _, rest = name.partition(".")
+        if head not in own:
+            raise SettingsError(f"--{name.replace('_', '-')} is not a setting of this recipe.")
         if rest:
             nested.setdefault(head, {})[rest] = value
         else:
             flat[head] = value
-    return dataclasses.replace(config, **flat, **{k: override(getattr(config, k), v) for k, v in nested.items()})
+    return dataclasses.replace(
+        config, **flat, **{k: override(getattr(config, k), v) for k, v in nested.items()}
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    given = {name: getattr(args, name) for name, _, _ in _fields(SugarConfig()) if getattr(args, name) is not None}
-    config = override(RECIPES[args.recipe][args.config], given)
-    folder = train(config)
-    print(f"the checkpoint is in {folder}")
+    from sugar.training.loop import train
+    from sugar.training.memory import memory_line
+
+    if (args.recipe, args.config) == ("sugar", PHOTO):
+        return _photo(args)
+    recipe = RECIPES[args.recipe]
+    chosen = args.config or next(iter(recipe.configs))
+    if chosen not in recipe.configs:
+        raise SettingsError(
+            f"The recipe {args.recipe} has the configs {', '.join(recipe.configs)}, not {chosen!r}."
+        )
+    config = recipe.configs[chosen]
+    if args.preset_for:
+        config = for_card(config, args.preset_for)
+    names = {name for r in RECIPES.values() for name, _, _ in _fields(next(iter(r.configs.values())))}
+    given = {n: getattr(args, n) for n in names if n != "data" and getattr(args, n, None) is not None}
+    if args.data:
+        given["data"] = tuple(args.data)
+    task = recipe.task(override(config, given))
+    if not args.quiet:
+        print(memory_line(task))
+    folder = train(task, quiet=args.quiet)
+    if not args.quiet:
+        print(f"the checkpoint is in {folder}")
     return 0
