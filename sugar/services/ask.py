@@ -1,0 +1,277 @@
+"""What the Ask tab does: questions to one's own pictures and notes, answered with sources, follow-ups
+included.
+
+    service = AskService(workspace)
+    service.take_notes(visitor, [("notes.md", data)])
+    for result in service.ask(visitor, AskRequest(Sample("and in winter?"), follow_up=True)):
+        result.reply.text, result.query                # grows; the question as it was asked
+    service.source(visitor, 1)                         # the passage behind citation [1]
+
+The page, the endpoint /ask and the command line call this.
+Not covered: finding and answering (sugar/rag), reading files (sugar/passages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sugar.errors import GalleryError, InputError
+from sugar.passages import Passage, PassageLimits, Reading, read_files
+from sugar.rag import STRICTNESS, KnowledgeBase, Reply, alone, ask, quoted, standalone, threshold
+from sugar.sequence import Sample, Sampling
+from sugar.services.generation import Generated
+
+if TYPE_CHECKING:
+    from sugar.services.workspace import VisitorSession, Workspace
+
+__all__ = ["AskRequest", "AskResult", "AskService", "AskState", "PictureCell", "MAX_READ", "outstanding_cell"]
+
+MAX_READ = 6
+"""Passages that one question may read."""
+
+MAX_ANSWER = 256
+"""Tokens of an answer."""
+
+OUTSTANDING = 2.0
+"""Standard deviations above the mean of a picture's cells from which one of them is pointed at."""
+
+CARDS = Path(__file__).resolve().parents[2] / "assets" / "cards"
+
+
+@dataclass(frozen=True, eq=False)
+class AskRequest:
+    """A question.
+
+    Args:
+        question: words, with pictures or without.
+        gallery: the name of a gallery to ask; "" for none.
+        read: passages to read.
+        strictness: strict, balanced or always: how sure it must be to answer.
+        follow_up: put in what the question refers to, from the question before.
+        examples: ask the example cards instead of one's own notes, this time.
+    Raises:
+        InputError: no words, an unknown strictness, or a number out of range.
+    """
+
+    question: Sample
+    gallery: str = ""
+    read: int = 1
+    strictness: str = "balanced"
+    follow_up: bool = False
+    examples: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.question.text.strip():
+            raise InputError("The question is empty. Type what you want to know.")
+        if not 1 <= self.read <= MAX_READ:
+            raise InputError(f"The number of passages is {self.read}; it may be 1 to {MAX_READ}.")
+        if self.strictness not in STRICTNESS:
+            raise InputError(
+                f"The strictness is {str(self.strictness)[:40]!r}; choose one of {', '.join(STRICTNESS)}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class AskResult:
+    """An answer as far as it is. query: the question as it was asked. how: how it was generated, if it
+    was."""
+
+    request: AskRequest
+    query: str
+    reply: Reply
+    base: KnowledgeBase
+    how: Generated | None = None
+
+
+@dataclass(frozen=True)
+class PictureCell:
+    """One cell of a picture's grid: its row and column from 0, and how many of each there are."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+
+@dataclass
+class AskState:
+    """What is kept for one visitor: their notes, the base made of them, and the last answer."""
+
+    notes: list[Passage] = field(default_factory=list)
+    made_of: tuple[Any, ...] = ()
+    base: KnowledgeBase | None = None
+    last: AskResult | None = None
+
+
+class AskService:
+    """See the module docstring."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    # -- notes
+
+    def take_notes(self, visitor: VisitorSession, files: Sequence[tuple[str, bytes]]) -> Reading:
+        """Read files as the visitor's notes, in place of those before. The result says what was refused,
+        and why."""
+        reading = read_files(files, PassageLimits())
+        visitor.state.of(AskState).notes = reading.passages
+        return reading
+
+    def keep_notes(self, visitor: VisitorSession, gallery: str) -> int:
+        """Keep the visitor's notes with a gallery; they are deleted with it. Returns how many were added.
+
+        Pairs with a picture are not kept. Raises InputError without notes, GalleryError for a gallery of
+        others.
+        """
+        told = [p for p in visitor.state.of(AskState).notes if p.image is None]
+        if not told:
+            raise InputError("There are no notes to keep. Add a text, PDF, docx or csv first.")
+        if not gallery:
+            raise InputError("Choose the gallery that shall keep the notes.")
+        opened = self.workspace.gallery(visitor, gallery)
+        return opened.keep_notes((p.name, p.text, p.answer) for p in told)
+
+    def kept_notes(self, visitor: VisitorSession, gallery: str) -> int:
+        """How many notes a gallery keeps."""
+        return len(self.workspace.gallery(visitor, gallery).notes()) if gallery else 0
+
+    def forget_notes(self, visitor: VisitorSession, gallery: str) -> int:
+        """Delete the notes that a gallery keeps, for good. Returns how many there were."""
+        return self.workspace.gallery(visitor, gallery).forget_notes()
+
+    # -- questions
+
+    def standalone(self, visitor: VisitorSession, question: str) -> str:
+        """The question with what it refers to, from the visitor's last one."""
+        last = visitor.state.of(AskState).last
+        return standalone(question, last.query) if last is not None else question
+
+    def ask(self, visitor: VisitorSession, request: AskRequest) -> Iterator[AskResult]:
+        """The answer as it grows. The last result is kept for `source`, `handed_on` and follow-ups.
+
+        Raises:
+            InputError: there is nothing to read.
+            GalleryError, FingerprintError: no such gallery for this visitor, or another model made it.
+        """
+        base = self._base(visitor, request)
+        query = request.question.text
+        if request.follow_up:
+            query = self.standalone(visitor, query)
+        question = Sample([*request.question.images, query])
+        how: list[Generated] = []
+        state = visitor.state.of(AskState)
+        model = self.workspace.model()
+        replies = ask(
+            model,
+            base,
+            question,
+            k=request.read,
+            cut_off=threshold(model, request.strictness),
+            generate=lambda asked: self._generate(visitor, asked, how),
+        )
+        for reply in replies:
+            state.last = AskResult(request, query, reply, base, how[-1] if how else None)
+            yield state.last
+
+    def without_sources(self, visitor: VisitorSession, request: AskRequest) -> Iterator[Generated]:
+        """The same question to the model alone, as it grows."""
+        yield from self.workspace.generate(visitor, alone(request.question), self._sampling())
+
+    def last(self, visitor: VisitorSession) -> AskResult:
+        """The visitor's last answer. Raises InputError when there is none."""
+        last = visitor.state.of(AskState).last
+        if last is None:
+            raise InputError("Ask something first.")
+        return last
+
+    def source(self, visitor: VisitorSession, number: int) -> Passage:
+        """What stands behind citation `number`, from 1, of the visitor's last answer."""
+        result = self.last(visitor)
+        if not 1 <= number <= len(result.reply.hits):
+            raise InputError("That source is no longer on the page. Ask again.")
+        return result.base.passage(result.reply.hits[number - 1])
+
+    def cell(self, visitor: VisitorSession, number: int) -> PictureCell | None:
+        """The part of a source's picture that agrees most with the question.
+
+        None where the source has no picture, the model has no grid of cells, or no cell stands out.
+        """
+        result, passage = self.last(visitor), self.source(visitor, number)
+        if passage.image is None:
+            return None
+        heat = self.workspace.model().picture_heat(Sample(quoted(result.query) or "?"), passage.image)
+        return None if heat is None else outstanding_cell(heat)
+
+    def start_again(self, visitor: VisitorSession) -> None:
+        """Forget the last question, so that the next one stands alone."""
+        visitor.state.of(AskState).last = None
+
+    def handed_on(self, visitor: VisitorSession) -> list[Any]:
+        """The sources and the question of the last answer, as parts of a message."""
+        result = self.last(visitor)
+        read = [result.base.passage(hit) for hit in result.reply.hits]
+        parts = [part for p in read for part in (p.image, p.text, p.answer) if part]
+        return [*parts, *result.request.question.images, result.query]
+
+    # -- inside
+
+    def _base(self, visitor: VisitorSession, request: AskRequest) -> KnowledgeBase:
+        """The visitor's knowledge base: made when first asked, and again when notes, gallery or model
+        changed."""
+        state, model = visitor.state.of(AskState), self.workspace.model()
+        notes: Sequence[Passage] = _cards() if request.examples else state.notes
+        gallery = None
+        if request.gallery and not request.examples:
+            gallery = self.workspace.gallery(visitor, request.gallery)
+            kept = [Passage(n.name, n.text, n.answer, note=n.id) for n in gallery.notes()]
+            notes = [*notes, *(k for k in kept if (k.name, k.text) not in {(p.name, p.text) for p in notes})]
+        made_of = (
+            model.fingerprint,
+            id(gallery),
+            tuple((p.name, p.text, p.answer, id(p.image)) for p in notes),
+        )
+        if state.base is None or state.made_of != made_of:
+            where = [f"the gallery {request.gallery}"] * (gallery is not None)
+            where += ["the example cards" if request.examples else "your notes"] * bool(notes)
+            name = " and ".join(where) or "your notes"
+            state.base = KnowledgeBase(model, passages=notes, gallery=gallery, name=name)
+            state.made_of = made_of
+        return state.base
+
+    def _generate(self, visitor: VisitorSession, asked: Sample, how: list[Generated]) -> Iterator[str]:
+        before = ""
+        for said in self.workspace.generate(visitor, asked, self._sampling()):
+            how[:] = [said]
+            yield said.text[len(before) :]
+            before = said.text
+
+    def _sampling(self) -> Sampling:
+        return Sampling(max_new_tokens=min(MAX_ANSWER, self.workspace.settings.max_tokens))
+
+
+def outstanding_cell(heat: np.ndarray) -> PictureCell | None:
+    """The best cell of a (rows, columns) grid of cosines, where it is `OUTSTANDING` deviations above the
+    mean."""
+    spread = float(heat.std())
+    if spread <= 0 or float(heat.max() - heat.mean()) < OUTSTANDING * spread:
+        return None
+    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    return PictureCell(row, column, *heat.shape)
+
+
+@lru_cache(maxsize=1)
+def _cards() -> tuple[Passage, ...]:
+    """The example cards that ship with Sugar. Raises GalleryError when they are missing."""
+    if not (CARDS / "cards.csv").is_file():
+        raise GalleryError(
+            "The example cards are missing. Restore assets/cards, or run `python -m sugar assets`."
+        )
+    files = [(p.name, p.read_bytes()) for p in sorted(CARDS.iterdir()) if p.name.startswith("card")]
+    return tuple(read_files(files).passages)

@@ -1,0 +1,121 @@
+"""Chat: questions about pictures and texts in any order, over many turns.
+
+    chat = ChatService(workspace)
+    for talk in chat.ask(visitor, Conversation(), [picture, "what?"], Sampling()):
+        talk.messages[talk.leaf].text                      # the answer so far
+    chat.saved                                             # the list of conversations; None on a shared host
+
+Every call takes a conversation and gives a new one; the page or the program keeps it. Not covered: the
+conversation itself (conversation.py), its file (conversation_file.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from sugar.errors import InputError
+from sugar.sequence import Sampling
+from sugar.services.conversation import Attachment, Conversation
+from sugar.services.conversation_file import MAX_MESSAGES, SavedConversations
+from sugar.services.modes import mode_of
+from sugar.services.workspace import VisitorSession, Workspace
+
+__all__ = ["ChatService", "crop"]
+
+SAVED = ".conversations"
+"""The folder of saved conversations, inside the folder of the galleries."""
+
+
+class ChatService:
+    """See the module docstring."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        settings = workspace.settings
+        self.saved = None if mode_of(settings).private else SavedConversations(settings.gallery_root / SAVED)
+
+    def ask(
+        self,
+        visitor: VisitorSession,
+        talk: Conversation,
+        parts: Sequence[str | Image.Image | Attachment],
+        sampling: Sampling,
+    ) -> Iterator[Conversation]:
+        """Ask something, and answer it. Yields the conversation with the question, then as the answer grows.
+
+        Raises InputError: the question is empty, or the conversation too long.
+        """
+        yield from self.answer(visitor, talk.asked(parts), sampling)
+
+    def retry(
+        self, visitor: VisitorSession, talk: Conversation, index: int | None, sampling: Sampling
+    ) -> Iterator[Conversation]:
+        """Answer the question at or before `index` once more. The earlier answer stays as another version."""
+        yield from self.answer(visitor, talk.up_to(talk.question(index)), sampling)
+
+    def answer(
+        self, visitor: VisitorSession, talk: Conversation, sampling: Sampling, *, save: bool = True
+    ) -> Iterator[Conversation]:
+        """Answer a conversation that ends with a question, and save it in the list at the end.
+
+        Raises InputError: too many pictures to read, too many messages, or nothing to answer.
+        """
+        limit = self.workspace.settings.max_pictures
+        if len(talk.read) > limit:
+            raise InputError(
+                f"The question would read {len(talk.read)} pictures; {limit} is the limit. Set some aside."
+            )
+        if len(talk.messages) >= MAX_MESSAGES:
+            raise InputError(f"A conversation has at most {MAX_MESSAGES} messages. Begin a new one.")
+        turns = talk.turns()
+        answered = talk
+        for generated in self.workspace.generate(visitor, turns, sampling):
+            answered = talk.answered(generated) if generated.tokens or generated.ended else talk
+            yield answered
+        if save and self.saved is not None:
+            yield self.saved.save(answered)
+
+    def undo(self, talk: Conversation, index: int | None = None) -> Conversation:
+        """Without the question at or before `index` and what follows it."""
+        return talk.before(talk.question(index))
+
+    def edit(self, talk: Conversation) -> tuple[Conversation, list[str | Image.Image]]:
+        """Take the last question back: the conversation before it, and its parts for the message box."""
+        index = talk.question()
+        parts = [p if isinstance(p, str) else p.image for p in talk.messages[index].parts]
+        return talk.before(index), parts
+
+    def rename(self, talk: Conversation, title: str) -> Conversation:
+        """Give the conversation a name in the list. Raises InputError: no list here, or nothing saved yet."""
+        if self.saved is None or not talk.key:
+            raise InputError("This conversation is not saved yet. Ask something first.")
+        return replace(talk, title=self.saved.rename(talk.key, title).title)
+
+    def delete(self, talk: Conversation) -> Conversation:
+        """Remove the conversation from the list; an empty one in its place."""
+        if self.saved is not None and talk.key:
+            self.saved.delete(talk.key)
+        return Conversation(system=talk.system)
+
+
+def crop(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """A region of a picture.
+
+    Args:
+        image: the whole picture.
+        box: left, top, right, bottom as shares of width and height, in [0, 1].
+
+    Raises:
+        InputError: the region is not inside the picture, or smaller than 8 pixels.
+    """
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InputError("The region must lie inside the picture.")
+    width, height = image.size
+    region = (round(left * width), round(top * height), round(right * width), round(bottom * height))
+    if region[2] - region[0] < 8 or region[3] - region[1] < 8:
+        raise InputError("The region is too small. Mark a larger one.")
+    return image.crop(region)

@@ -1,0 +1,232 @@
+"""Which galleries a visitor may open, and the ones that are open.
+
+    galleries.names(page), galleries.open(page, "holiday", model)
+
+In public mode each visitor has one gallery, "mine", which goes with the visitor; else galleries persist by
+name. The sample is for everybody, read-only. Not covered: what a gallery is (sugar/gallery), what is done
+with one (gallery.py).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from sugar.errors import GalleryError, InputError
+from sugar.services.identity import Visitor
+from sugar.services.modes import Mode
+from sugar.services.private_files import PrivateFiles
+from sugar.services.quotas import Disk, Quotas
+from sugar.services.visits import Page
+from sugar.settings import Settings
+
+__all__ = ["SAMPLE", "Galleries"]
+
+SAMPLE, MINE = "sample", "mine"
+_NAME = re.compile(r"[\w][\w .-]{0,59}")
+
+
+class Everybody(Protocol):
+    """What is asked of those who keep the visitors: the mode, their files, and what they may keep."""
+
+    mode: Mode
+    files: PrivateFiles
+    disk: Disk
+    quotas: Quotas
+
+
+class Galleries:
+    """Which galleries a visitor may open, and the ones that are open.
+
+    One is kept open while its model answers.
+    """
+
+    def __init__(self, settings: Settings, visitors: Everybody) -> None:
+        self.settings, self.visitors, self.private = settings, visitors, visitors.mode.private
+        self._sweep()
+        self._open: dict[tuple[str, str], Any] = {}
+        self._lock = threading.RLock()
+
+    def _sweep(self) -> None:
+        """Remove what killed deletions and imports left."""
+        from sugar.gallery import sweep
+
+        if self.root.is_dir():
+            sweep(self.root)
+
+    @property
+    def root(self) -> Path:
+        return self.settings.gallery_root
+
+    def private_folder(self, visitor: Visitor) -> Path:
+        """Where a visitor's own gallery lies in public mode: in the app's cache, outside what is served."""
+        return self.visitors.files.root.parent / "galleries" / visitor.id
+
+    def names(self, page: Page) -> list[str]:
+        """What this visitor can choose from: "sample" first where it ships, then their own."""
+        from sugar.gallery import list_named
+
+        sample = [SAMPLE] if (self.root / SAMPLE).is_dir() else []
+        own = [MINE] if self.private else [n for n in list_named(self.root) if n != SAMPLE]
+        return sample + own
+
+    def read_only(self, name: str) -> bool:
+        return name == SAMPLE
+
+    def open(self, page: Page, name: str, model: Any) -> Any:
+        """The gallery of that name.
+
+        Raises GalleryError when this visitor has none, FingerprintError when another model made it.
+        """
+        from sugar.gallery import Gallery
+
+        if not isinstance(name, str) or name not in self.names(page):
+            raise GalleryError(
+                "There is no gallery of that name. Choose one from the list, or create it in the Gallery tab."
+            )
+        owner = page.visitor.id if self.private and name != SAMPLE else ""
+        with self._lock:
+            known = self._open.get((owner, name))
+            if known is not None and known[0] is model and _usable(known[1], model):
+                return known[1]
+            if known is not None:
+                self._close((owner, name))
+            if name == SAMPLE:
+                gallery = Gallery.open(self.root / SAMPLE, model, read_only=True)
+            elif self.private:
+                gallery = self._own(page.visitor, model)
+            else:
+                gallery = Gallery.open(self.root / name, model)
+            self._open[owner, name] = (model, gallery)
+            return gallery
+
+    def create(self, page: Page, name: str, model: Any, *, keep_location: bool = False) -> Any:
+        """A new gallery; keep_location: one that keeps where pictures were taken.
+
+        Raises GalleryError: the name is taken, or the host is shared (each has one there); InputError: a
+        bad name.
+        """
+        from sugar.gallery import Gallery, GallerySettings
+
+        if self.private:
+            raise GalleryError('On a shared host everybody has one gallery, "mine". Use that one.')
+        with self._lock:
+            settings = GallerySettings(keep_location=keep_location)
+            gallery = Gallery.create(self.root / _plain(name), model, settings)
+            self._open["", gallery.folder.name] = (model, gallery)
+            return gallery
+
+    def receiving(self, page: Page, name: str, model: Any) -> str:
+        """The gallery that new pictures go to: the one named; "mine", made when need be, for the sample."""
+        if name != SAMPLE:
+            return name
+        with self._lock:
+            if not self.private and MINE not in self.names(page):
+                self.create(page, MINE, model)
+        return MINE
+
+    def bring(
+        self,
+        page: Page,
+        name: str,
+        archive: Path,
+        model: Any,
+        progress: Callable[[Any], Any] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Any:
+        """A new gallery from an export; it is built outside the lock, so that other galleries go on.
+
+        Raises GalleryError, InputError; where galleries are private an export is added to "mine" instead.
+        """
+        from sugar.gallery import Gallery
+
+        if self.private:
+            raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
+        gallery = Gallery.import_zip(
+            archive, self.root / _plain(name), model, progress=progress, cancel=cancel
+        )
+        with self._lock:
+            self._open["", gallery.folder.name] = (model, gallery)
+        return gallery
+
+    def remove(self, page: Page, name: str, model: Any) -> None:
+        """Delete a whole gallery.
+
+        A visitor's own on a shared host is emptied. Raises GalleryError for the sample.
+        """
+        gallery = self.open(page, name, model)
+        if self.read_only(name):
+            raise GalleryError("The sample gallery is for reading. Create one of your own.")
+        if self.private:
+            gallery.clear()
+            return
+        with self._lock:
+            self._open.pop(("", name), None)
+            gallery.destroy()
+
+    def close(self, page: Page, name: str) -> None:
+        """Let go of an open gallery, before it is destroyed, imported over or re-indexed."""
+        with self._lock:
+            self._close((page.visitor.id if self.private and name != SAMPLE else "", name))
+
+    def release(self, model: Any) -> None:
+        """Another model stands: close what was opened with the one before, so that its memory is free."""
+        with self._lock:
+            for key in [k for k, (opened_with, _) in self._open.items() if opened_with is not model]:
+                self._close(key)
+
+    def leave(self, visitor: Visitor) -> None:
+        """Close and remove what a visitor had in public mode."""
+        if not self.private:
+            return
+        with self._lock:
+            for key in [k for k in self._open if k[0] == visitor.id]:
+                self._close(key)
+            shutil.rmtree(self.private_folder(visitor), ignore_errors=True)
+
+    def check_room(self, page: Page, adding: int = 0) -> None:
+        """Whether the visitor may add so many bytes. Raises GalleryError."""
+        folders = [self.visitors.files.folder(page.visitor), self.private_folder(page.visitor)]
+        if self.private:
+            self.visitors.disk.check(folders, adding)
+        else:
+            self.visitors.disk.check_free(adding)
+
+    def _own(self, visitor: Visitor, model: Any) -> Any:
+        """The visitor's own gallery.
+
+        A new one at first. Raises BusyError: too many new visitors of one address.
+        """
+        from sugar.gallery import VISITOR_SETTINGS, Gallery
+
+        folder = self.private_folder(visitor)
+        if (folder / "gallery.db").exists():
+            return Gallery.open(folder, model)
+        self.visitors.quotas.admit_newcomer(visitor)
+        limits = replace(VISITOR_SETTINGS, max_items=self.settings.gallery_items)
+        return Gallery.create(folder, model, limits)
+
+    def _close(self, key: tuple[str, str]) -> None:
+        known = self._open.pop(key, None)
+        if known is not None:
+            known[1].close()
+
+
+def _usable(gallery: Any, model: Any) -> bool:
+    """Whether an open gallery is still the one on the disk, and still this model's."""
+    return gallery.fingerprint == model.fingerprint and gallery.is_current()
+
+
+def _plain(name: Any) -> str:
+    """A gallery's name, fit for a folder. Raises InputError."""
+    name = str(name).strip()
+    if not _NAME.fullmatch(name) or name == SAMPLE:
+        raise InputError(
+            f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, not {SAMPLE!r}."
+        )
+    return name

@@ -1,0 +1,319 @@
+"""What the Gallery tab does, without a page: list, fill, caption, delete, export, import, re-index.
+
+    service = GalleryService(workspace, jobs)
+    service.create(page, "holiday")
+    job = service.add(page, AddRequest("holiday", (Path("photos.zip"),)))      # in the background
+    service.listing(page); service.cells(page, ids)
+
+Long work runs as jobs (jobs.py): it goes on when the page is closed, and each can be cancelled.
+Not covered: what a gallery is (sugar/gallery), which galleries a visitor may open.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sugar.errors import GalleryError, InputError
+from sugar.sequence import Sample
+from sugar.services.gallery_types import AddRequest, Cell, GalleryState, Group, Listing
+from sugar.services.jobs import Job, Jobs, JobState
+from sugar.services.undo import DelayedDeletions
+
+if TYPE_CHECKING:
+    from sugar.services.workspace import Workspace
+
+__all__ = ["GalleryService", "as_file"]
+
+KINDS = ("add", "import", "export", "index", "captions")
+"""The kinds of jobs that belong to a gallery."""
+
+_CAPTION_TOKENS = 48
+
+
+class GalleryService:
+    """One for the whole app. `page`: the visitor's page (services/visits.py)."""
+
+    def __init__(self, workspace: Workspace, jobs: Jobs, undo: DelayedDeletions | None = None) -> None:
+        self.workspace, self.jobs = workspace, jobs
+        self.galleries: Any = workspace.galleries
+        self.undo_bin = undo or DelayedDeletions()
+
+    # -- which gallery
+
+    def names(self, page: Any) -> list[str]:
+        return self.galleries.names(page)
+
+    def shown(self, page: Any) -> str:
+        """The gallery that the page shows: the one chosen last, else the first; "" when there is none."""
+        known, state = self.names(page), page.state.of(GalleryState)
+        if state.name not in known:
+            state.name, state.opened = (known[0] if known else ""), None
+        return state.name
+
+    def show(self, page: Any, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
+        """Look at a gallery. Raises GalleryError when this visitor has none of that name."""
+        state = page.state.of(GalleryState)
+        self._open(page, name)
+        state.name, state.order, state.favourites, state.opened = name, order, favourites, None
+        return self.listing(page)
+
+    def create(self, page: Any, name: str, *, keep_location: bool = False) -> str:
+        """Make an empty gallery and show it. Raises GalleryError, InputError.
+
+        keep_location: keep where its pictures were taken, as the person agreed to.
+        """
+        made = self.galleries.create(page, name, self.workspace.model(), keep_location=keep_location)
+        page.state.of(GalleryState).name = made.folder.name
+        return made.folder.name
+
+    def receiving(self, page: Any, name: str) -> str:
+        """The gallery that new pictures go to, shown from now on: `name`, or "mine" instead of the sample."""
+        target: str = self.galleries.receiving(page, name, self.workspace.model())
+        page.state.of(GalleryState).name = target
+        return target
+
+    def remove(self, page: Any, name: str) -> None:
+        """Delete a whole gallery. Raises GalleryError for the sample, BusyError while a run fills it."""
+        self.undo_bin.undo(self._open(page, name))
+        self.galleries.remove(page, name, self.workspace.model())
+
+    # -- looking
+
+    def listing(self, page: Any) -> Listing:
+        """All pictures of the gallery that is shown."""
+        from sugar.gallery import Filters
+
+        name, state = self.shown(page), page.state.of(GalleryState)
+        if not name:
+            return Listing("", True, ())
+        gallery = self._open(page, name)
+        filters = Filters(favourite=True) if state.favourites else None
+        leaving = self.undo_bin.waiting(gallery)
+        rows = [r for r in gallery.listing(order=state.order, filters=filters) if r[0] not in leaving]
+        dated = state.order != "name"
+        months = itertools.groupby(rows, key=lambda r: r[1] if dated else "")
+        return Listing(
+            name=name,
+            read_only=gallery.store.read_only,
+            months=tuple((month, tuple(r[0] for r in group)) for month, group in months),
+            pending=len(gallery.pending()),
+            leaving=len(leaving),
+            bytes=int(gallery.store.read("SELECT coalesce(sum(bytes), 0) FROM items")[0][0]),
+            order=state.order,
+        )
+
+    def cells(self, page: Any, ids: Sequence[int]) -> list[Cell]:
+        """Those of the pictures that are still there, with their thumbnails."""
+        gallery = self._open(page, self.shown(page))
+        return [_cell(item, gallery.thumbnail(item.id)) for item in gallery.items(ids=ids)]
+
+    def open(self, page: Any, item: int) -> tuple[Cell, Any]:
+        """One picture in full: (what is known of it, the kept copy). Raises GalleryError when it is gone."""
+        gallery = self._open(page, self.shown(page))
+        found = gallery.item(item)
+        page.state.of(GalleryState).opened = item
+        return _cell(found, b""), gallery.picture(item)
+
+    def opened(self, page: Any) -> int:
+        """The picture that is open. Raises InputError when none is."""
+        item = page.state.of(GalleryState).opened
+        if item is None:
+            raise InputError("Open a picture first: click on it.")
+        return item
+
+    def pictures(self, page: Any, ids: Sequence[int], most: int) -> list[Any]:
+        """Kept copies of some pictures, for another tab."""
+        gallery = self._open(page, self.shown(page))
+        return [gallery.picture(item) for item in list(ids)[:most]]
+
+    def near_duplicates(self, page: Any, most: int = 50) -> list[Group]:
+        """Groups of pictures that look the same, the better one first in each."""
+        gallery = self._open(page, self.shown(page))
+        groups = gallery.near_duplicates()[:most]
+        items = {i.id: i for i in gallery.items(ids=[i for g in groups for i in g])}
+        out = []
+        for group in groups:
+            best = sorted((items[i] for i in group), key=lambda i: (-i.width * i.height, -i.bytes, i.id))
+            out.append(Group(tuple(_cell(i, gallery.thumbnail(i.id)) for i in best)))
+        return out
+
+    # -- changing
+
+    def set_caption(self, page: Any, item: int, words: str) -> str:
+        """Change a caption; returns it as it was kept."""
+        gallery = self._writable(page, self.shown(page))
+        gallery.set_caption(item, words)
+        return gallery.item(item).caption
+
+    def rename(self, page: Any, item: int, name: str) -> str:
+        """Change the name that is shown; returns it as it was kept."""
+        return self._writable(page, self.shown(page)).rename(item, name)
+
+    def set_favourite(self, page: Any, ids: Sequence[int], favourite: bool) -> int:
+        return self._writable(page, self.shown(page)).set_favourite(ids, favourite)
+
+    def delete(self, page: Any, ids: Sequence[int], *, at_once: bool = False) -> int:
+        """Delete pictures: for good at once, or in ten seconds, until when `undo` brings them back."""
+        gallery = self._writable(page, self.shown(page))
+        if at_once:
+            return gallery.delete(ids)
+        return self.undo_bin.add(gallery, ids)
+
+    def undo(self, page: Any) -> int:
+        """Bring back what waits to be deleted; returns how many pictures."""
+        return self.undo_bin.undo(self._open(page, self.shown(page)))
+
+    def finish(self, page: Any) -> int:
+        """Delete for good what waits, now."""
+        return self.undo_bin.finish(self._open(page, self.shown(page)))
+
+    def move(self, page: Any, ids: Sequence[int], name: str) -> int:
+        """Move pictures to another gallery of the visitor's; returns how many left."""
+        from sugar.gallery import move
+
+        return move(self._writable(page, self.shown(page)), self._writable(page, name), ids)
+
+    def targets(self, page: Any) -> list[str]:
+        """Where the pictures of the gallery that is shown can be moved."""
+        shown = self.shown(page)
+        return [n for n in self.names(page) if n != shown and not self.galleries.read_only(n)]
+
+    def download(self, page: Any, ids: Sequence[int]) -> str:
+        """The path of a file in the visitor's own folder: one picture, or a zip of several."""
+        return as_file(page, self._open(page, self.shown(page)), ids)
+
+    # -- long work
+
+    def add(self, page: Any, request: AddRequest) -> Job:
+        """Take files in, in the background. The job's result is the Report."""
+        gallery = self._writable(page, request.gallery)
+        if not request.paths:
+            raise InputError("There are no files. Choose pictures, zips or a folder.")
+
+        def work(job: Job) -> Any:
+            try:
+                return gallery.add(request.paths, progress=_told(job), cancel=job.stop)
+            finally:
+                for path in request.paths if request.remove else ():
+                    path.unlink(missing_ok=True)
+
+        return self.jobs.start(page.visitor, "add", request.gallery, work)
+
+    def reindex(self, page: Any, name: str) -> Job:
+        """Embed what the loaded model has not embedded yet, in the background. The result is the Report."""
+        gallery = self._writable(page, name)
+
+        def work(job: Job) -> Any:
+            return gallery.embed_pending(progress=_told(job), cancel=job.stop)
+
+        return self.jobs.start(page.visitor, "index", name, work)
+
+    def write_captions(self, page: Any, name: str) -> Job:
+        """Let the loaded model caption pictures without a caption. The result is how many it wrote."""
+        gallery, model = self._writable(page, name), self.workspace.model()
+        question = model.profile.describe
+
+        def work(job: Job) -> int:
+            bare = [i for i in gallery.items() if not i.caption]
+            for done, item in enumerate(bare):
+                job.check()
+                job.report(done, len(bare), item.name)
+                sample = Sample([gallery.picture(item.id), question])
+                words = "".join(model.generate(sample, max_new_tokens=_CAPTION_TOKENS, stop=job.stop))
+                job.check()
+                if words.strip():
+                    gallery.set_caption(item.id, words, by=model.name)
+            return len(bare)
+
+        return self.jobs.start(page.visitor, "captions", name, work)
+
+    def export(self, page: Any, name: str) -> Job:
+        """The gallery as one zip, in the background. The result is its path, in the visitor's own folder."""
+        gallery = self._open(page, name)
+
+        def work(job: Job) -> str:
+            path: str = page.keep(b"", ".zip", name=name)
+            try:
+                gallery.export(path, progress=_told(job), cancel=job.stop)
+            except BaseException:
+                Path(path).unlink(missing_ok=True)
+                raise
+            return path
+
+        return self.jobs.start(page.visitor, "export", name, work)
+
+    def bring(self, page: Any, name: str, archive: Path, *, remove: bool = False) -> Job:
+        """A new gallery from an export, in the background. The result is its name."""
+        galleries, model = self.galleries, self.workspace.model()
+
+        def work(job: Job) -> str:
+            try:
+                told = _told(job)
+                made = galleries.bring(page, name, archive, model, progress=told, cancel=job.stop)
+                page.state.of(GalleryState).name = made.folder.name
+                return made.folder.name
+            finally:
+                if remove:
+                    archive.unlink(missing_ok=True)
+
+        return self.jobs.start(page.visitor, "import", name, work)
+
+    def running(self, page: Any) -> list[JobState]:
+        """The visitor's jobs on galleries, the newest first; finished ones stay until `clear`."""
+        return [state for state in self.jobs.of(page.visitor) if state.kind in KINDS]
+
+    def cancel(self, page: Any, job: str) -> None:
+        """End one job. Raises InputError when the visitor has no such job."""
+        self.jobs.cancel(page.visitor, job)
+
+    # -- opening
+
+    def check_writable(self, page: Any, name: str) -> None:
+        """Raises GalleryError: no such gallery for this visitor, or one for reading only."""
+        self._writable(page, name)
+
+    def _open(self, page: Any, name: str) -> Any:
+        return self.workspace.gallery(page, name)
+
+    def _writable(self, page: Any, name: str) -> Any:
+        gallery = self._open(page, name)
+        if gallery.store.read_only:
+            raise GalleryError("The sample gallery is for reading. Create one of your own.")
+        return gallery
+
+
+def as_file(page: Any, gallery: Any, ids: Sequence[int]) -> str:
+    """The path of a file in the visitor's own folder: one picture by its name, or a zip of several."""
+    from sugar.gallery import one, write_zip
+
+    if len(ids) == 1:
+        name, data = one(gallery, ids[0])
+        return page.keep(data, Path(name).suffix, name=Path(name).stem)
+    path = page.keep(b"", ".zip", name=gallery.folder.name)
+    write_zip(gallery, ids, path)
+    return path
+
+
+def _told(job: Job) -> Callable[[Any], None]:
+    return lambda progress: job.report(progress.done, progress.total, str(progress))
+
+
+def _cell(item: Any, thumbnail: bytes) -> Cell:
+    return Cell(
+        id=item.id,
+        name=item.name,
+        caption=item.caption,
+        by_model=item.caption_by,
+        taken=item.taken,
+        favourite=item.favourite,
+        indexed=item.has_vectors,
+        width=item.width,
+        height=item.height,
+        bytes=item.bytes,
+        camera=item.camera,
+        location=item.location,
+        thumbnail=thumbnail,
+    )

@@ -1,0 +1,233 @@
+"""The one model in memory: it loads in the background, questions wait, and it can be replaced without a gap.
+
+    models = ModelSlot(lambda name, progress: Sugar.from_pretrained(name, progress=progress))
+    models.start("sugar-photo")            # returns at once
+    model = models.get()                  # waits; raises ModelError with the cause when loading failed
+    models.state()                        # a ModelState, for the page
+    models.start("smolvlm-256m")          # the old model answers until the new one is ready
+    models.pause(); models.resume()       # a download; models.cancel() gives it up
+    models.on_change.append(f)            # f(model) after each load
+
+Not covered: what is loaded (sugar/core.py), who may ask for it (sugar/ui/context.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sugar.errors import BusyError, InputError, ModelError, SugarError
+from sugar.settings import Settings
+
+__all__ = ["ModelSlot", "ModelState", "open_slot"]
+
+log = logging.getLogger("sugar")
+Load = Callable[[str, Callable[[Any], None]], Any]
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What the page shows of the model slot.
+
+    Attributes:
+        phase: "loading", "ready" or "failed".
+        name: the model that answers, or the one that is loading when none answers yet.
+        device, precision: of the model that answers.
+        seconds: since the last load began.
+        done, total: bytes of a download; 0 when there is none.
+        coming: the model that will replace this one, while it loads.
+        problem: why the last load failed.
+        paused: the model whose download is paused.
+    """
+
+    phase: str
+    name: str
+    device: str = ""
+    precision: str = ""
+    seconds: float = 0.0
+    done: int = 0
+    total: int = 0
+    coming: str = ""
+    problem: str = ""
+    paused: str = ""
+
+
+class _Interrupted(ModelError):
+    """Raised inside a download that was paused or cancelled. What has arrived stays for the next try."""
+
+
+def open_slot(settings: Settings) -> ModelSlot:
+    """A slot that loads the settings' model once `go` is set: importing torch would delay the page."""
+
+    def load(name: str, progress: Any) -> Any:
+        from sugar.core import Sugar
+
+        adapter = settings.adapter if name == settings.model and settings.adapter else None
+        return Sugar.from_pretrained(
+            name, adapter=adapter, device=settings.device, precision=settings.precision, progress=progress
+        )
+
+    models = ModelSlot(load)
+    models.go.clear()
+    models.start(settings.model)
+    return models
+
+
+class ModelSlot:
+    """Holds the model. Every method may be called from any thread."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._changed = threading.Condition()
+        self._model: Any = None
+        self._wanted = ""
+        self._problem: Exception | None = None
+        self._loading = False
+        self._since = 0.0
+        self._bytes = (0, 0)
+        self._interrupt = ""
+        self._paused = ""
+        self._around: Callable[[Any], Any] = lambda model: model
+        self.generation = 0
+        self.on_change: list[Callable[[Any], None]] = []
+        self.go = threading.Event()
+        """Cleared: a load waits before its first import, so that the page comes first."""
+        self.go.set()
+
+    def surround(self, around: Callable[[Any], Any]) -> None:
+        """Hand every model out as `around(model)`: the one that is loaded, and those to come."""
+        with self._changed:
+            self._around = around
+            if self._model is not None:
+                self._model = around(self._model)
+
+    def start(self, name: str) -> None:
+        """Load in the background. Raises BusyError while another load runs."""
+        with self._changed:
+            if self._loading:
+                raise BusyError(f"{self._wanted} is being loaded. Wait until it is ready, then choose again.")
+            self._loading, self._wanted, self._problem = True, name, None
+            self._since, self._bytes = time.monotonic(), (0, 0)
+            self._interrupt, self._paused = "", ""
+        threading.Thread(target=self._work, args=(name,), name="model-loader", daemon=True).start()
+
+    def pause(self) -> None:
+        """Stop the download under way, to go on later. Raises InputError when nothing is being downloaded."""
+        self._stop_download("pause")
+
+    def cancel(self) -> None:
+        """Give up the download under way, or the paused one. Raises InputError when there is none."""
+        with self._changed:
+            if self._paused:
+                self._paused = ""
+                return
+        self._stop_download("cancel")
+
+    def resume(self) -> None:
+        """Go on with the paused download. Raises InputError, BusyError: none is paused, another load runs."""
+        if not self._paused:
+            raise InputError("No download is paused.")
+        self.start(self._paused)
+
+    def _stop_download(self, how: str) -> None:
+        with self._changed:
+            if not self._loading or not self._bytes[1]:
+                raise InputError("Nothing is being downloaded at the moment.")
+            self._interrupt = how
+
+    def _work(self, name: str) -> None:
+        model, problem = None, None
+        self.go.wait(60)
+        try:
+            model = self._load(name, self._progress)
+        except Exception as error:
+            problem = None if self._interrupt else error
+            if not isinstance(error, SugarError):
+                log.exception("loading %s failed", name)
+        with self._changed:
+            if model is not None:
+                self._model = model = self._around(model)
+                self.generation += 1
+                seconds = time.monotonic() - self._since
+                log.info("%s ready on %s in %s after %.1f s", name, model.device, model.precision, seconds)
+            if model is None and self._interrupt == "pause":
+                self._paused = name
+            self._problem, self._loading = problem, False
+            self._changed.notify_all()
+        if model is not None:
+            for callback in self.on_change:
+                callback(model)
+
+    def _progress(self, progress: Any) -> None:
+        self._bytes = (int(progress.done), int(progress.total))
+        if self._interrupt and progress.done < progress.total:
+            raise _Interrupted("The download was stopped.")
+
+    def get(self, timeout: float = 600.0, stop: threading.Event | None = None) -> Any:
+        """The model. Waits while the first one loads.
+
+        Returns:
+            The model, or None when `stop` was set before it was ready.
+
+        Raises:
+            ModelError: it could not be loaded, or not in time.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while self._model is None and self._loading and time.monotonic() < end:
+                if stop is not None and stop.is_set():
+                    return None
+                self._changed.wait(0.2)  # setting `stop` notifies nobody
+            if self._model is not None:
+                return self._model
+            if self._problem is not None:
+                raise self._failure()
+            if not self._loading:
+                raise ModelError(f"No model is loaded. Load {self._wanted} in the tab Model.")
+            raise ModelError(f"{self._wanted} is still being loaded. Wait a little and ask again.")
+
+    def peek(self) -> Any:
+        """The model that answers now, or None. Does not wait."""
+        return self._model
+
+    def _failure(self) -> SugarError:
+        if isinstance(self._problem, SugarError):
+            return self._problem
+        return ModelError(
+            f"{self._wanted} could not be loaded ({type(self._problem).__name__}). The log says more."
+        )
+
+    def wait(self, timeout: float = 600.0) -> ModelState:
+        """Wait until no load runs."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._loading, timeout)
+        return self.state()
+
+    def state(self) -> ModelState:
+        """What the slot holds and does at this moment."""
+        with self._changed:
+            model, seconds = self._model, time.monotonic() - self._since
+            problem = str(self._failure()) if self._problem is not None else ""
+            done, total = self._bytes if self._loading else (0, 0)
+            if model is None:
+                phase = "loading" if self._loading else "failed"
+                return ModelState(
+                    phase, self._wanted, "", "", seconds, done, total, "", problem, self._paused
+                )
+            coming = self._wanted if self._loading else ""
+            return ModelState(
+                "ready",
+                model.name,
+                model.device,
+                model.precision,
+                seconds,
+                done,
+                total,
+                coming,
+                problem,
+                self._paused,
+            )

@@ -1,0 +1,135 @@
+"""Files of visitors: where they lie, who may have them, and that originals go.
+
+    cache = own_folder(Path(tempfile.gettempdir()))       # this app's alone; killed apps' are swept first
+    files = PrivateFiles(cache / "visitors")
+    files.readable(path, visitor)                         # may this visitor's request be given the file?
+    files.replace(path, clean_bytes)                      # the clean copy takes the original's place
+
+A path has 128 random bits, so nobody guesses one. The files of a visitor with a token, a key or a login are
+given to that visitor only. Not covered: what a clean copy is (sugar/images.py), serving (ui/).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sugar.services.identity import Visitor
+
+__all__ = ["PrivateFiles", "own_folder"]
+
+PREFIX = "sugar-cache-"
+CLEAN = ".clean"
+_held: list[FileLock] = []
+
+
+def own_folder(parent: Path) -> Path:
+    """A new folder for this app's temporary files. It goes when the app ends; those of killed apps go now.
+
+    A running app holds a lock on its folder. The system lets go of the lock however the app ends.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{PREFIX}*"):
+        lock = FileLock(parent / f".{left.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        lock.release()
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = FileLock(parent / f".{folder.name}.lock")
+    lock.acquire()
+    _held.append(lock)
+    return folder
+
+
+def let_go(folder: Path) -> None:
+    """Remove a folder that `own_folder` made, and its lock."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for lock in [lock for lock in _held if Path(lock.lock_file).name == f".{folder.name}.lock"]:
+        _held.remove(lock)
+        lock.release()
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+
+
+class PrivateFiles:
+    """The files of all visitors. `root` has one folder for each, named `<kind>-<id>`."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root = root.resolve()
+
+    def folder(self, visitor: Visitor) -> Path:
+        """Where the visitor's files lie."""
+        return self.root / f"{visitor.kind}-{visitor.id}"
+
+    def new(self, visitor: Visitor) -> Path:
+        """A new folder of the visitor's, under a name that nobody can guess."""
+        folder = self.folder(visitor) / secrets.token_hex(16)
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    def write(self, visitor: Visitor, name: str, data: bytes) -> Path:
+        """Keep bytes that are clean already. Returns a path that nobody can guess."""
+        path = self.new(visitor) / name
+        path.write_bytes(data)
+        (path.parent / f"{path.name}{CLEAN}").touch()
+        return path
+
+    def inside(self, path: str | Path) -> Path | None:
+        """The file, when it is one of a visitor's; None for anything else. Links are followed first."""
+        try:
+            found = Path(path).resolve()
+            return found if found.is_relative_to(self.root) and found.is_file() else None
+        except (OSError, ValueError):
+            return None
+
+    def readable(self, path: str | Path, visitor: Visitor) -> bool:
+        """Whether the visitor may have the file: it lies in the visitor's folder, or in a mere session's.
+
+        A program may upload in one request and ask in another, with nothing but the path to connect the two.
+        Its files lie in folders of sessions, and whoever has such a path may have the file.
+        """
+        found = self.inside(path)
+        if found is None:
+            return False
+        owner = found.relative_to(self.root).parts[0]
+        return owner.startswith("session-") or owner == self.folder(visitor).name
+
+    def is_clean(self, path: Path) -> bool:
+        """Whether the file is one of ours, not an upload."""
+        return (path.parent / f"{path.name}{CLEAN}").exists()
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put a clean copy in the place of an original, and cut the original off first.
+
+        What a copy-on-write disk or a backup keeps of it is out of reach.
+        """
+        new = path.parent / f".{secrets.token_hex(8)}"
+        try:
+            new.write_bytes(data)
+            with path.open("r+b") as original:
+                original.truncate(0)
+            os.replace(new, path)
+            (path.parent / f"{path.name}{CLEAN}").touch()
+        finally:
+            new.unlink(missing_ok=True)
+
+    def remove(self, path: str | Path) -> None:
+        """Remove an upload that has served."""
+        found = self.inside(path)
+        if found is not None:
+            found.unlink(missing_ok=True)
+            (found.parent / f"{found.name}{CLEAN}").unlink(missing_ok=True)
+            with suppress(OSError):
+                found.parent.rmdir()

@@ -1,0 +1,206 @@
+"""The visitors who are here: their open pages, their private files, and when they are let go.
+
+    visits = Visits(PUBLIC, PrivateFiles(root))
+    page = visits.page(visitor, "a1")          # one open page: its state, its answer, its files
+    visits.sweep_every(60)                     # visitors without a sign for the mode's grace period go
+
+A dropped connection ends nothing. Not covered: who a visitor is (identity.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sugar.services.identity import Visitor
+from sugar.services.modes import Mode
+from sugar.services.private_files import PrivateFiles
+
+__all__ = ["Page", "VisitorState", "Visits"]
+
+T = TypeVar("T")
+
+
+class VisitorState:
+    """What the services keep for one page: one dataclass per service.
+
+    Each service defines its own dataclass with a default for every field (SearchState, ChatState, ...). No
+    other service reads it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[type[Any], Any] = {}
+        self._lock = threading.Lock()
+
+    def of(self, kind: type[T]) -> T:
+        """The page's instance of `kind`; `kind()` when there is none yet."""
+        with self._lock:
+            if kind not in self._kept:
+                self._kept[kind] = kind()
+            return self._kept[kind]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
+
+class Page:
+    """One open page of a visitor: what services are given. `fresh` until the page knows that it is new here.
+
+    Args:
+        visitor: whose page it is.
+        session: the page's own name for itself.
+        files: everybody's private files. Pages of one visitor share the visitor's.
+    """
+
+    def __init__(self, visitor: Visitor, session: str, files: PrivateFiles) -> None:
+        self.visitor, self.session, self.files = visitor, session, files
+        self.state = VisitorState()
+        self.fresh = True
+        self._stop = threading.Event()
+        self._gone = False
+
+    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
+        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess."""
+        return str(self.files.write(self.visitor, f"{name}{suffix}", data))
+
+    @contextmanager
+    def answering(self) -> Iterator[threading.Event]:
+        """The stop event of one answer. It is set at the end, so that nothing goes on behind the caller."""
+        event = self._stop = threading.Event()
+        if self._gone:
+            event.set()
+        try:
+            yield event
+        finally:
+            event.set()
+
+    def stop(self) -> None:
+        """End the answer that is written for this page. The visitor's other pages go on."""
+        self._stop.set()
+
+    def leave(self) -> None:
+        """The page is gone for good: end its answer, forget its state."""
+        self._gone = True
+        self.stop()
+        self.state.clear()
+
+
+@dataclass
+class _Visit:
+    visitor: Visitor
+    seen: float
+    pages: dict[str, Page] = field(default_factory=dict)
+
+
+class Visits:
+    """The visitors who are here, and their open pages.
+
+    Args:
+        mode: its grace period says how long a visitor without a sign stays known.
+        files: all visitors' private files. A visitor's go when the visitor goes.
+        clock: seconds that never go back.
+        most: visitors known at once. Beyond it the one with the oldest sign goes.
+        most_pages: pages of one visitor.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        files: PrivateFiles,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = 10_000,
+        most_pages: int = 50,
+    ) -> None:
+        self.mode, self.files = mode, files
+        self._clock, self._most, self._most_pages = clock, most, most_pages
+        self._visits: dict[str, _Visit] = {}
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self.on_leave: list[Callable[[Visitor], None]] = []
+        self.busy: Callable[[Visitor], bool] = lambda visitor: False
+        """Whether work for a visitor still runs: such a visitor stays, whatever the clock says."""
+
+    def touch(self, visitor: Visitor) -> bool:
+        """The visitor gave a sign. Whether the visitor is new here."""
+        gone = None
+        with self._lock:
+            visit = self._visits.pop(visitor.id, None)
+            new = visit is None
+            if new and len(self._visits) >= self._most:
+                gone = next(iter(self._visits.values())).visitor
+            self._visits[visitor.id] = visit or _Visit(visitor, 0.0)
+            self._visits[visitor.id].seen = self._clock()
+        if gone is not None:
+            self.leave(gone)
+        return new
+
+    def page(self, visitor: Visitor, session: str | None) -> Page:
+        """The page of that session. One that is not known here is made, with `fresh` set. Also a sign."""
+        self.touch(visitor)
+        oldest = None
+        with self._lock:
+            pages = self._visits[visitor.id].pages
+            found = pages.pop(session or "", None)
+            if found is None and len(pages) >= self._most_pages:
+                oldest = pages.pop(next(iter(pages)))
+            pages[session or ""] = found = found or Page(visitor, session or "", self.files)
+        if oldest is not None:
+            oldest.leave()
+        return found
+
+    def known(self, visitor: Visitor) -> bool:
+        with self._lock:
+            return visitor.id in self._visits
+
+    def pages(self, visitor: Visitor) -> list[Page]:
+        with self._lock:
+            visit = self._visits.get(visitor.id)
+            return list(visit.pages.values()) if visit else []
+
+    def leave(self, visitor: Visitor) -> None:
+        """End the visitor's answers, tell those who keep something, remove the private files."""
+        with self._lock:
+            visit = self._visits.pop(visitor.id, None)
+        for page in visit.pages.values() if visit else []:
+            page.leave()
+        for callback in self.on_leave if visit else []:
+            callback(visitor)
+        shutil.rmtree(self.files.folder(visitor), ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Let go of visitors without a sign for the grace period. Returns how many went."""
+        end = self._clock() - self.mode.grace_seconds
+        with self._lock:
+            idle = [v.visitor for v in self._visits.values() if v.seen < end]
+        gone = [v for v in idle if not self.busy(v)]
+        for visitor in gone:
+            self.leave(visitor)
+        return len(gone)
+
+    def sweep_every(self, seconds: float, also: Callable[[], Any] = lambda: None) -> None:
+        """Sweep now and then, in a thread of its own, until `end`."""
+
+        def run() -> None:
+            while not self._ended.wait(seconds):
+                self.sweep()
+                also()
+
+        threading.Thread(target=run, name="sweeper", daemon=True).start()
+
+    def end(self) -> None:
+        """The app ends: let go of everybody."""
+        self._ended.set()
+        with self._lock:
+            everybody = [v.visitor for v in self._visits.values()]
+        for visitor in everybody:
+            self.leave(visitor)
+
+    def __len__(self) -> int:
+        return len(self._visits)
