@@ -1,6 +1,6 @@
 """What goes to the page as HTML, readable in light and dark.
 
-    escape(words)                                                  # any text from a person, a file or a model -> safe HTML
+    escape(words)                                                  # any text -> safe HTML
     heat_map(similarity, rows, columns, path), score_bar(0.8)      # a matrix with its path, a score
     status_line(models.state())                                    # the line above the tabs
 
@@ -18,9 +18,11 @@ import numpy as np
 from PIL import Image
 
 from sugar.images import thumbnail
-from sugar.ui.loading import State
+from sugar.services.generation import Generated
+from sugar.services.model_slot import ModelState
+from sugar.ui.text import frame as words_of
 
-__all__ = ["escape", "heat_map", "score_bar", "status_line"]
+__all__ = ["data_uri", "escape", "jpeg_uri", "heat_map", "score_bar", "speed_line", "status_line"]
 
 
 def escape(words: Any) -> str:
@@ -30,7 +32,12 @@ def escape(words: Any) -> str:
 
 def data_uri(image: Image.Image, side: int = 96) -> str:
     """A small picture inside the page itself."""
-    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(image, side)).decode()
+    return jpeg_uri(thumbnail(image, side))
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    """JPEG bytes inside the page itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def label(part: str | Image.Image, alt: str) -> str:
@@ -51,7 +58,7 @@ def heat_map(
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """values (n, m) as a table, so that it can be read aloud: cells are coloured and carry their number; those of `path` are ringed."""
+    """values (n, m) as a table that can be read aloud. Cells are coloured; those of `path` are ringed."""
     values = np.atleast_2d(np.asarray(values, float))  # (n, m)
     bottom = float(np.nanmin(values)) if low is None else low
     top = float(np.nanmax(values)) if high is None else high
@@ -68,35 +75,49 @@ def heat_map(
             cells += f'<td{ring}{aria} style="--heat:{100 * share:.0f}%">{values[i, j]:.2f}</td>'
         body += f'<tr><th scope="row">{label(row, f"row {i + 1}")}</th>{cells}</tr>'
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="sugar-heat"><table>{title}<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    heading = f"<thead><tr><td></td>{head}</tr></thead>"
+    return f'<div class="sugar-heat"><table>{title}{heading}<tbody>{body}</tbody></table></div>'
 
 
 def score_bar(score: float, words: str = "") -> str:
     """A score in [0, 1] as a bar with its number."""
     share = 100 * min(1.0, max(0.0, float(score)))
     return (
-        f'<div class="sugar-bar"><span>{escape(words)}</span><i style="--share:{share:.0f}%" role="img" aria-label="{score:.2f}"></i>'
+        f'<div class="sugar-bar"><span>{escape(words)}</span>'
+        f'<i style="--share:{share:.0f}%" role="img" aria-label="{score:.2f}"></i>'
         f"<b>{score:.2f}</b></div>"
     )
 
 
-PHOTOS = (
-    '<p class="sugar-note">This small model knows drawn scenes only: shapes, colours, places, weather. For photos load another in the tab '
-    "Model (smolvlm-256m is 0.5 GB and runs on any computer), or start with <code>--model llava-1.5-7b</code>.</p>"
-)
-
-
-def status_line(state: State) -> str:
+def status_line(state: ModelState) -> str:
     """The line above the tabs: which model, device and precision answer, or what is under way."""
-    progress = f" · {state.done / 1e9:.2f} of {state.total / 1e9:.2f} GB" if state.total else ""
+    progress = ""
+    if state.total:
+        progress = words_of.PROGRESS.format(done=state.done / 1e9, total=state.total / 1e9)
     if state.phase == "loading":
-        return f"Loading <b>{escape(state.name)}</b>{progress} · {state.seconds:.0f} s · questions asked now wait for it"
+        return words_of.LOADING.format(name=escape(state.name), progress=progress, seconds=state.seconds)
     if state.phase == "failed":
-        return f"<b>No model.</b> {escape(state.problem)}"
-    note = PHOTOS if state.name == "sugar-tiny" else ""
-    line = f"<b>{escape(state.name)}</b> · {escape(state.device)} · {escape(state.precision)}"
+        return words_of.NO_MODEL.format(problem=escape(state.problem))
+    line = words_of.MODEL_READY.format(
+        name=escape(state.name), device=escape(state.device), precision=escape(state.precision)
+    )
     if state.coming:
-        line += f" · loading {escape(state.coming)}{progress} · {state.seconds:.0f} s"
+        coming = words_of.COMING.format(name=escape(state.coming), progress=progress, seconds=state.seconds)
+        line += f" · {coming}"
     elif state.problem:
         line += f" · {escape(state.problem)}"
-    return line + note
+    return line
+
+
+def speed_line(answer: Generated) -> str:
+    """What stands under an answer: doubt about its pictures, time to the first token, tokens, their rate."""
+    if not answer.tokens:
+        return words_of.NO_TEXT if answer.ended else words_of.READING
+    counted = (words_of.ONE_TOKEN if answer.tokens == 1 else words_of.MANY_TOKENS).format(n=answer.tokens)
+    rate = answer.tokens_per_second
+    return (words_of.UNSURE if answer.unsure else "") + words_of.FIRST_TOKEN.format(
+        ms=answer.first * 1000,
+        tokens=counted,
+        rate=words_of.RATE.format(rate=rate) if rate else "",
+        ended=words_of.ENDED.get(answer.ended, ""),
+    )

@@ -1,31 +1,28 @@
-"""What can be done with a gallery, checked, for the Gallery tab and as endpoints for programs.
+"""A gallery for programs: /gallery_list, /gallery_add, /gallery_items and their like.
 
-    /gallery_list, /gallery_create, /gallery_add, /gallery_items, /gallery_caption, /gallery_delete, /gallery_duplicates, /gallery_export,
-    /gallery_import, /gallery_remove
-
-Not covered: drawing it (gallery.py), who may open which gallery (gallery_access.py).
+Also the choices of a gallery in other tabs. Not covered: what is done (sugar/services/gallery.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
-from sugar.errors import InputError
+from sugar.errors import GalleryError, InputError
+from sugar.services.gallery_types import GalleryState
+from sugar.services.jobs import Job
 from sugar.ui.context import AppContext
-from sugar.ui.grid import jpeg_uri
-from sugar.ui.incoming import in_cache, number, text
+from sugar.ui.drawing import jpeg_uri
+from sugar.ui.gallery_calls import MOST, GalleryCalls, item_number
+from sugar.ui.incoming import number
 
-MOST = 1_000
-NOW = "gallery-now"
-"""Under this name a visitor keeps the gallery that was used last: it is the choice in every tab."""
+__all__ = ["choice", "choices", "endpoints"]
 
 
 def choices(app: AppContext, none: str = "") -> Callable[[gr.Request], Any]:
-    """For `app.on_galleries`: the visitor's galleries as the choices of a dropdown, the one used last first.
+    """For `app.on_galleries`: the visitor's galleries as a dropdown, the one used last chosen.
 
     none: a choice that means no gallery."""
 
@@ -37,70 +34,25 @@ def choices(app: AppContext, none: str = "") -> Callable[[gr.Request], Any]:
 
 
 def choice(app: AppContext, request: gr.Request, name: Any) -> Any:
-    """What a dropdown of `choices` says, or will say: a press may come before a page that opens slowly has its choices."""
+    """What a dropdown of `choices` says, or will say: a press may come before the page has its choices."""
     return name or _first(app, request, app.gallery_names(request))
 
 
 def _first(app: AppContext, request: gr.Request, known: Sequence[str]) -> str | None:
-    now = app.visitor(request).things.get(NOW)
+    now = app.visitor(request).state.of(GalleryState).name
     return now if now in known else known[0] if known else None
 
 
-def create(app: AppContext, request: gr.Request, name: Any) -> str:
-    made = app.galleries.create(app.visitor(request), text(name, app.settings, what="name of the new gallery"), app.model())
-    app.visitor(request).things[NOW] = made.folder.name
-    return made.folder.name
-
-
-def add(app: AppContext, request: gr.Request, name: Any, files: Any, progress: Callable[[Any], Any] | None = None) -> Any:
-    """Take uploads in; the gallery's Report. Raises InputError for anything that is not an upload. The visitor's stop ends it."""
-    paths = [f.get("path") if isinstance(f, dict) else f for f in (files if isinstance(files, list) else [files])]
-    if not paths or len(paths) > MOST:
-        raise InputError(f"There are {len(paths)} files. Choose 1 to {MOST:,}, or one zip.")
-    if not all(isinstance(p, str) and in_cache(p) for p in paths):
-        raise InputError("One of these is not an upload of yours. Send the files themselves.")
-    gallery = app.gallery(request, name)
-    with app.visitor(request).answering() as stop:
-        return gallery.add([str(p) for p in paths], progress=progress, cancel=stop)
-
-
-def caption(app: AppContext, request: gr.Request, name: Any, item: Any, words: Any) -> None:
-    app.gallery(request, name).set_caption(_item(item), text(words, app.settings, what="caption", required=False))
-
-
-def delete(app: AppContext, request: gr.Request, name: Any, items: Any) -> int:
-    if not isinstance(items, (list, tuple)) or not items:
-        raise InputError("There is nothing to delete. Give the pictures' numbers.")
-    return app.gallery(request, name).delete([_item(i) for i in items])
-
-
-def bring(app: AppContext, request: gr.Request, name: Any, file: Any) -> str:
-    path = file.get("path") if isinstance(file, dict) else file
-    if not isinstance(path, str) or not in_cache(path):
-        raise InputError("There is no file. Choose a zip that Export made.")
-    plain = text(name, app.settings, what="name of the new gallery")
-    made = app.galleries.bring(app.visitor(request), plain, Path(path), app.model())
-    app.visitor(request).things[NOW] = made.folder.name
-    return made.folder.name
-
-
-def export(app: AppContext, request: gr.Request, name: Any) -> str:
-    """The path of a zip of the whole gallery, in the visitor's own folder."""
-    gallery = app.gallery(request, name)
-    path = app.visitor(request).keep(b"", ".zip", name="gallery")
-    gallery.export(path)
-    return path
-
-
-def _item(value: Any) -> int:
-    checked = number(value, 1, 2**62, "A picture's number")
-    if checked != int(checked):
-        raise InputError(f"A picture's number is {checked:g}; it must be whole.")
-    return int(checked)
-
-
-def endpoints(app: AppContext) -> None:
+def endpoints(app: AppContext, calls: GalleryCalls) -> None:
     """Register the endpoints; called while the page is built."""
+    service = calls.service
+
+    def looking(request: gr.Request, gallery: str) -> Any:
+        """The page of the caller, looking at this gallery."""
+        page = app.visitor(request)
+        app.gallery(request, gallery)
+        page.state.of(GalleryState).name = gallery
+        return page
 
     def gallery_list(request: gr.Request) -> list[str]:
         """Names of the galleries that you can use."""
@@ -108,11 +60,11 @@ def endpoints(app: AppContext) -> None:
 
     def gallery_create(request: gr.Request, name: str) -> str:
         """Make a new, empty gallery; its name."""
-        return create(app, request, name)
+        return calls.create(request, name)
 
     def gallery_add(request: gr.Request, gallery: str, files: list[Any]) -> dict[str, Any]:
-        """Add pictures and zips of pictures; what became of every file, and why."""
-        report = add(app, request, gallery, files)
+        """Add pictures and zips of pictures; the result for every file, and why."""
+        report = _ended(calls.add(request, gallery, files))
         rows = [{"name": r.name, "status": r.status, "reason": r.reason, "item": r.item} for r in report.rows]
         return {"summary": str(report), "counts": report.counts, "rows": rows}
 
@@ -126,40 +78,71 @@ def endpoints(app: AppContext) -> None:
 
     def gallery_caption(request: gr.Request, gallery: str, item: int, caption_text: str) -> str:
         """Change a picture's caption; the caption as it was kept."""
-        caption(app, request, gallery, item, caption_text)
-        return app.gallery(request, gallery).item(int(item)).caption
+        looking(request, gallery)
+        return calls.caption(request, item, caption_text)
 
     def gallery_delete(request: gr.Request, gallery: str, items: list[int]) -> int:
         """Delete pictures for good; how many were there."""
-        return delete(app, request, gallery, items)
+        if not isinstance(items, (list, tuple)) or not items:
+            raise InputError("There is nothing to delete. Give the pictures' numbers.")
+        ids = [item_number(i) for i in items]
+        return service.delete(looking(request, gallery), ids, at_once=True)
 
     def gallery_duplicates(request: gr.Request, gallery: str) -> list[list[int]]:
-        """Groups of pictures that look the same."""
-        return app.gallery(request, gallery).near_duplicates()
+        """Groups of pictures that look the same, the better one first in each."""
+        return [[c.id for c in g.cells] for g in service.near_duplicates(looking(request, gallery))]
 
     def gallery_export(request: gr.Request, gallery: str) -> dict[str, Any]:
         """The whole gallery as one zip."""
-        return {"path": export(app, request, gallery), "orig_name": "gallery.zip", "meta": {"_type": "gradio.FileData"}}
+        path = _ended(calls.export(request, gallery))
+        return {"path": path, "orig_name": "gallery.zip", "meta": {"_type": "gradio.FileData"}}
 
     def gallery_import(request: gr.Request, name: str, file: Any) -> str:
         """A new gallery from an exported zip; its name."""
-        return bring(app, request, name, file)
+        return _ended(calls.bring(request, name, file))
+
+    def gallery_index(request: gr.Request, gallery: str) -> dict[str, Any]:
+        """Embed the pictures that the loaded model has not embedded yet; the counts."""
+        return {"summary": str(_ended(service.reindex(app.visitor(request), gallery)))}
 
     def gallery_remove(request: gr.Request, gallery: str) -> list[str]:
         """Delete a gallery with all its pictures; the names of those that are left."""
-        app.galleries.remove(app.visitor(request), gallery, app.model())
+        service.remove(app.visitor(request), gallery)
         return app.gallery_names(request)
 
-    light: Iterable[Any] = (gallery_list, gallery_items, gallery_delete, gallery_duplicates, gallery_export, gallery_remove)
-    for call in light:
+    call: Any
+    for call in (gallery_list, gallery_items, gallery_delete, gallery_duplicates, gallery_remove):
         gr.api(app.guarded(call, uses_model=False), api_name=call.__name__)
-    for call in (gallery_create, gallery_add, gallery_caption, gallery_import):
+    for call in (gallery_create, gallery_caption):
         gr.api(app.guarded(call), api_name=call.__name__, **app.on_model)
+    for call in (
+        gallery_add,
+        gallery_import,
+        gallery_index,
+        gallery_export,
+    ):  # long: not in the model's queue
+        gr.api(app.guarded(call), api_name=call.__name__)
+
+
+def _ended(job: Job) -> Any:
+    """Wait for a job; its result. Raises GalleryError when it failed."""
+    job.over.wait()
+    state = job.state()
+    if state.phase != "done":
+        raise GalleryError(state.problem or "It was cancelled.")
+    return state.result
 
 
 def _as_json(gallery: Any, item: Any, thumbnails: bool) -> dict[str, Any]:
     out = {
-        "item": item.id, "name": item.name, "caption": item.caption, "width": item.width, "height": item.height, "bytes": item.bytes,
-        "taken": item.taken.isoformat() if item.taken else "", "camera": item.camera, "has_vectors": item.has_vectors,
-    }  # fmt: skip
+        "item": item.id,
+        "name": item.name,
+        "caption": item.caption,
+        "width": item.width,
+        "height": item.height,
+        "bytes": item.bytes,
+        "taken": item.taken.isoformat() if item.taken else "",
+        "camera": item.camera,
+        "has_vectors": item.has_vectors,
+    }
     return out | ({"thumbnail": jpeg_uri(gallery.thumbnail(item.id))} if thumbnails else {})

@@ -1,14 +1,17 @@
-"""What comes from the page, checked on the server: every handler can be called raw. InputError says what is wrong.
+"""What comes from the page, checked on the server: every handler can be called raw.
+
+InputError says what is wrong.
 
     text(value, settings), number(value, 0, 1, "The share")        # a clean text, a finite number
-    picture(path, settings), read_upload(file, settings)           # only uploads: files inside the app's own cache
-    parts(message, settings)                                       # a message -> its texts and pictures, in order
+    picture(path, settings), read_upload(file, settings)  # only uploads: files inside the app's own cache
+    parts(message, settings)  # a message -> its texts and pictures, in order
 
 Not covered: the components that hand it over (components.py), conversations (conversation.py).
 """
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from typing import Any
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import Limits, open_image
+from sugar.images import ImageLimits, open_image
 from sugar.settings import Settings
+from sugar.ui.cache import private_files
 
 __all__ = ["MAX_SIDE", "in_cache", "number", "parts", "picture", "read_upload", "text"]
 
@@ -28,13 +32,18 @@ _MARK = re.compile(r"\[(\d{1,3})\]")
 
 
 def text(value: Any, settings: Settings, *, what: str = "text", required: bool = True) -> str:
-    """A text from the page, without control characters. Raises InputError: not a text, too long, or empty where required."""
+    """A text from the page, without control characters.
+
+    Raises InputError: not a text, too long, or empty where required.
+    """
     if value is None:
         value = ""
     if not isinstance(value, str):
         raise InputError(f"The {what} is a {type(value).__name__}; it must be a text.")
     if len(value) > settings.max_text:
-        raise InputError(f"The {what} has {len(value)} characters; {settings.max_text} is the limit. Shorten it.")
+        raise InputError(
+            f"The {what} has {len(value)} characters; {settings.max_text} is the limit. Shorten it."
+        )
     value = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "", value).strip()
     if required and not value:
         raise InputError(f"The {what} is empty. Type some words.")
@@ -53,9 +62,11 @@ def number(value: Any, low: float, high: float, what: str) -> float:
 
 
 def picture(value: Any, settings: Settings) -> Image.Image:
-    """A picture that a component handed over: a file in the app's cache (Gradio has checked that it is an upload), or pixels.
+    """A picture that a component handed over: a file in the app's cache (Gradio has checked that it is an
+    upload), or pixels.
 
-    Components use `type="filepath"`, so that sugar/images.py is the only decoder. Raises ImageError, InputError.
+    Components use `type="filepath"`, so that sugar/images.py is the only decoder. Raises ImageError,
+    InputError.
     """
     if isinstance(value, dict):
         value = value.get("path")
@@ -65,11 +76,30 @@ def picture(value: Any, settings: Settings) -> Image.Image:
         raise InputError("There is no picture. Choose a picture file.")
     if not in_cache(value):
         raise InputError("This picture is not an upload of yours. Send the file itself.")
-    return open_image(value, limits=Limits(max_bytes=settings.max_upload_mb * 1_000_000), max_side=MAX_SIDE).image
+    opened = open_image(
+        value, limits=ImageLimits(max_bytes=settings.max_upload_mb * 1_000_000), max_side=MAX_SIDE
+    )
+    _forget_original(Path(value), opened.image)
+    return opened.image
+
+
+def _forget_original(path: Path, image: Image.Image) -> None:
+    """Put the picture as it is used, without metadata, in the place of the upload: the page still shows the
+    file.
+    """
+    files = private_files()
+    found = files.inside(path)
+    if found is not None and not files.is_clean(found):
+        clean = io.BytesIO()
+        image.save(clean, "PNG")
+        files.replace(found, clean.getvalue())
 
 
 def read_upload(value: Any, settings: Settings) -> bytes:
-    """The bytes of an uploaded file that is not a picture. Raises InputError: none, not an upload, too large."""
+    """The bytes of an uploaded file that is not a picture.
+
+    Raises InputError: none, not an upload, too large.
+    """
     path = value.get("path") if isinstance(value, dict) else value
     if not isinstance(path, (str, Path)) or not in_cache(path):
         raise InputError("There is no file. Choose one.")
@@ -83,7 +113,9 @@ def in_cache(path: str | Path) -> bool:
     from gradio.utils import get_upload_folder
 
     try:
-        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()) and Path(path).is_file()
+        return (
+            Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()) and Path(path).is_file()
+        )
     except (OSError, ValueError):
         return False
 
@@ -91,7 +123,8 @@ def in_cache(path: str | Path) -> bool:
 def parts(message: Any, settings: Settings) -> list[str | Image.Image]:
     """The texts and pictures of a MultimodalTextbox message, in order.
 
-    "[2]" in the text stands for the second picture; pictures that the text does not name come first. Raises InputError, ImageError.
+    "[2]" in the text stands for the second picture; pictures that the text does not name come first. Raises
+    InputError, ImageError.
     """
     if isinstance(message, str):
         message = {"text": message}

@@ -1,113 +1,136 @@
-"""Who is on the page: each visitor's own things and limits. Nothing here is shared between two visitors.
+"""From a request to the visitor behind it, and to the page that the visitor looks at.
 
-    visitor = visitors.of(request)               # the person behind this browser tab or API session
-    visitor.admit(per_minute=60)                 # BusyError over the limit
-    with visitor.answering() as stop: ...        # an Event; set by `visitor.stop()`, by a newer answer, or when the page closes
+    page = visitors.of(request)                  # a Page: state, answering, stop, keep
+    visitors.admit(request, uses_model=True)     # BusyError over a limit
 
-A visitor is known by the session id that Gradio gives each page. Not covered: which galleries a visitor may open (gallery_access.py).
+A browser proves itself by a cookie, a program by the header X-Sugar-Key, a login by Gradio's own cookie.
+Not covered: what these prove (services/identity.py), how long a visitor stays (services/visits.py).
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import threading
-import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from sugar.errors import BusyError
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
-__all__ = ["Visitor", "Visitors"]
+from sugar.services.identity import Caller, Identities, Visitor
+from sugar.services.modes import Mode
+from sugar.services.private_files import PrivateFiles
+from sugar.services.quotas import Disk, QuotaLimits, Quotas
+from sugar.services.visits import Page, Visits
+from sugar.settings import Settings
+
+__all__ = ["KEY", "Visitors", "address_of", "cookies_of", "login_of"]
+
+KEY = "x-sugar-key"
+MINUTE = 60.0
 
 
-class Visitor:
-    """One page. `things` holds what a tab keeps for this visitor on the server: {"ask": ...}."""
+def address_of(client: str, forwarded: str, proxies: int) -> str:
+    """The address that a request came from.
 
-    def __init__(self, key: str, folder: Path) -> None:
-        self.key, self.folder = key, folder
-        self.things: dict[str, Any] = {}
-        self.token: str | None = None
-        self.seen = time.monotonic()
-        self.gone = False
-        self._recent: deque[float] = deque()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
+    Args:
+        client: the address of the connection.
+        forwarded: the header X-Forwarded-For. Each proxy adds at its end the address that it saw.
+        proxies: how many proxies in front of the app are our own. Entries before theirs may be made up.
+    """
+    hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
+    return hops[-proxies] if 0 < proxies <= len(hops) else client
 
-    def admit(self, per_minute: int) -> None:
-        """Count one model request. Raises BusyError over `per_minute`."""
-        now = time.monotonic()
-        with self._lock:
-            while self._recent and now - self._recent[0] > 60:
-                self._recent.popleft()
-            if len(self._recent) >= per_minute:
-                wait = 60 - (now - self._recent[0])
-                raise BusyError(f"{per_minute} requests in a minute is the limit here. Try again in {wait:.0f} seconds.")
-            self._recent.append(now)
 
-    @contextmanager
-    def answering(self) -> Iterator[threading.Event]:
-        """The stop event of one answer. However the caller ends, the event is set at the end, so that nothing goes on behind it."""
-        event = self._stop = threading.Event()
-        if self.gone:  # asked after the event is in place: who leaves now finds it
-            event.set()
-        try:
-            yield event
-        finally:
-            event.set()
+def cookies_of(scope: Scope) -> dict[str, str]:
+    """A request's cookies; none when they cannot be read."""
+    try:
+        return {name: m.value for name, m in SimpleCookie(Headers(scope=scope).get("cookie", "")).items()}
+    except CookieError:
+        return {}
 
-    def stop(self) -> None:
-        """End the answer that is being written for this visitor, at its next token."""
-        self._stop.set()
 
-    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
-        """Write bytes into the visitor's own folder, under a path that nobody can guess; the path, for a component."""
-        folder = self.folder / secrets.token_hex(16)
-        folder.mkdir(parents=True, mode=0o700)
-        path = folder / f"{name}{suffix}"
-        path.write_bytes(data)
-        return str(path)
+def login_of(scope: Scope) -> str | None:
+    """Who logged in, by the cookie that Gradio's login set."""
+    app, cookies = scope["app"], cookies_of(scope)
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return app.tokens.get(next((cookies[name] for name in names if name in cookies), None))
 
 
 class Visitors:
-    """All pages that are open. `root`: a folder of our own for their files, inside the app's cache."""
+    """Everybody who is here, for one running app."""
 
-    def __init__(self, root: Path, idle_seconds: float = 6 * 3600) -> None:
-        self.root, self.idle_seconds = root, idle_seconds
-        self._all: dict[str, Visitor] = {}
-        self._lock = threading.Lock()
-        self.on_leave: list[Any] = []
+    def __init__(self, settings: Settings, mode: Mode, files: PrivateFiles) -> None:
+        self.settings, self.mode = settings, mode
+        self.identities = Identities(mode)
+        self.files = files
+        self.visits = Visits(mode, self.files)
+        self.quotas = Quotas(QuotaLimits(settings.per_minute, settings.newcomers))
+        megabyte = 1_000_000
+        self.disk = Disk(files.root.parent, settings.visitor_mb * megabyte, settings.server_mb * megabyte)
+        self.cookie = f"sugar-visitor-{self.identities.visitor(Caller(session='cookie')).id[:8]}"
+        """Another app on the same host has another cookie."""
 
-    def of(self, request: Any) -> Visitor:
-        """The visitor behind a gr.Request; a request without a session is a visitor of its own."""
-        key = getattr(request, "session_hash", None) or secrets.token_hex(16)
-        now = time.monotonic()
-        with self._lock:
-            idle = [k for k, v in self._all.items() if now - v.seen > self.idle_seconds]
-        for k in idle:
-            self.leave(k)
-        with self._lock:
-            if key not in self._all:
-                self._all[key] = Visitor(key, self.root / secrets.token_hex(16))
-            visitor = self._all[key]
-            visitor.seen = now
-            return visitor
+    def begin(self) -> None:
+        """Sweep from now on."""
+        self.visits.sweep_every(MINUTE, self.quotas.sweep)
 
-    def leave(self, key: str | None) -> None:
-        """The page is closed: stop its answer, remove its files and what it kept."""
-        with self._lock:
-            visitor = self._all.pop(key or "", None)
-        if visitor is None:
-            return
-        visitor.gone = True
-        visitor.stop()
-        for callback in self.on_leave:
-            callback(visitor)
-        visitor.things.clear()
-        shutil.rmtree(visitor.folder, ignore_errors=True)
+    def who(
+        self,
+        headers: Mapping[str, str],
+        cookies: Mapping[str, str],
+        client: str,
+        login: str | None,
+        session: str | None,
+    ) -> Visitor:
+        """The visitor behind these parts of a request. Raises InputError for a key that is no secret."""
+        caller = Caller(
+            login=login,
+            key=headers.get(KEY),
+            token=cookies.get(self.cookie),
+            session=session,
+            address=address_of(client, headers.get("x-forwarded-for", ""), self.settings.proxies),
+        )
+        return self.identities.visitor(caller)
+
+    def asking(self, scope: Scope) -> Visitor:
+        """The visitor behind a request that Gradio has not seen yet. Its session is not known here."""
+        client = scope.get("client") or ("", 0)
+        headers = dict(Headers(scope=scope).items())
+        return self.who(headers, cookies_of(scope), client[0], login_of(scope), None)
+
+    def behind(self, request: Any) -> Visitor:
+        """The visitor behind a gr.Request, or behind the request that Gradio's MCP server hands over."""
+        client = getattr(request, "client", None)
+        return self.who(
+            dict(request.headers.items()) if request is not None else {},
+            dict(request.cookies.items()) if request is not None else {},
+            getattr(client, "host", "") or "",
+            getattr(request, "username", None),
+            getattr(request, "session_hash", None),
+        )
+
+    def of(self, request: Any) -> Page:
+        """The page behind a request. An MCP client that keeps no session gets one of its own key."""
+        visitor = self.behind(request)
+        session = getattr(request, "session_hash", None)
+        if request is not None and request.headers.get(KEY):
+            session = f"key {request.headers.get(KEY)}"
+        return self.visits.page(visitor, session)
+
+    def admit(self, request: Any, *, uses_model: bool) -> None:
+        """Count a request. Raises BusyError over a limit."""
+        self.quotas.admit(self.behind(request), uses_model=uses_model)
+
+    def check_room(self, visitor: Visitor, adding: int) -> None:
+        """Whether the visitor may send so many bytes. Raises GalleryError."""
+        if self.mode.private:
+            self.disk.check([self.files.folder(visitor)], adding)
+        else:
+            self.disk.check_free(adding)
+
+    def leave(self, request: Any) -> None:
+        """Let go of the visitor behind a request at once."""
+        self.visits.leave(self.behind(request))
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self.visits)

@@ -1,0 +1,87 @@
+"""The Gallery tab as HTML: the line of facts, jobs with their progress, reports, near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sugar.services.gallery_types import Group, Listing
+from sugar.services.jobs import JobState
+from sugar.services.watching import Watched
+from sugar.ui.drawing import escape
+from sugar.ui.grid import cell, grid_of
+from sugar.ui.text import gallery as words
+
+__all__ = ["jobs_html", "report_table", "same_html", "stats_line", "watched_html"]
+
+MOST_ROWS = 200
+
+
+def stats_line(listing: Listing) -> str:
+    """How many pictures there are, and how many the loaded model has not embedded yet."""
+    if not listing.name:
+        return f'<p class="sugar-empty">{words.NONE}</p>'
+    if not listing.count and not listing.leaving:
+        return f'<p class="sugar-empty">{words.EMPTY}</p>'
+    size = f"{listing.bytes / 1e6:,.1f} MB" if listing.bytes < 1e9 else f"{listing.bytes / 1e9:,.2f} GB"
+    line = words.COUNT.format(count=listing.count, size=size)
+    pending = f"<br>{words.PENDING.format(n=listing.pending)}" if listing.pending else ""
+    return f"<p>{line}{pending}</p>"
+
+
+def jobs_html(states: Sequence[JobState]) -> str:
+    """Each job with a bar, its own words and a button to cancel it."""
+    return "".join(_job(state) for state in states)
+
+
+def _job(state: JobState) -> str:
+    title = words.JOB_KINDS[state.kind].format(title=state.title)
+    if state.over:
+        told = f"{words.PHASES[state.phase]}. {state.problem}" if state.problem else words.PHASES[state.phase]
+        return (
+            f'<div class="sugar-job" role="status"><b>{escape(title)}</b> <span>{escape(told)}</span></div>'
+        )
+    note = state.note or words.PHASES.get(state.phase, "")
+    value = f' value="{state.done}"' if state.total else ""
+    bar = f'<progress{value} max="{max(1, state.total)}" aria-label="{escape(title)}"></progress>'
+    stop = f'<button type="button" data-pick="{escape(state.id)}">{words.CANCEL}</button>'
+    return f'<div class="sugar-job"><b>{escape(title)}</b>{bar}<span>{escape(note)}</span>{stop}</div>'
+
+
+def watched_html(watched: Sequence[Watched]) -> str:
+    """Each folder that is followed, what it has brought, and a button to stop."""
+    return "".join(_watched(one) for one in watched)
+
+
+def _watched(one: Watched) -> str:
+    told = one.problem or one.note or words.WATCH_COUNTS.format(added=one.added, removed=one.removed)
+    title = words.WATCHING.format(folder=one.folder)
+    stop = f'<button type="button" data-pick="{escape(one.folder)}">{words.UNWATCH}</button>'
+    return f'<div class="sugar-job"><b>{escape(title)}</b><span>{escape(told)}</span>{stop}</div>'
+
+
+def report_table(report: Any) -> str:
+    """What was taken in: the counts, and each file that was not simply added."""
+    if report is None:
+        return ""
+    rows = [r for r in report.rows if r.status != "added" or r.reason][:MOST_ROWS]
+    body = "".join(
+        f"<tr><td>{escape(r.name)}</td><td>{escape(r.status)}</td><td>{escape(r.reason)}</td></tr>"
+        for r in rows
+    )
+    head = "".join(f"<th>{h}</th>" for h in words.TABLE_HEAD)
+    table = f'<table class="sugar-report"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")
+
+
+def same_html(groups: Sequence[Group]) -> str:
+    """Groups of near-duplicates side by side, the better one first and marked."""
+    out = ""
+    for number, group in enumerate(groups, 1):
+        cells = []
+        for place, one in enumerate(group.cells):
+            better = f"<b>{words.BETTER}</b> · " if place == 0 else ""
+            under = f'<span class="line">{better}{one.width} x {one.height}, {one.bytes / 1e6:.2f} MB</span>'
+            cells.append(cell(one.thumbnail, one.name, one.id, alt=one.caption, under=under))
+        out += grid_of(cells, words.GROUP.format(n=number, count=len(group.cells)))
+    return out or f'<p class="sugar-empty">{words.NO_SAME}</p>'

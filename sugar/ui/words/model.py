@@ -1,0 +1,36 @@
+"""Texts of the tab Model."""
+
+TITLE = "Model"
+INTRO = "Which model answers here, how well it was measured, and how to load another."
+
+CHOICE = "Model"
+OTHER = "Other: a folder or Hub repository"
+PATH = "Folder or repository"
+PATH_EXAMPLE = "~/models/mine or owner/name"
+ADAPTER, NO_ADAPTER = "Adapter", "(none: the model as it is)"
+ADAPTER_INFO = "What you taught the model in the Gallery tab. Pictures are indexed anew for it."
+LOAD = "Load"
+PAUSE, RESUME, CANCEL = "Pause", "Resume", "Cancel"
+PRESETS = "All presets"
+CARD = "Model card"
+
+NO_MODEL = "No model loaded."
+READY = "Model ready."
+STILL_ANSWERS = "The model before it still answers."
+LOADING = "Loading {name} · {seconds:.0f} s"
+DOWNLOADING = "{name}: {done:.2f} of {total:.2f} GB"
+PAUSED = "The download of {name} is paused. What has arrived stays on the disk."
+CANCELLED = "The download is cancelled. What has arrived stays on the disk for another try."
+LOADING_LABEL, DOWNLOAD_LABEL = "loading", "download"
+SHARED = "This host is shared. Its model is chosen where the app starts (<code>--model</code>)."
+
+NEEDS = "{good_for}.<br>{download}; memory: {memory}. Licence: {licence}."
+TO_DOWNLOAD = "{gb:g} GB to download"
+TO_DOWNLOAD_MINUTES = "{gb:g} GB to download (about {minutes:.0f} minutes at 80 Mbit/s)"
+NOTHING_TO_DOWNLOAD = "Nothing to download"
+MEMORY = "{gb:.1f} GB in {precision}"
+NEEDS_OTHER = (
+    "Weights must be safetensors. The size is shown while it downloads. "
+    "A model that does not fit is refused before that."
+)
+GOOD_AT, LIMITS = "Good at", "Limits"
