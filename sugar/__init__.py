@@ -2,7 +2,7 @@
 
     from sugar import Sugar, Sample
 
-    model = Sugar.from_pretrained("sugar-tiny")
+    model = Sugar.from_pretrained()
     model.embed([Sample(["a red star", picture])]).pooled      # (1, D), unit rows
     "".join(model.generate(Sample([picture, "what color is the star?"])))
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sugar.core import Sugar
 
 __all__ = ["Sugar", "Sample", "Slice", "Turn", "Hit", "Answer"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

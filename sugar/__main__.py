@@ -1,7 +1,8 @@
 """`python -m sugar train | evaluate | index | search | bench`: the rooms' functions, from a shell.
 
-Each command lives in `sugar/commands/NAME.py` with `add_arguments(parser)` and `run(args) -> int`; only the one that is
-asked for is imported. A SugarError ends with its message and exit code 2; anything else keeps its traceback.
+Each command lives in `sugar/commands/NAME.py` with `add_arguments(parser)` and `run(args) -> int`; only the
+one that is asked for is imported. A SugarError ends with its message and exit code 2; anything else keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from sugar.errors import SugarError
 
 COMMANDS = {
     "train": "train a model by a recipe",
+    "data": "look at a data set before it is trained on",
     "evaluate": "measure a model, or run the ablation",
     "index": "take a folder of pictures into a gallery",
     "search": "search a gallery with words and pictures",
-    "assets": "rebuild what ships beside the checkpoint: sample gallery and index, cards, golden answers, quality",
+    "assets": "rebuild what ships beside the checkpoint: sample gallery, cards, golden answers, quality",
+    "figures": "fill the tables of the README files from what commands measured",
     "bench": "measure the scorer, a gallery or the core",
 }
 

@@ -1,17 +1,13 @@
-"""Which caption fits which picture: a matrix by similarity, by the model's own "yes", and by both; and what differs between two pictures.
+"""Which caption fits which picture, and what differs between two pictures.
 
     fit = compare(model, [picture_a, picture_b], ["a red star in a box", "a box in a red star"])
-    fit.similarity, fit.yes, fit.both                # (pictures, captions) each; fit.by("yes")
-    verdict(fit.similarity)                          # Winoground(text=1.0, image=0.0, group=0.0) of a 2 x 2 matrix
-    verdict_in_words(fit.similarity)                 # the same in sentences
+    fit.similarity, fit.yes, fit.both      # (pictures, captions) each; fit.by("yes")
+    verdict(fit.similarity)                # Winoground(text=1.0, image=0.0, group=0.0) of a 2 x 2 matrix
     for piece in difference(model, picture_a, picture_b):
         print(piece, end="")
 
-Rows are pictures, columns are captions. `similarity` is the cosine of the two pooled vectors; `yes` is p(yes) / (p(yes) + p(no)) of the
-model's answer to "does this show <caption>?" (Lin et al. 2024, VQAScore); `both` is the mean of the two after each is standardised
-over the whole matrix (cosines and log-odds have no common scale). Comparisons are strict: a tie decides nothing (Thrush et al. 2022).
-
-Not covered: many pictures against many captions (retrieval.py); benchmarks (sugar/evaluation).
+`similarity` is the cosine of the pooled vectors, `yes` the model's p(yes) for its own yes/no question
+(VQAScore, Lin et al. 2024). Comparisons are strict: a tie decides nothing (Thrush et al. 2022).
 """
 
 from __future__ import annotations
@@ -27,11 +23,18 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.metrics import Winoground, winoground
-from sugar.scenes.questions import match_question
-from sugar.scenes.stories import DIFFERENCE_QUESTION
 from sugar.sequence import Sample
 
-__all__ = ["Fit", "WAYS", "ask_difference", "compare", "difference", "verdict", "verdict_in_words", "winner_in_words"]
+__all__ = [
+    "Fit",
+    "WAYS",
+    "ask_difference",
+    "compare",
+    "difference",
+    "verdict",
+    "verdict_in_words",
+    "winner_in_words",
+]
 
 WAYS = ("similarity", "yes", "both")
 MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
@@ -39,8 +42,13 @@ MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """How well each caption fits each picture. similarity: (P, C) cosines; yes: (P, C) probabilities; both: (P, C) in standard
-    deviations, 0 = the matrix's mean. `yes` and `both` are None where the model was not asked."""
+    """How well each caption fits each picture.
+
+    Attributes:
+        similarity: (P, C) cosines.
+        yes: (P, C) probabilities; None where the model was not asked.
+        both: (P, C) in standard deviations, 0 = the matrix's mean; None likewise.
+    """
 
     similarity: np.ndarray
     yes: np.ndarray | None = None
@@ -50,7 +58,10 @@ class Fit:
         """The matrix of one of WAYS. Raises InputError for another name, or one that was not computed."""
         matrix = getattr(self, way, None) if way in WAYS else None
         if matrix is None:
-            raise InputError(f"There is no matrix by {way!r}. Choose one of {', '.join(w for w in WAYS if getattr(self, w) is not None)}.")
+            raise InputError(
+                f"There is no matrix by {way!r}. Choose one of "
+                f"{', '.join(w for w in WAYS if getattr(self, w) is not None)}."
+            )
         return matrix
 
 
@@ -65,12 +76,16 @@ def compare(
 ) -> Fit:
     """Every picture against every caption, P x C with 1 to 6 of each.
 
-    ask: also ask the model about each pair (P x C short forward passes). progress: called with (pairs done, pairs). stop: set it, and
-    the asking ends: only `similarity` comes back. Raises InputError for too many or too few, or for a caption that is empty or long.
+    ask: also ask the model about each pair (P x C short forward passes). progress: called with (pairs done,
+    pairs). stop: set it, and the asking ends: only `similarity` comes back. Raises InputError for too many or
+    too few, or for a caption that is empty or long.
     """
     captions = [_checked(c) for c in captions]
     if not 1 <= len(pictures) <= MAX_PICTURES or not 1 <= len(captions) <= MAX_CAPTIONS:
-        raise InputError(f"{len(pictures)} pictures and {len(captions)} captions: give 1 to {MAX_PICTURES} and 1 to {MAX_CAPTIONS}.")
+        raise InputError(
+            f"{len(pictures)} pictures and {len(captions)} captions: give 1 to {MAX_PICTURES} and 1 to "
+            f"{MAX_CAPTIONS}."
+        )
     vectors = model.embed([Sample(p) for p in pictures] + [Sample(c) for c in captions]).pooled  # (P + C, D)
     similarity = vectors[: len(pictures)] @ vectors[len(pictures) :].T  # (P, C)
     if not ask:
@@ -81,22 +96,27 @@ def compare(
             return Fit(similarity)
         if progress is not None:
             progress(done, odds.size)
-        odds[i, j] = _log_odds(model, Sample([pictures[i], match_question(captions[j])]))
+        odds[i, j] = model.log_odds([Sample([pictures[i], model.profile.match_question(captions[j])])])[0]
     return Fit(similarity, 1 / (1 + np.exp(-odds)), (_standard(similarity) + _standard(odds)) / 2)
 
 
-def ask_difference(first: Image.Image, second: Image.Image) -> Sample:
-    """Two pictures and the question what differs between them, as the embedded model was trained on it."""
-    return Sample([first, second, DIFFERENCE_QUESTION])
+def ask_difference(model: Any, first: Image.Image, second: Image.Image) -> Sample:
+    """Two pictures and the model's own question about what differs between them."""
+    return Sample([first, second, model.profile.difference])
 
 
 def difference(model: Any, first: Image.Image, second: Image.Image, **settings: Any) -> Iterator[str]:
-    """What differs between two pictures, in the model's words as they come. settings: those of `Sugar.generate`."""
-    return model.generate(ask_difference(first, second), **settings)
+    """What differs between two pictures, in the model's words as they come.
+
+    settings: those of `Sugar.generate`.
+    """
+    return model.generate(ask_difference(model, first, second), **settings)
 
 
 def verdict(matrix: np.ndarray) -> Winoground:
-    """Winoground's three scores, 0 or 1, of a (2, 2) matrix, caption i belonging to picture i. Raises InputError for another shape.
+    """Winoground's three scores, 0 or 1, of a (2, 2) matrix, caption i belonging to picture i.
+
+    Raises InputError for another shape.
 
     >>> verdict(np.array([[0.9, 0.1], [0.8, 0.85]])).group
     1.0
@@ -105,12 +125,17 @@ def verdict(matrix: np.ndarray) -> Winoground:
     """
     s = np.asarray(matrix)
     if s.shape != (2, 2):
-        raise InputError(f"Winoground's verdict needs 2 pictures and 2 captions, not {' x '.join(map(str, s.shape))}.")
+        raise InputError(
+            f"Winoground's verdict needs 2 pictures and 2 captions, not {' x '.join(map(str, s.shape))}."
+        )
     return winoground(s.T[None])
 
 
 def verdict_in_words(matrix: np.ndarray) -> str:
-    """Winoground's verdict in three Markdown lines, with the numbers that decide it. Caption 1 is taken to belong to picture 1."""
+    """Winoground's verdict in three Markdown lines, with the numbers that decide it.
+
+    Caption 1 is taken to belong to picture 1.
+    """
     v, s = verdict(matrix), np.asarray(matrix)
     text = [(f"picture {i + 1}", "caption", s[i, i], s[i, 1 - i], i) for i in range(2)]
     image = [(f"caption {i + 1}", "picture", s[i, i], s[1 - i, i], i) for i in range(2)]
@@ -152,14 +177,10 @@ def _checked(caption: str) -> str:
     if not words:
         raise InputError("A caption is empty. Type some words, or take the row away.")
     if len(words.split()) > MAX_WORDS:
-        raise InputError(f"A caption has {len(words.split())} words; {MAX_WORDS} are read at most. Shorten it.")
+        raise InputError(
+            f"A caption has {len(words.split())} words; {MAX_WORDS} are read at most. Shorten it."
+        )
     return words
-
-
-def _log_odds(model: Any, question: Sample) -> float:
-    """log p(yes) - log p(no), upper and lower case counted together: models differ in how they begin an answer."""
-    yes, no, upper_yes, upper_no = model.score(question, ["yes", "no", "Yes", "No"])
-    return float(np.logaddexp(yes, upper_yes) - np.logaddexp(no, upper_no))
 
 
 def _standard(matrix: np.ndarray) -> np.ndarray:

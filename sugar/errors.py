@@ -1,4 +1,25 @@
-"""Every error that a caller can cause or cure, in one tree.
+"""Every error that a caller can cause or cure, in one tree; `SugarError` shows it.
+
+Each message says what was seen and what to do about it. A `SugarError` is shown to a person as it is;
+anything else is a fault of ours and keeps its traceback.
+"""
+
+__all__ = [
+    "SugarError",
+    "InputError",
+    "ImageError",
+    "AlignmentError",
+    "ModelError",
+    "OutOfMemoryError",
+    "GalleryError",
+    "FingerprintError",
+    "SettingsError",
+    "BusyError",
+]
+
+
+class SugarError(Exception):
+    """The root: what was seen, and the remedy.
 
     SugarError
     ├── InputError          a sample, slice or question that cannot be used
@@ -10,19 +31,7 @@
     │   └── FingerprintError  an index that another model made
     ├── SettingsError       a flag, variable or configuration key that is unknown or out of range
     └── BusyError           too many requests at once
-
-Each message says what was seen and what to do about it. A `SugarError` is shown to a person as it is; anything else
-is a fault of ours and keeps its traceback.
-"""
-
-__all__ = [
-    "SugarError", "InputError", "ImageError", "AlignmentError", "ModelError", "OutOfMemoryError",
-    "GalleryError", "FingerprintError", "SettingsError", "BusyError",
-]  # fmt: skip
-
-
-class SugarError(Exception):
-    """The root: what was seen, and the remedy."""
+    """
 
 
 class InputError(SugarError, ValueError):

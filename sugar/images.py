@@ -2,24 +2,19 @@
 
     picture = open_image("photo.heic")                       # bytes, a path, or a binary file
     picture.image, picture.width, picture.taken, picture.camera
-    open_image(data, max_side=1024)                          # decoded no larger than needed
     thumbnail(picture.image)                                 # JPEG bytes for a page
 
-Opened: JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF, HEIC/HEIF, AVIF; of an animation, the first frame. What the name says is
-not believed; only these decoders are tried. Size and shape are judged from the header, before anything is decoded. The
-picture that comes out is upright (EXIF orientation applied), sRGB, on white where it was transparent, and carries no metadata
-at all: time, camera and size are returned beside it, the location only when `keep_location` asks for it.
-
-Not covered: camera raw files, vector files, video, pages or frames after the first.
+Opened: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC/HEIF, AVIF; of an animation, the first frame. The header is
+judged before anything is decoded. What comes out is upright, sRGB, on white where it was transparent, and
+carries no metadata: time and camera are returned beside it, the location only when `keep_location` asks for
+it. Not covered: camera raw files, vector files, video.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import re
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,27 +23,70 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from sugar.errors import ImageError
+from sugar.exif import Exif
 
-__all__ = ["Picture", "Limits", "open_image", "thumbnail", "signature", "near_duplicate", "FORMATS", "SUFFIXES"]
+__all__ = [
+    "Picture",
+    "ImageLimits",
+    "open_image",
+    "thumbnail",
+    "signature",
+    "near_duplicate",
+    "FORMATS",
+    "SUFFIXES",
+]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 SUFFIXES = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF",
-}  # fmt: skip
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+    ".avif": "AVIF",
+}
 """The suffixes that name a picture file, and the format each one promises."""
 
+_SIGNATURES = (
+    (0, b"\xff\xd8\xff", "a damaged JPEG"),
+    (0, b"\x89PNG", "a damaged PNG"),
+    (0, b"GIF8", "a damaged GIF"),
+    (8, b"WEBP", "a damaged WebP"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a zip archive or an Office document"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\x1aE\xdf\xa3", "a video"),
+    (4, b"ftyp", "a video or a camera's raw file"),
+    (8, b"AVI ", "a video"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (0, b"7z\xbc\xaf", "a 7-Zip archive"),
+)
+"""(offset, bytes there, what such a file is), for the message about a file that does not open."""
+
 _LARGE_PIXELS = 24_000_000
-_ONE_LARGE = threading.Lock()  # two very large pictures are never decoded at once, so that memory stays bounded
+_ONE_LARGE = (
+    threading.Lock()
+)  # two very large pictures are never decoded at once, so that memory stays bounded
 _SRGB = ImageCms.createProfile("sRGB")
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What is refused: more bytes, more pixels (from the header), or a longer side over `max_ratio` times the shorter."""
+class ImageLimits:
+    """What is refused: more bytes, more pixels (from the header), or a longer side over `max_ratio` times
+    the shorter.
+    """
 
     max_bytes: int = 30_000_000
     max_pixels: int = 80_000_000
@@ -57,8 +95,11 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One opened picture. `image` is RGB, upright, without metadata, at most `max_side` long; width and height are the source's,
-    upright. `sha256` is of the source's bytes. `taken` is the camera's local time. `location` is (latitude, longitude) in degrees."""
+    """One opened picture. `image` is RGB, upright, without metadata, at most `max_side` long.
+
+    Width and height are the source's, upright. `sha256` is of the source's bytes. `taken` is the camera's
+    local time. `location` is (latitude, longitude) in degrees.
+    """
 
     image: Image.Image
     sha256: str
@@ -73,16 +114,16 @@ class Picture:
 def open_image(
     source: bytes | bytearray | str | Path | BinaryIO,
     *,
-    limits: Limits | None = None,
+    limits: ImageLimits | None = None,
     max_side: int | None = None,
     keep_location: bool = False,
 ) -> Picture:
-    """Open a picture from bytes, a path or a binary file, no larger than `max_side` pixels on its longer side (a larger JPEG may come out
-    at three quarters of it or more, where its decoder halves it to that).
+    """Open a picture from bytes, a path or a binary file, no larger than `max_side` pixels on its longer
+    side (a larger JPEG may come out at three quarters of it or more, where its decoder halves it to that).
 
     Raises ImageError: no such file, empty, not a picture of `FORMATS`, damaged or truncated, over `limits`.
     """
-    limits = limits or Limits()
+    limits = limits or ImageLimits()
     data = _read(source, limits)
     if not data:
         raise ImageError("The file is empty (0 bytes). Choose a picture file.")
@@ -94,15 +135,21 @@ def open_image(
         raise
     except UnidentifiedImageError:
         raise ImageError(
-            f"These {len(data):,} bytes are not a picture we can open (they begin {data[:8]!r}). Use JPEG, PNG, WebP, GIF, BMP, TIFF, "
-            "HEIC or AVIF."
+            f"The file ({len(data):,} bytes) seems to be {_looks_like(data)}, not a picture we can open. "
+            "Use JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF."
         ) from None
     except Image.DecompressionBombError:
-        raise ImageError(f"The picture has more than {limits.max_pixels:,} pixels. Send a smaller one.") from None
+        raise ImageError(
+            f"The picture has more than {limits.max_pixels:,} pixels. Send a smaller one."
+        ) from None
     except MemoryError:
         raise ImageError("The picture needs more memory than there is. Send a smaller one.") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ... on hostile bytes
-        raise ImageError(f"The picture is damaged or cut short ({type(error).__name__}: {error}). Save or download it again.") from error
+    # Decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ... on hostile bytes
+    except Exception as error:
+        raise ImageError(
+            f"The picture is damaged or cut short ({type(error).__name__}: {error}). Save or download it "
+            "again."
+        ) from error
 
 
 def thumbnail(image: Image.Image, side: int = 256, *, quality: int = 80) -> bytes:
@@ -110,7 +157,9 @@ def thumbnail(image: Image.Image, side: int = 256, *, quality: int = 80) -> byte
     out = io.BytesIO()
     scale = min(1.0, side / max(image.size))
     size = (max(1, round(image.size[0] * scale)), max(1, round(image.size[1] * scale)))
-    image.convert("RGB").resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5).save(out, "JPEG", quality=quality)
+    image.convert("RGB").resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5).save(
+        out, "JPEG", quality=quality
+    )
     return out.getvalue()
 
 
@@ -120,14 +169,16 @@ def signature(image: Image.Image) -> bytes:
 
 
 def near_duplicate(a: np.ndarray, b: np.ndarray, tolerance: int = 5) -> np.ndarray:
-    """Which signatures show the same picture: no mean colour of the 8 x 8 differs by more than `tolerance` of 255.
+    """Which signatures show the same picture: no mean colour of the 8 x 8 differs by more than `tolerance`
+    of 255.
 
-    a: (..., 192) uint8, b: (..., 192) uint8, broadcast. Returns bool (...). A small object moved by its own size is a difference.
+    a: (..., 192) uint8, b: (..., 192) uint8, broadcast. Returns bool (...). A small object moved by its own
+    size is a difference.
     """
     return np.abs(a.astype(np.int16) - b.astype(np.int16)).max(-1) <= tolerance
 
 
-def _read(source: Any, limits: Limits) -> bytes:
+def _read(source: Any, limits: ImageLimits) -> bytes:
     """At most max_bytes + 1 bytes are ever read, whatever the source claims."""
     if isinstance(source, (bytes, bytearray)):
         data = bytes(source)
@@ -136,7 +187,9 @@ def _read(source: Any, limits: Limits) -> bytes:
             with open(source, "rb") as file:
                 data = file.read(limits.max_bytes + 1)
         except OSError as error:
-            raise ImageError(f"Cannot read {str(source)!r}: {error.strerror}. Check the name and the permissions.") from None
+            raise ImageError(
+                f"Cannot read {str(source)!r}: {error.strerror}. Check the name and the permissions."
+            ) from None
     else:
         data = source.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
@@ -153,16 +206,44 @@ def _load_decoders() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _decode(opened: Image.Image, data: bytes, limits: Limits, max_side: int | None, keep_location: bool) -> Picture:
+def _looks_like(data: bytes) -> str:
+    """What a file that is no picture seems to be, for a message: "a PDF document".
+
+    >>> _looks_like(b"%PDF-1.7"), _looks_like(b"hello")
+    ('a PDF document', 'text')
+    """
+    for offset, signature_bytes, kind in _SIGNATURES:
+        if data.startswith(signature_bytes, offset):
+            return kind
+    start = data[:512]
+    if any(byte < 32 and byte not in b"\t\n\f\r" for byte in start):
+        return "data of another kind"
+    if b"<svg" in start.lower():
+        return "an SVG drawing"
+    return "a web page" if b"<html" in start.lower() or b"<!doctype html" in start.lower() else "text"
+
+
+def _decode(
+    opened: Image.Image, data: bytes, limits: ImageLimits, max_side: int | None, keep_location: bool
+) -> Picture:
     width, height = opened.size
     if width * height > limits.max_pixels:
-        raise ImageError(f"The picture is {width} x {height}, over {limits.max_pixels / 1e6:g} megapixels. Send a smaller one.")
+        raise ImageError(
+            f"The picture is {width} x {height}, over {limits.max_pixels / 1e6:g} megapixels. Send a "
+            "smaller one."
+        )
     if max(width, height) > limits.max_ratio * min(width, height):
-        raise ImageError(f"The picture is {width} x {height}, longer than {limits.max_ratio} times its width. Crop it first.")
+        raise ImageError(
+            f"The picture is {width} x {height}, longer than {limits.max_ratio} times its width. Crop it "
+            "first."
+        )
     kind = "JPEG" if opened.format == "MPO" else str(opened.format)
-    exif = _Exif(opened)
+    exif = Exif(opened)
     profile = opened.info.get("icc_profile")
-    if max_side and opened.format in ("JPEG", "MPO"):  # the decoder halves for nearly nothing, once or more, where enough is left
+    if max_side and opened.format in (
+        "JPEG",
+        "MPO",
+    ):  # the decoder halves for nearly nothing, once or more, where enough is left
         scale = 0.75 * max_side / max(width, height)
         opened.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
     large = opened.size[0] * opened.size[1] > _LARGE_PIXELS
@@ -178,13 +259,20 @@ def _decode(opened: Image.Image, data: bytes, limits: Limits, max_side: int | No
     clean = Image.new("RGB", image.size)
     clean.paste(image)
     sha = hashlib.sha256(data).hexdigest()
-    return Picture(clean, sha, width, height, kind, exif.taken, exif.camera, exif.location if keep_location else None)
+    return Picture(
+        clean, sha, width, height, kind, exif.taken, exif.camera, exif.location if keep_location else None
+    )
 
 
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 """EXIF orientation -> what makes the picture upright."""
 
 
@@ -213,7 +301,10 @@ def _shrunk(image: Image.Image, max_side: int | None) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Through the embedded colour profile where there is a usable one; most cameras' profile is sRGB already and costs nothing."""
+    """Through the embedded colour profile where there is a usable one.
+
+    Most cameras' profile is sRGB already and costs nothing.
+    """
     if profile and b"sRGB" not in profile[:4096]:
         with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -221,43 +312,3 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             if converted is not None:
                 return converted
     return image.convert("RGB")
-
-
-class _Exif:
-    """What is read of a picture's EXIF. Broken EXIF is common and costs a picture nothing but its metadata."""
-
-    def __init__(self, image: Image.Image) -> None:
-        self._exif: Any = {}
-        with suppress(Exception):  # struct.error, ValueError, SyntaxError, OSError: whatever broken EXIF brings
-            self._exif = image.getexif()
-        self.orientation: int = self._get(lambda e: int(e.get(ExifTags.Base.Orientation, 1))) or 1
-        self.taken = self._get(self._time)
-        self.camera = self._get(self._model) or ""
-        self.location = self._get(self._gps)
-
-    def _get(self, read: Callable[[Any], Any]) -> Any:
-        with suppress(Exception):
-            return read(self._exif)
-        return None
-
-    @staticmethod
-    def _time(exif: Any) -> datetime | None:
-        detail = exif.get_ifd(ExifTags.IFD.Exif)
-        for raw in (detail.get(ExifTags.Base.DateTimeOriginal), detail.get(ExifTags.Base.DateTimeDigitized), exif.get(306)):
-            with suppress(ValueError, TypeError):
-                return datetime.strptime(str(raw).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-        return None
-
-    @staticmethod
-    def _model(exif: Any) -> str:
-        words = [str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
-        text = words[1] if words[1].lower().startswith(words[0].lower()) else " ".join(words)
-        return re.sub(r"[\x00-\x1f\x7f]", "", text).strip()[:80]
-
-    @staticmethod
-    def _gps(exif: Any) -> tuple[float, float] | None:
-        gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
-        if not {1, 2, 3, 4} <= set(gps):
-            return None
-        latitude, longitude = (float(d) + float(m) / 60 + float(s) / 3600 for d, m, s in (gps[2], gps[4]))
-        return (-latitude if gps[1] == "S" else latitude), (-longitude if gps[3] == "W" else longitude)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from sugar.errors import InputError
 
-__all__ = ["Slice", "Sample", "Embeddings", "Turn", "Hit", "Answer"]
+__all__ = ["Slice", "Sample", "Embeddings", "Sampling", "Turn", "Hit", "Answer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,8 @@ class Slice:
                 raise InputError("A text slice is empty. Type some words, or leave the row out.")
         elif not isinstance(self.content, Image.Image):
             raise InputError(
-                f"A slice is a text or a PIL picture, not {type(self.content).__name__}. Open files with sugar.images.open_image first."
+                f"A slice is a text or a PIL picture, not {type(self.content).__name__}. Open files with "
+                "sugar.images.open_image first."
             )
 
     @property
@@ -96,7 +97,8 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """What a model makes of N samples: unit vectors at slice ends, each standing for the prefix up to there (Sugar, 3.1).
+    """What a model makes of N samples: unit vectors at slice ends, each standing for the prefix up to there
+    (Sugar, 3.1).
 
     pooled: (N, D) float32, the vector at the last slice end, which has seen the whole sample.
     slices: N arrays (n_i, D) float32, one row per slice; the last row of each equals its pooled row.
@@ -109,6 +111,30 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.pooled)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. Raises InputError for values out of range.
+
+    Attributes:
+        temperature: 0 always takes the most likely token.
+        top_p: tokens are drawn from the most likely ones up to this share of the probability.
+        max_new_tokens: the longest answer.
+        seed: the same seed draws the same answer; None draws anew.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 128
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"max_new_tokens {self.max_new_tokens}, temperature {self.temperature}, top_p {self.top_p}: "
+                "use >= 1, >= 0 and in (0, 1]."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +153,8 @@ class Turn:
 class Hit:
     """One retrieved gallery item (or run of items, in story search).
 
-    shortlist_score: inner product of pooled vectors, in [-1, 1]; rank_before: its rank (0 = best) in the shortlist.
+    shortlist_score: inner product of pooled vectors, in [-1, 1]; rank_before: its rank (0 = best) in the
+    shortlist.
     score: alignment score after re-ranking, in [0, 1] for the normalised kernel; rank: its rank after.
     path: the alignment, pairs (query slice, hit slice), from (0, 0) to the last ones.
     similarity: (query slices, hit slices) cosines, for the heat map.

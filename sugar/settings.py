@@ -1,16 +1,16 @@
 """The app's settings: one frozen dataclass, from flags, then `SUGAR_*` variables, then its defaults.
 
-    settings = Settings.read(["--model", "llava-1.5-7b", "--port", "8080"])      # or SUGAR_MODEL=... SUGAR_PORT=...
-    settings.shared                # can anybody but this machine's person reach it?
+    # or SUGAR_MODEL=... SUGAR_PORT=...
+    settings = Settings.read(["--model", "llava-1.5-7b", "--port", "8080"])
 
-Flags and variables are made from the fields, once: `queue_size` is `--queue-size` and `SUGAR_QUEUE_SIZE`. Unknown ones fail.
-Not covered: how a model answers (those are on the page), training (recipes have their own).
+Flags and variables are made from the fields, once: `queue_size` is `--queue-size` and `SUGAR_QUEUE_SIZE`.
+Unknown ones fail. Not covered: how a model answers (those are on the page), training (recipes have their
+own).
 """
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -31,26 +31,39 @@ def _setting(default: Any, text: str, low: float | None = None, high: float | No
 
 @dataclass(frozen=True)
 class Settings:
-    """What the app starts with. Raises SettingsError for an unknown flag or variable, and for a value out of range."""
+    """What the app starts with. Raises SettingsError for an unknown flag or variable, and for a value out of
+    range.
+    """
 
-    model: str = _setting("sugar-tiny", "preset, local folder or hub repository")
+    model: str = _setting("sugar-photo", "preset, local folder or hub repository")
     adapter: str = _setting("", "folder or hub repository of an adapter")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, ...")
     precision: str = _setting("auto", "auto, fp32, bf16, fp16, nf4")
+    mode: str = _setting("", "personal, lan or public; without it, the safe one for the address")
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in")
+    allow_host: str = _setting("", "further names of this host, with commas, where a proxy of yours has one")
+    proxies: int = _setting(
+        0, "proxies of yours in front of the app, whose X-Forwarded-For is believed", 0, 9
+    )
     port: int = _setting(7860, "first port to try", 0, 65535)
     share: bool = _setting(False, "a public address through gradio.live")
     auth: str = _setting("", "user:password, asked of every visitor")
     mcp: bool = _setting(False, 'offer the endpoints to MCP clients too (needs pip install "gradio[mcp]")')
     gallery: str = _setting("gallery_index", "folder of the galleries that persist")
     max_upload_mb: int = _setting(30, "largest picture or file that may be sent", 1, 2000)
+    max_import_mb: int = _setting(4000, "largest zip that may be imported", 1, 1_000_000)
     max_pictures: int = _setting(12, "pictures in one conversation or query", 1, 200)
     max_text: int = _setting(8000, "characters in one text", 100, 1_000_000)
     max_tokens: int = _setting(1024, "longest answer, in tokens", 1, 100_000)
     answer_seconds: int = _setting(300, "longest time for one answer", 1, 86_400)
-    queue_size: int = _setting(20, "requests that may wait; the next one is told that the app is busy", 1, 10_000)
+    queue_size: int = _setting(
+        20, "requests that may wait; the next one is told that the app is busy", 1, 10_000
+    )
     per_minute: int = _setting(60, "model requests a minute for one visitor", 1, 100_000)
-    gallery_items: int = _setting(500, "pictures in one visitor's gallery on a shared host", 1, 10_000_000)
+    newcomers: int = _setting(60, "new visitors an hour from one address, in public mode", 1, 1_000_000)
+    gallery_items: int = _setting(500, "pictures in one visitor's gallery, in public mode", 1, 10_000_000)
+    visitor_mb: int = _setting(300, "what one visitor may keep, in public mode", 1, 1_000_000)
+    server_mb: int = _setting(5000, "what all visitors together may keep, in public mode", 1, 100_000_000)
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -59,20 +72,6 @@ class Settings:
                 raise SettingsError(f"{f.name} is {value}; it may be {low} to {high}.")
         if self.auth and not all(self.auth.partition(":")[::2]):
             raise SettingsError("auth has the form user:password.")
-
-    @property
-    def shared(self) -> bool:
-        """Whether strangers may reach the app (a Space, --share, a host other than loopback): galleries are then private and temporary."""
-        return bool(self.share or os.environ.get("SPACE_ID")) or not self.loopback
-
-    @property
-    def loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
     @property
     def gallery_root(self) -> Path:
@@ -86,18 +85,24 @@ class Settings:
         unknown = sorted(k for k in environ if k.startswith(PREFIX) and k not in known)
         if unknown:
             raise SettingsError(f"Unknown variable {unknown[0]}. Known: {', '.join(known)}.")
-        values: dict[str, Any] = {f.name: _parsed(f, environ[name], name) for name, f in known.items() if name in environ}
+        values: dict[str, Any] = {
+            f.name: _parsed(f, environ[name], name) for name, f in known.items() if name in environ
+        }
         parser = _Parser(prog="app.py", description="Sugar in a browser.", allow_abbrev=False)
         for f in fields(cls):
             flag = f"--{f.name.replace('_', '-')}"
-            text = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'}; {PREFIX}{f.name.upper()})"
+            default = f.default if f.default != "" else "none"
+            text = f"{f.metadata['help']} (default: {default}; {PREFIX}{f.name.upper()})"
             if isinstance(f.default, bool):
                 parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
             else:
                 parser.add_argument(flag, default=None, metavar=type(f.default).__name__.upper(), help=text)
         given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
         by_name = {f.name: f for f in fields(cls)}
-        values |= {k: v if isinstance(v, bool) else _parsed(by_name[k], v, f"--{k.replace('_', '-')}") for k, v in given.items()}
+        values |= {
+            k: v if isinstance(v, bool) else _parsed(by_name[k], v, f"--{k.replace('_', '-')}")
+            for k, v in given.items()
+        }
         return cls(**values)
 
 

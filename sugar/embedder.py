@@ -1,0 +1,131 @@
+"""Samples to unit vectors: one vector at the end of each slice (method.md A1).
+
+    embedder = Embedder(backbone, adapters, batching, fallback="prompt")
+    e = embedder.embed([Sample(["a red star", picture])], adapter=None)  # e.pooled (1, D), e.slices[0] (2, D)
+
+With a head the vectors are the head's; a base without one embeds by the prompt or by three frozen encoders
+(model/encoders.py). Not covered: searching (sugar/retrieval).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sugar.model import encoders, folders
+from sugar.model.adapters import Adapters
+from sugar.model.backbone import Backbone
+from sugar.model.batching import Batching
+from sugar.model.layout import Layout, pool_slices
+from sugar.sequence import Embeddings, Sample
+
+__all__ = ["Embedder"]
+
+WINDOW = 256
+"""Samples prepared at a time, so that a long list never has all its pixels in memory."""
+
+
+class Embedder:
+    """Embeds with one model.
+
+    Args:
+        forced: an encoder to use even where there is a head.
+        fallback: the one to use without a head.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapters: Adapters,
+        batching: Batching,
+        *,
+        forced: str | None = None,
+        fallback: str = "prompt",
+    ) -> None:
+        self.backbone, self.adapters, self.batching = backbone, adapters, batching
+        self.forced, self.fallback = forced, fallback
+        self._triple: encoders.TripleEncoder | None = None
+
+    def encoder(self, adapter: str | None) -> str:
+        """How it embeds with an adapter: `sugar` (a head), `triple`, `triple-small` or `prompt`."""
+        if self.forced:
+            return self.forced
+        return "sugar" if self.adapters.head(adapter) is not None else self.fallback
+
+    def dimension(self, adapter: str | None) -> int:
+        """The width of the vectors."""
+        encoder, head = self.encoder(adapter), self.adapters.head(adapter)
+        if encoder == "sugar" and head is not None:
+            return head.dimension
+        if encoder == "prompt":
+            return self.backbone.hidden_size
+        return self._triple.layout.dimension if self._triple is not None else encoders.DIMENSIONS[encoder]
+
+    @property
+    def triple(self) -> encoders.TripleEncoder:
+        """The three frozen encoders, loaded when first needed. Raises ModelError when they cannot be had."""
+        with self.backbone.lock:
+            if self._triple is None:
+                parts = [folders.fetch(n) for n in encoders.TRIPLES[self.fallback]]
+                self._triple = encoders.TripleEncoder.from_folders(*parts, device=str(self.backbone.device))
+            return self._triple
+
+    def embed(self, samples: Sequence[Sample], *, batch_size: int | None, adapter: str | None) -> Embeddings:
+        """pooled (N, D) and slices (n_i, D) of N samples; see `Sugar.embed`."""
+        encoder = self.encoder(adapter)
+        flags = [np.array([s.is_image for s in sample]) for sample in samples]
+        if encoder in encoders.TRIPLES:
+            rows = self.triple.rows(samples, batch_size=batch_size or 32)
+            pooled = [encoders.pool(r) for r in rows]
+        else:
+            rows = []
+            for start in range(0, len(samples), WINDOW):
+                part = samples[start : start + WINDOW]
+                rows += (
+                    self._prompted(part, batch_size, adapter)
+                    if encoder == "prompt"
+                    else self._rows([self._layout(s) for s in part], batch_size, adapter)
+                )
+            pooled = [r[-1] for r in rows]
+        empty = np.zeros((0, self.dimension(adapter)), np.float32)
+        return Embeddings(np.stack(pooled) if pooled else empty, rows, flags)
+
+    def _layout(self, sample: Sample) -> Layout:
+        processor, images = self.backbone.processor, self.backbone.prepare(sample.images)
+        return self.backbone.fitting(processor.embedding_layout(sample, images))
+
+    def _rows(
+        self, layouts: Sequence[Layout], batch_size: int | None, adapter: str | None
+    ) -> list[np.ndarray]:
+        """Per layout (n_i, D) unit rows, one per slice."""
+        head = self.adapters.head(adapter) if self.encoder(adapter) == "sugar" else None
+
+        def work(chosen: list[int]) -> np.ndarray:
+            with self.backbone.using(adapter):
+                done = self.backbone.forward([layouts[i] for i in chosen])
+                d = pool_slices(done.hidden, done.slices)  # (all slices, hidden)
+                r = head(d) if head is not None else torch.nn.functional.normalize(d.float(), dim=-1)
+            return r.cpu().numpy()
+
+        found: dict[int, np.ndarray] = {}
+        for batch in self.batching.buckets([len(layout) for layout in layouts], batch_size):
+            for chosen, r in self.batching.shrinking(work, batch):
+                ends = np.cumsum([len(layouts[i].slices) for i in chosen])[:-1]
+                found.update(zip(chosen, np.split(r, ends), strict=True))
+        return [found[i] for i in range(len(layouts))]
+
+    def _prompted(
+        self, samples: Sequence[Sample], batch_size: int | None, adapter: str | None
+    ) -> list[np.ndarray]:
+        """Per sample (n_i, D): one prompt for each prefix, whose last token stands for the prefix."""
+        layouts = [self._prompt(sample, n) for sample in samples for n in range(1, len(sample) + 1)]
+        rows = np.concatenate(self._rows(layouts, batch_size, adapter))
+        return np.split(rows, np.cumsum([len(sample) for sample in samples])[:-1])
+
+    def _prompt(self, sample: Sample, upto: int) -> Layout:
+        turns = encoders.prompt_turns(sample, upto)
+        images = self.backbone.prepare(turns[0].sample.images)
+        layout = self.backbone.fitting(self.backbone.processor.chat_layout(turns, images=images))
+        return Layout(layout.ids, layout.images, [(np.array([len(layout) - 1]), False)])
