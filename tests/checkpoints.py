@@ -1,9 +1,10 @@
-"""Tiny random checkpoints of every family, saved as plain Transformers folders: what the tests of the model room open.
+"""Tiny random checkpoints of every family, saved as plain Transformers folders: what the tests of the model
+room open.
 
-    folder = build("qwen3_vl", tmp_path)        # config, safetensors, tokenizer, picture processor, chat template
+    folder = build("qwen3_vl", tmp_path)  # config, safetensors, tokenizer, picture processor, chat template
 
-Widths are a few dozen, so that each builds and runs in a fraction of a second. The tokenizer is byte level without
-merges: any text can be written, and token counts are easy to check by hand.
+Widths are a few dozen, so that each builds and runs in a fraction of a second. The tokenizer is byte level
+without merges: any text can be written, and token counts are easy to check by hand.
 """
 
 from __future__ import annotations
@@ -30,17 +31,22 @@ IDEFICS_TEMPLATE = (
     "{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
     "{% for line in m['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
     "{% elif line['type'] == 'image' %}"
-    "{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+    "{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 GEMMA_TEMPLATE = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
-    "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}{{ '<start_of_turn>' + role + '\n' }}"
+    "{{ bos_token }}"
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+    "{{ '<start_of_turn>' + role + '\n' }}"
     "{% for c in m['content'] %}{% if c['type'] == 'image' %}{{ '<start_of_image>' }}"
     "{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}"
-    "{{ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+    "{{ '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 CHATML_TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE"
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -54,8 +60,12 @@ def tokenizer(special: list[str], **roles: str) -> transformers.PreTrainedTokeni
     inner.decoder = decoders.ByteLevel()
     extra = {k: v for k, v in roles.items() if k not in ("bos_token", "eos_token", "pad_token")}
     basic = {k: v for k, v in roles.items() if k in ("bos_token", "eos_token", "pad_token")}
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **basic, **({"extra_special_tokens": extra} if extra else {}))
-    fast.add_special_tokens({"additional_special_tokens": [t for t in special if t not in roles.values()]}, False)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, **basic, **({"extra_special_tokens": extra} if extra else {})
+    )
+    fast.add_special_tokens(
+        {"additional_special_tokens": [t for t in special if t not in roles.values()]}, False
+    )
     return fast
 
 
@@ -72,67 +82,77 @@ TEXT: dict[str, Any] = dict(
 )
 
 
-def _clip(size: int = 32) -> dict[str, Any]:
+VISION: dict[str, Any] = dict(
+    hidden_size=24,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    image_size=32,
+    patch_size=8,
+)
+
+
+LLAVA = dict(patch_size=8, vision_feature_select_strategy="default", num_additional_image_tokens=1)
+"""What the processors of LLaVA and LLaVA-NeXT are told of the tower."""
+
+
+def _llava_config(t: Any) -> dict[str, Any]:
+    text = dict(model_type="llama", vocab_size=len(t), **TEXT)
+    ids = t.convert_tokens_to_ids("<image>")
     return dict(
-        model_type="clip_vision_model",
-        hidden_size=24,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=size,
-        patch_size=8,
+        vision_config=dict(model_type="clip_vision_model", **VISION), text_config=text, image_token_index=ids
     )
-
-
-def _siglip(size: int = 32) -> dict[str, Any]:
-    return dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=size, patch_size=8)
 
 
 def _llava(t: Any) -> tuple[Any, Any]:
-    config = transformers.LlavaConfig(
-        vision_config=_clip(),
-        text_config=dict(model_type="llama", vocab_size=len(t), **TEXT),
-        image_token_index=t.convert_tokens_to_ids("<image>"),
+    pictures = transformers.CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
-    pictures = transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    processor = transformers.LlavaProcessor(
-        pictures, t, patch_size=8, vision_feature_select_strategy="default", chat_template=LLAVA_TEMPLATE, num_additional_image_tokens=1
-    )
+    processor = transformers.LlavaProcessor(pictures, t, chat_template=LLAVA_TEMPLATE, **LLAVA)
+    config = transformers.LlavaConfig(**_llava_config(t))
     return transformers.LlavaForConditionalGeneration(config), processor
 
 
 def _llava_next(t: Any) -> tuple[Any, Any]:
     pinpoints = [[32, 64], [64, 32], [64, 64]]
-    config = transformers.LlavaNextConfig(
-        vision_config=_clip(), text_config=dict(model_type="llama", vocab_size=len(t), **TEXT),
-        image_token_index=t.convert_tokens_to_ids("<image>"), image_grid_pinpoints=pinpoints,
-    )  # fmt: skip
     pictures = transformers.LlavaNextImageProcessorPil(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_grid_pinpoints=pinpoints
     )
-    processor = transformers.LlavaNextProcessor(
-        pictures, t, patch_size=8, vision_feature_select_strategy="default", chat_template=LLAVA_TEMPLATE, num_additional_image_tokens=1
-    )
+    processor = transformers.LlavaNextProcessor(pictures, t, chat_template=LLAVA_TEMPLATE, **LLAVA)
+    config = transformers.LlavaNextConfig(image_grid_pinpoints=pinpoints, **_llava_config(t))
     return transformers.LlavaNextForConditionalGeneration(config), processor
 
 
 def _idefics3(t: Any) -> tuple[Any, Any]:
     config = transformers.Idefics3Config(
-        vision_config=_siglip(), text_config=dict(model_type="llama", vocab_size=len(t), pad_token_id=t.pad_token_id, **TEXT),
-        image_token_id=t.convert_tokens_to_ids("<image>"), scale_factor=2, pad_token_id=t.pad_token_id,
-    )  # fmt: skip
-    pictures = transformers.Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+        vision_config=dict(VISION),
+        text_config=dict(model_type="llama", vocab_size=len(t), pad_token_id=t.pad_token_id, **TEXT),
+        image_token_id=t.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=t.pad_token_id,
+    )
+    pictures = transformers.Idefics3ImageProcessorPil(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+    )
     processor = transformers.Idefics3Processor(pictures, t, image_seq_len=4, chat_template=IDEFICS_TEMPLATE)
     return transformers.Idefics3ForConditionalGeneration(config), processor
 
 
 def _gemma3(t: Any) -> tuple[Any, Any]:
     config = transformers.Gemma3Config(
-        vision_config=dict(model_type="siglip_vision_model", vision_use_head=False, **_siglip()),
-        text_config=dict(vocab_size=len(t), head_dim=16, sliding_window=24, layer_types=["sliding_attention", "full_attention"], **TEXT),
-        mm_tokens_per_image=4, image_token_index=t.convert_tokens_to_ids("<image_soft_token>"),
-        boi_token_index=t.convert_tokens_to_ids("<start_of_image>"), eoi_token_index=t.convert_tokens_to_ids("<end_of_image>"),
-    )  # fmt: skip
+        vision_config=dict(model_type="siglip_vision_model", vision_use_head=False, **VISION),
+        text_config=dict(
+            vocab_size=len(t),
+            head_dim=16,
+            sliding_window=24,
+            layer_types=["sliding_attention", "full_attention"],
+            **TEXT,
+        ),
+        mm_tokens_per_image=4,
+        image_token_index=t.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=t.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=t.convert_tokens_to_ids("<end_of_image>"),
+    )
     pictures = transformers.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
     processor = transformers.Gemma3Processor(pictures, t, image_seq_length=4, chat_template=GEMMA_TEMPLATE)
     return transformers.Gemma3ForConditionalGeneration(config), processor
@@ -142,37 +162,44 @@ def _qwen(t: Any, family: str) -> tuple[Any, Any]:
     ids = {f"{n}_token_id": t.convert_tokens_to_ids(f"<|{n}_pad|>") for n in ("image", "video")}
     ids |= {f"vision_{n}_token_id": t.convert_tokens_to_ids(f"<|vision_{n}|>") for n in ("start", "end")}
     text = dict(vocab_size=len(t), **TEXT)
+    rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 1e4}
+    vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8)
+    vision |= dict(out_hidden_size=HIDDEN, spatial_merge_size=2)
     if family == "qwen3_vl":
-        text |= dict(
-            head_dim=16, rope_parameters={"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True, "rope_theta": 1e4}
+        text |= dict(head_dim=16, rope_parameters=rope | {"mrope_interleaved": True})
+        vision |= dict(num_position_embeddings=16, deepstack_visual_indexes=[0])
+        model = transformers.Qwen3VLForConditionalGeneration(
+            transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **ids)
         )
-        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=HIDDEN,
-                      num_position_embeddings=16,
-                      deepstack_visual_indexes=[0], spatial_merge_size=2)  # fmt: skip
-        model = transformers.Qwen3VLForConditionalGeneration(transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **ids))
     else:
-        text |= dict(rope_parameters={"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 1e4})
-        vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8, out_hidden_size=HIDDEN,
-                      fullatt_block_indexes=[1],
-                      window_size=32, spatial_merge_size=2)  # fmt: skip
+        text |= dict(rope_parameters=rope)
+        vision |= dict(fullatt_block_indexes=[1], window_size=32)
         model = transformers.Qwen2_5_VLForConditionalGeneration(
             transformers.Qwen2_5_VLConfig(vision_config=vision, text_config=text, **ids)
         )
     pictures = transformers.Qwen2VLImageProcessorPil(
-        patch_size=8, merge_size=2, temporal_patch_size=2, size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64}
+        patch_size=8,
+        merge_size=2,
+        temporal_patch_size=2,
+        size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64},
     )
     return model, (pictures, CHATML_TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"))
 
 
 def _internvl(t: Any) -> tuple[Any, Any]:
     config = transformers.InternVLConfig(
-        vision_config=dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=[32, 32],
-                           patch_size=[8, 8]),
+        vision_config=VISION | dict(image_size=[32, 32], patch_size=[8, 8]),
         text_config=dict(model_type="qwen2", vocab_size=len(t), **TEXT),
-        image_token_id=t.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=4,
-    )  # fmt: skip
-    pictures = transformers.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=True, min_patches=1, max_patches=4)
-    return transformers.InternVLForConditionalGeneration(config), (pictures, CHATML_TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>\n"))
+        image_token_id=t.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    pictures = transformers.GotOcr2ImageProcessorPil(
+        size={"height": 32, "width": 32}, crop_to_patches=True, min_patches=1, max_patches=4
+    )
+    return transformers.InternVLForConditionalGeneration(config), (
+        pictures,
+        CHATML_TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>\n"),
+    )
 
 
 def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
@@ -181,12 +208,27 @@ def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
     if family == "idefics3":
         grid = [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
         special = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *grid]
-        return tokenizer(special, bos_token="<|im_start|>", eos_token="<end_of_utterance>", pad_token="<|im_end|>")
+        return tokenizer(
+            special, bos_token="<|im_start|>", eos_token="<end_of_utterance>", pad_token="<|im_end|>"
+        )
     if family == "gemma3":
-        roles = dict(image_token="<image_soft_token>", boi_token="<start_of_image>", eoi_token="<end_of_image>")
-        return tokenizer(["<start_of_turn>", "<end_of_turn>"], bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", **roles)
+        roles = dict(
+            image_token="<image_soft_token>", boi_token="<start_of_image>", eoi_token="<end_of_image>"
+        )
+        return tokenizer(
+            ["<start_of_turn>", "<end_of_turn>"],
+            bos_token="<bos>",
+            eos_token="<eos>",
+            pad_token="<pad>",
+            **roles,
+        )
     if family == "internvl":
-        roles = dict(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>")
+        roles = dict(
+            start_image_token="<img>",
+            end_image_token="</img>",
+            context_image_token="<IMG_CONTEXT>",
+            video_token="<video>",
+        )
         return tokenizer(["<|im_start|>"], eos_token="<|im_end|>", pad_token="<|endoftext|>", **roles)
     special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     return tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
@@ -197,7 +239,13 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     folder = folder / family
     t = _tokenizer_of(family)
-    maker = {"llava": _llava, "llava_next": _llava_next, "idefics3": _idefics3, "gemma3": _gemma3, "internvl": _internvl}.get(family)
+    maker = {
+        "llava": _llava,
+        "llava_next": _llava_next,
+        "idefics3": _idefics3,
+        "gemma3": _gemma3,
+        "internvl": _internvl,
+    }.get(family)
     model, processor = maker(t) if maker else _qwen(t, family)
     text = model.config.get_text_config()
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
@@ -213,7 +261,9 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
         pictures.save_pretrained(folder)
         t.save_pretrained(folder)
         if family == "internvl":
-            (folder / "processor_config.json").write_text(json.dumps({"image_seq_length": 4, "processor_class": "InternVLProcessor"}))
+            (folder / "processor_config.json").write_text(
+                json.dumps({"image_seq_length": 4, "processor_class": "InternVLProcessor"})
+            )
     else:
         processor.save_pretrained(folder)
     return folder
@@ -222,19 +272,33 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
 def build_triple(folder: Path, *, seed: int = 0) -> tuple[Path, Path, Path]:
     """Tiny random DINOv2, CLIP and BGE (BERT) checkpoints in `folder`; their folders."""
     torch.manual_seed(seed)
-    small: dict[str, Any] = dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    small: dict[str, Any] = dict(
+        hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+    )
     side = {"height": 32, "width": 32}
     dino, clip, bge = folder / "dino", folder / "clip", folder / "bge"
-    transformers.Dinov2Model(transformers.Dinov2Config(image_size=32, patch_size=8, **small)).save_pretrained(dino)
+    transformers.Dinov2Model(transformers.Dinov2Config(image_size=32, patch_size=8, **small)).save_pretrained(
+        dino
+    )
     transformers.BitImageProcessorPil(size={"shortest_edge": 32}, crop_size=side).save_pretrained(dino)
     t = tokenizer([], bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    text = dict(vocab_size=len(t), max_position_embeddings=77, bos_token_id=t.bos_token_id, eos_token_id=t.eos_token_id, **small)
+    text = dict(
+        vocab_size=len(t),
+        max_position_embeddings=77,
+        bos_token_id=t.bos_token_id,
+        eos_token_id=t.eos_token_id,
+        **small,
+    )
     model = transformers.CLIPModel(
-        transformers.CLIPConfig(text_config=text, vision_config=dict(image_size=32, patch_size=8, **small), projection_dim=16)
+        transformers.CLIPConfig(
+            text_config=text, vision_config=dict(image_size=32, patch_size=8, **small), projection_dim=16
+        )
     )
     model.save_pretrained(clip)
     transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=side).save_pretrained(clip)
     t.save_pretrained(clip)
-    transformers.BertModel(transformers.BertConfig(vocab_size=len(t), max_position_embeddings=128, **small)).save_pretrained(bge)
+    transformers.BertModel(
+        transformers.BertConfig(vocab_size=len(t), max_position_embeddings=128, **small)
+    ).save_pretrained(bge)
     t.save_pretrained(bge)
     return dino, clip, bge

@@ -1,11 +1,12 @@
 """What tests share: a cache of their own, the app on the toy model in this process, and a real browser.
 
-    def test_x(app): app.url, app.model, app.settings                   # one per session: a person's own machine, all tabs
-    def test_y(shared_app): ...                                         # the same as strangers would meet it on a shared host
-    def test_z(window): window.open('Chat')                              # a fresh Chromium window; console errors fail the test
+    def test_x(app): app.url, app.model, app.settings  # one per session: a person's own machine, all tabs
+    def test_y(shared_app): ...  # the same as strangers would meet it on a shared host
+    def test_z(window): window.open('Chat')  # a fresh Chromium window; console errors fail the test
     client = connect(app)                                               # gradio_client
 
-Nothing is written outside pytest's temporary folders. The browser is /usr/bin/chromium (SUGAR_CHROMIUM names another).
+Nothing is written outside pytest's temporary folders. The browser is /usr/bin/chromium (SUGAR_CHROMIUM names
+another).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIF
 
 
 class Loggers(dict[str, Any]):
-    """All loggers. pytest walks over them before each test, while threads of the app import what they need and so add to them."""
+    """All loggers. pytest walks over them before each test, while threads of the app import what they need
+    and so add to them.
+    """
 
     def values(self) -> Any:
         while True:
@@ -41,7 +44,9 @@ class Loggers(dict[str, Any]):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the session."""
+    """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the
+    session.
+    """
     logging.Logger.manager.loggerDict = Loggers(logging.Logger.manager.loggerDict)
     config.stash_folder = tempfile.mkdtemp(prefix="sugar-tests-")  # type: ignore[attr-defined]
     os.environ["GRADIO_TEMP_DIR"] = str(Path(config.stash_folder) / "cache")  # type: ignore[attr-defined]
@@ -58,11 +63,51 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class Talker(ToyModel):
-    """The toy model as the page meets it. Asked to talk "at length" it says 4000 words, 10 ms each; `running` counts answers under way,
-    `said` the words of the last one. The name of the embedded model brings the page's note about drawn scenes."""
+    """The toy model as the page meets it. Asked to talk "at length" it says 4000 words, 10 ms each.
+
+    `running` counts answers under way, `said` the words of the last one. The name of the embedded model
+    brings the page's note about drawn scenes.
+    """
 
     name = "sugar-tiny"
     encoder = "sugar"
+    profile = replace(
+        ToyModel.profile,
+        good_at="Words and mean colours.",
+        larger="smolvlm-256m",
+        examples={
+            "chat": [
+                {"files": ["examples/scene-0.jpg"], "text": "what is in the picture?"},
+                {
+                    "files": ["examples/before.jpg", "examples/after.jpg"],
+                    "text": "what differs between these two?",
+                },
+            ],
+            "search": [
+                {"mode": "Pictures", "rows": [{"text": "a red star at night"}]},
+                {
+                    "mode": "Pictures",
+                    "rows": [{"file": "examples/before.jpg"}, {"text": "make the key blue"}],
+                },
+                {
+                    "mode": "Story",
+                    "rows": [{"text": t} for t in ("a tree", "it becomes big", "a balloon comes")],
+                },
+                {"mode": "Every position", "rows": [{"text": "a tree"}, {"text": "it becomes big"}]},
+            ],
+            "compare": [
+                {
+                    "files": ["examples/pair-0-0.jpg", "examples/pair-0-1.jpg"],
+                    "captions": ["a blue tree below a mushroom", "a mushroom below a blue tree"],
+                },
+                {
+                    "files": ["examples/pair-1-0.jpg", "examples/pair-1-1.jpg"],
+                    "captions": ["a pink balloon", "a green balloon"],
+                },
+                {"files": ["examples/before.jpg", "examples/after.jpg"], "captions": []},
+            ],
+        },
+    )
 
     def __init__(self, fingerprint: str = "toy-1") -> None:
         super().__init__(fingerprint)
@@ -78,18 +123,13 @@ class Talker(ToyModel):
                 for n in range(min(4000, kwargs.get("max_new_tokens", 128))):
                     if stop is not None and stop.is_set():
                         return
-                    time.sleep(0.01)
+                    time.sleep(0.05)
                     self.said += 1
                     yield f"word{n} "
             else:
                 yield from super().generate(conversation, **kwargs)
         finally:
             self.running -= 1
-
-    def probability_of_yes(self, questions: Any) -> Any:
-        import numpy as np
-
-        return np.array([1 / (1 + np.exp(no - yes)) for yes, no in (self.score(q, ["yes", "no"]) for q in questions)])
 
 
 @dataclass
@@ -108,19 +148,23 @@ class Served:
 
 
 SERVED: list[Served] = []
-"""Every app of the session; closed together at its end, because the end of one empties the cache that all of this process share."""
+"""Every app of the session; closed together at its end, because the end of one empties the cache that all of
+this process share.
+"""
 
 
 def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     """Build and launch an app on a free port, on a toy model unless `load(name, progress)` says otherwise."""
+    from sugar.services.model_slot import ModelSlot
     from sugar.settings import Settings
     from sugar.ui import build_app, launch
-    from sugar.ui.loading import ModelLoader
 
     model = Talker()
-    settings = replace(Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000, max_tokens=4000), **changes)
+    settings = replace(
+        Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000, max_tokens=4000), **changes
+    )
     (folder / "galleries").mkdir(parents=True, exist_ok=True)
-    models = ModelLoader(load or (lambda name, progress: model))
+    models = ModelSlot(load or (lambda name, progress: model))
     models.start("sugar-tiny")
     demo = build_app(settings, models)
     launch(demo, settings, block=False)
@@ -151,13 +195,17 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        chromium = play.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
         yield chromium
         chromium.close()
 
 
 CONTEXTS: dict[str, Any] = {}
-"""Browser contexts by their options: windows of one context share the browser's cache, and each is still a visitor of its own."""
+"""Browser contexts by their options: windows of one context share the browser's cache, and each is still a
+visitor of its own.
+"""
 
 
 class Window:
@@ -174,7 +222,9 @@ class Window:
         self.page = CONTEXTS[repr(options)].new_page()
         self.page.set_default_timeout(60_000)
         self.page.on("request", self._request)
-        self.page.on("response", lambda r: self.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        self.page.on(
+            "response", lambda r: self.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None
+        )
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
 
@@ -195,7 +245,10 @@ class Window:
 
 @pytest.fixture
 def window(browser: Any, app: Served) -> Iterator[Window]:
-    """A desktop window on `app`, closed afterwards; fails the test when the page asked another host or logged an error."""
+    """A desktop window on `app`, closed afterwards.
+
+    Fails the test when the page asked another host or logged an error.
+    """
     opened = Window(browser, app)
     yield opened
     opened.close()

@@ -1,4 +1,5 @@
-"""Pictures for README.md, from the real app on the embedded model: `python tests/screenshots.py` (after `make assets`).
+"""Pictures for README.md, from the real app on the embedded model: `python tests/screenshots.py` (after
+`make assets`).
 
 Writes assets/screenshots/*.png, below 300 KB each. Not a test: what it shows is looked at by people.
 """
@@ -31,7 +32,7 @@ def shoot(url: str) -> None:
         page = browser.new_page(viewport={"width": 1000, "height": 860})
         page.set_default_timeout(120_000)
         page.goto(url)
-        page.get_by_text("drawn scenes only").wait_for()
+        page.locator("#status b").wait_for()
         page.get_by_text("describe the picture.").click()
         page.locator("#talk").get_by_text("tokens").wait_for()
         page.locator("#message button.submit-button").wait_for()
@@ -54,13 +55,14 @@ def shoot(url: str) -> None:
 
 def main(gallery: str = "gallery_index") -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from sugar.services.model_slot import open_slot
     from sugar.settings import Settings
-    from sugar.ui import build_app, launch, load_model
+    from sugar.ui import build_app, launch
 
     logging.basicConfig(level=logging.WARNING)
     OUT.mkdir(parents=True, exist_ok=True)
     settings = Settings(port=0, gallery=gallery)
-    demo = build_app(settings, load_model(settings))
+    demo = build_app(settings, open_slot(settings))
     launch(demo, settings, block=False)
     shoot(f"http://127.0.0.1:{demo.server_port}")
     demo.close()

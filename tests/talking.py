@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from conftest import ASSETS
+from conftest import ASSETS, Talker, Window, serve
+
+
+@contextmanager
+def while_loading(browser: Any, folder: Path) -> Iterator[tuple[Any, threading.Event]]:
+    """A page whose model loads until the event is set."""
+    gate = threading.Event()
+    app = serve(folder, load=lambda name, progress: Talker() if gate.wait(120) else None)
+    window = Window(browser, app)
+    try:
+        window.page.goto(app.url)
+        yield window.page, gate
+    finally:
+        gate.set()
+        window.close()
 
 
 def talk(page: Any) -> Any:
@@ -31,8 +49,8 @@ def answered(page: Any, words: str) -> None:
 
 
 def talk_at_length(page: Any) -> None:
-    """Ask for an answer of forty seconds, so that it is under way however slow the machine is."""
-    page.get_by_text("How it answers").click()
+    """Ask for an answer of three minutes, so that it is under way however slow the machine is."""
+    page.get_by_text("Options", exact=True).first.click()
     page.locator("input[type=number][aria-label*='Longest answer']").fill("4000")
     send(page, "talk at length")
     talk(page).get_by_text("word5").wait_for()

@@ -1,16 +1,17 @@
-"""The message box in a real browser: what is typed is never lost, and Stop frees the model, whatever else happens at that moment."""
+"""The message box in a real browser: what is typed is never lost, and Stop frees the model, whatever else
+happens at that moment.
+"""
 
 from __future__ import annotations
 
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, Talker, Window, eventually, serve
+from conftest import Served, Window, eventually
 from playwright.sync_api import expect
-from talking import answered, box, held, ready, send, stop, talk, talk_at_length
+from talking import answered, box, held, ready, send, stop, talk, talk_at_length, while_loading
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
@@ -21,9 +22,13 @@ def test_stop_frees_the_model_for_the_next_question(window: Window, app: Served)
     talk_at_length(page)
     stop(page)
     assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
-    send(page, "red star")  # at once: what the page still has to do about the stop is no concern of the person's
+    send(
+        page, "red star"
+    )  # at once: what the page still has to do about the stop is no concern of the person's
     answered(page, "I see 0 pictures and the words red star")
-    assert "word5" in talk(page).inner_text() and "stopped" in talk(page).inner_text()  # what was said before the stop stays
+    assert (
+        "word5" in talk(page).inner_text() and "stopped" in talk(page).inner_text()
+    )  # what was said before the stop stays
 
 
 def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, app: Served) -> None:
@@ -48,7 +53,9 @@ def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, 
 
 
 @pytest.mark.parametrize("picture", [(), ("scene-0.jpg",)])
-def test_what_is_typed_right_after_enter_on_a_slow_page_is_not_lost(window: Window, picture: tuple[str, ...]) -> None:
+def test_what_is_typed_right_after_enter_on_a_slow_page_is_not_lost(
+    window: Window, picture: tuple[str, ...]
+) -> None:
     page = window.open()
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})  # a phone
     send(page, "red", *picture)
@@ -69,13 +76,13 @@ def test_a_refused_message_comes_back_and_hides_nothing(window: Window) -> None:
     expect(page.locator("#message textarea")).to_have_value("what is it?")
     ready(page)
     expect(talk(page).get_by_test_id("status-tracker")).to_be_hidden()
-    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="New", exact=True).click()
     send(page, "blue star")
     answered(page, "I see 0 pictures and the words blue star")
     window.errors.clear()  # the browser's own word for a thumbnail that cannot be drawn
 
 
-def test_clear_and_edit_end_the_answer_first(window: Window, app: Served) -> None:
+def test_new_and_edit_end_the_answer_first(window: Window, app: Served) -> None:
     page = window.open()
     talk_at_length(page)
     page.fill("#message textarea", "and a draft")
@@ -86,7 +93,7 @@ def test_clear_and_edit_end_the_answer_first(window: Window, app: Served) -> Non
     page.press("#message textarea", "Enter")
     assert eventually(lambda: app.model.running == 1)
     page.fill("#message textarea", "a draft that goes")
-    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="New", exact=True).click()
     page.wait_for_function("() => !document.querySelector('#message textarea').value")
     page.fill("#message textarea", "a draft of after")  # whatever the answer still takes to end
     talk(page).get_by_text("what differs between these two?").wait_for()
@@ -112,12 +119,7 @@ def test_stop_in_the_queue_gives_the_message_back(browser: Any, app: Served) -> 
 
 
 def test_stop_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
-    gate = threading.Event()
-    app = serve(tmp_path, load=lambda name, progress: Talker() if gate.wait(120) else None)
-    window = Window(browser, app)
-    try:
-        page = window.page
-        page.goto(app.url)
+    with while_loading(browser, tmp_path) as (page, gate):
         send(page, "red star")
         talk(page).get_by_text("red star").wait_for()
         stop(page)
@@ -126,16 +128,11 @@ def test_stop_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
         send(page, "blue star")
         answered(page, "I see 0 pictures and the words blue star")
         assert "the words red star" not in talk(page).inner_text()
-    finally:
-        gate.set()
-        window.close()
 
 
 def test_closing_the_page_frees_the_model(browser: Any, app: Served) -> None:
     window = Window(browser, app)
     page = window.open()
     talk_at_length(page)
-    visitors = len(app.context.visitors)
     window.close()
     assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
-    assert eventually(lambda: len(app.context.visitors) < visitors)

@@ -1,6 +1,8 @@
-"""The shipped checkpoint: it opens everywhere, says what it said when it was made, and reaches the table on a small seed.
+"""The shipped checkpoint: it opens everywhere, says what it said when it was made, and reaches the table on a
+small seed.
 
-Rows that it misses are asserted too, against what quality.json records of it; which they are stands there under `missed`.
+Rows that it misses are asserted too, against what quality.json records of it; which they are stands there
+under `missed`.
 """
 
 from __future__ import annotations
@@ -62,5 +64,10 @@ def test_quality_was_measured_at_full_size_and_hides_nothing(quality: dict) -> N
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.key)
 def test_row_is_reached(row: Row, report: Report, quality: dict) -> None:
     key = row.key
-    floor = row.floor(quality[key], SIZE)
-    assert row.met(report.percent(key), floor), f"{key}: {report.percent(key)} against {floor:.1f}"
+    bar = row.at_least
+    # Not judged, or known to miss: then it repeats what was measured
+    if bar is None or key in quality["missed"]:
+        spread = 200 * (0.25 / SIZE) ** 0.5
+        assert abs(report.percent(key) - quality[key]) <= spread
+    else:
+        assert row.met(report.percent(key), bar), f"{key}: {report.percent(key)} against {bar:.1f}"

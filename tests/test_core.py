@@ -1,4 +1,6 @@
-"""The core: bounds, memory running out, several threads, sampling, kept conversations, what is imported when."""
+"""The core: bounds, memory running out, several threads, sampling, kept conversations, what is imported
+when.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,19 @@ import checkpoints
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pictures import noise
 
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, OutOfMemoryError
-from sugar.model import checkpoint, decode
+from sugar.model import checkpoint
+from sugar.model.cache import signature
+from sugar.model.decode import pick
 from sugar.model.head import EmbeddingHead
+from sugar.model.text_stream import TextStream
 from sugar.model.vision import VisionCache
 from sugar.sequence import Sample, Turn
 
-
-def picture(seed: int, side: int = 40) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8))
-
-
-A, B = picture(1), picture(2)
+A, B = noise(1, 40, 40), noise(2, 40, 40)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,10 @@ def model(folder: Path) -> Sugar:
 
 @contextlib.contextmanager
 def out_of_memory_above(model: Sugar, rows: int) -> Iterator[list[int]]:
-    """A device on which more than `rows` sequences at once do not fit. Yields the batch sizes that were tried."""
+    """A device on which more than `rows` sequences at once do not fit.
+
+    Yields the batch sizes that were tried.
+    """
     tried: list[int] = []
 
     def limited(module: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
@@ -63,7 +66,7 @@ def out_of_memory_above(model: Sugar, rows: int) -> Iterator[list[int]]:
 
 
 def test_a_full_device_means_smaller_batches_and_the_same_vectors(model: Sugar) -> None:
-    samples = [Sample([picture(n), "a star"]) for n in range(8)]
+    samples = [Sample([noise(n, 40, 40), "a star"]) for n in range(8)]
     wanted = model.embed(samples).pooled
     with out_of_memory_above(model, 2) as tried:
         assert np.abs(model.embed(samples).pooled - wanted).max() < 2e-5
@@ -75,7 +78,9 @@ def test_a_full_device_means_smaller_batches_and_the_same_vectors(model: Sugar) 
             list(model.generate(Sample([A, "what?"])))
         with pytest.raises(OutOfMemoryError):
             model.score(Sample([A, "what?"]), ["yes"])
-    assert len(model.prefixes) == 0 and len(model.vision) == 0, "what was kept for speed is given back"
+    assert len(model.generator.prefixes) == 0 and len(model.backbone.vision) == 0, (
+        "what was kept for speed is given back"
+    )
     assert np.abs(model.embed(samples).pooled - wanted).max() < 2e-5, "and the model stays usable"
 
 
@@ -92,31 +97,31 @@ def test_other_errors_are_not_swallowed(model: Sugar, monkeypatch: pytest.Monkey
 
 def test_a_picture_goes_through_the_tower_once(model: Sugar) -> None:
     model.embed([Sample(A), Sample([A, "x"]), Sample([B, A])])
-    assert model.vision.misses == 2
+    assert model.backbone.vision.misses == 2
     list(model.generate(Sample([A, "what?"]), max_new_tokens=2))
     model.score(Sample([B, "what?"]), ["yes", "no"])
     model.embed([Sample(A.copy())])
-    assert model.vision.misses == 2 and model.vision.hits >= 3
+    assert model.backbone.vision.misses == 2 and model.backbone.vision.hits >= 3
 
 
 def test_the_vision_cache_is_bounded(model: Sugar) -> None:
     one = 16 * checkpoints.HIDDEN * 4  # tokens x width x bytes
-    model.vision = VisionCache(max_bytes=3 * one)
-    model.embed([Sample(picture(n)) for n in range(10)])
-    assert len(model.vision) == 3 and model.vision.used == 3 * one
-    model.vision = VisionCache(max_bytes=one - 1)
+    model.backbone.vision = VisionCache(max_bytes=3 * one)
+    model.embed([Sample(noise(n, 40, 40)) for n in range(10)])
+    assert len(model.backbone.vision) == 3 and model.backbone.vision.used == 3 * one
+    model.backbone.vision = VisionCache(max_bytes=one - 1)
     model.embed([Sample(A)])
-    assert len(model.vision) == 0
+    assert len(model.backbone.vision) == 0
 
 
 def test_buckets_hold_like_lengths_under_the_bound(model: Sugar) -> None:
     samples = [Sample("w" * n) for n in (5, 300, 7, 290, 6, 310, 8)]
     layouts = [model.processor.embedding_layout(sample) for sample in samples]
-    model.batch_tokens = 700
-    batches = list(model._buckets(layouts, None))
+    model.batching.tokens = 700
+    batches = list(model.batching.buckets([len(x) for x in layouts]))
     assert sorted(i for batch in batches for i in batch) == list(range(7))
     assert batches == [[0, 4, 2, 6], [3, 1], [5]]
-    assert max(len(batch) for batch in model._buckets(layouts, 2)) == 2
+    assert max(len(batch) for batch in model.batching.buckets([len(x) for x in layouts], 2)) == 2
 
 
 def test_too_long_and_out_of_range_are_refused_with_the_numbers(model: Sugar) -> None:
@@ -135,15 +140,21 @@ def test_too_long_and_out_of_range_are_refused_with_the_numbers(model: Sugar) ->
     assert len(model.embed([])) == 0
 
 
-def test_a_piece_a_token_so_that_a_caller_can_leave_at_any(model: Sugar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode.TextStream, "push", lambda self, token: "")  # a model that says nothing that can be shown
-    monkeypatch.setattr(model, "_ends", set())
+def test_a_piece_a_token_so_that_a_caller_can_leave_at_any(
+    model: Sugar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        TextStream, "push", lambda self, token: ""
+    )  # a model that says nothing that can be shown
+    monkeypatch.setattr(model.generator, "ends", set())
     assert [p for p in model.generate(Sample([A, "?"]), max_new_tokens=7) if not p] == [""] * 7
 
 
 def test_sampling_is_decided_by_the_seed(model: Sugar) -> None:
     def say(seed: int, **options: float) -> str:
-        return "".join(model.generate(Sample([A, "?"]), max_new_tokens=12, temperature=1.5, seed=seed, **options))  # type: ignore[arg-type]
+        return "".join(
+            model.generate(Sample([A, "?"]), max_new_tokens=12, temperature=1.5, seed=seed, **options)
+        )  # type: ignore[arg-type]
 
     assert say(1) == say(1) and len({say(seed) for seed in range(6)}) > 1
     greedy = "".join(model.generate(Sample([A, "?"]), max_new_tokens=12))
@@ -153,15 +164,15 @@ def test_sampling_is_decided_by_the_seed(model: Sugar) -> None:
 def test_nucleus_sampling_keeps_the_smallest_set() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
     rng = torch.Generator().manual_seed(0)
-    drawn = {decode.pick(logits, temperature=1.0, top_p=0.75, rng=rng) for _ in range(200)}
+    drawn = {pick(logits, temperature=1.0, top_p=0.75, rng=rng) for _ in range(200)}
     assert drawn == {0, 1}
-    assert decode.pick(logits, temperature=0.0, top_p=1.0, rng=None) == 0
+    assert pick(logits, temperature=0.0, top_p=1.0, rng=None) == 0
 
 
 def test_text_comes_in_whole_characters(model: Sugar) -> None:
     text = "  é ☆ und 星! x"
     ids = model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    stream = decode.TextStream(model.processor)
+    stream = TextStream(model.processor)
     pieces = [stream.push(i) for i in ids] + [stream.flush()]
     assert "".join(pieces) == text.lstrip() and "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
 
@@ -173,13 +184,17 @@ def test_conversations_do_not_take_each_other_s_prefix(model: Sugar) -> None:
     first, second = talk("what is it, in many words, please?"), talk("what is that, in other words, please?")
     for turns in (first, second):
         list(model.generate(turns, max_new_tokens=4))
-    assert len(model.prefixes) == 2 or model.prefixes.reused
-    list(model.generate([*second, Turn("assistant", Sample("x")), Turn("user", Sample("y"))], max_new_tokens=2))
-    assert len(model.prefixes) <= model.prefixes.entries == 2
+    assert len(model.generator.prefixes) == 2 or model.generator.prefixes.reused
+    list(
+        model.generate([*second, Turn("assistant", Sample("x")), Turn("user", Sample("y"))], max_new_tokens=2)
+    )
+    assert len(model.generator.prefixes) <= model.generator.prefixes.entries == 2
     layout = model.processor.chat_layout(talk("what is it, in many words, please?"))
     other = model.processor.chat_layout([Turn("user", Sample([B, "what is it, in many words, please?"]))])
-    marks = [decode.signature(x, model.processor.image_token_id) for x in (layout, other)]
-    assert layout.ids == other.ids and (marks[0] != marks[1]).sum() == layout.images[0].tokens, "another picture is another prefix"
+    marks = [signature(x, model.processor.image_token_id) for x in (layout, other)]
+    assert layout.ids == other.ids and (marks[0] != marks[1]).sum() == layout.images[0].tokens, (
+        "another picture is another prefix"
+    )
 
 
 def test_threads_share_one_model(model: Sugar) -> None:
@@ -210,9 +225,16 @@ def test_a_model_in_memory_is_wrapped(folder: Path) -> None:
 def test_heavy_libraries_wait_until_they_are_needed() -> None:
     code = (
         "import sys, sugar; a = set(sys.modules); import sugar.core; b = set(sys.modules);"
-        "print([m for m in ('torch', 'transformers') if m in a], [m for m in ('peft', 'bitsandbytes', 'gradio', 'faiss') if m in b])"
+        "print([m for m in ('torch', 'transformers') if m in a], [m for m in ('peft', 'bitsandbytes', "
+        "'gradio', 'faiss') if m in b])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.stdout.strip() == "[] []"
 
 

@@ -9,24 +9,27 @@ from toy import ToyModel
 
 from sugar.discrimination import compare, difference, verdict, verdict_in_words, winner_in_words
 from sugar.errors import InputError
-from sugar.scenes.stories import DIFFERENCE_QUESTION
 
 RED, BLUE = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
 
 
 class Judge(ToyModel):
-    """Says yes with log-odds 2 where the question names the picture's colour, else -2. `asked` keeps the questions."""
+    """Says yes with log-odds 2 where the question names the picture's colour, else -2.
+
+    `asked` keeps the questions.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
 
-    def score(self, sample, answers):
-        self.asked.append(sample.text)
-        red, _, blue = sample.images[0].getpixel((0, 0))
-        fits = ("red" if red > blue else "blue") in sample.text
-        odds = {"yes": 2.0 if fits else 0.0, "no": 0.0 if fits else 2.0}
-        return np.array([odds[a.lower()] - 5 for a in answers])
+    def log_odds(self, questions):
+        self.asked += [q.text for q in questions]
+        return np.array([2.0 if self.fits(q) else -2.0 for q in questions])
+
+    def fits(self, question):
+        red, _, blue = question.images[0].getpixel((0, 0))
+        return ("red" if red > blue else "blue") in question.text
 
 
 def test_three_matrices_with_pictures_as_rows():
@@ -34,9 +37,15 @@ def test_three_matrices_with_pictures_as_rows():
     fit = compare(model, [RED, BLUE], ["a red star.", "blue  dog", "night"])
     assert fit.similarity.shape == fit.yes.shape == fit.both.shape == (2, 3)
     assert fit.similarity[0, 0] > fit.similarity[1, 0] and fit.similarity[1, 1] > fit.similarity[0, 1]
-    assert fit.yes == pytest.approx(np.array([[0.8808, 0.1192, 0.1192], [0.1192, 0.8808, 0.1192]]), abs=1e-3)  # 1 / (1 + e^-2)
+    assert fit.yes == pytest.approx(
+        np.array([[0.8808, 0.1192, 0.1192], [0.1192, 0.8808, 0.1192]]), abs=1e-3
+    )  # 1 / (1 + e^-2)
     assert fit.both.mean() == pytest.approx(0, abs=1e-6)
-    assert model.asked[:3] == ["does this show a red star?", "does this show blue dog?", "does this show night?"]
+    assert model.asked[:3] == [
+        "does this show a red star?",
+        "does this show blue dog?",
+        "does this show night?",
+    ]
 
 
 def test_the_matrix_is_chosen_by_name():
@@ -105,8 +114,13 @@ def test_the_verdict_needs_two_by_two():
 
 def test_winners_and_ties():
     words = winner_in_words(np.array([[0.1, 0.7, 0.2], [0.4, 0.1, 0.4]]))
-    assert "Picture 1: **caption 2** fits best, 0.700\n" in words and "caption 1 and caption 3** fits best, 0.400 (a tie)" in words
+    assert (
+        "Picture 1: **caption 2** fits best, 0.700\n" in words
+        and "caption 1 and caption 3** fits best, 0.400 (a tie)" in words
+    )
 
 
 def test_the_difference_is_asked_as_it_was_trained():
-    assert DIFFERENCE_QUESTION in "".join(difference(ToyModel(), RED, BLUE)) and "2 pictures" in "".join(difference(ToyModel(), RED, BLUE))
+    assert ToyModel.profile.difference in "".join(
+        difference(ToyModel(), RED, BLUE)
+    ) and "2 pictures" in "".join(difference(ToyModel(), RED, BLUE))

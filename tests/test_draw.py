@@ -1,4 +1,6 @@
-"""The drawn world's pixels: shape, determinism, one composition at every size, and that what is named can be seen."""
+"""The drawn world's pixels: shape, determinism, one composition at every size, and that what is named can be
+seen.
+"""
 
 from dataclasses import replace
 
@@ -6,14 +8,27 @@ import numpy as np
 import pytest
 
 from sugar.errors import InputError
-from sugar.scenes.draw import PALETTE, VARIANTS, Inks, _layout, _stamp, draw, picture
-from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, TIMES, WEATHERS, Scene, Thing, sample_scene, split_rng
+from sugar.scenes.draw import draw, picture, placed_stamps
+from sugar.scenes.palette import PALETTE, VARIANTS, Inks
+from sugar.scenes.stamps import stamp_of
+from sugar.scenes.world import (
+    COLORS,
+    KINDS,
+    PATTERNS,
+    PLACES,
+    TIMES,
+    WEATHERS,
+    Scene,
+    SceneObject,
+    sample_scene,
+    split_rng,
+)
 
 EMPTY = Scene((), "meadow", "day", "clear")
 
 
 def lone(kind="circle", color="red", size="big", pattern="plain", **more):
-    return Scene((Thing(kind, color, size, pattern, 1, 1, **more),), "meadow", "day", "clear")
+    return Scene((SceneObject(kind, color, size, pattern, 1, 1, **more),), "meadow", "day", "clear")
 
 
 def distance(a, b):
@@ -21,8 +36,8 @@ def distance(a, b):
 
 
 def footprint(scene):
-    """Pixels that differ from the same background without things."""
-    return np.any(draw(scene) != draw(replace(scene, things=())), axis=2)
+    """Pixels that differ from the same background without objects."""
+    return np.any(draw(scene) != draw(replace(scene, objects=())), axis=2)
 
 
 def test_random_scenes_have_the_right_shape_and_are_deterministic():
@@ -62,7 +77,7 @@ def test_every_kind_has_its_own_silhouette():
 def test_the_named_color_dominates_every_plain_thing(color):
     outline = np.array(Inks.of(color).outline)
     for kind in KINDS:
-        stamp = _stamp(kind, color, "plain", "big", 128)
+        stamp = stamp_of(kind, color, "plain", "big", 128)
         pixels = stamp[stamp[..., 3] == 1][:, :3]
         body = pixels[np.abs(pixels - outline).sum(axis=1) > 12]
         own = np.abs(body - PALETTE[color]).sum(axis=1) < 60
@@ -89,20 +104,32 @@ def test_every_place_time_and_weather_differs_and_the_seed_only_decorates():
 
 def test_what_is_inside_is_seen_within_its_container():
     for kind in ("box", "circle", "heart"):
-        outer = Thing(kind, "blue", "big", "plain", 0, 0)
-        scene = Scene((outer, Thing("star", "yellow", "small", "plain", 0, 0, inside=0)), "meadow", "day", "clear")
-        changed = np.any(draw(scene) != draw(replace(scene, things=(outer,))), axis=2)
+        outer = SceneObject(kind, "blue", "big", "plain", 0, 0)
+        scene = Scene(
+            (outer, SceneObject("star", "yellow", "small", "plain", 0, 0, inside=0)), "meadow", "day", "clear"
+        )
+        changed = np.any(draw(scene) != draw(replace(scene, objects=(outer,))), axis=2)
         yellow = np.abs(draw(scene).astype(int) - PALETTE["yellow"]).sum(axis=2) < 40
         assert yellow.sum() > 30 and changed[yellow].all()
-        assert 33 <= max(np.ptp(np.nonzero(footprint(scene))[0]), np.ptp(np.nonzero(footprint(scene))[1])) + 1 <= 39
+        assert (
+            33
+            <= max(np.ptp(np.nonzero(footprint(scene))[0]), np.ptp(np.nonzero(footprint(scene))[1])) + 1
+            <= 39
+        )
 
 
 def test_what_is_on_a_base_touches_its_top():
     for base in ("table", "box", "car"):
         scene = Scene(
-            (Thing(base, "blue", "big", "plain", 2, 1), Thing("star", "red", "small", "plain", 1, 1, on=0)), "meadow", "day", "clear"
+            (
+                SceneObject(base, "blue", "big", "plain", 2, 1),
+                SceneObject("star", "red", "small", "plain", 1, 1, on=0),
+            ),
+            "meadow",
+            "day",
+            "clear",
         )
-        (stand, _, stand_top), (stamp, _, top) = _layout(scene, 96)
+        (stand, _, stand_top), (stamp, _, top) = placed_stamps(scene, 96)
         feet = top + np.nonzero(stamp[..., 3].max(axis=1) > 0.5)[0].max()
         surface = stand_top + np.nonzero(stand[:, stand.shape[1] // 2, 3] > 0.5)[0].min()
         assert -1 <= feet - surface <= 1
@@ -110,14 +137,24 @@ def test_what_is_on_a_base_touches_its_top():
 
 def test_things_stay_within_the_picture():
     for row, col, d in ((0, 0, -0.4), (2, 2, 0.4)):
-        scene = Scene((Thing("circle", "red", "big", "plain", row, col, d, d),), "meadow", "day", "clear")
+        scene = Scene(
+            (SceneObject("circle", "red", "big", "plain", row, col, d, d),), "meadow", "day", "clear"
+        )
         assert footprint(scene).sum() > 600
 
 
 @pytest.mark.parametrize(
-    "scene", [lone("unicorn"), lone(color="beige"), lone(size="huge"), lone(pattern="tartan"), replace(EMPTY, place="moon"),
-              replace(EMPTY, time="noon"), replace(EMPTY, weather="hail")],
-)  # fmt: skip
+    "scene",
+    [
+        lone("unicorn"),
+        lone(color="beige"),
+        lone(size="huge"),
+        lone(pattern="tartan"),
+        replace(EMPTY, place="moon"),
+        replace(EMPTY, time="noon"),
+        replace(EMPTY, weather="hail"),
+    ],
+)
 def test_what_the_world_does_not_have_is_refused_with_the_choices(scene):
     with pytest.raises(InputError, match="choose one of"):
         draw(scene)

@@ -1,7 +1,10 @@
-"""The alignment scorer against its float64 reference, the vectors of the method, and tslearn's conventions, on every CPU path."""
+"""The alignment scorer against its float64 reference, the vectors of the method, and tslearn's conventions,
+on every CPU path.
+"""
 
 import importlib.util
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sugar.dtw as scorer
-from sugar.dtw import pairwise, reference
+from sugar.dtw import blocks, reference
 from sugar.dtw.segment import Segment
 from sugar.errors import AlignmentError
 
-NUMBA = [pytest.param("numba", marks=pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="the extra is not installed"))]
+NUMBA = [
+    pytest.param(
+        "numba",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("numba") is None, reason="the extra is not installed"
+        ),
+    )
+]
 PATHS = ["reference", "torch", *NUMBA]
 
 
@@ -25,7 +35,9 @@ def unit(*rows):
 
 def ragged(rng, count, longest, width, kind=np.float64):
     """`count` sequences of unit slices, 1 to `longest` long."""
-    return [unit(*rng.normal(size=(int(rng.integers(1, longest + 1)), width))).astype(kind) for _ in range(count)]
+    return [
+        unit(*rng.normal(size=(int(rng.integers(1, longest + 1)), width))).astype(kind) for _ in range(count)
+    ]
 
 
 def two_part(rng, n):
@@ -48,7 +60,10 @@ def test_vectors_of_the_method(path):
     for delta, value in ((0.3, 0.016738449), (0.5, 0.189035868), (1.0, 0.563221551)):
         assert scorer.gak(X3, Y2, delta=delta, path=path) == near(value)
     sigma = 0.5 * math.sqrt(2.5)
-    logs = [scorer.gak(a, b, sigma, normalized=False, log=True, path=path) for a, b in ((X3, Y2), (X3, X3), (Y2, Y2))]
+    logs = [
+        scorer.gak(a, b, sigma, normalized=False, log=True, path=path)
+        for a, b in ((X3, Y2), (X3, X3), (Y2, Y2))
+    ]
     assert logs == [near(-0.965760544), near(1.197529370), near(0.202586554)]
     for delta, log, value in ((0.5, -2.167106339, 0.033017872), (1.0, 0.383647415, 0.285325512)):
         assert scorer.gak(A, B, delta=delta, normalized=False, log=True, path=path) == near(log)
@@ -78,9 +93,15 @@ def test_every_path_matches_reference_and_tslearn(seed):
             lambda p: scorer.cdist_gak(X, Y, delta=0.7, path=p),
             lambda a, b: metrics.gak(a, b, 0.7 * math.sqrt((len(a) + len(b)) / 2)),
         ),
-        "soft": (lambda p: scorer.cdist_soft_dtw(X, Y, 0.3, path=p), lambda a, b: metrics.soft_dtw(a, b, 0.3)),
+        "soft": (
+            lambda p: scorer.cdist_soft_dtw(X, Y, 0.3, path=p),
+            lambda a, b: metrics.soft_dtw(a, b, 0.3),
+        ),
         "dtw": (lambda p: scorer.cdist_dtw(X, Y, path=p), lambda a, b: metrics.dtw(a, b)),
-        "band": (lambda p: scorer.cdist_dtw(X, Y, sakoe_chiba_radius=1, path=p), lambda a, b: metrics.dtw(a, b, sakoe_chiba_radius=1)),
+        "band": (
+            lambda p: scorer.cdist_dtw(X, Y, sakoe_chiba_radius=1, path=p),
+            lambda a, b: metrics.dtw(a, b, sakoe_chiba_radius=1),
+        ),
     }
     for ours, theirs in scores.values():
         wanted = np.array([[theirs(a, b) for b in Y] for a in X])
@@ -93,15 +114,23 @@ def test_every_path_matches_reference_and_tslearn(seed):
 def test_paths_and_searches_match_tslearn(seed):
     metrics = pytest.importorskip("tslearn.metrics")
     rng = np.random.default_rng(seed)
-    query, long = rng.normal(size=(int(rng.integers(1, 6)), 2)), rng.normal(size=(int(rng.integers(5, 30)), 2))
+    query, long = (
+        rng.normal(size=(int(rng.integers(1, 6)), 2)),
+        rng.normal(size=(int(rng.integers(5, 30)), 2)),
+    )
     for ours, theirs in (
         (scorer.dtw_path(query, long), metrics.dtw_path(query, long)),
         (scorer.dtw_subsequence_path(query, long), metrics.dtw_subsequence_path(query, long)),
-        (scorer.dtw_path(long, long[::-1], "itakura", None, 1.5), metrics.dtw_path(long, long[::-1].copy(), "itakura", None, 1.5)),
+        (
+            scorer.dtw_path(long, long[::-1], "itakura", None, 1.5),
+            metrics.dtw_path(long, long[::-1].copy(), "itakura", None, 1.5),
+        ),
     ):
         assert ours[0] == [tuple(map(int, step)) for step in theirs[0]]
         assert ours[1] == pytest.approx(theirs[1], abs=1e-10)
-    wanted = reference.subsequence_dtw(scorer.squared_euclidean(*map(torch.from_numpy, (query, long))).tolist(), 3)
+    wanted = reference.subsequence_dtw(
+        scorer.squared_euclidean(*map(torch.from_numpy, (query, long))).tolist(), 3
+    )
     for path in ("reference", "torch") + (("numba",) if importlib.util.find_spec("numba") else ()):
         runs = scorer.subsequence_dtw(query, long, 3, path=path)
         assert [run.path for run in runs] == [p for _, p in wanted]
@@ -120,21 +149,34 @@ def test_symmetry_identity_permutation_and_chunks(seed):
         assert K.min() >= 0 and K.max() <= 1 + 1e-12
         full = scorer.cdist_gak(X, Y, delta=0.7, path=path)
         order = rng.permutation(len(Y))
-        np.testing.assert_allclose(scorer.cdist_gak(X, [Y[i] for i in order], delta=0.7, path=path), full[:, order], atol=1e-12)
-        np.testing.assert_allclose(scorer.cdist_gak(X, Y, delta=0.7, path=path, max_bytes=1), full, atol=1e-12)
-        np.testing.assert_allclose(scorer.PackedSequences.from_list(Y, limit=2).gak(X[0], delta=0.7, path=path), full[0], atol=1e-12)
+        np.testing.assert_allclose(
+            scorer.cdist_gak(X, [Y[i] for i in order], delta=0.7, path=path), full[:, order], atol=1e-12
+        )
+        np.testing.assert_allclose(
+            scorer.cdist_gak(X, Y, delta=0.7, path=path, max_bytes=1), full, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            scorer.PackedSequences.from_list(Y, limit=2).gak(X[0], delta=0.7, path=path), full[0], atol=1e-12
+        )
 
 
 def test_one_dataset_in_blocks_equals_two():
     rng = np.random.default_rng(3)
     X = ragged(rng, 140, 4, 3)
     for options in ({"sigma": 0.8}, {"delta": 0.7}):
-        np.testing.assert_allclose(scorer.cdist_gak(X, **options), scorer.cdist_gak(X, list(X), **options), atol=1e-12)
+        np.testing.assert_allclose(
+            scorer.cdist_gak(X, **options), scorer.cdist_gak(X, list(X), **options), atol=1e-12
+        )
 
 
-@pytest.mark.parametrize("lengths, sigma", [((60, 60), 0.1), ((410, 410), 50.0), ((3, 4), 0.01), ((1, 1), 0.001), ((450, 1), 1.0)])
+@pytest.mark.parametrize(
+    "lengths, sigma", [((60, 60), 0.1), ((410, 410), 50.0), ((3, 4), 0.01), ((1, 1), 0.001), ((450, 1), 1.0)]
+)
 def test_nothing_is_lost_far_apart_or_long(lengths, sigma):
-    """Underflow and overflow of the linear recursion are redone in logs, and said. (The redo is one for all paths.)"""
+    """Underflow and overflow of the linear recursion are redone in logs, and said.
+
+    (The redo is one for all paths.)
+    """
     path = "numba" if importlib.util.find_spec("numba") else "torch"
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(n, 2)) for n in lengths)
@@ -148,7 +190,10 @@ def test_nothing_is_lost_far_apart_or_long(lengths, sigma):
         assert math.isfinite(scorer.gak(a, b, sigma, log=True, path=path))
 
 
-@pytest.mark.parametrize("kind, slack", [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 1e-2)])
+@pytest.mark.parametrize(
+    "kind, slack",
+    [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 1e-2)],
+)
 def test_types(kind, slack):
     rng = np.random.default_rng(1)
     X = ragged(rng, 5, 6, 8)
@@ -180,7 +225,9 @@ def test_packed_container(tmp_path):
     np.testing.assert_allclose(packed[[5, 0, -1]].gak(query), truth[[5, 0, 5]], atol=1e-12)
     assert torch.equal(packed[2].part1, X[2].part1)
     packed.save(tmp_path / "slices.pt")
-    np.testing.assert_array_equal(scorer.PackedSequences.load(tmp_path / "slices.pt").gak(query), packed.gak(query))
+    np.testing.assert_array_equal(
+        scorer.PackedSequences.load(tmp_path / "slices.pt").gak(query), packed.gak(query)
+    )
     packed.remove([1, 4])
     np.testing.assert_allclose(packed.gak(query), np.delete(truth, [1, 4]), atol=1e-12)
     assert not any((segment.parts[0] == X[1].part1[0]).all(1).any() for segment in packed.segments)
@@ -193,11 +240,15 @@ def test_a_search_neither_repacks_nor_forgets_self_kernels(monkeypatch):
     first = packed.gak(query)
     gallery = packed.segments[0]
     computed = []
-    inner = pairwise.compute_self
-    monkeypatch.setattr(pairwise, "compute_self", lambda a, *rest: computed.append(a) or inner(a, *rest))
+    inner = blocks.compute_self
+    monkeypatch.setattr(blocks, "compute_self", lambda a, *rest: computed.append(a) or inner(a, *rest))
     packs = []
     pack = Segment.pack.__func__
-    monkeypatch.setattr(Segment, "pack", classmethod(lambda cls, flat, lengths: packs.append(len(lengths)) or pack(cls, flat, lengths)))
+    monkeypatch.setattr(
+        Segment,
+        "pack",
+        classmethod(lambda cls, flat, lengths: packs.append(len(lengths)) or pack(cls, flat, lengths)),
+    )
     np.testing.assert_array_equal(packed.gak(query), first)
     assert gallery not in computed and packs == [1]
 
@@ -212,8 +263,16 @@ def test_label_matrix_entry_by_entry():
     for p, (s, i) in enumerate(places):
         for q, (t, j) in enumerate(places):
             x, y = batch[s][: i + 1], batch[t][: j + 1]
-            cosine = 1 - float(scorer.triple_kernel(x.part1, x.part2, x.is_image, y.part1, y.part2, y.is_image)[0, 0]) / 2
-            wanted = 1.0 if s == t else cosine if i == j == 0 else scorer.gak(x, y, delta=0.7, path="reference")
+            cosine = (
+                1
+                - float(
+                    scorer.triple_kernel(x.part1, x.part2, x.is_image, y.part1, y.part2, y.is_image)[0, 0]
+                )
+                / 2
+            )
+            wanted = (
+                1.0 if s == t else cosine if i == j == 0 else scorer.gak(x, y, delta=0.7, path="reference")
+            )
             assert float(target[p, q]) == pytest.approx(wanted, abs=1e-10)
     assert scorer.label_matrix([b[:2] for b in batch[1:]]).shape == (2, 2)
 
@@ -233,7 +292,9 @@ def test_search_in_a_long_sequence():
     first, second = scorer.subsequence_dtw(story, long, 5, max_cost=0.1)
     assert (first.start, first.stop, second.start, second.stop) == (1000, 1009, 3000, 3009)
     assert first.cost == pytest.approx(0, abs=1e-9) and second.cost == pytest.approx(9 * 8 * 1e-4)
-    assert len(scorer.subsequence_dtw(story, long[:2], 9)) <= 2  # a query longer than the sequence, and no slices left
+    assert (
+        len(scorer.subsequence_dtw(story, long[:2], 9)) <= 2
+    )  # a query longer than the sequence, and no slices left
 
 
 BAD = {
@@ -302,5 +363,6 @@ def test_foreign_file_is_refused(tmp_path):
 
 
 def test_public_names_are_documented():
+    page = (Path(scorer.__file__).parent / "README.md").read_text("utf-8")
     for name in scorer.__all__:
-        assert name in scorer.__doc__ and getattr(scorer, name).__doc__
+        assert f"`{name}`" in page and getattr(scorer, name).__doc__

@@ -1,4 +1,5 @@
-"""The Triton kernels without a GPU: interpreted on tiny inputs, and compiled ahead of time for three generations of cards.
+"""The Triton kernels without a GPU: interpreted on tiny inputs, and compiled ahead of time for three
+generations of cards.
 
 Both run in a fresh process, since TRITON_INTERPRET is read when triton is imported.
 """
@@ -24,14 +25,17 @@ for lengths in ((1, 3, 5), (2, 17)):
         X, Y = [unit(2, kind)], [unit(n, kind) for n in lengths]
         T = [D.TwoPart(x, x[:, ::-1].copy(), np.arange(len(x)) % 2 == 0) for x in Y]
         for score in (
-            lambda p: D.cdist_gak(X, Y, 1.0, path=p), lambda p: D.cdist_gak(X, Y, delta=0.7, normalized=False, log=True, path=p),
+            lambda p: D.cdist_gak(X, Y, 1.0, path=p),
+            lambda p: D.cdist_gak(X, Y, delta=0.7, normalized=False, log=True, path=p),
             lambda p: D.cdist_soft_dtw(X, Y, 0.3, path=p), lambda p: D.cdist_dtw(X, Y, path=p),
-            lambda p: D.cdist_dtw(X, Y, sakoe_chiba_radius=1, path=p), lambda p: D.cdist_gak(T[:1], T, delta=0.7, path=p).numpy(),
+            lambda p: D.cdist_dtw(X, Y, sakoe_chiba_radius=1, path=p),
+            lambda p: D.cdist_gak(T[:1], T, delta=0.7, path=p).numpy(),
         ):
             got = score("triton")
             assert D.last_report().path == "triton"
             assert np.abs(got - score("reference")).max() < slack, (lengths, kind, got)
-got = D.cdist_gak([unit(3, np.float32)], [unit(4, np.float32)], 0.05, normalized=False, log=True, path="triton")
+pair = [unit(3, np.float32)], [unit(4, np.float32)]
+got = D.cdist_gak(*pair, 0.05, normalized=False, log=True, path="triton")
 assert D.last_report().redone == 1 and np.isfinite(got).all() and got[0, 0] < -87
 print("agreed")
 """
@@ -41,12 +45,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from sugar.dtw import kernels
-NUMBERS, ROWS = ("dots", "squares_a", "squares_b", "out", "settings"), ("offsets_a", "lengths_a", "offsets_b", "lengths_b")
+NUMBERS = ("dots", "squares_a", "squares_b", "out", "settings")
+ROWS = ("offsets_a", "lengths_a", "offsets_b", "lengths_b")
 for card in (80, 89, 90):
     for kernel, columns, pairs in ((kernels.short_rows, 8, 128), (kernels.long_rows, 32, 8)):
         for local in (0, 2):
             fixed = {"LOCAL": local, "PER_PAIR": local == 0, "COLUMNS": columns, "PAIRS": pairs}
-            types = {**{n: "*fp32" for n in NUMBERS}, **{n: "*i64" for n in ROWS}, "width": "i32", "count_b": "i32"}
+            types = {**{n: "*fp32" for n in NUMBERS}, **{n: "*i64" for n in ROWS}}
+            types |= {"width": "i32", "count_b": "i32"}
             types.update({n: "constexpr" for n in fixed})
             source = ASTSource(
                 fn=kernel, signature={n: types[n] for n in kernel.arg_names},
@@ -60,8 +66,16 @@ print("compiled")
 def run(code, tmp_path, **environment):
     """The standard output of the code in a process of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    settings = {**inherited, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run([sys.executable, "-c", code], env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    settings = {
+        **inherited,
+        "TRITON_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -1,14 +1,14 @@
 """tslearn 0.10.0's own examples, run against `sugar.dtw` by changing the import.
 
-tslearn's wheel ships no test files, but every metric's docstring carries its cases as doctests. They are executed here as they
-stand in the installed package, with our functions under tslearn's names; what is left out is listed with its reason, and a case
-that tslearn adds or drops fails the count. After them: what tslearn's test suite asserts beyond the docstrings, in our own words.
+tslearn's wheel ships no test files, but the docstrings of its metrics hold doctests. They are executed here
+as they stand in the installed package, with our functions under tslearn's names. What is left out is listed
+with its reason; a case that tslearn adds or drops fails the count. Then: what tslearn's test suite asserts
+beyond them.
 
-Known differences, none of which these cases hide: no `be=`, `n_jobs=`, `verbose=` or `compute_with_backend=` (the device of the
-tensors decides, and a dataset is one vectorised call); no gradients; a pair gives a float also for tensors; faults raise
-AlignmentError (a ValueError) where tslearn raises ValueError, ZeroDivisionError (sigma 0) or RuntimeWarning (windows); gamma = 0
-is refused, the same number being `dtw` squared; soft-DTW takes no window; nan padding is understood in a dataset given as one
-array, refused in a single sequence.
+Known differences, none hidden by these cases: no `be=`, `n_jobs=`, `verbose=`, `compute_with_backend=`; no
+gradients; a pair gives a float also for tensors; faults raise AlignmentError (a ValueError) also where
+tslearn raises ZeroDivisionError or warns; gamma = 0 is refused; soft-DTW takes no window; nan padding is
+understood in a dataset given as one array, refused in a single sequence.
 """
 
 import doctest
@@ -33,7 +33,9 @@ def compute_mask(n, m, global_constraint=None, sakoe_chiba_radius=None, itakura_
 
 
 def dtw_path_from_metric(s1, s2=None, metric="precomputed"):
-    """How code with a metric of its own moves over: hand the distances to `dtw_path_from_phi`, whose cost is a sum too."""
+    """How code with a metric of its own moves over: hand the distances to `dtw_path_from_phi`, whose cost is
+    a sum too.
+    """
     if callable(metric):
         s1 = [[metric(x, y) for y in s2] for x in s1]
     elif metric == "sqeuclidean":
@@ -48,7 +50,10 @@ OURS = {name: getattr(scorer, name) for name in scorer.__all__} | {
     "sakoe_chiba_mask": windows.sakoe_chiba,
 }
 GRADIENT = "gradients are not offered: the line calls backward() or prints .grad"
-BACKEND = "the rest of the docstring hangs on be='pytorch'; ours goes by the tensors (test_tensors_without_a_backend_argument)"
+BACKEND = (
+    "the rest of the docstring hangs on be='pytorch'; ours goes by the tensors "
+    "(test_tensors_without_a_backend_argument)"
+)
 CASES = {  # docstring: (examples run, examples left out, why)
     "_dtw.cdist_dtw": (2, 0, ""),
     "_dtw.dtw": (2, 13, BACKEND),
@@ -88,13 +93,19 @@ NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d+)?(\.\.\.)?")
 
 
 class ByValue(doctest.OutputChecker):
-    """Equal text but for whitespace, what torch says of gradients and types, and numbers, which must agree as far as printed."""
+    """Equal text but for whitespace, what torch says of gradients and types, and numbers, which must agree
+    as far as printed.
+    """
 
     def check_output(self, want, got, optionflags):
-        plain_want, plain_got = (re.sub(r"\s+|,\s*(dtype|grad_fn)=[\w.<>]+", "", text) for text in (want, got))
+        plain_want, plain_got = (
+            re.sub(r"\s+|,\s*(dtype|grad_fn)=[\w.<>]+", "", text) for text in (want, got)
+        )
         plain_want = re.sub(r"^tensor\(([-\d.]+)\)$", r"\1", plain_want)  # a pair is a float here
         wanted, gotten = ([m.group() for m in NUMBER.finditer(text)] for text in (plain_want, plain_got))
-        return NUMBER.sub("#", plain_want) == NUMBER.sub("#", plain_got) and all(map(self.agree, wanted, gotten))
+        return NUMBER.sub("#", plain_want) == NUMBER.sub("#", plain_got) and all(
+            map(self.agree, wanted, gotten)
+        )
 
     @staticmethod
     def agree(want, got):
@@ -162,7 +173,8 @@ def test_values_of_tslearns_suite(kind):
     assert scorer.gak(s1, s2, sigma=2) == pytest.approx(0.656297, abs=1e-5)
     assert scorer.soft_dtw(kind([[0.0]]), kind([[1.0]]), gamma=1.0) == 1.0
     np.testing.assert_allclose(
-        scorer.cdist_dtw(kind([[1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0]]), [[1, 2, 3], [2, 3, 4, 5]])[:, 1], [6**0.5, 2**0.5]
+        scorer.cdist_dtw(kind([[1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0]]), [[1, 2, 3], [2, 3, 4, 5]])[:, 1],
+        [6**0.5, 2**0.5],
     )
 
 
@@ -176,7 +188,9 @@ def test_identities_of_tslearns_suite(kind):
     assert scorer.dtw(x, y, global_constraint="itakura", itakura_max_slope=1.0) == pytest.approx(straight)
     for matrix in (scorer.cdist_dtw, scorer.cdist_gak, scorer.cdist_soft_dtw):
         # a copy, so that the second is not taken for the first
-        np.testing.assert_allclose(matrix(dataset), matrix(dataset, kind(np.asarray(dataset).copy())), atol=1e-6)
+        np.testing.assert_allclose(
+            matrix(dataset), matrix(dataset, kind(np.asarray(dataset).copy())), atol=1e-6
+        )
 
 
 def test_faults_of_tslearns_suite():
@@ -220,7 +234,9 @@ def test_padded_datasets_mean_their_ragged_sequences(kind):
         np.testing.assert_array_equal(ours(kind(padded[:, :, 0]), ragged), ours(ragged, list(ragged)))
 
 
-@pytest.mark.parametrize("where", [(0, 1), (1, slice(None)), (2, slice(0, 2))], ids=["inside", "throughout", "at the start"])
+@pytest.mark.parametrize(
+    "where", [(0, 1), (1, slice(None)), (2, slice(0, 2))], ids=["inside", "throughout", "at the start"]
+)
 def test_nan_that_is_not_padding_is_refused(where):
     dataset = np.arange(12.0).reshape(3, 4, 1)
     dataset[where] = np.nan

@@ -1,4 +1,6 @@
-"""Adapters (LoRA + head as one folder), 4-bit models on a CPU, and the encoders for a base without an adapter."""
+"""Adapters (LoRA + head as one folder), 4-bit models on a CPU, and the encoders for a base without an
+adapter.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,16 @@ import checkpoints
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pictures import noise
 
 from sugar.core import Sugar
-from sugar.errors import ModelError
-from sugar.model import encoders, load
+from sugar.errors import InputError, ModelError
+from sugar.model import encoders
+from sugar.model import folders as model_folders
 from sugar.model.head import EmbeddingHead
 from sugar.sequence import Sample, Turn
 
-
-def picture(seed: int, width: int = 48, height: int = 40) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
-
-
-A, B = picture(1), picture(2)
+A, B = noise(1), noise(2)
 SAMPLES = [Sample([A, "a star"]), Sample("a moon"), Sample(B)]
 
 
@@ -54,7 +52,8 @@ def pair(llava: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 
 def said(model: Sugar, **options: str | None) -> str:
-    return "".join(model.generate(Sample([A, "what is it?"]), max_new_tokens=12, **options))  # type: ignore[arg-type]
+    # Type: ignore[arg-type]
+    return "".join(model.generate(Sample([A, "what is it?"]), max_new_tokens=12, **options))
 
 
 def test_adapter_on_off_on_is_identical(llava: Path, pair: tuple[Path, Path]) -> None:
@@ -77,11 +76,21 @@ def test_two_adapters_side_by_side(llava: Path, pair: tuple[Path, Path]) -> None
         for name, single in zip(("one", "two"), alone, strict=True):
             assert said(both, adapter=name) == said(single)
             assert np.array_equal(both.embed(SAMPLES, adapter=name).pooled, single.embed(SAMPLES).pooled)
-    turns = [Turn("user", Sample([A, "what?"])), Turn("assistant", Sample("well")), Turn("user", Sample("why?"))]
+    turns = [
+        Turn("user", Sample([A, "what?"])),
+        Turn("assistant", Sample("well")),
+        Turn("user", Sample("why?")),
+    ]
     list(both.generate(turns[:1], adapter="one", max_new_tokens=4))
     fresh = "".join(alone[1].generate(turns, max_new_tokens=8))
-    assert "".join(both.generate(turns, adapter="two", max_new_tokens=8)) == fresh, "no prefix is shared across adapters"
-    assert alone[0].fingerprint != alone[1].fingerprint == Sugar.from_pretrained(llava, adapter=pair[1]).fingerprint
+    assert "".join(both.generate(turns, adapter="two", max_new_tokens=8)) == fresh, (
+        "no prefix is shared across adapters"
+    )
+    assert (
+        alone[0].fingerprint
+        != alone[1].fingerprint
+        == Sugar.from_pretrained(llava, adapter=pair[1]).fingerprint
+    )
     both.unload_adapter("one")
     assert both.adapter is None and said(both, adapter="two") == said(alone[1])
     both.unload_adapter("two")
@@ -92,7 +101,9 @@ def test_two_adapters_side_by_side(llava: Path, pair: tuple[Path, Path]) -> None
         alone[0].load_adapter(pair[0])
 
 
-def test_an_adapter_of_another_base_is_refused(folders: Path, llava: Path, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused(
+    folders: Path, llava: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     other_family = Sugar.from_pretrained(checkpoints.build("qwen3_vl", folders))
     with pytest.raises(ModelError, match="another base .family llava; this one has qwen3_vl"):
         other_family.load_adapter(pair[0])
@@ -107,14 +118,22 @@ def test_an_adapter_of_another_base_is_refused(folders: Path, llava: Path, pair:
     model = Sugar.from_pretrained(llava)
     assert model.load_adapter(plain) == "plain" and model.encoder == "prompt"
     config = json.loads((plain / "adapter_config.json").read_text())
-    (plain / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "somebody/else"}))
+    (plain / "adapter_config.json").write_text(
+        json.dumps({**config, "base_model_name_or_path": "somebody/else"})
+    )
     with pytest.raises(ModelError, match="somebody/else"):
         model.load_adapter(plain, "again")
 
 
 def test_an_adapter_folder_is_complete(pair: tuple[Path, Path]) -> None:
     names = {p.name for p in pair[0].iterdir()}
-    assert names == {"adapter_config.json", "adapter_model.safetensors", "head.safetensors", "sugar.json", "README.md"}
+    assert names == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "head.safetensors",
+        "sugar.json",
+        "README.md",
+    }
     card = (pair[0] / "README.md").read_text()
     assert "library_name: peft" in card and "LoRA rank 4" in card
 
@@ -128,7 +147,11 @@ def test_four_bits_on_a_cpu(folders: Path, family: str, tmp_path: Path) -> None:
     model = Sugar.from_pretrained(folder, precision="nf4")
     kinds = {name: type(module) for name, module in model.model.named_modules()}
     quantised = [name for name, kind in kinds.items() if kind is bitsandbytes.nn.Linear4bit]
-    assert quantised and all("language_model" in n or "text_model" in n for n in quantised) and "nf4 on cpu" in model.why
+    assert (
+        quantised
+        and all("language_model" in n or "text_model" in n for n in quantised)
+        and "nf4 on cpu" in model.why
+    )
     a, b = model.embed(SAMPLES).pooled, full.embed(SAMPLES).pooled
     assert (a * b).sum(1).min() > 0.8 and said(model) == said(model)
     assert model.fingerprint == full.fingerprint, "precision does not make another model"
@@ -136,7 +159,9 @@ def test_four_bits_on_a_cpu(folders: Path, family: str, tmp_path: Path) -> None:
         model.save_pretrained(tmp_path / "four")
         again = Sugar.from_pretrained(tmp_path / "four")
         assert again.precision == "nf4" and "as stored" in again.why
-        assert (again.embed(SAMPLES).pooled * a).sum(1).min() > 0.999  # packing for the CPU rounds the scales to bfloat16
+        assert (again.embed(SAMPLES).pooled * a).sum(
+            1
+        ).min() > 0.999  # packing for the CPU rounds the scales to bfloat16
         with pytest.raises(ModelError, match="stored in 4 bits"):
             Sugar.from_pretrained(tmp_path / "four", precision="fp32")
 
@@ -150,7 +175,11 @@ def test_lora_on_four_bits(llava: Path, pair: tuple[Path, Path]) -> None:
 def test_prompt_embeddings_are_the_summary_token(llava: Path) -> None:
     model = Sugar.from_pretrained(llava, encoder="prompt")
     e = model.embed(SAMPLES)
-    assert model.encoder == "prompt" and e.pooled.shape == (3, model.dimension) and [len(s) for s in e.slices] == [2, 1, 1]
+    assert (
+        model.encoder == "prompt"
+        and e.pooled.shape == (3, model.dimension)
+        and [len(s) for s in e.slices] == [2, 1, 1]
+    )
     text = model.processor.render(encoders.prompt_turns(Sample(B), 1))
     assert text.replace("\n\n", "\n") == "USER: <image>\nSummarize the image in one word: ASSISTANT:"
     layout = model.processor.chat_layout(encoders.prompt_turns(Sample("a moon"), 1))
@@ -160,19 +189,26 @@ def test_prompt_embeddings_are_the_summary_token(llava: Path) -> None:
     assert np.allclose(model.embed([SAMPLES[0]]).pooled[0], e.pooled[0], atol=2e-5)
 
 
-def test_triple_embeds_slices_with_three_encoders(llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triple_embeds_slices_with_three_encoders(
+    llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = checkpoints.build_triple(tmp_path)
     by_name = dict(zip(encoders.TRIPLES["triple"], made, strict=True))
-    monkeypatch.setattr(load, "fetch", lambda name, **_: by_name[name])
+    monkeypatch.setattr(model_folders, "fetch", lambda name, **_: by_name[name])
     model = Sugar.from_pretrained(llava, encoder="triple")
     e = model.embed([*SAMPLES, Sample([A, A, "a star", "a moon"])])
-    assert model.encoder == "triple" and model.dimension == e.pooled.shape[1] == model.triple.layout.dimension
+    width = model.embedder.triple.layout.dimension
+    assert model.encoder == "triple" and model.dimension == e.pooled.shape[1] == width
     assert np.allclose(np.linalg.norm(np.concatenate([*e.slices, e.pooled]), axis=1), 1, atol=1e-5)
-    assert np.allclose(e.slices[3][0], e.slices[0][0], atol=1e-5) and np.allclose(e.slices[3][2], e.slices[0][1], atol=1e-5)
+    assert np.allclose(e.slices[3][0], e.slices[0][0], atol=1e-5) and np.allclose(
+        e.slices[3][2], e.slices[0][1], atol=1e-5
+    )
     parts = model.two_part(e)
     assert parts is not None
     (a1, a2), (_, b2) = parts[0], parts[1]
-    assert np.allclose(np.linalg.norm(a1, axis=1), 1, atol=1e-5) and np.allclose(np.linalg.norm(a2, axis=1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(a1, axis=1), 1, atol=1e-5) and np.allclose(
+        np.linalg.norm(a2, axis=1), 1, atol=1e-5
+    )
     picture_row, moon = e.slices[0][0], e.slices[1][0]
     assert abs(picture_row @ moon - a2[0] @ b2[0] / 2) < 1e-6, "across modalities only part 2 counts"
     assert Sugar.from_pretrained(llava).two_part(e) is None
@@ -185,8 +221,7 @@ def test_the_chat_model_can_judge_hits(llava: Path) -> None:
     model = Sugar.from_pretrained(llava)
     p = model.agreement(Sample("a red star"), [Sample(A), Sample([B, "a caption"])])
     assert p.shape == (2,) and ((p > 0) & (p < 1)).all()
-    yes, no = model.score(Sample([A, "does this show a red star?"]), ["yes", "no"])
-    assert p[0] == pytest.approx(np.exp(yes) / (np.exp(yes) + np.exp(no)), rel=1e-6)
-    p = model.agreement(Sample([B, "at night"]), [Sample(A)])
-    yes, no = model.score(Sample([A, "Does this fit the following?", B, "at night", "Answer yes or no."]), ["yes", "no"])
-    assert p[0] == pytest.approx(np.exp(yes) / (np.exp(yes) + np.exp(no)), rel=1e-6)
+    question = model.profile.match_question("a red star")
+    assert p[0] == pytest.approx(model.probability_of_yes([Sample([A, question])])[0], rel=1e-6)
+    with pytest.raises(InputError, match="words alone"):
+        model.agreement(Sample([B, "at night"]), [Sample(A)])

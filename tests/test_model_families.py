@@ -1,4 +1,6 @@
-"""Every family through the same doors: positions, prompts, embeddings, generation, kept prefixes, scores, against plain Transformers."""
+"""Every family through the same doors: positions, prompts, embeddings, generation, kept prefixes, scores,
+against plain Transformers.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +13,21 @@ import checkpoints
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pictures import noise
 
 from sugar.core import Sugar
 from sugar.errors import InputError
-from sugar.model import checkpoint, decode
+from sugar.model import checkpoint
+from sugar.model.cache import GrowingLayer
 from sugar.model.head import EmbeddingHead
-from sugar.model.processor import pool_slices
+from sugar.model.layout import pool_slices
 from sugar.sequence import Sample, Turn
 
 TOLERANCE = 2e-5
 """Float32 sums in another order: batch, padding, cache."""
 
 
-def picture(seed: int, width: int = 48, height: int = 40) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
-
-
-A, B, C = picture(1), picture(2, 70, 40), picture(3, 33, 64)
+A, B, C = noise(1), noise(2, 70, 40), noise(3, 33, 64)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sugar]:
 
     def open_family(family: str) -> Sugar:
         if family not in made:
-            made[family] = Sugar.from_pretrained(with_head(checkpoints.build(family, tmp_path_factory.mktemp("models"))))
+            made[family] = Sugar.from_pretrained(
+                with_head(checkpoints.build(family, tmp_path_factory.mktemp("models")))
+            )
         model = made[family]
         model.forget()
         return model
@@ -58,7 +59,9 @@ every_family = pytest.mark.parametrize("family", checkpoints.FAMILIES)
 
 
 def plain_inputs(model: Sugar, turns: list[Turn]) -> dict[str, torch.Tensor]:
-    """What plain Transformers makes of a conversation: template, then its own processor on text and pictures."""
+    """What plain Transformers makes of a conversation: template, then its own processor on text and
+    pictures.
+    """
     hf = model.processor.hf
     text = model.processor.render(turns)
     images = [image for turn in turns for image in turn.sample.images]
@@ -68,7 +71,9 @@ def plain_inputs(model: Sugar, turns: list[Turn]) -> dict[str, torch.Tensor]:
 
 
 @every_family
-def test_a_prompt_and_its_answer_are_those_of_plain_transformers(opened: Callable[[str], Sugar], family: str) -> None:
+def test_a_prompt_and_its_answer_are_those_of_plain_transformers(
+    opened: Callable[[str], Sugar], family: str
+) -> None:
     model = opened(family)
     turns = [Turn("user", Sample([A, "what is it?", C, "and this?"]))]
     inputs = plain_inputs(model, turns)
@@ -76,8 +81,10 @@ def test_a_prompt_and_its_answer_are_those_of_plain_transformers(opened: Callabl
     assert layout.ids == inputs["input_ids"][0].tolist()
     assert [len(where) for where, _ in layout.slices] == [image.tokens for image in layout.images]
     with torch.inference_mode():
-        tokens = model.model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, len(layout.ids) :].tolist()
-    ends = [i for i, t in enumerate(tokens) if t in model._ends]
+        tokens = model.model.generate(**inputs, max_new_tokens=12, do_sample=False)[
+            0, len(layout.ids) :
+        ].tolist()
+    ends = [i for i, t in enumerate(tokens) if t in model.generator.ends]
     wanted = model.processor.decode(tokens[: ends[0]] if ends else tokens).strip()
     assert "".join(model.generate(turns, max_new_tokens=12)).strip() == wanted
 
@@ -95,7 +102,12 @@ def test_slices_are_pooled_where_they_are(opened: Callable[[str], Sugar], family
     of_pictures = np.flatnonzero(ids == model.processor.image_token_id)
     counts = [image.tokens for image in layout.images]
     wanted = torch.stack(
-        [hidden[first + 5], hidden[of_pictures[: counts[0]]].mean(0), hidden[of_pictures[counts[0] :]].mean(0), hidden[-1]]
+        [
+            hidden[first + 5],
+            hidden[of_pictures[: counts[0]]].mean(0),
+            hidden[of_pictures[counts[0] :]].mean(0),
+            hidden[-1],
+        ]
     )
     assert model.head is not None
     with torch.inference_mode():
@@ -105,11 +117,19 @@ def test_slices_are_pooled_where_they_are(opened: Callable[[str], Sugar], family
 @every_family
 def test_batches_and_padding_change_nothing(opened: Callable[[str], Sugar], family: str) -> None:
     model = opened(family)
-    samples = [Sample(["a star", A, "b", B]), Sample(C), Sample("hello there, how are you?"), Sample([A, "x", C, C]), Sample("y")]
+    samples = [
+        Sample(["a star", A, "b", B]),
+        Sample(C),
+        Sample("hello there, how are you?"),
+        Sample([A, "x", C, C]),
+        Sample("y"),
+    ]
     together = model.embed(samples)
-    assert together.pooled.shape == (5, 16) and np.allclose(np.linalg.norm(together.pooled, axis=1), 1, atol=1e-5)
+    assert together.pooled.shape == (5, 16) and np.allclose(
+        np.linalg.norm(together.pooled, axis=1), 1, atol=1e-5
+    )
     for i, sample in enumerate(samples):
-        model.vision.clear()
+        model.backbone.vision.clear()
         alone = model.embed([sample])
         assert np.abs(alone.slices[0] - together.slices[i]).max() < TOLERANCE
         assert together.is_image[i].tolist() == [s.is_image for s in sample]
@@ -120,25 +140,35 @@ def test_batches_and_padding_change_nothing(opened: Callable[[str], Sugar], fami
         batch = model.processor.collate(layouts, side)
         with torch.inference_mode():
             assert model.head is not None
-            r = model.head(pool_slices(model.model.model(**batch.inputs()).last_hidden_state, batch.slices)).numpy()
+            r = model.head(
+                pool_slices(model.model.model(**batch.inputs()).last_hidden_state, batch.slices)
+            ).numpy()
         assert np.abs(r - np.concatenate(together.slices)).max() < TOLERANCE, side
 
 
 @every_family
-def test_a_second_turn_with_the_kept_prefix_says_what_a_fresh_run_says(opened: Callable[[str], Sugar], family: str) -> None:
+def test_a_second_turn_with_the_kept_prefix_says_what_a_fresh_run_says(
+    opened: Callable[[str], Sugar], family: str
+) -> None:
     model = opened(family)
     first = [Turn("user", Sample([A, "what?", B, "why?"]))]
     answer = "".join(model.generate(first, max_new_tokens=6)) or "well"
-    second = [*first, Turn("assistant", Sample(answer if answer.strip() else "well")), Turn("user", Sample(["and this?", C]))]
-    seen = model.vision.misses
+    second = [
+        *first,
+        Turn("assistant", Sample(answer if answer.strip() else "well")),
+        Turn("user", Sample(["and this?", C])),
+    ]
+    seen = model.backbone.vision.misses
     layout = model.processor.chat_layout(second)
     kept = list(model.generate(second, max_new_tokens=10))
-    assert model.vision.misses == seen + 1, "only the new picture goes through the tower"
-    assert model.prefixes.reused > 0.5 * model.processor.chat_layout(first).ids.__len__()
-    state_of_kept = model.prefixes._kept[-1][1]
+    assert model.backbone.vision.misses == seen + 1, "only the new picture goes through the tower"
+    assert model.generator.prefixes.reused > 0.5 * model.processor.chat_layout(first).ids.__len__()
+    state_of_kept = model.generator.prefixes._kept[-1][1]
     model.forget()
     assert list(model.generate(second, max_new_tokens=10)) == kept
-    assert np.array_equal(model.prefixes._kept[-1][1], state_of_kept) and len(state_of_kept) >= len(layout.ids)
+    assert np.array_equal(model.generator.prefixes._kept[-1][1], state_of_kept) and len(state_of_kept) >= len(
+        layout.ids
+    )
 
 
 @every_family
@@ -161,7 +191,10 @@ def test_scores_are_log_probabilities(opened: Callable[[str], Sugar], family: st
         assert abs(float(wanted) - score) < 1e-3
         assert abs(model.score(sample, [answer])[0] - score) < 1e-4
         assert model.score(sample, [answer], end=True)[0] < score
-    one, several = model.score(sample, ["y", "n"]), model.score(sample, ["y", "no", "n"])  # one token where the prompt ends in a newline
+    one, several = (
+        model.score(sample, ["y", "n"]),
+        model.score(sample, ["y", "no", "n"]),
+    )  # one token where the prompt ends in a newline
     assert np.allclose(one, several[[0, 2]], atol=1e-3)
     with pytest.raises(InputError, match="at least one answer"):
         model.score(sample, [])
@@ -182,7 +215,9 @@ def test_nobody_can_type_a_special_token(opened: Callable[[str], Sugar], family:
 
 
 @every_family
-def test_system_prompts_and_order_of_pictures_survive_the_template(opened: Callable[[str], Sugar], family: str) -> None:
+def test_system_prompts_and_order_of_pictures_survive_the_template(
+    opened: Callable[[str], Sugar], family: str
+) -> None:
     model = opened(family)
     turns = [Turn("system", Sample("be brief")), Turn("user", Sample(["first", A, "second", B, "third"]))]
     text = model.processor.render(turns)
@@ -196,20 +231,22 @@ def test_system_prompts_and_order_of_pictures_survive_the_template(opened: Calla
 def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], Sugar], family: str) -> None:
     model = opened(family)
     stop, pieces = threading.Event(), []
-    model._ends = set()
+    model.generator.ends = set()
     for piece in model.generate(Sample([A, "go on"]), max_new_tokens=200, stop=stop):
         pieces.append(piece)
         stop.set()
-    assert len(pieces) == 1 and len(model.prefixes) == 0
+    assert len(pieces) == 1 and len(model.generator.prefixes) == 0
     stream = model.generate(Sample([A, "go on"]), max_new_tokens=200)
     next(stream)
     stream.close()  # the page was closed
-    assert len(model.prefixes) == 0
-    model._ends = model._end_tokens()
+    assert len(model.generator.prefixes) == 0
+    model.generator.ends = model.generator.end_tokens()
 
 
 @every_family
-def test_plain_transformers_opens_what_is_saved(opened: Callable[[str], Sugar], family: str, tmp_path: Path) -> None:
+def test_plain_transformers_opens_what_is_saved(
+    opened: Callable[[str], Sugar], family: str, tmp_path: Path
+) -> None:
     import transformers
 
     model = opened(family)
@@ -220,14 +257,21 @@ def test_plain_transformers_opens_what_is_saved(opened: Callable[[str], Sugar], 
     assert again.name == model.name and again.dimension == 16
     plain = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "saved")
     assert type(plain) is type(model.model)
-    if family not in ("qwen2_5_vl", "qwen3_vl", "internvl"):  # plain AutoProcessor needs torchvision for these
-        assert transformers.AutoProcessor.from_pretrained(tmp_path / "saved").image_token == model.processor.image_token
+    if family not in (
+        "qwen2_5_vl",
+        "qwen3_vl",
+        "internvl",
+    ):  # plain AutoProcessor needs torchvision for these
+        assert (
+            transformers.AutoProcessor.from_pretrained(tmp_path / "saved").image_token
+            == model.processor.image_token
+        )
 
 
 def test_growing_layer_is_a_dynamic_layer() -> None:
     from transformers.cache_utils import DynamicLayer
 
-    ours, theirs = decode.GrowingLayer(), DynamicLayer()
+    ours, theirs = GrowingLayer(), DynamicLayer()
     rng = torch.Generator().manual_seed(0)
     for length in (5, 1, 1, 90, 1, 200):
         k, v = (torch.randn(1, 2, length, 4, generator=rng) for _ in range(2))
@@ -243,19 +287,21 @@ def test_growing_layer_is_a_dynamic_layer() -> None:
 
 @every_family
 def test_decoding_with_fixed_shapes_says_the_same(opened: Callable[[str], Sugar], family: str) -> None:
-    """The step that CUDA captures, run as it is: same tokens, over two turns, and when the buffers run full."""
+    """The step that CUDA captures, run as it is: same tokens, over two turns, and when the buffers run
+    full.
+    """
     model = opened(family)
     turns = [Turn("user", Sample([A, "what?"]))]
-    model._ends = set()
+    model.generator.ends = set()
     plain = "".join(model.generate(turns, max_new_tokens=30))
     longer = [*turns, Turn("assistant", Sample("well")), Turn("user", Sample([B, "why?"]))]
     second = "".join(model.generate(longer, max_new_tokens=200))
     model.forget()
     try:
-        model.decoding = "graph"
+        model.generator.decoding = "graph"
         assert "".join(model.generate(turns, max_new_tokens=30)) == plain
-        assert model.prefixes._kept[-1][2].graph.fits()
+        assert model.generator.prefixes._kept[-1][2].graph.fits()
         assert "".join(model.generate(longer, max_new_tokens=200)) == second
         assert model.decoding == "graph"
     finally:
-        model.decoding, model._ends = "eager", model._end_tokens()
+        model.generator.decoding, model.generator.ends = "eager", model.generator.end_tokens()

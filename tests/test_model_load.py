@@ -1,4 +1,6 @@
-"""Presets, precision and memory, damaged and foreign folders, and downloads from a hub that runs in this process."""
+"""Presets, precision and memory, damaged and foreign folders, and downloads from a hub that runs in this
+process.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,12 @@ from typing import Any
 import checkpoints
 import huggingface_hub
 import pytest
+import torch
 from PIL import Image
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
-from sugar.model import checkpoint, hub, load, presets
+from sugar.model import checkpoint, devices, families, folders, hub, presets
 from sugar.model.head import EmbeddingHead
 from sugar.sequence import Sample
 
@@ -27,32 +30,39 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.build("llava", tmp_path_factory.mktemp("llava"))
 
 
-# -- presets and memory ------------------------------------------------------------------------------------------------
+# -- presets and memory --------------------------------------------------------------------------
 
 
 def test_the_table_is_whole() -> None:
     for name, p in presets.PRESETS.items():
-        assert p.name == name and p.family in presets.FAMILIES and p.licence and p.good_for and p.checked
+        assert p.name == name and p.family in families.FAMILIES and p.licence and p.good_for and p.checked
         assert p.memory("nf4") <= p.memory("bf16") < p.memory("fp32")
         if p.repository:
-            assert abs(p.download_gb - p.parameters * (0.65 if p.stored == "nf4" else 2)) < 0.1 * p.download_gb
+            assert (
+                abs(p.download_gb - p.parameters * (0.65 if p.stored == "nf4" else 2)) < 0.1 * p.download_gb
+            )
     assert presets.PRESETS["llava-1.5-7b"].memory("nf4") < 6.5
-    assert presets.find("llava-hf/llava-1.5-7b-hf") is presets.PRESETS["llava-1.5-7b"] and presets.find("nobody/nothing") is None
+    assert (
+        presets.find("llava-hf/llava-1.5-7b-hf") is presets.PRESETS["llava-1.5-7b"]
+        and presets.find("nobody/nothing") is None
+    )
     assert all(name in presets.table() for name in presets.PRESETS)
 
 
 def test_precision_follows_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load.torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(devices.torch.cuda, "is_bf16_supported", lambda: True)
 
     def choose(free: float, device: str = "cuda", precision: str = "auto", stored: str = "full") -> str:
-        monkeypatch.setattr(load, "free_memory", lambda _: free)
-        return load.choose_precision("llava-1.5-7b", 7.06, 0.58, device, precision, stored)[0]
+        monkeypatch.setattr(devices, "free_memory", lambda _: free)
+        return devices.choose_precision("llava-1.5-7b", 7.06, 0.58, device, precision, stored)[0]
 
     assert choose(24) == "bf16" and choose(7.5) == "nf4" and choose(7.5, stored="nf4") == "nf4"
     assert choose(64, "cpu") == "fp32" and choose(20, "cpu") == "bf16" and choose(20, "cpu", "nf4") == "nf4"
-    monkeypatch.setattr(load.torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(devices.torch.cuda, "is_bf16_supported", lambda: False)
     assert choose(24) == "fp16"
-    with pytest.raises(ModelError, match=r"needs about 5\.8 GB as fp16 or nf4 and cuda has 4\.0 GB free.*smolvlm-256m") as seen:
+    with pytest.raises(
+        ModelError, match=r"needs about 5\.8 GB as fp16 or nf4 and cuda has 4\.0 GB free.*smolvlm-256m"
+    ) as seen:
         choose(4)
     assert "gemma-3-4b" not in str(seen.value)
     with pytest.raises(ModelError, match="It would fit as bf16 or fp16 or nf4"):
@@ -60,20 +70,20 @@ def test_precision_follows_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="'int3' is not known"):
         choose(64, "cpu", "int3")
     with pytest.raises(ModelError, match="'cuda' was asked for|not known"):
-        load.pick_device("cuda") if not load.torch.cuda.is_available() else load.pick_device("tpu")
-    assert load.free_memory("cpu") > 0.1
+        devices.pick_device("cuda") if not devices.torch.cuda.is_available() else devices.pick_device("tpu")
+    assert devices.free_memory("cpu") > 0.1
 
 
 def test_the_choice_is_shown(llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Sugar.from_pretrained(llava, device="cpu")
     assert model.precision == "fp32" and "the widest that fits" in model.why and model.device == "cpu"
-    assert Sugar.from_pretrained(llava, precision="bf16").model.dtype == load.torch.bfloat16
-    monkeypatch.setattr(load, "free_memory", lambda _: 1e-6)
+    assert Sugar.from_pretrained(llava, precision="bf16").model.dtype == torch.bfloat16
+    monkeypatch.setattr(devices, "free_memory", lambda _: 1e-6)
     with pytest.raises(ModelError, match="These fit: none of the presets"):
         Sugar.from_pretrained(llava)
 
 
-# -- folders -----------------------------------------------------------------------------------------------------------
+# -- folders -------------------------------------------------------------------------------------
 
 
 def copy(folder: Path, to: Path) -> Path:
@@ -84,7 +94,7 @@ def copy(folder: Path, to: Path) -> Path:
 
 
 def test_a_bad_folder_says_what_is_wrong(llava: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no folder './nowhere'.*Presets: sugar-tiny"):
+    with pytest.raises(ModelError, match="no folder './nowhere'.*Presets: sugar-photo"):
         Sugar.from_pretrained("./nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"no config\.json"):
@@ -118,10 +128,14 @@ def test_a_bad_folder_says_what_is_wrong(llava: Path, tmp_path: Path) -> None:
         Sugar.from_pretrained(llava, encoder="magic")
 
 
-def test_code_in_a_checkpoint_is_never_run(llava: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_code_in_a_checkpoint_is_never_run(
+    llava: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     tricky = copy(llava, tmp_path / "tricky")
     config = json.loads((tricky / "config.json").read_text())
-    (tricky / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}))
+    (tricky / "config.json").write_text(
+        json.dumps({**config, "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}})
+    )
     (tricky / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
     with caplog.at_level("WARNING", "sugar"):
         Sugar.from_pretrained(tricky)
@@ -132,7 +146,9 @@ def test_fingerprints_know_what_decides_embeddings(llava: Path, tmp_path: Path) 
     folder = copy(llava, tmp_path / "a")
     first = checkpoint.fingerprint([folder], "sugar")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16", "transformers_version": "9"}))
+    (folder / "config.json").write_text(
+        json.dumps({**config, "dtype": "bfloat16", "transformers_version": "9"})
+    )
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Words")
     assert checkpoint.fingerprint([folder], "sugar") == first and checkpoint.card(folder) == "# Words"
     assert checkpoint.fingerprint([folder], "prompt") != first
@@ -147,20 +163,23 @@ def test_fingerprints_know_what_decides_embeddings(llava: Path, tmp_path: Path) 
 
 def test_weights_are_saved_in_the_precision_they_came_in(llava: Path, tmp_path: Path) -> None:
     half = Sugar.from_pretrained(llava, precision="bf16")
-    half._stored_dtype = load.torch.bfloat16
+    half._stored_dtype = torch.bfloat16
     half.save_pretrained(tmp_path / "half")
     wide = Sugar.from_pretrained(tmp_path / "half")
-    assert wide.precision == "fp32" and wide.model.dtype == load.torch.float32
+    assert wide.precision == "fp32" and wide.model.dtype == torch.float32
     wide.save_pretrained(tmp_path / "again")
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("half", "again")]
     assert sizes[0] == sizes[1] and Sugar.from_pretrained(tmp_path / "again").fingerprint == wide.fingerprint
 
 
-# -- a hub in this process ---------------------------------------------------------------------------------------------
+# -- a hub in this process -----------------------------------------------------------------------
 
 
 class Hub:
-    """The few answers of the hub that a download asks for. cut: file names whose first body breaks off in the middle."""
+    """The few answers of the hub that a download asks for.
+
+    Cut: file names whose first body breaks off in the middle.
+    """
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self.folders, self.cut, self.asked = folders, set[str](), list[str]()
@@ -202,7 +221,9 @@ class Hub:
                         sha = hashlib.sha256(path.read_bytes() + (b"x" if owner.corrupt else b"")).hexdigest()
                         entry["lfs"] = {"sha256": sha, "size": path.stat().st_size, "pointerSize": 1}
                     siblings.append(entry)
-                body = json.dumps({"id": repository, "sha": "0" * 40, "siblings": siblings, "private": False, "tags": []}).encode()
+                body = json.dumps(
+                    {"id": repository, "sha": "0" * 40, "siblings": siblings, "private": False, "tags": []}
+                ).encode()
                 self.reply(body, {"Content-Type": "application/json"})
 
             def file(self, path: Path) -> None:
@@ -210,14 +231,25 @@ class Hub:
                     return self.refuse(404, "EntryNotFound")
                 owner.asked.append(f"{self.command} {path.name} {self.headers.get('Range', '')}".strip())
                 data = path.read_bytes()
-                start = int(self.headers["Range"].removeprefix("bytes=").split("-")[0]) if "Range" in self.headers else 0
+                start = (
+                    int(self.headers["Range"].removeprefix("bytes=").split("-")[0])
+                    if "Range" in self.headers
+                    else 0
+                )
                 broken = self.command == "GET" and path.name in owner.cut
                 etag = f'"{hashlib.md5(data).hexdigest()}"'
-                self.reply(data[start:], {"ETag": etag, "X-Repo-Commit": "0" * 40, "Accept-Ranges": "bytes"}, 206 if start else 200, broken)
+                self.reply(
+                    data[start:],
+                    {"ETag": etag, "X-Repo-Commit": "0" * 40, "Accept-Ranges": "bytes"},
+                    206 if start else 200,
+                    broken,
+                )
                 if broken:
                     owner.cut.discard(path.name)
 
-            def reply(self, body: bytes, headers: dict[str, str], code: int = 200, broken: bool = False) -> None:
+            def reply(
+                self, body: bytes, headers: dict[str, str], code: int = 200, broken: bool = False
+            ) -> None:
                 self.send_response(code)
                 for key, value in headers.items():
                     self.send_header(key, value)
@@ -248,9 +280,11 @@ def fake_hub(llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     made.server.server_close()
 
 
-def test_a_repository_is_downloaded_once_with_progress_and_opens(fake_hub: Hub, llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_is_downloaded_once_with_progress_and_opens(
+    fake_hub: Hub, llava: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (fake_hub.folders["me/llava"] / "evil.py").write_text("raise SystemExit")
-    seen: list[hub.Progress] = []
+    seen: list[hub.DownloadProgress] = []
     model = Sugar.from_pretrained("me/llava", progress=seen.append)
     assert model.fingerprint == Sugar.from_pretrained(llava).fingerprint
     assert seen[-1].done == seen[-1].total > 0 and [p.done for p in seen] == sorted(p.done for p in seen)
@@ -259,10 +293,15 @@ def test_a_repository_is_downloaded_once_with_progress_and_opens(fake_hub: Hub, 
     assert order[-1] == "model.safetensors", "weights come last, after the check"
     fetched = len(order)
     Sugar.from_pretrained("me/llava")
-    assert len([line for line in fake_hub.asked if line.startswith("GET")]) == fetched, "nothing is fetched twice"
+    assert len([line for line in fake_hub.asked if line.startswith("GET")]) == fetched, (
+        "nothing is fetched twice"
+    )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     fake_hub.asked.clear()
-    assert len(Sugar.from_pretrained("me/llava").embed([Sample(Image.new("RGB", (9, 9)))])) == 1 and not fake_hub.asked
+    assert (
+        len(Sugar.from_pretrained("me/llava").embed([Sample(Image.new("RGB", (9, 9)))])) == 1
+        and not fake_hub.asked
+    )
     with pytest.raises(ModelError, match="has not been downloaded to this machine"):
         Sugar.from_pretrained("me/other")
 
@@ -291,19 +330,23 @@ def test_refusals_of_the_hub_are_explained(fake_hub: Hub, monkeypatch: pytest.Mo
         with pytest.raises(ModelError, match=words):
             Sugar.from_pretrained(repository)
     with pytest.raises(ModelError, match="no revision 'missing-revision'"):
-        load.fetch("me/llava", "missing-revision")
-    monkeypatch.setattr(load, "free_memory", lambda _: 1e-4)
+        folders.fetch("me/llava", "missing-revision")
+    monkeypatch.setattr(devices, "free_memory", lambda _: 1e-4)
     fake_hub.asked.clear()
     with pytest.raises(ModelError, match="needs about"):
         Sugar.from_pretrained("me/llava")
-    assert not any("model.safetensors" in line for line in fake_hub.asked), "refused before the weights are fetched"
+    assert not any("model.safetensors" in line for line in fake_hub.asked), (
+        "refused before the weights are fetched"
+    )
     fake_hub.asked.clear()
     with pytest.raises(ModelError, match="llava-1.5-7b needs about"):
         Sugar.from_pretrained("llava-1.5-7b")
     assert not fake_hub.asked, "a preset is refused before anything is asked"
 
 
-def test_adapters_travel_through_the_hub(fake_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapters_travel_through_the_hub(
+    fake_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = Sugar.from_pretrained("me/llava")
     model.new_adapter("mine", EmbeddingHead(checkpoints.HIDDEN, 8, 4), rank=2, alpha=4)
     pushed: dict[str, Any] = {}
@@ -312,14 +355,18 @@ def test_adapters_travel_through_the_hub(fake_hub: Hub, tmp_path: Path, monkeypa
         fake_hub.folders[repo_id] = copy(Path(folder_path), tmp_path / "pushed")
 
     monkeypatch.setattr(
-        huggingface_hub.HfApi, "create_repo", lambda self, name, **kw: pushed.update(name=name, **kw) or f"https://hub/{name}"
+        huggingface_hub.HfApi,
+        "create_repo",
+        lambda self, name, **kw: pushed.update(name=name, **kw) or f"https://hub/{name}",
     )
     monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload)
     assert model.push_adapter("me/mine", "mine", card="Trained on nothing.") == "https://hub/me/mine"
     assert pushed == {"name": "me/mine", "private": True, "exist_ok": True}
     assert "base_model: me/llava" in (tmp_path / "pushed" / "README.md").read_text()
     again = Sugar.from_pretrained("me/llava", adapter="me/mine")
-    assert again.adapter == "mine" and again.dimension == 4 and len(again.embed([Sample("a star")]).pooled) == 1
+    assert (
+        again.adapter == "mine" and again.dimension == 4 and len(again.embed([Sample("a star")]).pooled) == 1
+    )
     with pytest.raises(ModelError, match="no repository 'me/nothing'"):
         model.load_adapter("me/nothing")
     with pytest.raises(ModelError, match="No adapter named 'other'"):

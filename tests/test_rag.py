@@ -1,194 +1,364 @@
-"""sugar/rag.py and sugar/passages.py: files become passages, what is close is read, the rest is "I do not know"."""
+"""sugar/rag: found by words and vectors, one score, read or quoted, cited where a passage supports it."""
 
-import io
+from dataclasses import replace
+from datetime import date, datetime
 
 import numpy as np
 import pytest
+from pictures import photo
 from PIL import Image
 from toy import ToyModel
 
 from sugar.errors import InputError
-from sugar.gallery import Gallery
-from sugar.passages import Limits, Passage, read_files, split_text
-from sugar.rag import KnowledgeBase, ask, cite, prompt, quoted, style_of, without_retrieval
+from sugar.gallery import Gallery, GallerySettings
+from sugar.model.profile import READING
+from sugar.passages import Passage, read_files
+from sugar.rag import (
+    KnowledgeBase,
+    ask,
+    cite,
+    find_time,
+    prompt,
+    quoted,
+    standalone,
+    threshold,
+    within_budget,
+    without_retrieval,
+)
 from sugar.sequence import Hit, Sample
 
 GREEN = Image.new("RGB", (16, 16), (0, 255, 0))
+NOTES = b"""# Trips
+
+## The mill of Korvel
+
+It was built in 1874 by Anna Brandt. It burnt down in 1901.
+
+## Our garden
+
+In summer roses grow there. In winter the garden sleeps.
+"""
 
 
-def png(color=(255, 0, 0)) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (16, 16), color).save(out, "PNG")
-    return out.getvalue()
+class Small(ToyModel):
+    """A model with the paper's plain prompt: it reads pairs and pictures, says what it is told to."""
 
+    profile = replace(ToyModel.profile, reading="{passages}{question}")
 
-def hit(caption="", answer="", name="x", margin=3.0) -> Hit:
-    return Hit(0, name, caption, 0.5, 0, 0.5, 0, margin=margin, meta={"answer": answer})
-
-
-class Writer(ToyModel):
-    """Answers what it is told to, and keeps what it was given to read."""
-
-    def __init__(self, says: str = "ba mi", name: str = "sugar-tiny") -> None:
+    def __init__(self, says: str = "ba mi") -> None:
         super().__init__()
-        self.says, self.name, self.read = says, name, []
+        self.says, self.read = says, []
 
     def generate(self, conversation, **settings):
         self.read.append(conversation)
-        yield from self.says.split(" ")
+        yield from self.says.split("|")
 
 
-# -- files -----------------------------------------------------------------------------------------------------------------------------
+class Instructed(Small):
+    """A model of the hub: its prompt holds instructions."""
+
+    profile = replace(ToyModel.profile, reading=READING)
 
 
-def test_markdown_splits_at_headings_and_paragraphs():
-    text = "Intro.\n\n# Trees\nAn oak is tall.\n\nA fir\nis green.\n## Birds ##\n\nA wren sings.\n\n---\n"
-    assert list(split_text(text)) == [
-        ("", "Intro."), ("Trees", "An oak is tall."), ("Trees", "A fir is green."), ("Birds", "A wren sings."),
-    ]  # fmt: skip
+def hit(caption="", answer="", name="x", score=0.9) -> Hit:
+    return Hit(0, name, caption, score, 0, 0.5, 0, margin=score, meta={"answer": answer, "text": caption})
 
 
-def test_long_paragraphs_split_at_sentences_and_at_worst_anywhere():
-    parts = [p for _, p in split_text("one two three. four five. " + "w " * 25, words=10)]
-    assert parts[0] == "one two three. four five." and all(len(p.split()) <= 10 for p in parts)
-    assert " ".join(parts).split() == ("one two three. four five. " + "w " * 25).split()
+def notes(*extra: Passage) -> list[Passage]:
+    return [*read_files([("notes.md", NOTES)]).passages, *extra]
 
 
-def test_every_kind_of_file_becomes_passages():
-    reading = read_files(
-        [
-            ("notes.md", b"# Trees\nAn oak."), ("a/facts.csv", b"question,answer,picture\nwhat is it?,a star,star.png\nhow old?,five,\n"),
-            ("star.png", png()), ("dog.png", png((0, 255, 0))), ("dog.txt", b"my dog"),
-            ("plain.txt", "ß".encode()), ("lone.png", png((1, 2, 3))),
-        ]
-    )  # fmt: skip
-    found = {p.name: p for p in reading.passages}
-    assert found["notes.md › Trees"].kind == "passage" and found["notes.md › Trees"].text == "An oak."
-    assert found["facts.csv, row 2"].kind == "pair" and found["facts.csv, row 2"].image is not None
-    assert found["facts.csv, row 3"].answer == "five" and found["facts.csv, row 3"].image is None
-    assert (found["dog.png"].kind, found["dog.png"].text) == ("picture", "my dog") and found["lone.png"].text == ""
-    assert "star.png" not in found and found["plain.txt"].text == "ß" and not reading.refused
-    assert str(reading) == "2 passages, 2 question/answer pairs, 2 pictures to read"
+CARDS = [
+    Passage("card-0", "what is the name of the red star?", "ba mi"),
+    Passage("card-1", "what is the name of the green star?", "lu fe"),
+    Passage("card-2", "how old is the red star?", "five"),
+    Passage("card-3", "what does the green star like?", "hats"),
+]
 
 
-def test_captions_from_a_csv_with_semicolons():
-    reading = read_files([("c.csv", "﻿file;caption\nstar.png;a red star\n".encode()), ("star.png", png())])
-    assert [(p.name, p.text) for p in reading.passages] == [("star.png", "a red star")]
+def answer(model, passages, question, **how):
+    *_, reply = ask(model, KnowledgeBase(model, passages=passages), Sample(question), **how)
+    return reply
+
+
+# -- finding ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "reason"),
+    "question",
     [
-        ("a.pdf", b"%PDF", "not read"), ("a.md", b"", "empty"), ("a.txt", b"\0\1\2", "zero bytes"),
-        ("a.png", b"no picture", "not a picture"),
-        ("a.csv", b"x,y\n1,2\n", "columns are x, y"), ("a.csv", b"question,answer\n,5\n", "missing"),
-        ("a.csv", b"question,answer,picture\nq,a,../../etc/passwd\n", "not sent along"), ("a.md", b"x" * 3_000_000, "at most"),
-        ("noname", b"x", "without suffix"),
+        "what is the name of the red star?",
+        "what is the name of the red star",
+        "what is the red star called?",
+        "name of the red star",
+        "the red star, what is its name?",
+        "WHAT IS THE NAME OF THE RÉD STAR",
     ],
-)  # fmt: skip
-def test_refused_files_say_why(name, data, reason):
-    reading = read_files([(name, data)])
-    assert not reading.passages and reason in reading.refused[0][1]
+)
+def test_a_card_is_found_in_other_words(question):
+    assert answer(Small(), CARDS, question).text == "ba mi [1]"
 
 
-def test_caps_on_files_and_passages():
-    reading = read_files([(f"{i}.txt", b"a\n\nb") for i in range(4)], Limits(max_files=3, max_passages=4))
-    assert len(reading.passages) == 4 and len(reading.refused) == 2
+@pytest.mark.parametrize(
+    "question",
+    [
+        "what is the name of the blue star?",
+        "where is the zebra?",
+        "what does the red star like?",
+        "who are we?",
+    ],
+)
+def test_what_is_not_there_is_not_answered(question):
+    model = Small()
+    reply = answer(model, CARDS, question)
+    assert reply.text.startswith("I do not know") and reply.by == "nobody" and not reply.hits
+    assert not model.read and not reply.known and reply.nearest is not None
 
 
-# -- finding ---------------------------------------------------------------------------------------------------------------------------
-
-
-def base(model, *extra) -> KnowledgeBase:
-    texts = ["the night", "the circle", "a blue circle", "a circle at night", "blue", "nothing known"]
-    return KnowledgeBase(model, passages=[Passage(f"t{i}", t) for i, t in enumerate(texts)] + list(extra))
-
-
-def test_what_is_close_stands_out():
-    model = ToyModel()
-    knowledge = base(model, Passage("pair", "what is the dog called?", "rex"))
-    hits = knowledge.search(Sample("the dog"), 3)
-    assert hits[0].name == "pair" and hits[0].margin > 2 > hits[1].margin and [h.rank for h in hits] == [0, 1, 2]
-    assert hits[0].meta["answer"] == "rex" and knowledge.passage(hits[0]).answer == "rex"
+def test_hits_say_what_found_them_and_are_ranked():
+    base = KnowledgeBase(Small(), passages=[*CARDS, *notes()])
+    hits = base.search(Sample("who built the mill of Korvel?"), 4)
+    assert hits[0].name == "notes.md › Trips › The mill of Korvel" and hits[0].score > 0.9
+    assert "words" in hits[0].meta["found_by"] and [h.rank for h in hits] == [0, 1, 2, 3]
+    assert base.search(Sample(GREEN), 1)[0].meta["found_by"] == ("vectors",)
     with pytest.raises(InputError):
-        knowledge.search(Sample("dog"), 0)
+        base.search(Sample("dog"), 0)
 
 
-def test_one_passage_alone_is_judged_against_strangers():
-    knowledge = KnowledgeBase(ToyModel(), passages=[Passage("dog", "a dog")])
-    assert knowledge.search(Sample("the dog"))[0].margin > 2
-    assert knowledge.search(Sample("the night"))[0].margin < 1
+def test_one_score_decides_order_cut_off_and_citation():
+    """Hits fall in score, those read are those above the cut-off, the first that supports the answer is
+    cited."""
+    model = Small()
+    base = KnowledgeBase(model, passages=[*CARDS, *notes()])
+    for question in (
+        "name of the red star",
+        "who built the mill?",
+        "how old is the star?",
+        "roses in summer",
+    ):
+        scores = [h.score for h in base.search(Sample(question), 5)]
+        assert scores == sorted(scores, reverse=True) and all(0 <= s <= 1 for s in scores)
+        for cut_off in (0.0, *(s + d for s in scores for d in (-0.001, 0.001))):
+            *_, reply = ask(model, base, Sample(question), k=5, cut_off=cut_off)
+            above = [s for s in scores if s >= cut_off]
+            assert [h.score for h in reply.hits] == above and reply.known == bool(above)
+            assert reply.cited == ((1,) if above else ())
 
 
-def test_gallery_pictures_are_found_and_read(tmp_path):
-    model = ToyModel()
-    with Gallery.create(tmp_path / "g", model) as gallery:
-        gallery.add([(f"{n}.png", png(c)) for n, c in {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}.items()])
-        knowledge = KnowledgeBase(model, gallery=gallery, passages=[Passage("note", "a dog")])
-        best = knowledge.search(Sample("green"), 2)[0]
-        assert best.name == "green.png" and best.meta["kind"] == "picture"
-        assert knowledge.passage(best).image.getpixel((4, 4))[1] > 200
+def test_colours_and_things_must_stand_together():
+    """ "the red star" is not in a picture of a red circle and a green star."""
+    told = [Passage("a", "a red circle and a green star"), Passage("b", "a red star and a green circle")]
+    base = KnowledgeBase(Small(), passages=told)
+    first, second = base.search(Sample("where is the red star?"), 2)
+    assert first.name == "b" and first.score > second.score + 0.1
 
 
-def test_passages_the_model_cannot_read_are_reported():
-    bad = Passage("bad", "text", image=Image.new("RGB", (1, 1), (255, 0, 255)))
-    knowledge = base(ToyModel(), bad)
-    assert [name for name, _ in knowledge.refused] == ["bad"] and len(knowledge) == 6
+def test_passages_the_model_cannot_embed_are_found_by_words():
+    bad = Passage("bad", "a violet owl", image=Image.new("RGB", (1, 1), (255, 0, 255)))
+    base = KnowledgeBase(Small(), passages=[*CARDS, bad])
+    assert [name for name, _ in base.refused] == ["bad"] and len(base) == 5
+    assert base.search(Sample("the violet owl"))[0].name == "bad"
     with pytest.raises(InputError, match="nothing to read"):
-        KnowledgeBase(ToyModel())
+        KnowledgeBase(Small())
 
 
-# -- answering -------------------------------------------------------------------------------------------------------------------------
+# -- galleries and times ------------------------------------------------------------------------------
 
 
-def test_the_prompt_is_the_papers():
+@pytest.fixture
+def gallery(tmp_path):
+    pictures = {
+        "beach.jpg": ((0, 0, 255), datetime(2025, 8, 14), "Ann swims at the beach"),
+        "hill.jpg": ((0, 255, 0), datetime(2025, 8, 20), "a walk with Boris"),
+        "tree.jpg": ((255, 0, 0), datetime(2024, 12, 24), "Ann opens presents"),
+    }
+    with Gallery.create(tmp_path / "g", Small()) as gallery:
+        gallery.add(
+            [(name, photo(c, t)) for name, (c, t, _) in pictures.items()],
+            captions={name: caption for name, (_, _, caption) in pictures.items()},
+        )
+        yield gallery
+
+
+def test_a_time_filters_before_anything_is_ranked(gallery):
+    base = KnowledgeBase(gallery.model, gallery=gallery)
+    found = base.search(Sample("what did Ann do in August?"), 3)
+    assert found[0].name == "beach.jpg" and {h.name for h in found} == {"beach.jpg", "hill.jpg"}
+    assert base.search(Sample("what did Ann do in December 2024?"), 3)[0].name == "tree.jpg"
+    assert base.search(Sample("what did Ann do in May?"), 3) == []
+    *_, reply = ask(gallery.model, base, Sample("what did we do in August?"), k=3)
+    assert reply.text.count("“") == 2 and reply.cited == (1, 2) and reply.by == "quote"
+    assert "Ann swims at the beach" in reply.text and "presents" not in reply.text
+
+
+def test_a_place_filters_where_the_person_keeps_places(tmp_path):
+    here, there = (48, 16), (52, 13)
+    with Gallery.create(tmp_path / "g", Small(), GallerySettings(keep_location=True)) as gallery:
+        gallery.add(
+            [("a.jpg", photo("red", None, here)), ("b.jpg", photo("blue", None, there))],
+            captions={"a.jpg": "Ann at the river", "b.jpg": "Boris at the river"},
+        )
+        base = KnowledgeBase(gallery.model, gallery=gallery)
+        assert [h.name for h in base.search(Sample("who was at the river near 48,16?"), 3)] == ["a.jpg"]
+        assert base.search(Sample("who was at the river near 10,10?"), 3) == []
+        *_, reply = ask(gallery.model, base, Sample("what is near 52.001, 13.001, 5 km?"), k=3)
+        assert (reply.by, reply.cited) == ("quote", (1,)) and "Boris at the river" in reply.text
+        assert reply.text.startswith("1 picture taken near 52.000,13.000")
+
+
+def test_captions_are_quoted_and_pictures_opened(gallery):
+    base = KnowledgeBase(gallery.model, gallery=gallery, passages=notes())
+    *_, reply = ask(Small("hm"), base, Sample("who opens presents?"))
+    assert reply.hits[0].name == "tree.jpg" and base.passage(reply.hits[0]).image is not None
+    assert (reply.text, reply.by) == (
+        "“Ann opens presents” [1]",
+        "quote",
+    )  # "hm" is not what the caption says
+    *_, reply = ask(Small("Ann"), base, Sample("who opens presents?"))
+    assert (reply.text, reply.by) == ("Ann [1]", "model")
+    *_, reply = ask(Small("red"), base, Sample("what color are the presents?"), cut_off=0.3)
+    assert (reply.text, reply.by, reply.cited) == ("red", "model", ())  # only the picture can tell
+    *_, reply = ask(gallery.model, base, Sample("who plays chess?"))
+    assert not reply.known
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("the dog in August 2025", (date(2025, 8, 1), date(2025, 8, 31), ())),
+        ("what did we do in August?", (None, None, (8,))),
+        ("photos from 2019", (date(2019, 1, 1), date(2019, 12, 31), ())),
+        ("on 14 August 2025 with Ann", (date(2025, 8, 14), date(2025, 8, 14), ())),
+        ("2025-02 walk", (date(2025, 2, 1), date(2025, 2, 28), ())),
+        ("who came yesterday?", (date(2025, 11, 1), date(2025, 11, 1), ())),
+        ("last August", (date(2025, 8, 1), date(2025, 8, 31), ())),
+        ("last year", (date(2024, 1, 1), date(2024, 12, 31), ())),
+    ],
+)
+def test_times_are_read(question, expected):
+    when = find_time(question, date(2025, 11, 2))
+    assert (when.after, when.before, when.months) == expected
+
+
+@pytest.mark.parametrize("question", ["may I ask?", "IMG_2041", "what is 2041?", "2025-13 x", "march on", ""])
+def test_what_is_not_a_time(question):
+    assert find_time(question, date(2025, 11, 2)) is None
+
+
+# -- answering ----------------------------------------------------------------------------------------
+
+
+def test_the_best_sentence_is_quoted_with_its_source():
+    reply = answer(Small(), notes(), "who built the mill of Korvel?")
+    assert reply.text == "“It was built in 1874 by Anna Brandt.” [1]" and reply.by == "quote"
+    assert answer(Small(), notes(), "when did the mill burn down?").text == "“It burnt down in 1901.” [1]"
+    assert answer(Small(), notes(), "what happens in the garden in winter?").text.startswith("“In winter")
+
+
+def test_a_small_model_must_say_what_the_pair_says():
+    assert answer(Small("ba| mi"), CARDS, "name of the red star").by == "model"
+    reply = answer(Small("i do not know"), CARDS, "name of the red star")
+    assert (reply.text, reply.by) == ("“ba mi” [1]", "quote")
+
+
+def test_an_instructed_model_answers_and_admits():
+    question = "who built the mill of Korvel?"
+    reply = answer(Instructed("Anna| Brandt"), notes(), question)
+    assert (reply.text, reply.by, reply.cited) == ("Anna Brandt [1]", "model", (1,))
+    reply = answer(Instructed("It is a purple zebra."), notes(), question)
+    assert (reply.text, reply.by, reply.cited) == ("It is a purple zebra.", "model", ())
+    assert not answer(Instructed("I do not know."), notes(), question).known
+
+
+def test_answers_grow_and_a_question_needs_words():
+    model = Instructed("Anna| Brandt")
+    base = KnowledgeBase(model, passages=notes())
+    grown = [r.text for r in ask(model, base, Sample("who built the mill of Korvel?"))]
+    assert grown == ["", "Anna", "Anna Brandt", "Anna Brandt [1]"]
+    with pytest.raises(InputError, match="no words"):
+        list(ask(model, base, Sample(GREEN)))
+
+
+def test_cut_offs_have_names():
+    assert threshold(Small(), "strict") > threshold(Small()) > threshold(Small(), "always") == 0
+    with pytest.raises(InputError):
+        threshold(Small(), "loud")
+
+
+def test_without_retrieval_reads_the_question_only():
+    model = Small()
+    assert list(without_retrieval(model, Sample("who?")))[-1].text == "ba mi" and model.read[0].text == "who?"
+
+
+@pytest.mark.parametrize(
+    ("text", "cited", "numbers"),
+    [
+        ("a wren [2]", "a wren [2]", (2,)),
+        ("a wren [9]", "a wren [2]", (2,)),
+        ("A wren sings.", "A wren sings. [2]", (2,)),
+        ("The oak is old. A wren sings.", "The oak is old. [1] A wren sings. [2]", (1, 2)),
+        ("it is a purple zebra", "it is a purple zebra", ()),
+        ("yes", "yes", ()),
+        ("I do not know [1]", "I do not know", ()),
+        ("i don't know.", "i don't know.", ()),
+        ("", "", ()),
+    ],
+)
+def test_a_citation_stands_only_where_the_passage_supports_it(text, cited, numbers):
+    hits = [hit("the oak is old"), hit("what sings?", "a wren")]
+    assert cite(text, "what is it?", hits) == (cited, numbers)
+
+
+# -- the prompt ---------------------------------------------------------------------------------------
+
+
+def test_the_plain_prompt_is_the_papers():
     card = Passage("c", "what is its name?", "ba mi", image=GREEN)
-    sample = prompt([card], Sample([GREEN, "what is its name?"]))
+    sample = prompt(Small(), [card], Sample([GREEN, "what is its name?"]))
     assert [s.is_image for s in sample] == [True, False, True, False]
     assert sample[1].text == "what is its name?\nba mi" and sample[3].text == "what is its name?"
 
 
-def test_several_passages_stand_best_last_and_numbered_when_instructed():
-    sample = prompt([Passage("a", "best"), Passage("b", "second")], Sample("q?"), "instructed")
-    text = sample.text
-    assert text.index("[2]\nsecond") < text.index("[1]\nbest") < text.index("Question:\nq?") and text.startswith("Answer the question")
+def test_the_instructed_prompt_numbers_passages_best_last():
+    text = prompt(Instructed(), [Passage("a", "best"), Passage("b", "second")], Sample("q?")).text
+    assert text.startswith("Answer the question")
+    assert text.index("[2]\nsecond") < text.index("[1]\nbest") < text.index("Question:\nq?")
 
 
-def test_a_known_question_is_answered_with_a_citation():
-    model = Writer()
-    answers = list(ask(model, base(model, Passage("pair", "what is the dog called?", "ba mi")), Sample("the dog?")))
-    assert answers[0].text == "" and answers[-1].text == "bami [1]" and [h.name for h in answers[-1].hits] == ["pair"]
-    assert model.read[0].text == "what is the dog called?\nba mi\nthe dog?"
-
-
-def test_an_unknown_question_is_not_answered():
-    model = Writer()
-    answers = list(ask(model, base(model), Sample("the dog?"), margin=2.0))
-    assert len(answers) == 1 and answers[0].text.startswith("I do not know") and not answers[0].hits and not model.read
-    with pytest.raises(InputError, match="no words"):
-        list(ask(model, base(model), Sample(GREEN)))
-
-
-def test_without_retrieval_reads_the_question_only():
-    model = Writer()
-    assert list(without_retrieval(model, Sample("who?")))[-1].text == "bami" and model.read[0].text == "who?"
-
-
-def test_the_style_follows_the_model():
-    assert (
-        style_of(Writer()) == "plain" and style_of(Writer(name="qwen")) == "instructed" and style_of(Writer(), "instructed") == "instructed"
-    )
-    with pytest.raises(InputError):
-        style_of(Writer(), "loud")
+def test_passages_are_dropped_by_rank_and_words_stay_whole():
+    ranked = [Passage(str(i), f"word{i} " * 40 + "end.") for i in range(5)]
+    kept = within_budget(ranked, lambda text: len(text.split()), 100)
+    assert [p.name for p in kept] == ["0", "1"] and all(p.text.endswith("end.") for p in kept)
+    long = Passage("long", "One two three. " + "antidisestablishmentarianism " * 50)
+    text = within_budget([long], lambda t: len(t), 200)[0].text
+    assert text == "One two three." and len(text) <= 200
+    endless = Passage("long", "antidisestablishmentarianism " * 50)
+    assert set(within_budget([endless], lambda t: len(t), 200)[0].text.split()) == {
+        "antidisestablishmentarianism"
+    }
+    assert prompt(Instructed(), [endless], Sample("q?"), budget=3).text.count("anti") == 3
 
 
 @pytest.mark.parametrize(
-    "trap", ["<image>", "</s>", "<|im_start|>", "<<image>image>", "< image >", "[INST]", "ASSISTANT:", "System :", "[7]", "\0"]
+    "trap",
+    [
+        *(
+            "<image>",
+            "</s>",
+            "<|im_start|>",
+            "<<image>image>",
+            "< image >",
+            "<0x0A>",
+            "[INST]",
+            "[[INST]INST]",
+        ),
+        *("ASSISTANT:", "System :", "[7]", "\0"),
+    ],
 )
 def test_quotations_cannot_pass_for_anything_else(trap):
     text = quoted(f"before {trap} after")
     assert trap not in text and "before" in text and "after" in text
-    assert "<image>" not in text and "[7]" not in text
+    assert "<image>" not in text and "[7]" not in text and "[INST]" not in text
 
 
 def test_quotations_keep_ordinary_text():
@@ -196,24 +366,42 @@ def test_quotations_keep_ordinary_text():
     assert quoted(plain) == plain
 
 
+# -- follow-up questions ------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("text", "cited"),
+    ("question", "before", "expected"),
     [
-        ("a wren [2]", "a wren [2]"), ("a wren [9]", "a wren [2]"), ("a wren", "a wren [2]"), ("oak", "oak [1]"), ("hm", "hm [1]"),
-        ("I do not know", "I do not know"), ("i don't know.", "i don't know."), ("", ""),
+        ("and in winter?", "what grows in the garden in summer?", "what grows in the garden in winter?"),
+        ("how old is it?", "what is the name of the red star?", "how old is the red star?"),
+        (
+            "what about the blue one?",
+            "what is the name of the red star?",
+            "what is the name of the blue star?",
+        ),
+        ("and when was it painted?", "who built the Korvel mill?", "when was the Korvel mill painted?"),
+        ("where does he live?", "who is Ann Bell?", "where does Ann Bell live?"),
+        ("and the mill?", "when was the bridge built?", "when was the mill built?"),
+        ("is there a dog?", "where is the cat?", "is there a dog?"),
+        ("when was the mill built?", "where is the cat?", "when was the mill built?"),
+        ("and in winter?", "", "and in winter?"),
     ],
-)  # fmt: skip
-def test_citations_hold(text, cited):
-    assert cite(text, [hit("the oak"), hit("birds?", "a wren")]) == cited
+)
+def test_a_follow_up_keeps_the_conversation(question, before, expected):
+    assert standalone(question, before) == expected
 
 
-def test_margins_need_no_spread():
-    knowledge = KnowledgeBase(ToyModel(), passages=[Passage("a", "nothing"), Passage("b", "nothing")])
-    assert np.isfinite(knowledge.search(Sample("nothing"))[0].margin)
+def test_scores_need_no_spread():
+    base = KnowledgeBase(Small(), passages=[Passage("a", "nothing"), Passage("b", "nothing")])
+    assert np.isfinite(base.search(Sample("nothing"))[0].score)
 
 
-def test_the_words_alone_count_as_much_as_the_whole():
-    """Of two cards with like pictures, the one whose question is the one asked wins, by the mean of both similarities."""
-    cards = [Passage("dog", "the dog", "rex", GREEN), Passage("star", "the star", "ba", GREEN)]
-    knowledge = KnowledgeBase(ToyModel(), passages=cards)
-    assert knowledge.search(Sample([Image.new("RGB", (8, 8), (0, 200, 40)), "a star"]))[0].name == "star"
+def test_the_mill_of_korvel_is_not_its_tavern() -> None:
+    towns = ("Brunn", "Olm", "Taff", "Sern")
+    told = "\n\n".join(
+        ["The mill of Korvel was built in 1874.", *(f"The tavern of {t} was built in 1790." for t in towns)]
+    )
+    base = KnowledgeBase(Small(), passages=read_files([("notes.txt", told.encode())]).passages)
+    questions = ("When was the mill of Korvel built?", "When was the tavern of Korvel built?")
+    there, absent = (base.search(Sample(q), k=1)[0].score for q in questions)
+    assert there > 0.9 and absent < 0.6  # 0.7 where a missing word of the topic only counts by its weight

@@ -1,7 +1,8 @@
-"""The drawn world's words: same seed same scenes, splits apart, nothing held out in training, and every answer worked out a second time.
+"""The drawn world's words: same seed same scenes, splits apart, nothing held out in training, and every
+answer worked out a second time.
 
-`answer_of` and `shows` read the words of a question or caption and look at the scene graph with code of their own. Not covered:
-pixels (test_draw.py).
+`answer_of` and `shows` read the words of a question or caption and look at the scene graph with code of their
+own. Not covered: pixels (test_draw.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 from sugar.errors import InputError
 from sugar.scenes import (
     Scene,
-    Thing,
+    SceneObject,
     ask,
     encode_facts,
     is_held_out,
@@ -35,48 +36,61 @@ from sugar.scenes import (
     split_rng,
     vocabulary,
 )
-from sugar.scenes.captions import change_one_fact, relation_fact, thing_facts
+from sugar.scenes.captions import change_one_fact, object_facts, relation_fact
+from sugar.scenes.edits import OPERATIONS, compare_cells
 from sugar.scenes.encoders import ROLES
 from sugar.scenes.questions import ASKERS, existence
-from sugar.scenes.stories import OPERATIONS, compare_cells
 from sugar.scenes.vocabulary import DESCRIBE, GREETINGS
 from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, PLACES, is_held_out_relation
 from sugar.training.mix import MixConfig, draw_step
 from sugar.training.rows import Tokens
 
-# --- a second opinion on every answer -------------------------------------------------------------------------------------------------
+# --- a second opinion on every answer
+# -------------------------------------------------------------------------------------------------
 
 PLACE_OF = {
-    (0, 0): "top left", (0, 1): "top", (0, 2): "top right", (1, 0): "left", (1, 1): "center", (1, 2): "right", (2, 0): "bottom left",
-    (2, 1): "bottom", (2, 2): "bottom right",
-}  # fmt: skip
+    (0, 0): "top left",
+    (0, 1): "top",
+    (0, 2): "top right",
+    (1, 0): "left",
+    (1, 1): "center",
+    (1, 2): "right",
+    (2, 0): "bottom left",
+    (2, 1): "bottom",
+    (2, 2): "bottom right",
+}
 ONE = {k: k for k in KINDS} | {k + "s": k for k in KINDS} | {"boxes": "box"}
 WORDS_FOR_NUMBERS = ["no", "one", "two", "three", "four", "five"]
 NAME = r"(?:\w+ )?\w+"
 REL = r"left of|right of|above|below|inside|on"
 
 
-def things_called(scene: Scene, name: str) -> list[int]:
-    """Numbers of the things that a name such as "star" or "red star" fits."""
+def objects_called(scene: Scene, name: str) -> list[int]:
+    """Numbers of the objects that a name such as "star" or "red star" fits."""
     *color, kind = name.split()
-    return [i for i, t in enumerate(scene.things) if t.kind == kind and (not color or t.color == color[0])]
+    return [i for i, t in enumerate(scene.objects) if t.kind == kind and (not color or t.color == color[0])]
 
 
-def the(scene: Scene, name: str) -> Thing:
-    (index,) = things_called(scene, name)
-    return scene.things[index]
+def the(scene: Scene, name: str) -> SceneObject:
+    (index,) = objects_called(scene, name)
+    return scene.objects[index]
 
 
 def stands(scene: Scene, a: int, relation: str, b: int) -> bool:
-    """Does thing a stand in a relation to thing b, by the cells?"""
-    x, y = scene.things[a], scene.things[b]
+    """Does object a stand in a relation to object b, by the cells?"""
+    x, y = scene.objects[a], scene.objects[b]
     if relation == "inside":
         return x.inside == b
     if relation == "on":
         return x.on == b
     if (x.row, x.col) == (y.row, y.col):
         return False
-    return {"left of": x.col < y.col, "right of": x.col > y.col, "above": x.row < y.row, "below": x.row > y.row}[relation]
+    return {
+        "left of": x.col < y.col,
+        "right of": x.col > y.col,
+        "above": x.row < y.row,
+        "below": x.row > y.row,
+    }[relation]
 
 
 def yes(truth: bool) -> str:
@@ -87,12 +101,19 @@ def shows(scene: Scene, words: str) -> bool:
     """Is a short caption true? Things, at most one relation, place and time."""
     words = re.sub(r"^(there is|we see|a picture of) ", "", words)
     settings = {
-        "beach": "at the beach|on a beach", "forest": "in the forest|in a forest", "city": "in the city|in a city",
-        "desert": "in the desert|in a desert", "meadow": "in the meadow|in a meadow", "lake": "by the lake|at a lake",
-        "mountain": "in the mountains|on a mountain", "room": "in a room|in the room",
-    }  # fmt: skip
+        "beach": "at the beach|on a beach",
+        "forest": "in the forest|in a forest",
+        "city": "in the city|in a city",
+        "desert": "in the desert|in a desert",
+        "meadow": "in the meadow|in a meadow",
+        "lake": "by the lake|at a lake",
+        "mountain": "in the mountains|on a mountain",
+        "room": "in a room|in the room",
+    }
     times = {"day": "by day|during the day", "night": "at night|in the dark"}
-    for value, options, there in [(k, v, scene.time) for k, v in times.items()] + [(k, v, scene.place) for k, v in settings.items()]:
+    for value, options, there in [(k, v, scene.time) for k, v in times.items()] + [
+        (k, v, scene.place) for k, v in settings.items()
+    ]:
         shorter = re.sub(rf" ({options})$", "", words)
         if shorter != words:
             if value != there:
@@ -102,8 +123,8 @@ def shows(scene: Scene, words: str) -> bool:
     assert found, words
     first, link, second = found.groups()
     if link is None:
-        return bool(things_called(scene, first))
-    both = [(i, j) for i in things_called(scene, first) for j in things_called(scene, second) if i != j]
+        return bool(objects_called(scene, first))
+    both = [(i, j) for i in objects_called(scene, first) for j in objects_called(scene, second) if i != j]
     return any(link == "and" or stands(scene, i, link, j) for i, j in both)
 
 
@@ -114,21 +135,21 @@ def answer_of(scene: Scene, text: str) -> str:
     if m := re.fullmatch(r"what color is the (\w+)\?", text):
         return the(scene, m[1]).color
     if m := re.fullmatch(r"what is the (\w+) thing\?", text):
-        (thing,) = [t for t in scene.things if t.color == m[1]]
-        return thing.kind
+        (obj,) = [t for t in scene.objects if t.color == m[1]]
+        return obj.kind
     if m := re.fullmatch(r"what is at the ([\w ]+)\?", text):
-        (thing,) = [t for t in scene.things if PLACE_OF[t.row, t.col] == m[1]]
-        return thing.kind
+        (obj,) = [t for t in scene.objects if PLACE_OF[t.row, t.col] == m[1]]
+        return obj.kind
     if m := re.fullmatch(rf"is the ({NAME}) small or big\?", text):
         return the(scene, m[1]).size
     if m := re.fullmatch(rf"is the ({NAME}) plain, striped or dotted\?", text):
         return the(scene, m[1]).pattern
     if text == "how many things are there?":
-        return WORDS_FOR_NUMBERS[len(scene.things)]
+        return WORDS_FOR_NUMBERS[len(scene.objects)]
     if m := re.fullmatch(r"how many (\w+) things are there\?", text):
-        return WORDS_FOR_NUMBERS[sum(t.color == m[1] for t in scene.things)]
+        return WORDS_FOR_NUMBERS[sum(t.color == m[1] for t in scene.objects)]
     if m := re.fullmatch(r"how many (\w+) are there\?", text):
-        return WORDS_FOR_NUMBERS[sum(t.kind == ONE[m[1]] for t in scene.things)]
+        return WORDS_FOR_NUMBERS[sum(t.kind == ONE[m[1]] for t in scene.objects)]
     if text in ("where is this?", "what place is this?"):
         return scene.place
     if text in ("is it day or night?", "what time is it?"):
@@ -137,23 +158,23 @@ def answer_of(scene: Scene, text: str) -> str:
         assert scene.place != "room"
         return scene.weather
     if m := re.fullmatch(rf"where is the ({NAME})\?", text):
-        thing = the(scene, m[1])
-        return PLACE_OF[thing.row, thing.col]
+        obj = the(scene, m[1])
+        return PLACE_OF[obj.row, obj.col]
     if m := re.fullmatch(r"is there an? (\w+ \w+) or an? (\w+ \w+)\?", text):
-        (there,) = [name for name in m.groups() if things_called(scene, name)]
+        (there,) = [name for name in m.groups() if objects_called(scene, name)]
         return there
     if m := re.fullmatch(r"is there an? (\w+ \w+)\?", text):
-        return yes(bool(things_called(scene, m[1])))
+        return yes(bool(objects_called(scene, m[1])))
     if m := re.fullmatch(rf"what is ({REL}) the ({NAME})\?", text):
-        (index,) = things_called(scene, m[2])
-        (thing,) = [t for i, t in enumerate(scene.things) if i != index and stands(scene, i, m[1], index)]
-        return f"{thing.color} {thing.kind}"
+        (index,) = objects_called(scene, m[2])
+        (obj,) = [t for i, t in enumerate(scene.objects) if i != index and stands(scene, i, m[1], index)]
+        return f"{obj.color} {obj.kind}"
     if m := re.fullmatch(rf"is the ({NAME}?) (left of|above) or (right of|below) the ({NAME})\?", text):
-        (a,), (b,) = things_called(scene, m[1]), things_called(scene, m[4])
+        (a,), (b,) = objects_called(scene, m[1]), objects_called(scene, m[4])
         (holds,) = [r for r in (m[2], m[3]) if stands(scene, a, r, b)]
         return holds
     if m := re.fullmatch(rf"is the ({NAME}?) ({REL}) the ({NAME})\?", text):
-        (a,), (b,) = things_called(scene, m[1]), things_called(scene, m[3])
+        (a,), (b,) = objects_called(scene, m[1]), objects_called(scene, m[3])
         return yes(stands(scene, a, m[2], b))
     if m := re.fullmatch(rf"are the ({NAME}) and the ({NAME}) the same (color|size)\?", text):
         x, y = the(scene, m[1]), the(scene, m[2])
@@ -191,8 +212,8 @@ def test_absent_things_are_absent(how: str) -> None:
             if how == "popular":
                 assert kind in CONTAINERS + BASES
             if how == "adversarial":
-                assert kind in {t.kind for t in scene.things}
-                assert color in {t.color for t in scene.things} or len({t.color for t in scene.things}) == 1
+                assert kind in {t.kind for t in scene.objects}
+                assert color in {t.color for t in scene.objects} or len({t.color for t in scene.objects}) == 1
 
 
 def test_a_scene_is_asked_nothing_twice() -> None:
@@ -202,16 +223,25 @@ def test_a_scene_is_asked_nothing_twice() -> None:
         assert len(texts) == len(set(texts)) == 7
 
 
-# --- seeds and splits -----------------------------------------------------------------------------------------------------------------
+# --- seeds and splits ---------------------------------------------------------------------------------------
+# --------------------------
 
 
 def told(rng: np.random.Generator) -> list:
     """Some of everything that a generator yields."""
     scene = sample_scene(rng)
     return [
-        scene, long_caption(scene, rng), short_caption(scene, rng), list(questions(scene, rng, 5)), sample_edit(scene, rng),
-        sample_winoground(rng), sample_story(rng), (card := sample_card(rng)), meet_again(card, rng), negative(scene, 5, rng, long=True),
-    ]  # fmt: skip
+        scene,
+        long_caption(scene, rng),
+        short_caption(scene, rng),
+        list(questions(scene, rng, 5)),
+        sample_edit(scene, rng),
+        sample_winoground(rng),
+        sample_story(rng),
+        (card := sample_card(rng)),
+        meet_again(card, rng),
+        negative(scene, 5, rng, long=True),
+    ]
 
 
 def test_same_seed_same_everything() -> None:
@@ -221,14 +251,26 @@ def test_same_seed_same_everything() -> None:
 
 
 def test_splits_never_meet() -> None:
-    drawn = {split: {sample_scene(split_rng(split, seed)) for seed in range(300)} for split in ("train", "tuning", "test")}
+    drawn = {
+        split: {sample_scene(split_rng(split, seed)) for seed in range(300)}
+        for split in ("train", "tuning", "test")
+    }
     assert all(len(scenes) == 300 for scenes in drawn.values())
-    assert not drawn["train"] & drawn["test"] and not drawn["train"] & drawn["tuning"] and not drawn["tuning"] & drawn["test"]
-    states = {str(split_rng(split, seed).bit_generator.state) for split in ("train", "tuning", "test") for seed in (0, 1, 2**40, 2**70)}
+    assert (
+        not drawn["train"] & drawn["test"]
+        and not drawn["train"] & drawn["tuning"]
+        and not drawn["tuning"] & drawn["test"]
+    )
+    states = {
+        str(split_rng(split, seed).bit_generator.state)
+        for split in ("train", "tuning", "test")
+        for seed in (0, 1, 2**40, 2**70)
+    }
     assert len(states) == 12
 
 
-# --- the graph ------------------------------------------------------------------------------------------------------------------------
+# --- the graph ----------------------------------------------------------------------------------------------
+# --------------------------
 
 
 def test_graphs_are_what_the_eye_needs() -> None:
@@ -236,16 +278,20 @@ def test_graphs_are_what_the_eye_needs() -> None:
     counts: Counter[int] = Counter()
     for _ in range(600):
         scene = sample_scene(rng)
-        counts[len(scene.things)] += 1
-        cells = Counter((t.row, t.col) for t in scene.things if t.inside is None)
+        counts[len(scene.objects)] += 1
+        cells = Counter((t.row, t.col) for t in scene.objects if t.inside is None)
         assert max(cells.values()) == 1
-        for t in scene.things:
+        for t in scene.objects:
             assert abs(t.dx) <= 0.1 and abs(t.dy) <= 0.1
             if t.inside is not None:
-                holder = scene.things[t.inside]
-                assert (t.row, t.col) == (holder.row, holder.col) and t.color != holder.color and holder.kind in CONTAINERS
+                holder = scene.objects[t.inside]
+                assert (
+                    (t.row, t.col) == (holder.row, holder.col)
+                    and t.color != holder.color
+                    and holder.kind in CONTAINERS
+                )
             if t.on is not None:
-                base = scene.things[t.on]
+                base = scene.objects[t.on]
                 assert (t.row + 1, t.col) == (base.row, base.col) and base.kind in BASES
         assert scene.weather == "clear" or scene.place != "room"
     assert set(counts) == {1, 2, 3, 4, 5}
@@ -288,13 +334,14 @@ def test_nothing_held_out_in_training() -> None:
             assert (kind, color) not in HELD_OUT_PAIRS, text
 
 
-# --- captions -------------------------------------------------------------------------------------------------------------------------
+# --- captions -----------------------------------------------------------------------------------------------
+# --------------------------
 
 
 def differences(a: Scene, b: Scene) -> list[str]:
-    """What differs between two scenes with as many things."""
+    """What differs between two scenes with as many objects."""
     out = [k for k in ("place", "time", "weather") if getattr(a, k) != getattr(b, k)]
-    for x, y in zip(a.things, b.things, strict=True):
+    for x, y in zip(a.objects, b.objects, strict=True):
         out += [k for k, v in asdict(x).items() if asdict(y)[k] != v]
     return out
 
@@ -329,23 +376,26 @@ def test_captions_state_only_what_is_there_and_long_ones_everything() -> None:
         short, long = short_caption(scene, rng), long_caption(scene, rng)
         assert set(short.facts) <= set(scene_facts(scene)) and set(long.facts) <= set(scene_facts(scene))
         assert shows(scene, short.words) and len(short.words.split()) <= 20
-        for t in scene.things:
-            assert {*thing_facts(t), ("size", t.kind, t.color, t.size)} <= set(long.facts)
+        for t in scene.objects:
+            assert {*object_facts(t), ("size", t.kind, t.color, t.size)} <= set(long.facts)
         named = re.findall(rf"({'|'.join(COLORS)}) ({'|'.join(KINDS)})", plain_caption(scene))
-        assert Counter(named) == Counter((t.color, t.kind) for t in scene.things)
+        assert Counter(named) == Counter((t.color, t.kind) for t in scene.objects)
 
 
 def test_one_seed_is_one_wording() -> None:
     rng = split_rng("test", 12)
     for _ in range(40):
         scene = sample_scene(rng)
-        other = scene.with_thing(0, color="red" if scene.things[0].color != "red" else "blue")
+        other = scene.with_object(0, color="red" if scene.objects[0].color != "red" else "blue")
         a = long_caption(scene, np.random.default_rng(3)).words.split()
         b = long_caption(other, np.random.default_rng(3)).words.split()
-        assert len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 3  # the colour, its article, a holder named again
+        assert (
+            len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 3
+        )  # the colour, its article, a holder named again
 
 
-# --- more than one picture ------------------------------------------------------------------------------------------------------------
+# --- more than one picture
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_winoground_pairs_use_the_same_words_and_fit_one_scene_each() -> None:
@@ -368,20 +418,24 @@ def expected_difference(operation: str, a: Scene, b: Scene) -> str:
     if operation in ("time", "weather", "place"):
         assert differences(a, b) == [operation]
         return f"the {operation} changed from {getattr(a, operation)} to {getattr(b, operation)}"
-    x, y = set(a.things), set(b.things)
+    x, y = set(a.objects), set(b.objects)
     if operation == "add":
-        assert b.things[:-1] == a.things
-        t = b.things[-1]
-        return f"{'an' if t.color[0] in 'aeiou' else 'a'} {t.color} {t.kind} was added at the {PLACE_OF[t.row, t.col]}"
+        assert b.objects[:-1] == a.objects
+        t = b.objects[-1]
+        article = "an" if t.color[0] in "aeiou" else "a"
+        return f"{article} {t.color} {t.kind} was added at the {PLACE_OF[t.row, t.col]}"
     if operation == "remove":
-        assert len(b.things) == len(a.things) - 1
-        (gone,) = (Counter((t.color, t.kind) for t in a.things) - Counter((t.color, t.kind) for t in b.things)).elements()
+        assert len(b.objects) == len(a.objects) - 1
+        (gone,) = (
+            Counter((t.color, t.kind) for t in a.objects) - Counter((t.color, t.kind) for t in b.objects)
+        ).elements()
         return f"the {gone[0]} {gone[1]} was removed"
     (old,), (new,) = x - y, y - x
     changed = [k for k, v in asdict(old).items() if asdict(new)[k] != v]
     if operation == "move":
         assert set(changed) <= {"row", "col"}
-        return f"the {old.color} {old.kind} moved from the {PLACE_OF[old.row, old.col]} to the {PLACE_OF[new.row, new.col]}"
+        start, end = PLACE_OF[old.row, old.col], PLACE_OF[new.row, new.col]
+        return f"the {old.color} {old.kind} moved from the {start} to the {end}"
     assert changed == [operation]
     if operation == "color":
         return f"the {old.kind} changed from {old.color} to {new.color}"
@@ -394,7 +448,7 @@ def expected_difference(operation: str, a: Scene, b: Scene) -> str:
 def test_an_edit_changes_one_thing_and_says_so(operation: str) -> None:
     rng, refused = split_rng("test", 14), 0
     for _ in range(40):
-        scene = sample_scene(rng, things=int(rng.integers(2, 5)), repeat=0.1, special=0.2)
+        scene = sample_scene(rng, objects=int(rng.integers(2, 5)), repeat=0.1, special=0.2)
         try:
             edit = sample_edit(scene, rng, operation)
         except InputError:
@@ -410,14 +464,20 @@ def test_an_edit_changes_one_thing_and_says_so(operation: str) -> None:
 
 
 def test_cells_are_compared_in_reading_order() -> None:
-    things = (Thing("star", "red", "big", "plain", 0, 1), Thing("cat", "blue", "small", "plain", 2, 2))
-    scene = Scene(things, "beach", "day", "clear")
-    assert compare_cells(scene, scene.with_thing(0, color="green")) == "same different" + 7 * " same"
-    assert compare_cells(scene, scene.with_thing(1, row=1, col=0)) == "same same same different" + 4 * " same" + " different"
+    objects = (
+        SceneObject("star", "red", "big", "plain", 0, 1),
+        SceneObject("cat", "blue", "small", "plain", 2, 2),
+    )
+    scene = Scene(objects, "beach", "day", "clear")
+    assert compare_cells(scene, scene.with_object(0, color="green")) == "same different" + 7 * " same"
+    assert (
+        compare_cells(scene, scene.with_object(1, row=1, col=0))
+        == "same same same different" + 4 * " same" + " different"
+    )
 
 
 def test_impossible_edits_are_refused() -> None:
-    room = Scene((Thing("star", "red", "big", "plain", 0, 0),), "room", "day", "clear")
+    room = Scene((SceneObject("star", "red", "big", "plain", 0, 0),), "room", "day", "clear")
     for operation in ("weather", "place", "remove"):
         with pytest.raises(InputError, match="admits no change"):
             sample_edit(room, split_rng("test", 0), operation)
@@ -430,7 +490,7 @@ def test_stories_are_five_scenes_each_told_from_the_one_before() -> None:
         assert len(story.scenes) == len(story.sentences) == 5
         for before, after in zip(story.scenes, story.scenes[1:], strict=False):
             assert before != after and not is_held_out(after)
-            assert after.things[0].kind == story.scenes[0].things[0].kind  # the hero stays
+            assert after.objects[0].kind == story.scenes[0].objects[0].kind  # the hero stays
         for scene, text in zip(story.scenes, story.sentences, strict=True):
             assert set(text.facts) <= set(scene_facts(scene))
 
@@ -440,33 +500,39 @@ def test_cards_and_their_second_pictures() -> None:
     for _ in range(100):
         card = sample_card(rng)
         again = meet_again(card, rng)
-        (a,), (b,) = card.scene.things, again.things
+        (a,), (b,) = card.scene.objects, again.objects
         assert (a.kind, a.color, a.pattern) == (b.kind, b.color, b.pattern) and again != card.scene
         assert f"{a.color} {a.kind}" in card.question and (a.kind, a.color) not in HELD_OUT_PAIRS
         if "name" in card.question:
             assert len(card.answer.split()) == 2
 
 
-# --- encoders and words ---------------------------------------------------------------------------------------------------------------
+# --- encoders and words -------------------------------------------------------------------------------------
+# --------------------------
 
 
 def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
-    thing = Thing("star", "red", "big", "plain", 0, 0)
-    cat = Thing("cat", "blue", "big", "plain", 2, 2)
-    scene = Scene((thing, cat), "beach", "day", "clear")
-    turned = scene.with_thing(0, row=2, col=2).with_thing(1, row=0, col=0)
-    three = [scene_facts(s) for s in (scene, turned, scene.with_thing(0, color="green"))]
-    bag, sharp = ([encode_facts(facts, ROLES[role]) for facts in three] for role in ("bag", "sharp"))
-    for vectors in (bag, sharp):
+    obj = SceneObject("star", "red", "big", "plain", 0, 0)
+    cat = SceneObject("cat", "blue", "big", "plain", 2, 2)
+    scene = Scene((obj, cat), "beach", "day", "clear")
+    turned = scene.with_object(0, row=2, col=2).with_object(1, row=0, col=0)
+    three = [scene_facts(s) for s in (scene, turned, scene.with_object(0, color="green"))]
+    bag, exact = ([encode_facts(facts, ROLES[role]) for facts in three] for role in ("bag", "exact"))
+    for vectors in (bag, exact):
         assert [np.linalg.norm(v) for v in vectors] == pytest.approx([1, 1, 1], abs=1e-5)
     assert bag[0] @ bag[1] == pytest.approx(1, abs=1e-6) and bag[0] @ bag[2] < 0.95
-    assert sharp[0] @ sharp[1] < 0.9
+    assert exact[0] @ exact[1] < 0.9
     assert not encode_facts([], ROLES["bag"]).any()
 
 
 def test_a_relation_and_its_converse_state_the_same() -> None:
-    scene = Scene((Thing("star", "red", "big", "plain", 0, 0), Thing("cat", "blue", "big", "plain", 0, 2)), "beach", "day", "clear")
-    a, b = scene.things
+    scene = Scene(
+        (SceneObject("star", "red", "big", "plain", 0, 0), SceneObject("cat", "blue", "big", "plain", 0, 2)),
+        "beach",
+        "day",
+        "clear",
+    )
+    a, b = scene.objects
     assert relation_fact(a, "left of", b) == relation_fact(b, "right of", a)
 
 
@@ -486,12 +552,17 @@ def test_every_word_of_the_test_split_is_known() -> None:
             card.question,
             card.answer,
         ]
-        texts += [plain_caption(scene), *(t.words for t in (*sample_story(rng).sentences, *sample_winoground(rng).captions))]
+        texts += [
+            plain_caption(scene),
+            *(t.words for t in (*sample_story(rng).sentences, *sample_winoground(rng).captions)),
+        ]
         texts += [t for q in questions(scene, rng, 4) for t in (q.text, q.answer)]
     assert not {w for t in texts for w in re.findall(r"\w+|[^\w\s]", t.lower())} - known
 
 
 def test_some_relations_are_held_out_and_most_are_not() -> None:
-    held = [(a, r, b) for a in KINDS for r in ("inside", "on") for b in KINDS if is_held_out_relation(a, r, b)]
+    held = [
+        (a, r, b) for a in KINDS for r in ("inside", "on") for b in KINDS if is_held_out_relation(a, r, b)
+    ]
     assert 0.04 < len(held) / (2 * len(KINDS) ** 2) < 0.13
     assert len(PLACES) >= 8 and len(KINDS) >= 20 and len(COLORS) == 10

@@ -1,15 +1,17 @@
-"""Training: losses and labels against values worked out apart, masks and padding, and a loop that resumes as if it had not stopped.
+"""Training: losses and labels against values worked out apart, masks and padding, and a loop that resumes as
+if it had not stopped.
 
-The model of these tests is the embedded one's shape with a few dozen channels (`small`). Not covered: the shipped checkpoint
-(test_checkpoint.py), the drawn world (test_scenes.py).
+The model of these tests is the embedded one's shape with a few dozen channels (`small`). Not covered: the
+shipped checkpoint (test_checkpoint.py), the drawn world (test_scenes.py).
 """
 
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import checkpoints
@@ -18,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+import sugar.training.from_nothing as nothing
 import sugar.training.loop as loop
 from sugar.core import Sugar
 from sugar.dtw import reference
@@ -27,23 +30,48 @@ from sugar.model.head import EmbeddingHead
 from sugar.model.tiny import TinyConfig, build
 from sugar.scenes import draw, encode_facts, sample_scene, scene_facts, short_caption, split_rng, vocabulary
 from sugar.scenes.encoders import ROLES
-from sugar.scenes.world import COLORS, KINDS, Scene, Thing
+from sugar.scenes.world import COLORS, KINDS, Scene, SceneObject, is_held_out_relation
 from sugar.sequence import Sample, Turn
+from sugar.training.config import rate_at
 from sugar.training.losses import contrastive_loss, language_loss, similarity_loss, swap_loss
-from sugar.training.mix import MixConfig, Step, StepBuilder, _card_row, draw_step
-from sugar.training.objective import Objective, Prepared, Terms, last_places, prepare, scene_labels, scene_words
+from sugar.training.mix import _card_row, draw_step
+from sugar.training.objective import Objective, Prepared, last_positions, prepare
 from sugar.training.optimizer import Muon, matrices, orthogonalise
-from sugar.training.recipes import RECIPES
+from sugar.training.recipes.sugar import CONFIGS, DEVIATIONS, SHIPPED, deviations
 from sugar.training.rows import IGNORED, Row, RowBuilder, Tokens, collate
-from sugar.training.targets import DELTA, completion_kernel, slice_distances, target_matrix
+from sugar.training.scene_targets import scene_labels, scene_words
+from sugar.training.steps import MixConfig, Step, StepBuilder
+from sugar.training.targets import DELTA, label_statistics, slice_distances, target_matrix
+from sugar.training.terms import Terms
 
 SMALL = TinyConfig(
-    vision_size=48, vision_layers=2, vision_mlp=96, hidden_size=48, layers=2, mlp=96, vision_heads=3, heads=3, head_hidden=64, head_size=48
+    vision_size=48,
+    vision_layers=2,
+    vision_mlp=96,
+    hidden_size=48,
+    layers=2,
+    mlp=96,
+    vision_heads=3,
+    heads=3,
+    head_hidden=64,
+    head_size=48,
 )
-LITTLE = MixConfig(answers=2, questions=3, swapped=1, captions=2, stories=1, edits=1, differences=1, cards=1, copies=1, chats=1)
+LITTLE = MixConfig(
+    answers=2,
+    questions=3,
+    swapped=1,
+    captions=2,
+    stories=1,
+    albums=1,
+    edits=1,
+    differences=1,
+    cards=1,
+    copies=1,
+    chats=1,
+)
 
 
-def small(config: loop.SugarConfig) -> tuple:
+def small(config: nothing.SugarConfig) -> tuple:
     """`build_model` of these tests."""
     torch.manual_seed(config.seed)
     llava, processor = build(SMALL, vocabulary())
@@ -53,7 +81,7 @@ def small(config: loop.SugarConfig) -> tuple:
 @pytest.fixture(scope="module")
 def parts() -> tuple:
     """(llava, head, processor, tokens) with weights large enough that what is read matters."""
-    llava, head, processor = small(loop.SugarConfig())
+    llava, head, processor = small(nothing.SugarConfig())
     with torch.no_grad():
         for p in llava.parameters():
             if p.dim() > 1:
@@ -65,12 +93,12 @@ def parts() -> tuple:
 @pytest.fixture
 def small_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
-    monkeypatch.setattr(loop, "build_model", small)
+    monkeypatch.setattr(nothing, "build_model", small)
     yield
     torch.set_num_threads(threads)
 
 
-# --- losses ---------------------------------------------------------------------------------------------------------------------------
+# --- losses -------------------------------------------------------------------------------------------------
 
 
 def test_language_loss_by_hand() -> None:
@@ -94,10 +122,16 @@ def test_similarity_loss_by_hand() -> None:
 def test_contrastive_loss_by_hand() -> None:
     s = torch.tensor([[0.05, 0.0, 0.0]])  # logits 1, 0, 0 at temperature 0.05
     e = math.e
-    assert contrastive_loss(s, torch.tensor([[True, False, False]])).item() == pytest.approx(-math.log(e / (e + 2)))
-    assert contrastive_loss(s, torch.tensor([[True, True, False]])).item() == pytest.approx(-math.log((e + 1) / (e + 2)))
+    assert contrastive_loss(s, torch.tensor([[True, False, False]])).item() == pytest.approx(
+        -math.log(e / (e + 2))
+    )
+    assert contrastive_loss(s, torch.tensor([[True, True, False]])).item() == pytest.approx(
+        -math.log((e + 1) / (e + 2))
+    )
     blind = torch.tensor([[0.05, -torch.inf, 0.0]])
-    assert contrastive_loss(blind, torch.tensor([[True, False, False]])).item() == pytest.approx(-math.log(e / (e + 1)))
+    assert contrastive_loss(blind, torch.tensor([[True, False, False]])).item() == pytest.approx(
+        -math.log(e / (e + 1))
+    )
     assert contrastive_loss(s, torch.zeros(1, 3, dtype=torch.bool)).item() == 0.0
 
 
@@ -109,7 +143,7 @@ def test_swap_loss_by_hand() -> None:
     assert swap_loss(torch.zeros(0, 2, 2)).item() == 0.0
 
 
-# --- labels ---------------------------------------------------------------------------------------------------------------------------
+# --- labels -------------------------------------------------------------------------------------------------
 
 
 def slices(n: int, seed: int = 0) -> tuple[list, list[bool]]:
@@ -123,7 +157,7 @@ def slices(n: int, seed: int = 0) -> tuple[list, list[bool]]:
     return facts, flags
 
 
-@pytest.mark.parametrize("across", ["bag", "sharp"])
+@pytest.mark.parametrize("across", ["bag", "exact"])
 def test_slice_distance_reads_the_part_that_belongs(across: str) -> None:
     facts, flags = slices(6)
     phi = slice_distances(facts, flags, across=across)
@@ -152,9 +186,23 @@ def test_label_matrix_is_the_reference() -> None:
                 wanted = 1 - phi[x[0], y[0]].item() / 2
             else:
                 sigma = DELTA * math.sqrt((len(x) + len(y)) / 2)
-                blocks = [[[phi[a, b].item() for b in right] for a in left] for left, right in ((x, y), (x, x), (y, y))]
+                blocks = [
+                    [[phi[a, b].item() for b in right] for a in left]
+                    for left, right in ((x, y), (x, x), (y, y))
+                ]
                 wanted = reference.gak(*blocks, sigma)
             assert target[i, j].item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_prefixes_of_one_sample_may_be_labelled_by_the_kernel() -> None:
+    facts, flags = slices(5, seed=3)
+    phi = slice_distances(facts, flags, across="bag")
+    positions = [[0, 2], [1]]
+    one, kernel = (target_matrix(phi, [3, 2], positions, same_sample=s) for s in ("one", "kernel"))
+    assert one[0, 1] == 1 and torch.allclose(one[:2, 2], kernel[:2, 2])
+    sigma = DELTA * math.sqrt((1 + 3) / 2)
+    blocks = [[[phi[a, b].item() for b in range(n)] for a in range(m)] for m, n in ((1, 3), (1, 1), (3, 3))]
+    assert kernel[0, 1].item() == pytest.approx(reference.gak(*blocks, sigma), abs=1e-5)
 
 
 def test_mean_similarity_by_hand() -> None:
@@ -163,36 +211,105 @@ def test_mean_similarity_by_hand() -> None:
     assert target.tolist() == pytest.approx(np.array([[1.0, (0.8 + 0.4) / 2], [0.6, 1.0]]))
 
 
-def test_completions_are_the_reference() -> None:
-    facts, flags = slices(9, seed=2)
-    phi = slice_distances(facts, flags, across="bag")
-    query, referent, candidates = [0, 1, 3], 4, [2, 4, 6, 8]
-    found = completion_kernel(phi, query, referent, candidates)
-    for k, c in enumerate(candidates):
-        x, y = [*query, c], [*query, referent]
-        blocks = [[[phi[a, b].item() for b in right] for a in left] for left, right in ((x, y), (x, x), (y, y))]
-        assert found[k].item() == pytest.approx(reference.gak(*blocks, DELTA * math.sqrt(4)), abs=1e-5)
-    assert found[1].item() == pytest.approx(1.0, abs=1e-6)
+def drawn_targets(tokens: Tokens, processor: object, terms: Terms, seed: int) -> tuple[Step, Prepared]:
+    mix = MixConfig(answers=0, differences=0, copies=0, chats=0)
+    step = draw_step(mix, tokens, split_rng("train", seed))
+    return step, prepare(step, terms, processor.image_processor, 96, tokens)  # type: ignore[attr-defined]
 
 
-def test_queries_with_a_referent_are_labelled_by_their_completions(parts: tuple) -> None:
+def test_a_query_s_last_position_is_labelled_by_its_referent(parts: tuple) -> None:
     *_, processor, tokens = parts
-    step = draw_step(LITTLE, tokens, split_rng("train", 0))
-    made = prepare(step, Terms(across="bag"), processor.image_processor, 96, tokens)
-    place = last_places(step)
-    assert made.target is not None and torch.equal(made.target, made.target.T) and made.target.max() <= 1 + 1e-6
+    step, made = drawn_targets(tokens, processor, SHIPPED.terms, 0)
+    assert made.target is not None and made.phi is not None and torch.equal(made.target, made.target.T)
+    last, starts = last_positions(step), np.cumsum([0, *(len(s.facts) for s in step.samples)])
+    pictures = [i for i, s in enumerate(step.samples) if s.is_image == [True]]
     for query, referent in step.referents:
-        row = made.target[place[query]]
-        assert row[place[referent]].item() == pytest.approx(1.0, abs=1e-5)
-        others = [place[i] for i, s in enumerate(step.samples) if s.is_image == [True] and i != referent]
-        assert (row[others] < 1).all() and row[others].max() > row[others].min()
+        row = made.target[last[query]]
+        assert row[last[referent]].item() == pytest.approx(1.0, abs=1e-5)
+        for i in pictures:
+            assert row[last[i]].item() == pytest.approx(
+                1 - made.phi[starts[i], starts[referent]].item() / 2, abs=1e-5
+            )
+    plain = drawn_targets(tokens, processor, replace(SHIPPED.terms, referent_labels=False), 0)[1].target
+    changed = (made.target != plain).any(1).nonzero()[:, 0].tolist()
+    queries = {last[q] for q, _ in step.referents}
+    rest = [i for i in range(len(plain)) if i not in queries]
+    assert queries <= set(changed) and torch.equal(made.target[rest][:, rest], plain[rest][:, rest])
 
 
-# --- rows and masks -------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drawn_targets_can_be_fitted_by_unit_vectors(parts: tuple, seed: int) -> None:
+    *_, processor, tokens = parts
+    target = drawn_targets(tokens, processor, SHIPPED.terms, seed)[1].target
+    assert target is not None
+    assert torch.linalg.eigvalsh(target.double())[0] > -0.2
+    free = torch.nn.Parameter(torch.randn(len(target), 192, generator=torch.Generator().manual_seed(0)))
+    optimizer = torch.optim.Adam([free], lr=0.05)
+    for _ in range(150):
+        loss = similarity_loss(torch.nn.functional.normalize(free, dim=-1), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.0005
+
+
+def test_every_sample_of_several_slices_draws_two_to_four_positions(parts: tuple) -> None:
+    *_, processor, tokens = parts
+    step, made = drawn_targets(tokens, processor, SHIPPED.terms, 1)
+    for s in step.samples:
+        assert s.positions == sorted(set(s.positions)) and s.positions[-1] == len(s.facts) - 1
+        assert len(s.positions) == 1 if len(s.facts) == 1 else 2 <= len(s.positions) <= 4
+    counts = made.label_counts
+    assert 0 < counts["kernel_signal"] < counts["kernel"] and counts["signal"] <= counts["pairs"]
+
+
+def test_label_statistics_by_hand() -> None:
+    target = torch.tensor(
+        [[1.0, 1.0, 0.2, 0.0], [1.0, 1.0, 0.3, 0.01], [0.2, 0.3, 1.0, 0.9], [0.0, 0.01, 0.9, 1.0]]
+    )
+    assert label_statistics(target, [[0, 1], [0], [0]]) == {
+        "pairs": 5,
+        "kernel": 2,
+        "kernel_signal": 1,
+        "signal": 3,
+    }
+
+
+HELD_OUT_TEXT = re.compile(
+    rf"\b({'|'.join(KINDS)})( with (?:stripes|dots))? (inside|on) "
+    rf"(?:the|a|an) (?:\w+ )*?({'|'.join(KINDS)})\b"
+)
+
+
+def test_no_training_text_names_a_held_out_relation(parts: tuple) -> None:
+    """Questions, answers and captions of every kind, yes/no questions that are answered "no" included."""
+    *_, tokens = parts
+    decode = parts[2].tokenizer.decode
+    mix = MixConfig(
+        answers=30, swapped=8, captions=20, stories=6, albums=6, edits=10, differences=12, cards=2, copies=1
+    )
+    seen = held_out = 0
+    for seed in range(8):
+        for row in draw_step(mix, tokens, split_rng("train", seed)).rows:
+            text = decode([i for i in row.ids if i != tokens.image_token_id])
+            for a, _, name, b in HELD_OUT_TEXT.findall(text):
+                seen += 1
+                held_out += is_held_out_relation(a, name, b)
+    assert seen > 50 and held_out == 0
+
+
+# --- rows and masks -----------------------------------------------------------------------------------------
 
 
 def picture_row(tokens: Tokens) -> Row:
-    return RowBuilder(tokens).user().picture(0).turn("where is this?", "beach", "a").turn("what color is the star?", "red", "b").row()
+    return (
+        RowBuilder(tokens)
+        .user()
+        .picture(0)
+        .turn("where is this?", "beach", "a")
+        .turn("what color is the star?", "red", "b")
+        .row()
+    )
 
 
 def test_a_row_by_hand(parts: tuple) -> None:
@@ -203,7 +320,9 @@ def test_a_row_by_hand(parts: tuple) -> None:
     assert row.ids == [*tokens.user, *[tokens.image_token_id] * 9, *first, *second]
     (a, b, _), (c, d, _) = row.answers
     assert [i for i, label in enumerate(row.labels) if label != IGNORED] == [a, b - 1, c, d - 1]
-    assert row.positions[:10] == list(range(10)) and row.positions[10] == row.positions[b] == 10  # each turn starts after the picture
+    assert (
+        row.positions[:10] == list(range(10)) and row.positions[10] == row.positions[b] == 10
+    )  # each turn starts after the picture
     assert row.blocks == [0] * 10 + [1] * (b - 10) + [2] * (d - b)
     assert row.slices == [(1, 10, True)]
 
@@ -211,13 +330,15 @@ def test_a_row_by_hand(parts: tuple) -> None:
 def read(parts: tuple, rows: list[Row], pictures: torch.Tensor, budget: int = 6000) -> list[torch.Tensor]:
     """Hidden states of each row, (T, hidden), as the objective computes them."""
     llava, head, _, tokens = parts
-    objective = Objective(llava, head, Terms(dense=0.0))
+    objective = Objective(llava, head, Terms())
     out: list[torch.Tensor] = [torch.empty(0)] * len(rows)
     with torch.inference_mode():
-        features = torch.stack(list(llava.model.get_image_features(pixel_values=pictures, return_dict=True).pooler_output))
+        features = torch.stack(
+            list(llava.model.get_image_features(pixel_values=pictures, return_dict=True).pooler_output)
+        )
         for batch in collate(rows, tokens.pad, budget):
             hidden = objective._read(batch, features, torch.device("cpu"))
-            for b, n in enumerate(batch.which):
+            for b, n in enumerate(batch.row_numbers):
                 out[n] = hidden[b, : len(rows[n])]
     return out
 
@@ -248,7 +369,9 @@ def test_nothing_leaks_from_later_slices(parts: tuple) -> None:
     ]
     one, two = read(parts, made, pixels)
     seen = made[0].slices[1][1]
-    assert torch.allclose(one[:seen], two[:seen], atol=1e-6) and not torch.allclose(one[seen : seen + 9], two[seen : seen + 9], atol=1e-2)
+    assert torch.allclose(one[:seen], two[:seen], atol=1e-6) and not torch.allclose(
+        one[seen : seen + 9], two[seen : seen + 9], atol=1e-2
+    )
 
 
 def test_padding_and_company_change_nothing(parts: tuple) -> None:
@@ -269,26 +392,31 @@ def test_collate_keeps_to_its_budget_and_loses_no_row(parts: tuple) -> None:
     tokens = parts[3]
     rows = [RowBuilder(tokens).bos().text(" ".join(["star"] * n)).row() for n in (1, 40, 3, 3, 3, 90, 20, 2)]
     batches = collate(rows, tokens.pad, budget=60)
-    assert sorted(n for b in batches for n in b.which) == list(range(8))
-    assert all(b.ids.numel() <= 60 or len(b.which) == 1 for b in batches)
+    assert sorted(n for b in batches for n in b.row_numbers) == list(range(8))
+    assert all(b.ids.numel() <= 60 or len(b.row_numbers) == 1 for b in batches)
     for b in batches:
-        lengths = [len(rows[n]) for n in b.which]
+        lengths = [len(rows[n]) for n in b.row_numbers]
         assert min(lengths) >= 0.6 * max(lengths)
-        assert not b.mask[:, 0].diagonal(dim1=1, dim2=2).logical_not().any()  # every token, a pad too, sees itself: no nan
+        assert (
+            not b.mask[:, 0].diagonal(dim1=1, dim2=2).logical_not().any()
+        )  # every token, a pad too, sees itself: no nan
 
 
 def test_batch_of_one_is_batch_of_many(parts: tuple) -> None:
     llava, head, processor, tokens = parts
     step = draw_step(LITTLE, tokens, split_rng("train", 3))
-    objective = Objective(llava, head, Terms(dense=0.0))
+    objective = Objective(llava, head, replace(SHIPPED.terms, dense=0.0))
     with torch.inference_mode():
-        many, one = (objective(prepare(step, objective.terms, processor.image_processor, 96, tokens, budget))[0] for budget in (6000, 1))
-    assert many.keys() == one.keys() == {"language", "similarity", "referent", "swap", "align"}
+        many, one = (
+            objective(prepare(step, objective.terms, processor.image_processor, 96, tokens, budget))[0]
+            for budget in (6000, 1)
+        )
+    assert many.keys() == one.keys() == {"language", "similarity", "referent", "swap", "token_word_alignment"}
     for name in many:
         assert many[name].item() == pytest.approx(one[name].item(), rel=1e-4)
 
 
-# --- training and use read alike ------------------------------------------------------------------------------------------------------
+# --- training and use read alike ----------------------------------------------------------------------------
 
 
 def test_training_embeds_as_the_model_does(parts: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,9 +432,13 @@ def test_training_embeds_as_the_model_does(parts: tuple, monkeypatch: pytest.Mon
     got = []
     monkeypatch.setattr(Objective, "_similarity", lambda self, r, prepared, skills: got.append(r) or {})
     with torch.inference_mode():
-        Objective(llava, head, Terms(dense=0.0, language=0.0))(prepare(b.step, Terms(align=0.0), processor.image_processor, 96, tokens))
+        Objective(llava, head, Terms(language=0.0))(
+            prepare(b.step, Terms(), processor.image_processor, 96, tokens)
+        )
     images = [Image.fromarray(draw(s)) for s in scenes]
-    used = model.embed([Sample([words[0].words, images[0], words[1].words, images[1]]), Sample(words[1].words)])
+    used = model.embed(
+        [Sample([words[0].words, images[0], words[1].words, images[1]]), Sample(words[1].words)]
+    )
     assert np.allclose(got[0].numpy(), np.concatenate(used.slices), atol=1e-5)
 
 
@@ -318,22 +450,42 @@ def test_training_asks_as_the_chat_does(parts: tuple) -> None:
     b = StepBuilder(tokens, split_rng("test", 0))
     row = _card_row(b, 0, question, "ba mi", 1, question, "ba mi")
     turns = [
-        Turn("user", Sample([images[0], "what is the name of the red star?", "ba mi", images[1], "what is the name of the red star?"]))
+        Turn(
+            "user",
+            Sample(
+                [
+                    images[0],
+                    "what is the name of the red star?",
+                    "ba mi",
+                    images[1],
+                    "what is the name of the red star?",
+                ]
+            ),
+        )
     ]
     prompt = model.processor.chat_layout(turns)
     assert row.ids == prompt.ids + model.processor.answer_ids(turns, prompt, "ba mi", end=True)
 
 
 def test_scene_labels_by_hand() -> None:
-    box = Thing("box", "red", "big", "plain", 0, 1)
-    star = Thing("star", "blue", "small", "dotted", 0, 1, inside=0)
-    things, setting = scene_labels([Scene((box, star), "beach", "night", "clear")])
-    assert things.shape == (1, 9, 8)
-    assert things[0, 1].tolist() == [KINDS.index("box"), COLORS.index("red"), 0, 1, KINDS.index("star"), COLORS.index("blue"), 2, 0]
-    assert things[0, 0].tolist() == [24, 10, 3, 2] * 2 and setting.tolist() == [[0, 1, 0]]
+    box = SceneObject("box", "red", "big", "plain", 0, 1)
+    star = SceneObject("star", "blue", "small", "dotted", 0, 1, inside=0)
+    objects, setting = scene_labels([Scene((box, star), "beach", "night", "clear")])
+    assert objects.shape == (1, 9, 8)
+    assert objects[0, 1].tolist() == [
+        KINDS.index("box"),
+        COLORS.index("red"),
+        0,
+        1,
+        KINDS.index("star"),
+        COLORS.index("blue"),
+        2,
+        0,
+    ]
+    assert objects[0, 0].tolist() == [24, 10, 3, 2] * 2 and setting.tolist() == [[0, 1, 0]]
 
 
-# --- optimiser ------------------------------------------------------------------------------------------------------------------------
+# --- optimiser ----------------------------------------------------------------------------------------------
 
 
 def test_orthogonalise_pushes_singular_values_to_one() -> None:
@@ -363,34 +515,49 @@ def test_a_muon_step_by_hand() -> None:
 
 
 def test_rate_rises_holds_and_falls() -> None:
-    c = loop.SugarConfig(steps=1000, dense_steps=200, warmup=50, decay=0.25)
-    assert [loop.rate_at(s, c) for s in (0, 49, 199)] == pytest.approx([1 / 50, 1, 1])
-    assert [loop.rate_at(s, c) for s in (200, 249, 500, 750, 875, 999)] == pytest.approx([1 / 50, 1, 1, 1, 0.5, 0.004])
+    c = nothing.SugarConfig(steps=1000, dense_steps=200, warmup=50, decay=0.25)
+    assert [rate_at(s, c) for s in (0, 49, 199)] == pytest.approx([1 / 50, 1, 1])
+    assert [rate_at(s, c) for s in (200, 249, 500, 750, 875, 999)] == pytest.approx(
+        [1 / 50, 1, 1, 1, 0.5, 0.004]
+    )
 
 
-# --- the loop -------------------------------------------------------------------------------------------------------------------------
+# --- the loop -----------------------------------------------------------------------------------------------
 
 
-def config(out: Path, **changes: object) -> loop.SugarConfig:
-    base = loop.SugarConfig(
-        out=str(out), steps=6, dense_steps=2, dense_batch=8, warmup=2, save_every=100, log_every=2, workers=0, mix=LITTLE
+def config(out: Path, **changes: object) -> nothing.SugarConfig:
+    base = nothing.SugarConfig(
+        terms=SHIPPED.terms,
+        out=str(out),
+        steps=6,
+        dense_steps=2,
+        dense_batch=8,
+        warmup=2,
+        save_every=100,
+        log_every=2,
+        workers=0,
+        mix=LITTLE,
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def run_of(config: nothing.SugarConfig) -> loop.Run:
+    return loop.Run(nothing.DrawnTask(config))
+
+
 def weights(run: loop.Run) -> dict[str, torch.Tensor]:
-    return {k: v.clone() for k, v in run.objective.state_dict().items()}
+    return {k: v.clone() for k, v in run.task.module.state_dict().items()}
 
 
 def test_resumed_is_uninterrupted_to_the_bit(tmp_path: Path, small_models: None) -> None:
-    whole = loop.Run(config(tmp_path / "whole"))
+    whole = run_of(config(tmp_path / "whole"))
     for _ in range(6):
         whole.train_step()
-    first = loop.Run(config(tmp_path / "parts"))
+    first = run_of(config(tmp_path / "parts"))
     for _ in range(3):  # past the dense stage, and not at its edge
         first.train_step()
     first.save()
-    second = loop.Run(config(tmp_path / "parts"))
+    second = run_of(config(tmp_path / "parts"))
     assert second.resume() and second.step == 3
     for _ in range(3):
         second.train_step()
@@ -402,7 +569,7 @@ def test_resumed_is_uninterrupted_to_the_bit(tmp_path: Path, small_models: None)
 
 
 def test_a_run_is_its_seed(tmp_path: Path, small_models: None) -> None:
-    runs = [loop.Run(config(tmp_path, seed=s)) for s in (5, 5, 6)]
+    runs = [run_of(config(tmp_path, seed=s)) for s in (5, 5, 6)]
     for run in runs:
         for _ in range(3):
             run.train_step()
@@ -411,9 +578,9 @@ def test_a_run_is_its_seed(tmp_path: Path, small_models: None) -> None:
 
 
 def test_another_seed_does_not_resume(tmp_path: Path, small_models: None) -> None:
-    loop.Run(config(tmp_path)).save()
+    run_of(config(tmp_path)).save()
     with pytest.raises(SettingsError, match="seed"):
-        loop.Run(config(tmp_path, seed=1)).resume()
+        run_of(config(tmp_path, seed=1)).resume()
 
 
 @pytest.fixture(scope="module")
@@ -435,48 +602,44 @@ def threads() -> Iterator[None]:
 ASKED = [Sample([Image.new("RGB", (96, 96), "red"), "a red star"])]
 
 
-def on_a_base(out: Path, base: Path, lora: int, steps: int = 2) -> loop.SugarConfig:
-    return replace(
-        RECIPES["sugar"]["lora"], out=str(out), base=str(base), lora=lora, steps=steps, rate=1e-2, matrix_rate=1e-2, mix=LITTLE,
-        precision="no", threads=1, workers=0, log_every=1,
-    )  # fmt: skip
-
-
-def test_lora_on_a_frozen_base_by_the_same_loop(tmp_path: Path, base: Path, threads: None) -> None:
-    folder = loop.train(on_a_base(tmp_path / "run", base, 4), quiet=True)
-    folder = loop.train(on_a_base(tmp_path / "run", base, 4, steps=3), quiet=True)  # prolonged: goes on from step 2
-    assert '"step": 3' in (folder / "training.json").read_text() and (folder / "adapter_model.safetensors").is_file()
-    assert not (folder / "model.safetensors").exists()
-    alone, adapted = Sugar.from_pretrained(base), Sugar.from_pretrained(base, adapter=folder)
-    before, after = alone.embed(ASKED).pooled, adapted.embed(ASKED).pooled
-    assert np.abs(after - before).max() > 1e-3 and np.allclose(adapted.embed(ASKED, adapter=None).pooled, before, atol=1e-6)
-
-
-def test_a_base_is_trained_whole(tmp_path: Path, base: Path, threads: None) -> None:
-    run = loop.Run(on_a_base(tmp_path / "run", base, 0))
-    weights = {name: p.detach().clone() for name, p in run.objective.named_parameters()}
-    assert all(p.requires_grad for p in run.objective.parameters())
-    run.train_step()
-    moved = [name for name, p in run.objective.named_parameters() if not torch.equal(p, weights[name])]
-    assert any("vision_tower" in name for name in moved) and any("language_model" in name for name in moved)
-    assert not np.allclose(
-        Sugar.from_pretrained(run.export(tmp_path / "out")).embed(ASKED).pooled, Sugar.from_pretrained(base).embed(ASKED).pooled
+def on_a_base(out: Path, base: Path, steps: int = 2) -> nothing.SugarConfig:
+    return nothing.SugarConfig(
+        out=str(out),
+        base=str(base),
+        steps=steps,
+        dense_steps=0,
+        rate=1e-2,
+        mix=LITTLE,
+        workers=0,
+        log_every=1,
     )
 
 
-@pytest.mark.parametrize("lora", [0, 4])
-def test_a_base_comes_through_the_same_door_as_any_model(tmp_path: Path, base: Path, lora: int, threads: None) -> None:
-    with pytest.raises(ModelError, match="takes? the LLaVA architecture"):
-        loop.Run(on_a_base(tmp_path, checkpoints.build("idefics3", tmp_path), lora))
+def test_a_base_is_trained_whole(tmp_path: Path, base: Path, threads: None) -> None:
+    run = run_of(on_a_base(tmp_path / "run", base))
+    weights = {name: p.detach().clone() for name, p in run.task.module.named_parameters()}
+    assert all(p.requires_grad for p in run.task.module.parameters())
+    run.train_step()
+    moved = [name for name, p in run.task.module.named_parameters() if not torch.equal(p, weights[name])]
+    assert any("vision_tower" in name for name in moved) and any("language_model" in name for name in moved)
+    assert not np.allclose(
+        Sugar.from_pretrained(run.export(tmp_path / "out")).embed(ASKED).pooled,
+        Sugar.from_pretrained(base).embed(ASKED).pooled,
+    )
+
+
+def test_a_base_comes_through_the_same_door_as_any_model(tmp_path: Path, base: Path, threads: None) -> None:
+    with pytest.raises(ModelError, match="takes the LLaVA architecture"):
+        run_of(on_a_base(tmp_path, checkpoints.build("idefics3", tmp_path)))
     with pytest.raises(ModelError, match="owner/name"):
-        loop.Run(on_a_base(tmp_path, tmp_path / "nowhere", lora))
+        run_of(on_a_base(tmp_path, tmp_path / "nowhere"))
     pickled = Path(shutil.copytree(base, tmp_path / "pickled"))
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors only"):
-        loop.Run(on_a_base(tmp_path, pickled, lora))
+        run_of(on_a_base(tmp_path, pickled))
 
 
-@pytest.mark.parametrize("bad", [{"precision": "int8"}, {"dense_steps": 7}])
+@pytest.mark.parametrize("bad", [{"precision": "fp16"}, {"dense_steps": 7}, {"optimizer": "sgd"}])
 def test_settings_out_of_range_are_refused(tmp_path: Path, bad: dict) -> None:
     with pytest.raises(SettingsError):
         config(tmp_path, **bad)
@@ -485,12 +648,15 @@ def test_settings_out_of_range_are_refused(tmp_path: Path, bad: dict) -> None:
 @pytest.mark.parametrize(
     "terms, names",
     [
-        (Terms(), {"language", "similarity", "swap", "referent", "dense", "align"}),
-        (Terms(swap=0, referent=0, dense=0, align=0, across="bag"), {"language", "similarity"}),
-        (Terms(similarity=0, swap=0, referent=0), {"language", "dense", "align"}),
-        (Terms(language=0, swap=0, referent=0, align=0), {"similarity", "dense"}),
-        (Terms(swap=0, referent=0, dense=0, align=0, contrastive_only=True), {"language", "contrastive"}),
-        (Terms(swap=0, referent=0, dense=0, align=0, kernel="mean", triple=False, pooling="last"), {"language", "similarity"}),
+        (
+            SHIPPED.terms,
+            {"language", "similarity", "swap", "referent", "dense", "token_word_alignment"},
+        ),
+        (Terms(), {"language", "similarity"}),
+        (Terms(similarity=0, dense=1, token_word_alignment=1), {"language", "dense", "token_word_alignment"}),
+        (Terms(language=0, dense=1), {"similarity", "dense"}),
+        (Terms(contrastive_only=True), {"language", "contrastive"}),
+        (Terms(kernel="mean", triple=False, pooling="last"), {"language", "similarity"}),
     ],
 )
 def test_terms_switch(parts: tuple, terms: Terms, names: set[str]) -> None:
@@ -503,49 +669,86 @@ def test_terms_switch(parts: tuple, terms: Terms, names: set[str]) -> None:
     assert all(0 <= right <= asked for right, asked in ((int(a), int(b)) for a, b in skills.values()))
 
 
-def test_even_weighs_answers_by_their_length(parts: tuple) -> None:
+def test_length_weighting_weighs_answers_by_their_length(parts: tuple) -> None:
     """An answer of two tokens and one of four: with 1, both answers count alike; with 0, all tokens do."""
     llava, head, processor, tokens = parts
-    rows = [RowBuilder(tokens).user().text("red").answer(words, "x").row() for words in ("star", "star cat dog")]
+    rows = [
+        RowBuilder(tokens).user().text("red").answer(words, "x").row() for words in ("star", "star cat dog")
+    ]
     found = {}
-    for name, chosen, even in (("both", rows, 0.5), ("plain", rows, 0.0), ("first", rows[:1], 1.0), ("second", rows[1:], 1.0)):
-        terms = Terms(similarity=0, swap=0, referent=0, dense=0, align=0, even=even)
+    for name, chosen, power in (
+        ("both", rows, 0.5),
+        ("plain", rows, 0.0),
+        ("first", rows[:1], 1.0),
+        ("second", rows[1:], 1.0),
+    ):
+        terms = Terms(similarity=0, length_weighting=power)
         step = Step(scenes=[sample_scene(split_rng("train", 0))], rows=chosen)
         with torch.inference_mode():
-            found[name] = Objective(llava, head, terms)(prepare(step, terms, processor.image_processor, 96, tokens))[0]["language"].item()
+            found[name] = Objective(llava, head, terms)(
+                prepare(step, terms, processor.image_processor, 96, tokens)
+            )[0]["language"].item()
     assert found["plain"] == pytest.approx((2 * found["first"] + 4 * found["second"]) / 6, rel=1e-5)
     weights = (2 * 2**-0.5, 4 * 4**-0.5)
-    assert found["both"] == pytest.approx((weights[0] * found["first"] + weights[1] * found["second"]) / sum(weights), rel=1e-5)
+    assert found["both"] == pytest.approx(
+        (weights[0] * found["first"] + weights[1] * found["second"]) / sum(weights), rel=1e-5
+    )
 
 
 def test_pooling_last_reads_the_last_token(parts: tuple) -> None:
     llava, head, *_ = parts
-    mean, last = (Objective(llava, head, Terms(pooling=p, dense=0.0))._slice((3, 12, True)) for p in ("mean", "last"))
+    mean, last = (Objective(llava, head, Terms(pooling=p))._slice((3, 12, True)) for p in ("mean", "last"))
     assert mean[1] and not last[1]
 
 
 def test_a_short_training_lowers_the_loss_and_finds_pictures(tmp_path: Path, small_models: None) -> None:
-    mix = MixConfig(answers=2, questions=4, swapped=0, captions=12, stories=0, edits=0, differences=0, cards=0, copies=0, chats=0)
-    run = loop.Run(config(tmp_path, steps=70, dense_steps=25, dense_batch=24, warmup=5, decay=0.25, rate=5e-3, matrix_rate=0.02, mix=mix))
+    mix = MixConfig(
+        answers=2,
+        questions=4,
+        swapped=0,
+        captions=12,
+        stories=0,
+        albums=0,
+        edits=0,
+        differences=0,
+        cards=0,
+        copies=0,
+        chats=0,
+    )
+    run = run_of(
+        config(
+            tmp_path,
+            steps=70,
+            dense_steps=25,
+            dense_batch=24,
+            warmup=5,
+            decay=0.25,
+            rate=5e-3,
+            matrix_rate=0.02,
+            mix=mix,
+        )
+    )
     first: dict[str, float] = {}
     while run.step < run.config.steps:
-        losses, _ = run.train_step()
+        losses = run.train_step().losses
         for name, value in losses.items():
             first.setdefault(name, value)
     assert losses["language"] < 0.7 * first["language"] and losses["similarity"] < 0.7 * first["similarity"]
-    model = Sugar.wrap(run.objective.llava.eval(), run.processor, run.objective.head.eval())
+    model = Sugar.wrap(run.task.module.llava.eval(), run.task.processor, run.task.module.head.eval())
     found = retrieval.measure(model, seed=0, size=80)
     assert found["t2i_r10"].value > 2 * found["t2i_r10"].chance
     assert found["t2i_r1"].value > 2 * found["t2i_r1"].chance
     opened = Sugar.from_pretrained(run.export(tmp_path / "model"), device="cpu", precision="fp32")
     scene = sample_scene(split_rng("test", 1))
     picture = Sample(Image.fromarray(draw(scene)))
-    assert np.allclose(opened.embed([picture]).pooled, model.embed([picture]).pooled, atol=0.05)  # the export is bfloat16
+    assert np.allclose(
+        opened.embed([picture]).pooled, model.embed([picture]).pooled, atol=0.05
+    )  # the export is bfloat16
 
 
 def test_words_name_what_a_cell_shows(parts: tuple) -> None:
     tokens = parts[3]
-    scene = Scene((Thing("star", "red", "big", "plain", 0, 2),), "beach", "day", "clear")
+    scene = Scene((SceneObject("star", "red", "big", "plain", 0, 2),), "beach", "day", "clear")
     rows, weights = scene_words([scene], tokens)
     wanted = [("star", 0.3), ("red", 0.3), ("plain", 0.1), ("big", 0.1), ("top", 0.1), ("right", 0.1)]
     assert rows.tolist() == [[0, 2, tokens.encode(w)[0]] for w, _ in wanted]
@@ -553,8 +756,17 @@ def test_words_name_what_a_cell_shows(parts: tuple) -> None:
 
 
 def test_data_drawn_ahead_are_the_data_drawn_now(tmp_path: Path, small_models: None) -> None:
-    run = loop.Run(config(tmp_path, steps=3, workers=1))
+    run = run_of(config(tmp_path, steps=3, workers=1))
     for step, ahead in enumerate(run.steps_ahead()):
-        now = run.draw(step)
+        now = run.task.reader(step)
         assert torch.equal(ahead.pixels, now.pixels) and len(ahead.batches) == len(now.batches)
         assert all(torch.equal(a.ids, b.ids) for a, b in zip(ahead.batches, now.batches, strict=True))
+
+
+def test_deviations_are_listed_by_name() -> None:
+    tiny, paper = (asdict(CONFIGS[name]) for name in ("tiny", "paper"))
+    assert set(deviations(paper)) == {"dense_steps"}
+    added = {"similarity", "swap", "referent", "dense", "length_weighting", "token_word_alignment"}
+    chosen = {"cross_modal_target", "referent_labels", "same_sample", "optimizer", "schedule", "dense_steps"}
+    assert set(deviations(tiny)) == added | chosen
+    assert set(DEVIATIONS) >= {f.name for f in fields(Terms)}

@@ -4,23 +4,23 @@
     model.embed([Sample("a red star")]).pooled         # red and star each count 1 -> both 1/sqrt(2) = 0.7071
     "".join(model.generate(Sample([picture, "what color is it?"])))
 
-The space has one axis per entry of `AXES`. A text adds 1 on the axis of each word that is an axis name; a picture adds its mean
-colour: (R, G, B) / 255 on red, green, blue and, where it is mostly dark (mean below 1/4), 1 on night. A sample's vector at slice
-i is the sum over slices 1..i, plus a small constant on the axis `any` (0.1) so that nothing is a zero vector, then made unit: the
-prefix rule of the real model (Sugar, section 3.1), in one line.
-
-Not covered: meaning, order within a prefix, anything learned.
+The space has one axis per entry of `AXES`. A text adds 1 on the axis of each word that is an axis name; a
+picture adds its mean colour / 255 on red, green, blue and, where it is dark (mean below 1/4), 1 on night. The
+vector at slice i is the sum over slices 1..i plus 0.1 on the axis `any` (nothing is a zero vector), made
+unit: the prefix rule of the real model (Sugar, section 3.1) in one line. Not covered: meaning, order within a
+prefix, learning.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sugar.model.profile import Profile
 from sugar.sequence import Embeddings, Sample, Turn
 
 AXES = ("any", "red", "green", "blue", "night", "star", "circle", "dog")
@@ -41,7 +41,10 @@ def features(content: str | Image.Image) -> np.ndarray:
 
 
 class ToyEmbedder:
-    """`embed`, `fingerprint`, `dimension`: all that a gallery or a search needs. `calls` counts the samples of every call."""
+    """`embed`, `fingerprint`, `dimension`: all that a gallery or a search needs.
+
+    `calls` counts the samples of every call.
+    """
 
     dimension = len(AXES)
 
@@ -50,11 +53,16 @@ class ToyEmbedder:
         self.calls: list[int] = []
 
     def embed(self, samples: Sequence[Sample], *, batch_size: int | None = None) -> Embeddings:
-        """pooled (N, 8); slices: N arrays (n_i, 8). Raises ValueError for a picture one pixel wide that is magenta (a model's crash)."""
+        """pooled (N, 8); slices: N arrays (n_i, 8).
+
+        Raises ValueError for a picture one pixel wide that is magenta (a model's crash).
+        """
         self.calls.append(len(samples))
         slices, is_image = [], []
         for sample in samples:
-            if any(i.size == (1, 1) and i.convert("RGB").getpixel((0, 0)) == (255, 0, 255) for i in sample.images):
+            if any(
+                i.size == (1, 1) and i.convert("RGB").getpixel((0, 0)) == (255, 0, 255) for i in sample.images
+            ):
                 raise ValueError("the toy model cannot read a 1x1 magenta picture")
             rows = np.cumsum([features(s.content) for s in sample], axis=0, dtype=np.float32)  # (n_i, 8)
             rows[:, 0] = 0.1
@@ -65,36 +73,58 @@ class ToyEmbedder:
 
 
 class ToyModel(ToyEmbedder):
-    """Adds the generative half: it says what it was given, and scores an answer by the words it shares with the question."""
+    """Adds the generative half: it says what it was given, and scores an answer by the words it shares with
+    the question.
+    """
 
     name = "toy"
     device = "cpu"
     precision = "fp32"
+    profile = Profile(
+        yes_no="does this show {caption}?",
+        difference="what differs between these two?",
+        reading="{passages}{question}",
+    )
     card = "# toy\nA model for tests: words and mean colours, nothing learned."
+    adapter: str | None = None
+    adapters: tuple[str, ...] = ()
 
     def agreement(self, query: Sample, candidates: Sequence[Sample]) -> np.ndarray:
         """(N,) in [0, 1]: half of one plus the cosine of candidate and query."""
         return (1 + self.embed(candidates).pooled @ self.embed([query]).pooled[0]) / 2
 
-    def generate(
-        self,
-        conversation: Sample | Sequence[Turn],
-        *,
-        max_new_tokens: int = 128,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop: threading.Event | None = None,
-    ) -> Iterator[str]:
+    def picture_heat(self, query: Sample, image: Image.Image) -> np.ndarray | None:
+        """The toy has no cells."""
+        return None
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Words that begin with "zz"; the toy knows all others."""
+        return tuple(word for word in text.split() if word.startswith("zz"))
+
+    def generate(self, conversation: Sample | Sequence[Turn], **settings: Any) -> Iterator[str]:
         """Yield word by word: `I see N pictures and the words ...`, with the words of the last turn."""
+        longest, stop = settings.get("max_new_tokens", 128), settings.get("stop")
         sample = conversation if isinstance(conversation, Sample) else conversation[-1].sample
         words = f"I see {len(sample.images)} pictures and the words {sample.text}".split()
-        for i, word in enumerate(words[:max_new_tokens]):
+        for i, word in enumerate(words[:longest]):
             if stop is not None and stop.is_set():
                 return
             yield word if i == 0 else " " + word
 
     def score(self, sample: Sample, answers: Sequence[str]) -> np.ndarray:
-        """(len(answers),) float32, minus the number of words of the answer that the sample's vector does not point to."""
+        """(len(answers),) float32, minus the number of words of the answer that the sample's vector does not
+        point to.
+        """
         known = self.embed([sample]).pooled[0] > 0.05
-        return np.array([-sum(w not in AXES or not known[AXES.index(w)] for w in a.lower().split()) for a in answers], np.float32)
+        return np.array(
+            [-sum(w not in AXES or not known[AXES.index(w)] for w in a.lower().split()) for a in answers],
+            np.float32,
+        )
+
+    def log_odds(self, questions: Sequence[Sample]) -> np.ndarray:
+        """(N,) log p(yes) - log p(no), by the words of `score`."""
+        return np.array([yes - no for yes, no in (self.score(q, ["yes", "no"]) for q in questions)])
+
+    def probability_of_yes(self, questions: Sequence[Sample]) -> np.ndarray:
+        """(N,) in [0, 1]."""
+        return 1 / (1 + np.exp(-self.log_odds(questions)))

@@ -1,0 +1,603 @@
+"""Every benchmark of the catalogue from files in its published form to its score, and the runner's promises.
+
+The files are made here, three items each; the models are random: the shape of the embedded one, LLaVA and
+Qwen3-VL, each saved to a folder.
+Not covered: the metrics themselves (test_metrics_official.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkpoints import build
+from PIL import Image
+from test_training import small
+
+import sugar.training.from_nothing as nothing
+from sugar.__main__ import main
+from sugar.core import Sugar
+from sugar.errors import SettingsError
+from sugar.evaluation import catalogue, comparison, runner
+from sugar.evaluation.benchmark import Match, Question
+from sugar.evaluation.tasks import demon, sugarcrepe, vist
+from sugar.evaluation.vectors import VectorStore
+
+COLORS = ["red", "green", "blue", "white", "black", "orange"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Sugar:
+    llava, head, processor = small(nothing.SugarConfig())
+    folder = tmp_path_factory.mktemp("model") / "random-tiny"
+    Sugar.wrap(llava.eval(), processor, head.eval(), name="random-tiny").save_pretrained(folder)
+    return Sugar.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module", params=["llava", "qwen3_vl"])
+def hub_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sugar:
+    return Sugar.from_pretrained(build(request.param, tmp_path_factory.mktemp("hub")))
+
+
+def picture(path: Path, color: str = "red") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 32), color).save(path)
+    return path
+
+
+def dump(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), "utf-8")
+
+
+def lines(path: Path, rows: list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+
+
+def table(path: Path, rows: list[dict[str, str]], delimiter: str = ",") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# --- files in the published forms ------------------------------------------------------------------------
+
+
+def vqav2(at: Path) -> None:
+    asked = [{"image_id": n, "question": "what color is it?", "question_id": n} for n in range(3)]
+    given = [
+        {
+            "question_id": n,
+            "answer_type": "other",
+            "answers": [{"answer": COLORS[n], "answer_id": i + 1} for i in range(10)],
+        }
+        for n in range(3)
+    ]
+    dump(at / "v2_OpenEnded_mscoco_val2014_questions.json", {"questions": asked})
+    dump(at / "v2_mscoco_val2014_annotations.json", {"annotations": given})
+    for n in range(3):
+        picture(at / "val2014" / f"COCO_val2014_{n:012d}.jpg", COLORS[n])
+
+
+def textvqa(at: Path) -> None:
+    rows = [
+        {"question_id": n, "image_id": f"t{n}", "question": "what is written?", "answers": ["stop"] * 10}
+        for n in range(3)
+    ]
+    dump(at / "TextVQA_0.5.1_val.json", {"data": rows})
+    for n in range(3):
+        picture(at / "train_images" / f"t{n}.jpg")
+
+
+def vizwiz(at: Path, *splits: str) -> None:
+    for split in splits or ("val",):
+        rows = [
+            {"image": f"{split}_{n}.jpg", "question": "what is this?", "answers": [{"answer": "can"}] * 10}
+            for n in range(3)
+        ]
+        dump(at / f"{split}.json", rows)
+        for n in range(3):
+            picture(at / split / f"{split}_{n}.jpg", COLORS[n])
+
+
+def gqa(at: Path) -> None:
+    rows = {str(n): {"imageId": f"g{n}", "question": "is it red?", "answer": "yes"} for n in range(3)}
+    dump(at / "testdev_balanced_questions.json", rows)
+    for n in range(3):
+        picture(at / "images" / f"g{n}.jpg")
+
+
+def scienceqa(at: Path, *splits: str) -> None:
+    problems: dict[str, Any] = {}
+    chosen: dict[str, list[str]] = {}
+    for split in splits or ("test",):
+        chosen[split] = [f"{split}{n}" for n in range(3)]
+        for pid in chosen[split]:
+            problems[pid] = {
+                "question": "what is it?",
+                "choices": ["a cat", "a dog"],
+                "answer": 1,
+                "hint": "look",
+                "image": "image.png",
+                "subject": "natural science",
+            }
+            picture(at / split / pid / "image.png")
+    dump(at / "problems.json", problems)
+    dump(at / "pid_splits.json", chosen)
+
+
+def pope(split: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        rows = [
+            {
+                "question_id": n,
+                "image": f"COCO_val2014_{n // 2:012d}.jpg",
+                "text": "Is there a cat in the image?",
+                "label": ["yes", "no"][n % 2],
+            }
+            for n in range(4)
+        ]
+        lines(at / f"coco_pope_{split}.json", rows)
+        picture(at / "val2014" / f"COCO_val2014_{0:012d}.jpg")
+        picture(at / "val2017" / f"{1:012d}.jpg", "blue")
+
+    return make
+
+
+def mme(part: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        from sugar.evaluation.tasks.mme import SUBTASKS
+
+        for n, task in enumerate(SUBTASKS[part]):
+            place = at / task
+            if n % 2:
+                picture(place / "images" / "p.png")
+                place = place / "questions_answers_YN"
+                place.mkdir()
+            else:
+                picture(place / "p.jpg")
+            text = "Is it red? Please answer yes or no.\tYes\nIs it blue? Please answer yes or no.\tNo\n"
+            (place / "p.txt").write_text(text, "utf-8")
+
+    return make
+
+
+def mmbench(at: Path) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(data, "PNG")
+    row = {
+        "index": "7",
+        "question": "what color?",
+        "hint": "",
+        "A": "red",
+        "B": "blue",
+        "C": "green",
+        "D": "",
+        "answer": "B",
+        "category": "attribute",
+        "image": base64.b64encode(data.getvalue()).decode(),
+    }
+    at.mkdir(parents=True, exist_ok=True)
+    table(at / "mmbench_dev_20230712.tsv", [row, {**row, "index": "8", "hint": "look"}], "\t")
+
+
+def mmvet(at: Path) -> None:
+    dump(at / "mm-vet.json", {"v1_0": {"imagename": "v.png", "question": "what?", "answer": "a cat"}})
+    picture(at / "images" / "v.png")
+
+
+def llava_bench(file: str, place: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        lines(at / file, [{"question_id": 0, "image": "1.jpg", "text": "what?", "category": "conv"}])
+        picture(at / place / "1.jpg")
+
+    return make
+
+
+def demon_core(at: Path) -> None:
+    for task, options in (("NLVR2", ["true", "false"]), ("Spot-the-Diff", [])):
+        core = {
+            "metadata": {"task_instruction": ["Compare the pictures."]},
+            "data": [
+                {
+                    "sample_id": 0,
+                    "task_instruction_id": 0,
+                    "response": "true",
+                    "task_instance": {
+                        "context": "Left: {image#1} right: {image#2} are they alike?",
+                        "images_path": ["a.jpg", "b.jpg"],
+                        "choice_list": options,
+                    },
+                }
+            ],
+        }
+        dump(at / task / "core" / "core.json", core)
+        for name in ("a", "b"):
+            picture(at / task / "core" / "images" / f"{name}.jpg")
+
+
+def coco_form(file: str, place: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        images = [{"id": n, "file_name": f"{n}.jpg", "domain": "in-domain"} for n in range(4)]
+        said = [
+            {"image_id": n, "id": 9, "caption": f"a {COLORS[n]} thing {i}"}
+            for n in range(4)
+            for i in range(6)
+        ]
+        dump(at / file, {"images": images, "annotations": said})
+        for n in range(4):
+            picture(at / place / f"{n}.jpg", COLORS[n])
+
+    return make
+
+
+def flickr8k(at: Path) -> None:
+    at.mkdir(parents=True, exist_ok=True)
+    (at / "Flickr_8k.testImages.txt").write_text("a.jpg\nb.jpg\n", "utf-8")
+    rows = [f"{name}.jpg#{n}\ta dog {n} ." for name in "abc" for n in range(5)]
+    (at / "Flickr8k.token.txt").write_text("\n".join(rows), "utf-8")
+    for n, name in enumerate("abc"):
+        picture(at / "Flicker8k_Dataset" / f"{name}.jpg", COLORS[n])
+
+
+def karpathy(file: str, place: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        images = [
+            {
+                "filename": f"{n}.jpg",
+                "split": "test" if n else "train",
+                "sentences": [{"raw": f"a {COLORS[n]} thing {i}"} for i in range(6)],
+                **({"filepath": place} if "coco" in file else {}),
+            }
+            for n in range(4)
+        ]
+        dump(at / file, {"images": images})
+        for n in range(4):
+            picture(at / place / f"{n}.jpg", COLORS[n])
+
+    return make
+
+
+def fvqa(at: Path) -> None:
+    dump(at / "all_qs_dict_release.json", {"0": {"img_file": "f.jpg", "question": "which?", "answer": "cat"}})
+    picture(at / "images" / "f.jpg")
+
+
+def webqa(at: Path) -> None:
+    row = {
+        "split": "val",
+        "Q": '"what color is the barn?"',
+        "A": ['"The barn is red."'],
+        "Qcate": "color",
+        "img_posFacts": [{"image_id": 3, "caption": "the barn"}],
+        "txt_posFacts": [{"fact": "barns are red"}],
+    }
+    dump(at / "WebQA_train_val.json", {"q": row, "other": {**row, "split": "train"}})
+    picture(at / "images" / "3.jpg")
+
+
+def mmvp(at: Path) -> None:
+    row = {
+        "Index": "1",
+        "Question": "Is the door open?",
+        "Options": "(a) Open (b) Closed",
+        "Correct Answer": "(a)",
+    }
+    table(at / "Questions.csv", [row, {**row, "Index": "2", "Correct Answer": "(b)"}])
+    for n in (1, 2):
+        picture(at / "MMVP Images" / f"{n}.jpg", COLORS[n])
+
+
+def mmvp_vlm(at: Path) -> None:
+    rows = [{"Question ID": str(n), "Type": "Color", "Statement": f"a {COLORS[n]} thing"} for n in (1, 2)]
+    table(at / "Questions.csv", rows)
+    for n in (1, 2):
+        picture(at / "MLLM_VLM Images" / "Color" / f"{n}.jpg", COLORS[n])
+
+
+def crepe(prefix: str) -> Callable[[Path], None]:
+    def make(at: Path) -> None:
+        rows = [
+            {
+                "filename": f"{n}.jpg",
+                "caption": "a red star",
+                "caption2": "a star that is red",
+                "negative_caption": "a blue star",
+            }
+            for n in range(3)
+        ]
+        dump(at / f"{prefix}swap_att.json", rows if prefix else {str(n): r for n, r in enumerate(rows)})
+        for n in range(3):
+            picture(at / "val2017" / f"{n}.jpg", COLORS[n])
+
+    return make
+
+
+def winoground(at: Path) -> None:
+    row = {"id": 0, "image_0": "a", "image_1": "b", "caption_0": "red on blue", "caption_1": "blue on red"}
+    lines(at / "examples.jsonl", [row])
+    for n, name in enumerate("ab"):
+        picture(at / "images" / f"{name}.png", COLORS[n])
+
+
+def stories(at: Path) -> None:
+    rows = [
+        [
+            {
+                "story_id": f"s{s}",
+                "photo_flickr_id": f"{s}{n}",
+                "worker_arranged_photo_order": str(n),
+                "original_text": f"story {s} part {n}",
+            }
+        ]
+        for s in range(2)
+        for n in (4, 0, 1, 2, 3)
+    ]
+    dump(at / vist.FILE, {"annotations": rows})
+    for s in range(2):
+        for n in range(5):
+            picture(at / "val" / f"{s}{n}.jpg", (40 * n, 100 * s, 10))  # type: ignore[arg-type]
+
+
+def imagenet(at: Path) -> None:
+    dump(at / "en_classnames.json", {"imagenet1k": ["tench", "goldfish", "shark"]})
+    dump(at / "en_templates.json", {"imagenet1k": ["a photo of a {c}.", "a {c}."]})
+    for n, place in enumerate(("n01", "n02", "n03")):
+        picture(at / "val" / place / "x.JPEG", COLORS[n])
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "coco_captions": coco_form("captions_val2017.json", "val2017"),
+    "coco_retrieval": karpathy("dataset_coco.json", "val2014"),
+    "coco_val2017_retrieval": coco_form("captions_val2017.json", "val2017"),
+    "demon": demon_core,
+    "flickr30k_retrieval": karpathy("dataset_flickr30k.json", "flickr30k-images"),
+    "flickr8k_captions": flickr8k,
+    "flickr8k_retrieval": flickr8k,
+    "fvqa": fvqa,
+    "gqa": gqa,
+    "imagenet": imagenet,
+    "llava_bench_coco": llava_bench("llava_bench_coco_questions.jsonl", "val2014"),
+    "llava_bench_wild": llava_bench("questions.jsonl", "images"),
+    "mmbench": mmbench,
+    "mme_cognition": mme("cognition"),
+    "mme_perception": mme("perception"),
+    "mmvet": mmvet,
+    "mmvp": mmvp,
+    "mmvp_vlm": mmvp_vlm,
+    "nocaps_captions": coco_form("nocaps_val_4500_captions.json", "images"),
+    "nocaps_retrieval": coco_form("nocaps_val_4500_captions.json", "images"),
+    "pope_adversarial": pope("adversarial"),
+    "pope_popular": pope("popular"),
+    "pope_random": pope("random"),
+    "scienceqa": scienceqa,
+    "scienceqa_rag": lambda at: scienceqa(at, "train", "test"),
+    "sugarcrepe": crepe(""),
+    "sugarcrepe_pp": crepe("pp-"),
+    "textvqa": textvqa,
+    "vist_5c": stories,
+    "vist_5c4i": stories,
+    "vist_5c4i_dagger": stories,
+    "vist_positions": stories,
+    "vizwiz": vizwiz,
+    "vizwiz_rag": lambda at: vizwiz(at, "train", "val"),
+    "vqav2": vqav2,
+    "webqa": webqa,
+    "winoground": winoground,
+}
+
+
+def test_every_benchmark_has_files_here() -> None:
+    assert list(catalogue.benchmarks()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_benchmark_runs_from_its_files_to_its_score(name: str, model: Sugar, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    FILES[name](data)
+    benchmark = catalogue.find(name)
+    result = runner.run(benchmark, model, data=data, out=tmp_path / "out", quiet=True)
+    assert result.figures and all(np.isfinite(v) for v in result.figures.values())
+    assert runner.rescore(benchmark, data=data, predictions=result.predictions) == result.figures
+    for key in benchmark.chance:
+        assert key in result.figures
+    assert json.loads((tmp_path / "out" / "results.jsonl").read_text("utf-8"))["benchmark"] == name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_benchmark_runs_on_models_of_the_hub(name: str, hub_model: Sugar, tmp_path: Path) -> None:
+    FILES[name](tmp_path / "data")
+    benchmark = catalogue.find(name)
+    result = runner.run(benchmark, hub_model, data=tmp_path / "data", out=tmp_path / "out", quiet=True)
+    assert result.figures and all(np.isfinite(v) for v in result.figures.values())
+
+
+# --- full marks and no marks -----------------------------------------------------------------------------
+
+
+def oracle(item: Any) -> list[dict[str, Any]]:
+    """The predictions of someone who knows the answers."""
+    if isinstance(item, Question):
+        options = dict(enumerate(item.options))
+        answer = item.answers[0] if item.answers else "something"
+        if item.options and answer.isdigit():
+            answer = "ABCDEFGH"[int(answer)]
+        return [{"key": item.key, "text": f"({answer})" if answer in ("a", "b") and options else answer}]
+    if isinstance(item, Match):
+        n, m = len(item.captions), len(item.pictures)
+        scores = [[1.0 if (i == j if m > 1 else i < n - 1) else 0.0 for j in range(m)] for i in range(n)]
+        right = [[1.0 if (i < n - 1) == (j < n - 1) else 0.0 for j in range(n)] for i in range(n)]
+        return [{"key": item.key, "scores": scores, "texts": right}]
+    return [{"key": q.key, "rank": 0, "ties": 0, "pool": len(item.candidates)} for q in item.queries]
+
+
+FULL = {"mme_perception": 2000.0, "mme_cognition": 800.0}
+WITHOUT_FULL_MARKS = {
+    "coco_captions",
+    "nocaps_captions",
+    "flickr8k_captions",
+}  # CIDEr has no upper end at 100
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n not in WITHOUT_FULL_MARKS])
+def test_an_oracle_gets_full_marks(name: str, tmp_path: Path) -> None:
+    FILES[name](tmp_path)
+    benchmark = catalogue.find(name)
+    items = benchmark.read(tmp_path)
+    figures = benchmark.score(items, [p for item in items for p in oracle(item)])
+    first = next(iter(figures.values()))
+    assert first == pytest.approx(FULL.get(name, 100.0))
+
+
+def test_a_constant_scorer_gets_nothing_on_sugarcrepe(tmp_path: Path) -> None:
+    FILES["sugarcrepe"](tmp_path)
+    items = catalogue.find("sugarcrepe").read(tmp_path)
+    same = [{"key": i.key, "scores": [[0.5], [0.5]], "texts": [[1, 1], [1, 1]]} for i in items]
+    assert sugarcrepe.score(items, same)["mean"] == 0.0
+
+
+# --- details of the protocols ----------------------------------------------------------------------------
+
+
+def test_vist_asks_what_the_paper_asks(tmp_path: Path) -> None:
+    stories(tmp_path)
+    (pool,) = catalogue.find("vist_5c4i_dagger").read(tmp_path)
+    query = pool.queries[0]
+    assert [isinstance(p, Path) for p in query.parts] == [False, True] * 4 + [False]
+    assert query.right == {"04.jpg"} and query.without == {"00.jpg", "01.jpg", "02.jpg", "03.jpg"}
+    (pool,) = catalogue.find("vist_5c").read(tmp_path)
+    assert [p for p in pool.queries[0].parts] == [f"story 0 part {n}" for n in range(5)]
+
+
+def test_demon_puts_pictures_where_the_text_names_them() -> None:
+    a, b = Path("a"), Path("b")
+    assert demon.interleaved("left {image#2} right {image#1} ?", [a, b]) == ("left", b, "right", a, "?")
+    assert demon.interleaved("no holder", [a, b]) == (a, b, "no holder")
+
+
+def test_first_five_captions_and_the_pool_is_stated(tmp_path: Path, model: Sugar) -> None:
+    FILES["coco_retrieval"](tmp_path / "data")
+    pools = catalogue.find("coco_retrieval").read(tmp_path / "data")
+    assert [len(p.queries) for p in pools] == [15, 3] and len(pools[1].candidates) == 15
+    figures = runner.run(
+        catalogue.find("coco_retrieval"), model, data=tmp_path / "data", out=tmp_path, quiet=True
+    ).figures
+    assert (figures["t2i_pool"], figures["i2t_pool"]) == (3, 15)
+
+
+# --- the runner --------------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_goes_on_without_repeating(
+    model: Sugar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FILES["pope_random"](tmp_path / "data")
+    benchmark = catalogue.find("pope_random")
+    whole = runner.run(benchmark, model, data=tmp_path / "data", out=tmp_path / "a", quiet=True)
+    folder = tmp_path / "b" / whole.predictions.parent.name
+    folder.mkdir(parents=True)
+    text = whole.predictions.read_text("utf-8")
+    cut = text.index("\n") + 1
+    (folder / "predictions.jsonl").write_text(
+        text[: cut + 9], "utf-8"
+    )  # one whole line and a piece of the next
+    asked: list[int] = []
+    original = runner.loops.generate
+
+    def counted(model: Any, samples: Any, **how: Any) -> list[str]:
+        asked.append(len(samples))
+        return original(model, samples, **how)
+
+    monkeypatch.setattr(runner.loops, "generate", counted)
+    again = runner.run(benchmark, model, data=tmp_path / "data", out=tmp_path / "b", quiet=True)
+    assert sum(asked) == 3
+    assert again.figures == whole.figures
+
+
+def test_predictions_of_another_model_are_not_mixed(model: Sugar, tmp_path: Path) -> None:
+    FILES["gqa"](tmp_path / "data")
+    benchmark = catalogue.find("gqa")
+    runner.run(benchmark, model, data=tmp_path / "data", out=tmp_path, quiet=True)
+    with pytest.raises(SettingsError, match="another run"):
+        runner.run(benchmark, model, data=tmp_path / "data", out=tmp_path, limit=1, quiet=True)
+
+
+def test_vectors_are_kept_and_a_cut_record_is_dropped(model: Sugar, tmp_path: Path) -> None:
+    store = VectorStore(tmp_path, model)
+    path = picture(tmp_path / "x.png")
+    first = store.embed([("a red star",), (path,)])
+    with store.path.open("ab") as file:
+        file.write(b"piece of a record")
+    again = VectorStore(tmp_path, model)
+    assert len(again) == 2
+    model_embed = model.embed
+    try:
+        model.embed = None  # type: ignore[assignment,method-assign]
+        assert np.array_equal(again.embed([("a red star",), (path,)]), first)
+    finally:
+        model.embed = model_embed  # type: ignore[method-assign]
+
+
+def test_missing_pictures_are_named_or_left_out_when_asked(model: Sugar, tmp_path: Path) -> None:
+    for name, lost, left in (
+        ("sugarcrepe", "val2017/1.jpg", 2),
+        ("coco_captions", "val2017/1.jpg", 3),
+        ("coco_val2017_retrieval", "val2017/1.jpg", 3 * 5 + 3),
+    ):
+        data = tmp_path / name
+        FILES[name](data)
+        (data / lost).unlink()
+        benchmark = catalogue.find(name)
+        with pytest.raises(SettingsError, match="--available"):
+            runner.run(benchmark, model, data=data, out=tmp_path / "out", quiet=True)
+        result = runner.run(benchmark, model, data=data, out=tmp_path / "out", available=True, quiet=True)
+        assert result.row["items"] == left and result.row["available"]
+
+
+def test_missing_files_are_named_with_their_source(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="winoground"):
+        catalogue.find("winoground").source.check(tmp_path)
+    with pytest.raises(SettingsError, match="no files on the hub"):
+        catalogue.download(catalogue.find("gqa"), tmp_path)
+
+
+def test_comparison_finds_a_real_difference_and_leaves_noise_open(tmp_path: Path) -> None:
+    FILES["gqa"](tmp_path)
+    rows = {str(n): {"imageId": "g0", "question": "is it?", "answer": "yes"} for n in range(60)}
+    dump(tmp_path / "testdev_balanced_questions.json", rows)
+    benchmark = catalogue.find("gqa")
+    good = [{"key": str(n), "text": "yes"} for n in range(60)]
+    bad = [{"key": str(n), "text": "yes" if n % 2 else "no"} for n in range(60)]
+    runner.write_predictions(tmp_path / "good.jsonl", good)
+    runner.write_predictions(tmp_path / "bad.jsonl", bad)
+    found = comparison.compare(
+        benchmark, tmp_path, tmp_path / "bad.jsonl", tmp_path / "good.jsonl", samples=200
+    )
+    assert found["accuracy"].difference == 50.0 and found["accuracy"].decided
+    same = comparison.compare(benchmark, tmp_path, tmp_path / "bad.jsonl", tmp_path / "bad.jsonl", samples=50)
+    assert not same["accuracy"].decided
+
+
+def test_the_command_runs_lists_and_scores_again(
+    model: Sugar, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FILES["sugarcrepe"](tmp_path / "data")
+    common = ["evaluate", "sugarcrepe", "--data", str(tmp_path / "data"), "--json"]
+    assert main([*common, "--model", str(model.folder), "--out", str(tmp_path / "out")]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    predictions = next((tmp_path / "out").glob("sugarcrepe-*/predictions.jsonl"))
+    assert main([*common, "--predictions", str(predictions)]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert first["figures"] == pytest.approx(again["figures"], abs=1e-3)
+    assert main(["evaluate", "list", "--data", str(tmp_path / "data")]) == 0
+    assert "[missing]" in capsys.readouterr().out

@@ -1,0 +1,267 @@
+"""The Search tab in a real browser: typing, chips, pictures, results, saved searches, links, a phone."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import ASSETS, Served, Window, screenshot
+from playwright.sync_api import Page, expect
+
+from sugar.gallery import Gallery, build_sample
+
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
+SCENE = str(ASSETS / "examples" / "scene-0.jpg")
+PICTURES = 30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sample(app: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The gallery that ships, here of some drawn pictures and the toy model's vectors."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for path in sorted((ASSETS / "gallery").glob("*.jpg"))[:PICTURES]:
+        shutil.copy(path, folder)
+    build_sample(folder, app.settings.gallery_root / "sample", app.model).close()
+    yield
+    shutil.rmtree(app.settings.gallery_root / "sample")
+
+
+def cells(page: Page) -> Any:
+    return page.locator("#hits [data-pick]")
+
+
+def count(page: Page, number: int) -> None:
+    """The wall holds so many pictures; it draws those in sight."""
+    expect(page.locator("#hits .sugar-wall")).to_have_attribute("data-count", str(number))
+
+
+def box(page: Page) -> Any:
+    return page.locator("#search-words textarea")
+
+
+def test_results_come_while_one_types_and_all_scroll(window: Window) -> None:
+    page = window.open("Search")
+    box(page).press_sequentially("a red star at night")
+    count(page, PICTURES)
+    expect(page.locator("#hits .sugar-count")).to_have_text(f"{PICTURES} pictures")
+    expect(cells(page).first.locator(".line").first).to_have_text("by meaning")
+    assert not page.locator("#hits .sugar-score").first.is_visible(), "scores are hidden until asked for"
+    page.locator("#hits .sugar-wall-scroll").evaluate("e => { e.scrollTop = e.scrollHeight; }")
+    expect(page.locator(f"#hits [data-pick='{PICTURES - 1}'] img")).to_be_visible()
+    page.locator("#search-tab").get_by_text("Options", exact=True).click()
+    page.get_by_label("Show scores").check()
+    expect(page.locator("#hits .sugar-score").first).to_be_visible()
+    box(page).fill("")
+    expect(cells(page)).to_have_count(0)
+
+
+def test_a_hit_is_opened_by_keyboard_explained_and_handed_on(window: Window) -> None:
+    page = window.open("Search")
+    box(page).fill("a red star at night")
+    box(page).press("Enter")
+    first = cells(page).first
+    first.locator("img").wait_for()
+    expect(first).to_have_attribute("aria-label", "Open " + first.locator(".name").inner_text())
+    first.focus()
+    page.keyboard.press("Enter")
+    opened = page.get_by_role("dialog")
+    expect(opened.locator("td.on-path")).to_have_count(1)
+    expect(opened).to_contain_text("“a red star at night” and the picture: cosine")
+    screenshot(page, "search")
+    page.keyboard.press("ArrowRight")
+    expect(opened.locator(".name")).to_have_text(cells(page).nth(1).locator(".name").inner_text())
+    opened.get_by_role("button", name="Similar pictures").click()
+    expect(page.locator("#search-chips [data-part]")).to_have_count(1)
+    count(page, PICTURES - 1)  # not itself
+    expect(opened).to_be_hidden()
+    page.locator("#hits").get_by_role("button", name="Select", exact=True).click()
+    cells(page).nth(0).click()
+    cells(page).nth(2).click()
+    with page.expect_download() as download:
+        page.locator("#hits").get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename.endswith(".zip")
+    page.locator("#hits").get_by_role("button", name="Chat about this").click()
+    expect(page.locator("#message img")).to_have_count(2)
+
+
+def test_chips_say_what_was_understood_and_can_be_removed(window: Window) -> None:
+    page = window.open("Search")
+    box(page).fill("red -blue name:drawn")
+    chips = page.locator("#search-chips .sugar-chip")
+    expect(chips).to_have_count(2)
+    expect(chips.first).to_contain_text("without “blue”")
+    page.get_by_role("button", name="Remove without “blue”").click()
+    expect(box(page)).to_have_value("red name:drawn")
+    expect(box(page)).to_be_focused()
+    page.get_by_role("button", name="Add a filter: favourites").click()
+    expect(box(page)).to_have_value("red name:drawn favourite:")
+    page.locator("[data-date=from]").fill("2024-05-01")
+    page.locator("[data-date=from]").dispatch_event("change")
+    expect(box(page)).to_have_value("red name:drawn favourite: 2024-05-01..")
+    page.locator("#search-clear").click()
+    expect(box(page)).to_have_value("")
+    expect(chips).to_have_count(0)
+
+
+def test_pictures_by_button_by_paste_and_by_drop_in_an_order_that_can_change(window: Window) -> None:
+    page = window.open("Search")
+    parts = page.locator("#search-chips [data-part]")
+    page.locator("#search-box input[type=file]").set_input_files(SCENE)
+    expect(parts).to_have_count(1)
+    data = base64.b64encode((ASSETS / "examples" / "scene-1.jpg").read_bytes()).decode()
+    for kind in ("paste", "drop"):
+        page.evaluate(
+            """([kind, data]) => {
+                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), files = new DataTransfer();
+                files.items.add(new File([bytes], "a.jpg", {type: "image/jpeg"}));
+                const options = {bubbles: true, cancelable: true};
+                const event = kind === "paste" ? new ClipboardEvent(kind, {...options, clipboardData: files})
+                                               : new DragEvent(kind, {...options, dataTransfer: files});
+                document.querySelector("#search-words textarea").dispatchEvent(event);
+            }""",
+            [kind, data],
+        )
+        expect(parts).to_have_count(2 if kind == "paste" else 3)
+    box(page).fill("at night")
+    expect(parts).to_have_count(4)
+    expect(parts.last).to_have_text("at night")
+    parts.last.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(parts.nth(2)).to_have_text("at night")
+    expect(parts.nth(2)).to_be_focused()
+    parts.first.focus()
+    page.keyboard.press("Delete")
+    expect(parts).to_have_count(3)
+
+
+def test_unknown_words_and_empty_results_are_said(window: Window) -> None:
+    page = window.open("Search")
+    box(page).fill("a zzebra, red")
+    expect(page.locator("#hits .sugar-notice")).to_have_text(
+        "I do not know the word “zzebra”; searched with the rest."
+    )
+    box(page).fill("name:nothing-of-this-name")
+    expect(page.locator("#hits")).to_contain_text("Nothing was found")
+
+
+def test_examples_of_the_model_story_and_parts(window: Window) -> None:
+    page = window.open("Search")
+    page.locator("#search-example-2").click()
+    expect(page.locator("#hits .sugar-wall-head").first).to_have_text("Run 1")
+    expect(box(page)).to_have_value("a tree\nit becomes big\na balloon comes")
+    cells(page).first.click()
+    expect(page.get_by_role("dialog").locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("Escape")
+    page.locator("#search-example-3").click()
+    expect(page.locator("#hits .sugar-wall-head")).to_have_count(2)
+    page.locator("#search-example-1").click()
+    expect(page.locator("#search-chips [data-part]")).to_have_count(2)
+    expect(page.locator("#hits .sugar-wall-head")).to_have_count(0)
+
+
+def test_rows_with_weights(window: Window) -> None:
+    page = window.open("Search")
+    page.get_by_text("Advanced: parts with weights").click()
+    page.get_by_label("Words 1").fill("green")
+    page.locator("#add-words").click()
+    page.get_by_label("Words 2").fill("blue")
+    page.locator("#up-2").click()
+    expect(page.get_by_label("Words 1")).to_have_value("blue")
+    expect(page.get_by_label("Words 2")).to_have_value("green")
+    page.get_by_label("Weight 2").fill("-1")
+    page.locator("#search-rows").click()
+    count(page, PICTURES)
+    page.locator("#remove-1").click()
+    expect(page.get_by_label("Words 1")).to_have_value("green")
+    page.locator("#clear-query").click()
+    expect(page.get_by_label("Words 1")).to_have_value("")
+    page.locator("#search-rows").click()
+    expect(page.get_by_text("The query is empty")).to_be_visible()
+
+
+def test_a_search_is_saved_opened_again_and_reached_by_a_link(window: Window, app: Served) -> None:
+    page = window.open("Search")
+    page.locator("#search-tab").get_by_text("Options", exact=True).click()
+    page.get_by_label("Saved searches").fill("my stars")
+    page.get_by_label("Saved searches").press("Enter")
+    box(page).fill("star name:drawn")
+    count(page, PICTURES)
+    page.locator("#search-save").click()
+    expect(page.locator("#search-save")).to_have_text("Saved as “my stars”.")
+    link = page.evaluate("sugarSearch.link('star name:drawn', 'sample', 'pictures')")
+    page.goto(link)
+    expect(box(page)).to_have_value("star name:drawn")
+    count(page, PICTURES)
+    box(page).fill("")
+    expect(cells(page)).to_have_count(0)
+    page.locator("#search-tab").get_by_text("Options", exact=True).click()
+    page.get_by_label("Saved searches").click()
+    page.get_by_role("option", name="my stars").click()
+    expect(box(page)).to_have_value("star name:drawn")
+    count(page, PICTURES)
+
+
+def test_a_session_that_the_server_forgot_still_searches(window: Window, app: Served) -> None:
+    page = window.open("Search")
+    box(page).fill("red")
+    count(page, PICTURES)
+    app.demo.server_app.state_holder.session_data.clear()  # as after an hour without a request
+    box(page).fill("green")
+    box(page).press("Enter")
+    expect(page.locator("#search-chips")).to_be_visible()
+    count(page, PICTURES)
+    expect(page.get_by_text("not in the list of choices")).to_have_count(0)
+
+
+def test_pictures_dropped_on_the_sample_are_found_in_a_gallery_of_ones_own(
+    window: Window, app: Served
+) -> None:
+    page = window.open("Gallery")
+    expect(page.locator("#gallery-name input")).to_have_value("sample")
+    page.locator("input[type=file]:has(+ #gallery-files)").set_input_files(SCENE)
+    expect(page.locator("#gallery-report")).to_contain_text("1 added")
+    expect(page.locator("#gallery-name input")).to_have_value("mine")
+    page.get_by_role("tab", name="Search", exact=True).click()
+    expect(page.locator("#search-gallery input")).to_have_value("mine")
+    box(page).fill("star")
+    count(page, 1)
+    app.context.galleries._close(("", "mine"))
+    with Gallery.open(app.settings.gallery_root / "mine", app.model) as gallery:
+        gallery.destroy()
+
+
+def test_a_shared_host_keeps_no_words(browser: Any, shared_app: Served) -> None:
+    strange = Window(browser, shared_app)
+    try:
+        page = strange.open("Search")
+        page.locator("#search-tab").get_by_text("Options", exact=True).click()
+        expect(page.get_by_label("Show scores")).to_be_visible()
+        assert not page.locator("#search-saved").is_visible()
+    finally:
+        strange.close()
+
+
+def test_a_phone(browser: Any, app: Served) -> None:
+    size = {"width": 390, "height": 844}
+    phone = Window(browser, app, viewport=size, device_scale_factor=2, has_touch=True, is_mobile=True)
+    try:
+        page = phone.open("Search")
+        box(page).fill("a red star")
+        count(page, PICTURES)
+        small = page.evaluate(
+            """() => [...document.querySelectorAll('#search-tab button')]
+                .filter((b) => b.offsetParent !== null && b.getBoundingClientRect().height < 39.5)
+                .map((b) => b.textContent.trim() + ' ' + b.className)"""
+        )
+        assert small == [], "no control is below 40 px on a phone"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+        cells(page).first.click()
+        expect(page.get_by_role("dialog").locator("table")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+        screenshot(page, "search-phone")
+    finally:
+        phone.close()
+    assert phone.errors == []

@@ -1,0 +1,159 @@
+"""The scripts of sugar/ui/static in a browser, on small documents of their own, without the app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sugar.ui.look import STATIC
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def document(page: Any, script: str, body: str) -> None:
+    """A document with one of our scripts and a body."""
+    code = (STATIC / script).read_text("utf-8")
+    page.set_content(f"<html><head><script>{code}</script></head><body>{body}</body></html>")
+
+
+def test_a_message_leaves_waits_and_comes_back(page: Any) -> None:
+    body = "<div id=message><textarea></textarea></div>" + "".join(
+        f"<button id={name} onclick='(window.pressed ??= []).push(this.id)'></button>"
+        for name in ("send-again", "stop-now", "unsend")
+    )
+    document(page, "message.js", body)
+    page.fill("#message textarea", "hello")
+    left = page.evaluate("messageBox.send({text: 'hello', files: []}, [])")
+    assert left[0] == {"text": "hello", "files": []} and left[1]["stop_btn"] is True
+    assert page.input_value("#message textarea") == ""
+    page.fill("#message textarea", "next")
+    held = page.evaluate(
+        "(() => { try { messageBox.send({text: 'next'}, []) } catch (e) { return e.message } })()"
+    )
+    assert held == "later" and page.locator("#message[data-held]").count() == 1
+    page.evaluate("messageBox.end('send', false, null, [{role: 'user'}], null); messageBox.over('send')")
+    assert page.evaluate("window.pressed") == ["send-again"]  # the held message goes when the answer is over
+    back = page.evaluate("messageBox.back({text: 'a [1]', files: ['x']}, {text: 'b [1]', files: ['y']})")
+    assert back == {"text": "a [1]\nb [2]", "files": ["x", "y"]}
+
+
+def test_typing_takes_a_held_message_back(page: Any) -> None:
+    document(page, "message.js", "<div id=message><textarea></textarea></div><button id=send-again></button>")
+    page.evaluate("messageBox.begin('retry')")
+    page.fill("#message textarea", "held")
+    page.evaluate("try { messageBox.send({text: 'held'}, []) } catch (e) {}")
+    assert page.locator("#message[data-held]").count() == 1
+    page.type("#message textarea", " on")
+    assert page.locator("#message[data-held]").count() == 0
+
+
+def test_a_region_is_dragged_clicked_and_moved_by_keys(page: Any) -> None:
+    body = (
+        "<div><div class=sugar-region tabindex=0 style='position:relative;width:200px'>"
+        "<img style='width:200px;height:100px;display:block' draggable=false><i></i></div>"
+        "<button data-pick='region:x'></button></div>"
+    )
+    document(page, "region.js", body)
+    box = page.locator("img").bounding_box()
+
+    def marked() -> list[float]:
+        return [float(v) for v in page.locator("button").get_attribute("data-box").split(",")]
+
+    page.mouse.move(box["x"] + 20, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 60)
+    page.mouse.up()
+    assert marked() == pytest.approx([0.1, 0.1, 0.6, 0.6], abs=0.02)
+    page.keyboard.press("ArrowRight")
+    assert marked() == pytest.approx([0.15, 0.1, 0.65, 0.6], abs=0.02)
+    page.keyboard.press("-")
+    assert marked() == pytest.approx([0.2, 0.15, 0.6, 0.55], abs=0.02)
+    page.mouse.click(box["x"] + 100, box["y"] + 50)
+    assert marked() == pytest.approx([0.35, 0.35, 0.65, 0.65], abs=0.02)
+
+
+def test_a_change_is_announced_once_and_a_clock_is_not(page: Any) -> None:
+    document(page, "live.js", "<div class=sugar-live>Loading 1 s</div><p id=other></p>")
+    page.evaluate("live.delay = 0")
+
+    def write(words: str) -> str:
+        page.evaluate("(words) => { document.querySelector('.sugar-live').innerHTML = words }", words)
+        page.wait_for_timeout(60)
+        return page.locator("#announcements").text_content()
+
+    assert write("Loading 2 s") == "Loading 2 s"
+    assert write("Loading 3 s") == "Loading 2 s"
+    assert write("<b>ready</b>") == "ready"
+    page.evaluate("document.querySelector('#other').textContent = 'elsewhere'")
+    page.wait_for_timeout(60)
+    assert page.locator("#announcements").text_content() == "ready"
+    assert page.locator("#announcements").get_attribute("aria-live") == "polite"
+
+
+def test_the_focus_stays_on_a_cell_that_is_drawn_anew(page: Any) -> None:
+    cells = "<button data-pick=a>a</button><button data-pick=b>b</button>"
+    document(page, "focus.js", f"<div id=home>{cells}</div>")
+    page.locator("[data-pick=b]").focus()
+    page.evaluate("(cells) => { document.querySelector('#home').innerHTML = cells }", cells)
+    page.wait_for_function("document.activeElement.dataset?.pick === 'b'")
+
+
+def test_what_gradio_lacks_is_repaired(page: Any) -> None:
+    document(page, "repairs.js", "<main></main>")
+    page.evaluate(
+        "document.querySelector('main').innerHTML = `<div aria-label='Hits'><img></div>"
+        "<div class=examples role=list></div><button class=upload-container aria-label=x>Drop</button>`"
+    )
+    page.wait_for_function("document.querySelector('img').alt === 'picture, Hits'")
+    assert page.locator(".examples").get_attribute("role") == "group"
+    assert page.locator(".upload-container").get_attribute("aria-label") is None
+
+
+def test_a_copied_answer_is_what_was_read(page: Any) -> None:
+    clipboard = "{value: {writeText: (words) => { window.copied = words; }}}"
+    page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {clipboard})")
+    document(page, "copy.js", "<div id=talk><button>Copy</button></div><button id=other>Copy</button>")
+    for place, copied in (("#talk button", "a < b & c"), ("#other", "a &lt; b &amp; c")):
+        page.click(place)
+        page.evaluate("navigator.clipboard.writeText('a &lt; b &amp; c')")
+        assert page.evaluate("window.copied") == copied
+
+
+def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None:
+    code = "".join((STATIC / f"{name}.js").read_text("utf-8") for name in ("files", "adding"))
+    page.set_content(
+        "<div id=gallery-sending><p>Hint</p></div>"
+        "<input type=file multiple><button id=gallery-files></button>"
+        "<button id=gallery-add onclick='window.begun = true'></button><div id=gallery-grid>x</div>"
+        f"<script>{code}</script>"
+    )
+    sent = page.evaluate(
+        """async () => {
+          const file = (name) => ({isFile: true, file: (done) => done(new File(["x"], name))});
+          const folder = (...inside) => ({createReader: () => {
+            const parts = [inside.slice(0, 2), inside.slice(2), []]; // as browsers do: some at a time
+            return {readEntries: (done) => done(parts.shift())};
+          }});
+          const names = Array.from({length: 45}, (_, n) => file(`${n}.jpg`));
+          const tree = folder(file("a.HEIC"), folder(...names), file("notes.txt"), file("b.zip"));
+          const files = await sugarFiles.dropped({items: [{webkitGetAsEntry: () => tree}], files: []});
+          const parts = [];
+          const input = document.querySelector("input");
+          input.addEventListener("change", () => parts.push(input.files.length));
+          sugarAdding.add(files);
+          const told = document.querySelector("p").textContent;
+          sugarAdding.next();
+          sugarAdding.next();
+          const early = window.begun;
+          sugarAdding.next();
+          return [files.length, parts, told, early, window.begun, document.querySelector("p").textContent];
+        }"""
+    )
+    assert sent == [47, [20, 20, 7], "20 / 47", None, True, "Hint"]

@@ -1,0 +1,182 @@
+"""The wall of pictures by itself, on a small document without the app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from sugar.ui.look import STATIC, styles
+from sugar.ui.text import wall as words
+from sugar.ui.wall import cells_message, large_message, listing_message
+
+PIXEL = b"\xff\xd8\xff\xd9"
+
+STUB = """
+<html><head><style>%s</style><script>%s</script></head>
+<body style="margin:0"><div id=home></div><button id=to></button>
+<script>
+  window.asked = [];
+  const props = {value: ""};
+  let take = () => {};
+  const trigger = (name, data) => asked.push([name, data]);
+  sugarWall(document.querySelector("#home"), props, trigger, (name, f) => { take = f; });
+  window.say = (message) => { props.value = message; take(); };
+</script></body></html>"""
+
+
+class Wall:
+    """The component in a window. `say` sends a message of the server, `asked` is what it asked for."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        scripts = "\n".join(path.read_text("utf-8") for path in sorted((STATIC / "wall").glob("*.js")))
+        page.set_content(STUB % (styles(), scripts))
+
+    def say(self, message: str) -> None:
+        self.page.evaluate("(message) => say(message)", message)
+
+    def show(self, ids: list[int], **more: Any) -> None:
+        sections = more.pop("sections", [("", ids, False)])
+        self.say(
+            listing_message("gallery", more.pop("name", "one"), sections, can=more.pop("can", CAN), **more)
+        )
+        cells = [({"id": i, "name": f"n{i}", "caption": "", "line": ""}, PIXEL) for i in ids[:200]]
+        self.say(cells_message("one", cells))
+
+    def asked(self, what: str) -> list[Any]:
+        return [data for name, data in self.page.evaluate("asked") if name == what]
+
+    def cell(self, id: int) -> Any:
+        return self.page.locator(f"[data-pick='{id}']")
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+
+CAN = ("select", "download", "edit")
+
+
+@pytest.fixture
+def wall(browser: Any) -> Iterator[Wall]:
+    context = browser.new_context(viewport={"width": 1000, "height": 800}, has_touch=True)
+    yield Wall(context.new_page())
+    context.close()
+
+
+def test_cells_in_sight_are_asked_for_once_and_late_ones_are_dropped(wall: Wall) -> None:
+    wall.say(listing_message("gallery", "one", [("May", range(500), False)]))
+    wall.page.wait_for_function("asked.length > 0")
+    [need] = wall.asked("need")
+    assert need["ids"] == list(range(len(need["ids"]))) and 20 < len(need["ids"]) < 200
+    expect(wall.page.locator("h4")).to_have_text("May")
+    wall.say(cells_message("another", [({"id": 0, "name": "late", "caption": "", "line": ""}, PIXEL)]))
+    expect(wall.page.get_by_text("late")).to_have_count(0)
+    wall.say(
+        cells_message("one", [({"id": 0, "name": "mine", "caption": "a dog", "line": "by words"}, PIXEL)])
+    )
+    assert wall.cell(0).inner_text().split() == ["mine", "by", "words"]
+    assert wall.cell(0).locator("img").get_attribute("alt") == "a dog"
+
+
+def test_a_section_in_one_line(wall: Wall) -> None:
+    wall.show(list(range(12)), sections=[("Run 1", range(9), True), ("Run 2", range(9, 12), True)])
+    tops = [wall.cell(n).bounding_box()["y"] for n in range(12)]
+    assert len(set(tops[:9])) == 1 and len(set(tops[9:])) == 1 and tops[9] > tops[0]
+
+
+def test_selecting_by_shift_and_by_a_long_press_and_what_is_done_with_it(wall: Wall) -> None:
+    wall.show(list(range(20)), targets=["best", "others"])
+    wall.cell(2).click(modifiers=["Shift"])
+    wall.cell(5).click(modifiers=["Shift"])
+    expect(wall.page.locator("[aria-pressed=true]")).to_have_count(4)
+    wall.press("Download")
+    assert wall.asked("download")[-1] == {"ids": [2, 3, 4, 5]}
+    wall.page.get_by_label(words.BUTTONS["move"]).select_option("others")
+    assert wall.asked("act")[-1] == {"what": "move", "ids": [2, 3, 4, 5], "text": "others"}
+    expect(wall.page.locator("[aria-pressed]")).to_have_count(0)
+    wall.page.evaluate(
+        """() => {
+          const cell = document.querySelector("[data-pick='7']");
+          const options = {bubbles: true, pointerType: "touch"};
+          cell.dispatchEvent(new PointerEvent("pointerdown", {...options, clientX: 5, clientY: 5}));
+          cell.dispatchEvent(new PointerEvent("pointermove", {...options, clientX: 8, clientY: 6})); }"""
+    )
+    wall.page.wait_for_function("document.querySelectorAll('[aria-pressed=true]').length === 1")
+    wall.page.evaluate(
+        "document.querySelector(\"[data-pick='7']\").click()"
+    )  # the release of the finger opens nothing
+    assert wall.asked("open") == []
+    expect(wall.page.locator("[aria-pressed=true]")).to_have_count(1)
+    wall.press("Delete selected")
+    assert wall.asked("act")[-1]["what"] == "later"
+    wall.show(list(range(19)), leaving=1)
+    wall.press("Undo")
+    assert wall.asked("act")[-1]["what"] == "undo"
+
+
+def test_the_lightbox_steps_zooms_edits_and_hands_on(wall: Wall) -> None:
+    wall.show(list(range(5)))
+    wall.page.evaluate("document.querySelector('#to').id = 'gallery-to-similar'")
+    wall.page.evaluate(
+        "document.querySelector('#gallery-to-similar').onclick = () => asked.push(['similar', 1])"
+    )
+    wall.cell(1).click()
+    wall.page.keyboard.press("ArrowRight")
+    assert [data["id"] for data in wall.asked("open")] == [1, 2]
+    from PIL import Image
+
+    cell = {"id": 2, "name": "n2", "caption": "old", "line": "", "favourite": True, "by_model": "tiny"}
+    wall.say(large_message("one", cell, Image.new("RGB", (40, 30)), "40 x 30", "<b>why</b>"))
+    box = wall.page.get_by_role("dialog")
+    assert (
+        "40 x 30" in box.inner_text() and "why" in box.inner_text() and "Written by tiny" in box.inner_text()
+    )
+    box.locator("img").click()
+    expect(box.locator("img.zoomed")).to_have_count(1)
+    box.get_by_label("Caption").fill("<i>new</i>")
+    wall.press("Save caption")
+    assert wall.asked("act")[-1] == {"what": "caption", "ids": [2], "text": "<i>new</i>"}
+    wall.press("Not a favourite")
+    assert wall.asked("act")[-1]["what"] == "unfavourite"
+    box.get_by_role("button", name="Delete").click()
+    assert (wall.asked("act")[-1]["what"], wall.asked("act")[-1]["ids"]) == ("later", [2])
+    assert wall.asked("open")[-1] == {"id": 3}
+    wall.press("Similar pictures")
+    assert wall.page.evaluate("asked").pop() == ["similar", 1]
+    expect(box).to_be_hidden()
+    wall.page.wait_for_function("document.activeElement.dataset.pick === '3'")
+
+
+def test_what_may_not_be_done_is_not_offered(wall: Wall) -> None:
+    wall.show([1, 2], can=("download",))
+    expect(wall.page.locator(".sugar-wall-buttons button")).to_have_count(0)
+    wall.cell(1).click()
+    names = wall.page.get_by_role("dialog").get_by_role("button").all_inner_texts()
+    assert "Download" in names and not {"Delete", "Favourite", "Save caption"} & set(names)
+
+
+def test_twenty_thousand_pictures_scroll_with_few_cells_at_a_time(wall: Wall) -> None:
+    """Only what is in sight stands in the document."""
+    months = [(f"Month {n}", range(n * 500, n * 500 + 500), False) for n in range(40)]
+    wall.say(listing_message("gallery", "one", months))
+    wall.page.evaluate(
+        """(message) => { const cells = JSON.parse(message);
+          const many = (id) => ({...cells.cells[0], id, name: `n${id}`});
+          say(JSON.stringify({...cells, cells: Array.from({length: 20000}, (_, id) => many(id))})); }""",
+        cells_message("one", [({"id": 0, "name": "", "caption": "", "line": ""}, PIXEL)]),
+    )
+    most = wall.page.evaluate(
+        """async () => { const scroll = document.querySelector(".sugar-wall-scroll");
+          let most = 0;
+          for (let n = 0; n < 90; n += 1) {
+            scroll.scrollTop += n < 60 ? 100 : 1500;
+            await new Promise(requestAnimationFrame);
+            most = Math.max(most, document.querySelectorAll("[data-pick]").length);
+          }
+          return most; }"""
+    )
+    assert 0 < most < 200
+    assert wall.page.evaluate("document.querySelector('.sugar-wall-scroll').scrollTop") > 45_000

@@ -1,0 +1,176 @@
+"""Conversations as values and as files: branches, pictures set aside, the saved list. No page, no model."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sugar.errors import InputError, SugarError
+from sugar.sequence import Sampling
+from sugar.services.conversation import SET_ASIDE, Attachment, Conversation
+from sugar.services.conversation_file import SavedConversations, from_bytes, to_bytes
+from sugar.services.generation import Generated, sampling_from
+
+RED, BLUE = Image.new("RGB", (20, 20), "red"), Image.new("RGB", (20, 20), "blue")
+LARGE = Image.effect_noise((800, 700), 60).convert("RGB")
+DONE = Generated("a star", 2, 0.1, 0.3, "done")
+
+
+def said(talk: Conversation) -> list[str]:
+    return [m.text for m in talk.shown]
+
+
+def test_a_question_and_its_answers_are_branches() -> None:
+    asked = Conversation().asked([RED, "what is it?"])
+    first = asked.answered(DONE)
+    second = first.up_to(first.question()).answered(Generated("a red star", 3))
+    assert said(first) == ["what is it?", "a star"] and said(second) == ["what is it?", "a red star"]
+    fork = second.fork()
+    assert fork == second.leaf and len(second.versions(second.leaf)) == 2
+    back = second.version(fork, -1)
+    assert said(back) == said(first) and said(back.version(back.leaf, 1)) == said(second)
+    assert said(back.version(back.leaf, -1)) == said(first)  # no further than the first
+    longer = back.asked(["and now?"]).answered(Generated("night"))
+    other = longer.version(longer.branch[1], 1)
+    assert said(other) == said(second)
+    assert said(other.version(other.leaf, -1)) == [
+        *said(first),
+        "and now?",
+        "night",
+    ]  # what followed comes back
+
+
+def test_undo_goes_before_the_question() -> None:
+    talk = Conversation().asked(["one"]).answered(DONE).asked(["two"]).answered(DONE)
+    assert said(talk.before(talk.question())) == ["one", "a star"]
+    assert said(talk.before(talk.question(talk.branch[1]))) == []
+    with pytest.raises(InputError, match="no question"):
+        Conversation().question()
+    with pytest.raises(InputError, match="empty"):
+        Conversation().asked(["  "])
+
+
+def test_what_the_model_reads() -> None:
+    talk = Conversation(system="be brief").asked([RED, "what?"]).answered(DONE).asked([BLUE]).answered(DONE)
+    talk = talk.asked([RED, "and now?"])
+    turns = talk.turns()
+    assert [t.role for t in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert [len(p.data) > 0 for p in talk.pictures] == [True, True]  # the same picture counts once
+    red, blue = talk.pictures
+    aside = talk.toggled(blue.key)
+    assert aside.read == (red.key,) and aside.answered(DONE).messages[-1].read == (red.key,)
+    assert aside.turns()[3].sample.text == SET_ASIDE and not aside.turns()[3].sample.images
+    assert aside.toggled(blue.key).read == talk.read
+    with pytest.raises(InputError, match="nothing to answer"):
+        talk.answered(DONE).turns()
+
+
+def test_what_was_asked_last_goes_to_another_tab() -> None:
+    talk = Conversation().asked([RED, "what?"]).answered(DONE)
+    assert [type(p).__name__ for p in talk.last_question()] == ["Image", "str"]
+    later = talk.asked(["and the size?"])
+    assert [p if isinstance(p, str) else "P" for p in later.last_question()] == ["P", "and the size?"]
+    assert Conversation().last_question() == []
+
+
+def test_a_file_brings_everything_back() -> None:
+    talk = (
+        Conversation(system="be brief", title="<b>Stars</b> & 你好")
+        .asked([RED, "look", LARGE])
+        .answered(DONE)
+    )
+    talk = talk.up_to(0).answered(Generated("another", 1, 0.1, 0.2, "stopped"))
+    talk = talk.toggled(talk.pictures[1].key)
+    again = from_bytes(to_bytes(talk))
+    assert said(again) == said(talk) and again.system == talk.system and again.name == talk.name
+    assert [m.answer for m in again.messages] == [
+        m.answer and Generated(m.text, m.answer.tokens, m.answer.first, m.answer.seconds, m.answer.ended)
+        for m in talk.messages
+    ]
+    assert again.pictures[0].key == talk.pictures[0].key  # small ones without loss
+    assert again.set_aside == {again.pictures[1].key} and again.messages[-1].read == (
+        again.pictures[0].key,
+        again.pictures[1].key,
+    )
+
+
+def bad_files() -> list[bytes]:
+    good = to_bytes(Conversation().asked([RED, "x"]).answered(DONE)).decode().splitlines()
+    head, question, answer = (json.loads(line) for line in good)
+
+    def file(*lines: Any) -> bytes:
+        return "\n".join(json.dumps(line) for line in lines).encode()
+
+    picture = {"role": "user", "parent": -1, "parts": [{"picture": "/etc/passwd"}]}
+    text = base64.b64encode(b"not a picture").decode()
+    return [
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        file({**head, "sugar_conversation": 1}, question, answer),
+        file({**head, "leaf": 7}, question, answer),
+        file({**head, "leaf": 0}, {**question, "parent": 0}),  # its own parent
+        file({**head, "leaf": 0}, {**question, "role": "system"}),
+        file({**head, "leaf": 0}, picture),
+        file({**head, "leaf": 0}, {**picture, "parts": [{"picture": text}]}),
+        file({**head, "set_aside": ["nothing"]}, question, answer),
+        file(head, question, {**answer, "read": ["nothing"]}),
+    ]
+
+
+@pytest.mark.parametrize("data", bad_files())
+def test_what_is_not_a_conversation_is_refused(data: bytes) -> None:
+    with pytest.raises(SugarError):
+        from_bytes(data)
+
+
+def test_the_saved_list(tmp_path: Path) -> None:
+    kept = SavedConversations(tmp_path / "talks")
+    assert kept.list() == []
+    one = kept.save(Conversation().asked([RED, "the red one"]).answered(DONE))
+    two = kept.save(Conversation().asked(["the blue one"]).answered(DONE))
+    assert {entry.title for entry in kept.list()} == {"the red one", "the blue one"}
+    assert said(kept.load(one.key)) == ["the red one", "a star"] and kept.load(one.key).pictures
+    kept.rename(one.key, "  Holiday \n notes ")
+    assert "Holiday notes" in {entry.title for entry in kept.list()}
+    kept.delete(two.key)
+    assert [entry.title for entry in kept.list()] == ["Holiday notes"]
+    assert [p.suffix for p in (tmp_path / "talks").iterdir()] == [".jsonl"]
+    for key in (two.key, "../../etc/passwd", "", "0" * 16):
+        with pytest.raises(InputError, match="no longer there"):
+            kept.load(key)
+        with pytest.raises(InputError, match="no longer there"):
+            kept.delete(key)
+    with pytest.raises(InputError, match="title is empty"):
+        kept.rename(one.key, " ")
+    (tmp_path / "talks" / ("a" * 16 + ".jsonl")).write_text("damaged")
+    assert len(kept.list()) == 1
+
+
+def test_a_picture_is_encoded_once_and_for_all() -> None:
+    small, large = Attachment.of(RED), Attachment.of(LARGE)
+    assert small.suffix == ".png" and large.suffix == ".jpg"
+    assert small.key == Attachment.of(RED.copy()).key != Attachment.of(BLUE).key
+
+
+def test_how_an_answer_is_generated_is_checked() -> None:
+    assert sampling_from("0.5", 1, 8.0, -1, 100) == Sampling(0.5, 1.0, 8, None)
+    assert sampling_from(0, 0.1, 1, 7, 100).seed == 7
+    for bad in (
+        (3, 1, 8, -1),
+        (0, 0, 8, -1),
+        (0, 1, 0, -1),
+        (0, 1, 101, -1),
+        ("hot", 1, 8, -1),
+        (0, 1, [], -1),
+    ):
+        with pytest.raises(InputError):
+            sampling_from(*bad, 100)
+    assert Generated("a", 11, 0.1, 1.1).tokens_per_second == pytest.approx(10)
+    assert Generated("a", 1, 0.1, 0.1).tokens_per_second == 0

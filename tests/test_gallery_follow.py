@@ -1,0 +1,155 @@
+"""A gallery that follows a folder, pictures that move between galleries, pictures that a person takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy import ToyModel
+
+from sugar.errors import GalleryError
+from sugar.gallery import Gallery, follow, look, move, one, unwatch, watch, watched, watched_in, write_zip
+
+
+def picture(path: Path, seed: int) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def names(gallery: Gallery) -> list[str]:
+    return sorted(item.name for item in gallery.items())
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    with Gallery.create(tmp_path / "galleries" / "first", ToyModel()) as made:
+        yield made
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for n in range(3):
+        picture(folder / f"{n}.png", n)
+    picture(folder / "deep" / "3.png", 3)
+    return folder
+
+
+def test_new_changed_and_removed_files_follow(gallery: Gallery, photos: Path) -> None:
+    path = watch(gallery, photos)
+    assert watched(gallery) == [path] == watched_in(gallery.folder)
+    report, gone = follow(gallery, path)
+    assert (report.added, gone) == (4, 0)
+    before = look(path)
+    assert look(path) == before
+    picture(photos / "new.png", 9)
+    (photos / "deep" / "3.png").unlink()
+    os.rename(photos / "0.png", photos / "renamed.png")
+    picture(photos / "1.png", 77)
+    assert look(path) != before
+    report, gone = follow(gallery, path)
+    assert gone == 1
+    assert names(gallery) == ["1.png", "2.png", "new.png", "renamed.png"]
+    unwatch(gallery, path)
+    assert watched(gallery) == [] and len(gallery) == 4
+
+
+def test_what_came_otherwise_stays_when_its_file_goes(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+    elsewhere = picture(tmp_path / "elsewhere" / "zero.png", 0)
+    gallery.add([elsewhere, ("one.png", (photos / "1.png").read_bytes())])
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    assert len(gallery) == 4
+    for name in ("0.png", "1.png", "2.png"):
+        (photos / name).unlink()
+    assert follow(gallery, path)[1] == 1
+    assert names(gallery) == ["deep/3.png", "one.png", "zero.png"]
+
+
+def test_a_deleted_picture_does_not_come_back_until_its_file_changes(gallery: Gallery, photos: Path) -> None:
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    gallery.delete([item.id for item in gallery.items() if item.name == "2.png"])
+    picture(photos / "another.png", 50)
+    follow(gallery, path)
+    assert names(gallery) == ["0.png", "1.png", "another.png", "deep/3.png"]
+    picture(photos / "2.png", 60)
+    follow(gallery, path)
+    assert "2.png" in names(gallery)
+
+
+def test_a_folder_that_is_gone_or_empty_deletes_nothing(gallery: Gallery, photos: Path) -> None:
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    photos.rename(photos.with_name("away"))
+    with pytest.raises(GalleryError, match="not there"):
+        follow(gallery, path)
+    photos.mkdir()
+    assert follow(gallery, path)[1] == 0 and len(gallery) == 4
+    with pytest.raises(GalleryError, match="holds the gallery"):
+        watch(gallery, gallery.folder.parent)
+    with pytest.raises(GalleryError, match="no folder"):
+        watch(gallery, photos / "missing")
+
+
+def test_pictures_move_with_all_that_is_known_of_them(
+    gallery: Gallery, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.add(photos, captions={"0.png": "the first"})
+    chosen = [item.id for item in gallery.items() if item.name in ("0.png", "1.png")]
+    gallery.set_favourite(chosen[:1])
+    before = {item.name: item for item in gallery.items(ids=chosen)}
+    vectors = gallery.slices(chosen)
+    with Gallery.create(tmp_path / "galleries" / "second", gallery.model) as other:
+        other.add(photos / "1.png")  # one is there already
+        monkeypatch.setattr(gallery.model, "embed", lambda samples: pytest.fail("its vectors come along"))
+        assert move(gallery, other, chosen) == 2
+        assert names(gallery) == ["2.png", "deep/3.png"] and names(other) == ["0.png", "1.png"]
+        [moved] = [item for item in other.items() if item.name == "0.png"]
+        assert (moved.caption, moved.favourite, moved.added >= before["0.png"].added) == (
+            "the first",
+            True,
+            True,
+        )
+        np.testing.assert_array_equal(other.slices([moved.id])[0], vectors[0])
+        assert other.picture(moved.id).size == (16, 12)
+        assert list(gallery.folder.glob(f"pictures/*/{moved.sha256}*")) == []
+        with pytest.raises(GalleryError, match="already"):
+            move(other, other, [moved.id])
+
+
+def test_a_person_takes_pictures_along(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+    gallery.add([photos / "0.png", photos / "deep" / "3.png"], captions={"0.png": "a, b"})
+    for item in gallery.items():
+        gallery.rename(item.id, "same/../name.jpeg")
+    ids = [item.id for item in gallery.items()]
+    assert write_zip(gallery, [*ids, 999], tmp_path / "out.zip") == 2
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["name.png", "name 2.png", "captions.csv"]
+        rows = list(csv.DictReader(io.StringIO(archive.read("captions.csv").decode())))
+        assert sorted(row["caption"] for row in rows) == ["", "a, b"]
+        assert Image.open(io.BytesIO(archive.read("name.png"))).size == (16, 12)
+    name, data = one(gallery, ids[0])
+    assert name == "name.png" and Image.open(io.BytesIO(data)).size == (16, 12)
+    with pytest.raises(GalleryError, match="any more"):
+        write_zip(gallery, [999], tmp_path / "none.zip")
+
+
+def test_a_copy_says_when_it_was_taken(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+    """Dates of a captions file come along into the other gallery."""
+    (photos / "captions.csv").write_text("file,caption,taken\n0.png,x,2024-05-06T07:08:09\n", "utf-8")
+    gallery.add(photos)
+    [item] = [i for i in gallery.items() if i.caption == "x"]
+    with Gallery.create(tmp_path / "galleries" / "third", gallery.model) as other:
+        move(gallery, other, [item.id])
+        assert [i.taken for i in other.items()] == [datetime(2024, 5, 6, 7, 8, 9)]

@@ -1,0 +1,253 @@
+"""A gallery as a zip: export and import carry everything, and refuse every hostile zip with its reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import threading
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from pictures import png
+from toy import ToyEmbedder
+
+from sugar.errors import GalleryError
+from sugar.gallery import ArchiveError, Gallery, GallerySettings, RunCancelled, sweep
+from sugar.retrieval import search
+from sugar.sequence import Sample
+
+
+@pytest.fixture
+def model() -> ToyEmbedder:
+    return ToyEmbedder()
+
+
+@pytest.fixture
+def gallery(tmp_path, model):
+    with Gallery.create(tmp_path / "g", model) as gallery:
+        gallery.add([(f"{i}.png", png(i)) for i in range(5)])
+        yield gallery
+
+
+def names(gallery, model):
+    return [h.name for h in search(gallery, model, Sample("red"), k=9)]
+
+
+def test_export_and_import_carry_everything(gallery, tmp_path, model):
+    gallery.set_caption(1, 'first, "quoted" – ✓')
+    gallery.set_caption(2, "a star", by="toy")
+    gallery.set_favourite([3])
+    other = ToyEmbedder("toy-2")
+    Gallery.reindex(tmp_path / "g", other).close()
+    told = []
+    assert gallery.export(tmp_path / "out.zip", progress=told.append) == 5 and told[-1].done == 5
+    for one in (model, other):
+        one.calls.clear()
+        target = tmp_path / one.fingerprint
+        with Gallery.import_zip(tmp_path / "out.zip", target, one) as again:
+            assert one.calls == [] and again.indexed() == {"toy-1": 5, "toy-2": 5}, "the vectors came along"
+            assert [vars(i) | {"added": 0, "id": 0} for i in again.items()] == [
+                vars(i) | {"added": 0, "id": 0} for i in gallery.items()
+            ]
+            assert again.item(2).caption_by == "toy" and again.item(3).favourite
+            assert again.thumbnail(1) == gallery.thumbnail(1)
+            assert again.picture(4).tobytes() == gallery.picture(4).tobytes()
+            assert again.add(("1.png", png(1))).duplicate == 1
+    with Gallery.open(tmp_path / "toy-1", model) as again:
+        assert names(again, model) == names(gallery, model)
+    third = ToyEmbedder("toy-3")
+    with Gallery.import_zip(tmp_path / "out.zip", tmp_path / "i", third) as anew:
+        assert sum(third.calls) == 5 and not anew.pending() and len(names(anew, third)) == 5
+    with pytest.raises(GalleryError, match="already"):
+        Gallery.import_zip(tmp_path / "out.zip", tmp_path / "i", model)
+
+
+def test_a_round_trip_above_the_cap_of_a_picture(tmp_path, model):
+    """The export is larger than one picture may be: the import has a limit of its own."""
+    settings = GallerySettings(max_file_bytes=600_000)
+    with Gallery.create(tmp_path / "g", model, settings) as big:
+        big.add([(f"{i}.png", png(i, (400, 400))) for i in range(40)])
+        assert big.export(tmp_path / "out.zip") == 40
+        assert (tmp_path / "out.zip").stat().st_size > 5 * settings.max_file_bytes
+        with Gallery.import_zip(tmp_path / "out.zip", tmp_path / "h", model, settings) as again:
+            assert len(again) == 40 and names(again, model) == names(big, model)
+    small = GallerySettings(max_import_bytes=1_000_000)
+    with pytest.raises(ArchiveError, match="an import takes 1 MB"):
+        Gallery.import_zip(tmp_path / "out.zip", tmp_path / "i", model, small)
+
+
+def rewritten(source, target, change) -> None:
+    """A copy of a zip where change(name, data) gives the new data, None to leave a file out."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if (data := change(name, old.read(name))) is not None:
+                new.writestr(name, data)
+
+
+def rows(change):
+    """Change the parsed rows of items.jsonl."""
+
+    def apply(name, data):
+        if name != "items.jsonl":
+            return data
+        lines = [json.loads(line) for line in data.splitlines()]
+        return b"\n".join(json.dumps(r).encode() for r in change(lines))
+
+    return apply
+
+
+def first(**values):
+    return rows(lambda r: [r[0] | values, *r[1:]])
+
+
+def swap(wanted, new):
+    return lambda name, data: new(data) if name == wanted else data
+
+
+HOSTILE = {
+    "no manifest": (swap("gallery.json", lambda d: None), "gallery.json is missing"),
+    "another format": (swap("gallery.json", lambda d: b'{"format": 7}'), "format 7"),
+    "manifest is a list": (swap("gallery.json", lambda d: b"[]"), "not what an export holds"),
+    "no picture": (lambda n, d: None if n.startswith("pictures/") else d, "is missing"),
+    "not a picture": (lambda n, d: b"#!/bin/sh" if n.startswith("pictures/") else d, "cannot be opened"),
+    "a path": (first(file="../../x.png"), "not a picture of an export"),
+    "a row twice": (rows(lambda r: [r[0], *r[:4]]), "twice"),
+    "a row too many": (rows(lambda r: [*r, r[0]]), "more than the 5 pictures"),
+    "a row too few": (rows(lambda r: r[:4]), "4 of the 5"),
+    "a huge integer": (first(bytes=10**400), "number is not from"),
+    "an integer past the parser": (
+        swap("items.jsonl", lambda d: d.replace(b'"width": 24', b'"width": ' + b"9" * 5000, 1)),
+        "cannot be read",
+    ),
+    "a negative size": (first(width=-1), "number is not from"),
+    "a float for a size": (first(width=1e300), "number is not from"),
+    "deep JSON": (
+        swap("items.jsonl", lambda d: b"[" * 30_000 + b"]" * 30_000 + b"\n" + d),
+        "nested too deeply",
+    ),
+    "deep manifest": (swap("gallery.json", lambda d: b'{"a":' * 9_000 + b"1" + b"}" * 9_000), "deeply"),
+    "a long row": (first(name="x" * 70_000), "longer than 65,536 bytes"),
+    "a name that is no text": (first(name={"a": 1}), "not a text"),
+    "a bad time": (first(taken="yesterday"), "not whole"),
+    "a bad place": (first(location=[1e9, 0]), "degrees"),
+    "not a row": (swap("items.jsonl", lambda d: b"7\n" + d), "not what an export holds"),
+    "not JSON": (swap("items.jsonl", lambda d: b"\xff\xfe\n" + d), "cannot be read"),
+    "too many vectors": (first(slices={"toy-1": 10**6}), "number is not from"),
+    "an unknown model": (first(slices={"evil": 1}), "does not list"),
+    "vectors cut short": (swap("vectors/toy-1.f32", lambda d: d[:-4]), "not whole"),
+    "vectors that are not numbers": (
+        swap("vectors/toy-1.f32", lambda d: np.full(40, np.nan, "<f4").tobytes()),
+        "not whole",
+    ),
+    "vectors of any length": (swap("vectors/toy-1.f32", lambda d: bytes(160)), "not whole"),
+    "a model's name that is a path": (
+        swap("gallery.json", lambda d: d.replace(b"toy-1", b"../x")),
+        "cannot be one",
+    ),
+    "another dimension": (swap("gallery.json", lambda d: d.replace(b": 8", b": 16")), "model's size"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_export_is_refused_whole(gallery, tmp_path, model, case):
+    change, reason = HOSTILE[case]
+    gallery.export(tmp_path / "out.zip")
+    rewritten(tmp_path / "out.zip", tmp_path / "bad.zip", change)
+    with pytest.raises(ArchiveError, match=reason):
+        Gallery.import_zip(tmp_path / "bad.zip", tmp_path / "h", model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.zip", "g", "out.zip"]
+
+
+def test_damaged_encrypted_and_foreign_zips_are_refused(gallery, tmp_path, model):
+    gallery.export(tmp_path / "out.zip")
+    whole = (tmp_path / "out.zip").read_bytes()
+    bad = tmp_path / "bad.zip"
+
+    def refused(data: bytes, reason: str) -> None:
+        bad.write_bytes(data)
+        with pytest.raises(ArchiveError, match=reason):
+            Gallery.import_zip(bad, tmp_path / "h", model)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.zip", "g", "out.zip"]
+
+    refused(whole[:-300], "damaged|not a zip")
+    refused(b"hello", "not a zip")
+    refused(b"", "not a zip")
+    spoiled = bytearray(whole)
+    at = whole.index(b"pictures/") + 90
+    spoiled[at] ^= 255
+    refused(bytes(spoiled), "damaged")
+    locked = bytearray(whole)
+    at = -1
+    while (at := locked.find(b"PK\1\2", at + 1)) >= 0:
+        locked[at + 8] |= 1
+    refused(bytes(locked), "encrypted")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("gallery.json", "{}")
+    refused(out.getvalue(), "packed in a way")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("holiday.jpg", b"x")
+    refused(out.getvalue(), "not a whole export")
+
+
+def test_zip_bombs_are_refused_before_they_take_memory(gallery, tmp_path, model):
+    gallery.export(tmp_path / "out.zip")
+    bomb = tmp_path / "bomb.zip"
+    with (
+        zipfile.ZipFile(tmp_path / "out.zip") as old,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, b" " * 100_000_000 if name == "items.jsonl" else data)
+    lie = tmp_path / "lie.zip"  # the directory says 100 bytes, the entry unpacks to 100 MB
+    body = zlib.compress(b" " * 100_000_000, 1)[2:-4]
+    name = b"gallery.json"
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, 0, len(body), 100, len(name), 0) + name
+    sizes = (len(body), 100, len(name), 0, 0, 0, 0, 0, 0)
+    central = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, 0, *sizes) + name
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(body), 0)
+    lie.write_bytes(local + body + central + end)
+    many = tmp_path / "many.zip"  # a directory of a million empty files, in a few bytes of promise
+    many.write_bytes(b"PK\1\2" * 3_000_000 + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 9, 9, 12_000_000, 0, 0))
+    tracemalloc.start()
+    with pytest.raises(ArchiveError, match="zip bomb"):
+        Gallery.import_zip(bomb, tmp_path / "h", model)
+    with pytest.raises(ArchiveError):
+        Gallery.import_zip(lie, tmp_path / "h", model)
+    with pytest.raises(ArchiveError, match="lists more than"):
+        Gallery.import_zip(many, tmp_path / "h", model, GallerySettings(max_items=1_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000_000
+
+
+def test_a_cancelled_import_or_export_leaves_nothing(gallery, tmp_path, model):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(RunCancelled):
+        gallery.export(tmp_path / "out.zip", cancel=stop)
+    gallery.export(tmp_path / "out.zip")
+    with pytest.raises(RunCancelled):
+        Gallery.import_zip(tmp_path / "out.zip", tmp_path / "h", model, cancel=stop)
+    steps = Gallery.importing(tmp_path / "out.zip", tmp_path / "h", model)
+    next(steps)
+    steps.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g", "out.zip"]
+
+
+def test_what_a_killed_import_or_deletion_left_is_swept_but_not_a_running_one(gallery, tmp_path, model):
+    gallery.export(tmp_path / "out.zip")
+    steps = Gallery.importing(tmp_path / "out.zip", tmp_path / "h", model)
+    next(steps)
+    [running] = tmp_path.glob(".*.importing")
+    (tmp_path / ".x.1234.deleting" / "pictures").mkdir(parents=True)
+    (tmp_path / ".y.1234.importing" / "pictures").mkdir(parents=True)
+    assert sweep(tmp_path) == 2 and running.is_dir()
+    assert [s.done for s in steps] == [] and (tmp_path / "h").is_dir() and not running.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g", "h", "out.zip"]

@@ -1,0 +1,325 @@
+"""What requests pass before Gradio sees them: hosts, origins, paths, sizes, files, addresses to fetch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from loops import in_a_loop
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from sugar.services.identity import Visitor
+from sugar.services.modes import mode_of
+from sugar.services.private_files import PrivateFiles, let_go, own_folder
+from sugar.settings import Settings
+from sugar.ui.fetching import fetch
+from sugar.ui.gate import Gate
+from sugar.ui.uploads import Uploads
+from sugar.ui.visitors import Visitors, address_of
+
+
+class Place:
+    """A stand-in for Gradio behind the gate: it says what reached it."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.settings = Settings(**changes)
+        self.visitors = Visitors(self.settings, mode_of(self.settings), PrivateFiles(folder / "visitors"))
+        self.shipped: set[Path] = set()
+
+        async def reached(request: Request) -> PlainTextResponse:
+            return PlainTextResponse(f"reached {request.url.path} with {len(await request.body())}")
+
+        self.app = Starlette(
+            routes=[Route("/{path:path}", reached, methods=["GET", "POST", "OPTIONS"])],
+            middleware=[
+                Middleware(Gate, visitors=self.visitors, settings=self.settings),
+                Middleware(Uploads, visitors=self.visitors, settings=self.settings, shipped=self.shipped),
+            ],
+        )
+        gradio: Any = self.app
+        gradio.cookie_id, gradio.tokens, gradio.auth = "x", {"good": "me"}, None
+        blocks = type("Blocks", (), {"upload_file_set": set()})()
+        gradio.get_blocks = lambda: blocks
+
+    def ask(self, path: str = "/", method: str = "GET", host: str = "127.0.0.1:7860", **kwargs: Any) -> Any:
+        async def asked() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=("10.1.1.1", 5))
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+                return await client.request(method, path, **kwargs)
+
+        return in_a_loop(asked())
+
+
+JOIN = "/gradio_api/queue/join"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "[::1]:7860", "127.0.0.9"])
+def test_a_persons_app_answers_its_own_machine(tmp_path: Path, host: str) -> None:
+    assert Place(tmp_path).ask(host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "10.0.0.5"]
+)
+def test_no_other_name_reaches_a_persons_app(tmp_path: Path, host: str) -> None:
+    """A page of a stranger whose name suddenly means 127.0.0.1 (DNS rebinding) names itself in Host."""
+    answer = Place(tmp_path).ask(host=host)
+    assert answer.status_code == 403 and "--allow-host" in answer.text
+    assert (
+        Place(tmp_path, allow_host="other.example, EVIL.example").ask(host="evil.example").status_code == 200
+    )
+
+
+def test_a_tunnel_does_not_make_strangers_into_the_person(tmp_path: Path) -> None:
+    for header in ("X-Forwarded-For", "Forwarded", "CF-Connecting-IP"):
+        answer = Place(tmp_path).ask(headers={header: "203.0.113.9"})
+        assert answer.status_code == 403 and "--mode public" in answer.text
+    public = Place(tmp_path, mode="public")
+    assert public.ask(host="anything.example", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860"]
+)
+@pytest.mark.parametrize("mode", ["personal", "public"])
+def test_a_page_of_another_site_changes_nothing(tmp_path: Path, origin: str, mode: str) -> None:
+    """A cross-origin multipart upload used to be taken: a form needs no leave of the other site."""
+    place = Place(tmp_path, mode=mode)
+    files = {"files": ("a.jpg", b"bytes")}
+    for path in ("/gradio_api/upload", JOIN, "/login"):
+        answer = place.ask(path, "POST", headers={"Origin": origin}, files=files)
+        assert answer.status_code == 403 and "another site" in answer.text
+    assert not list(place.visitors.files.root.rglob("*.jpg"))
+    own = place.ask("/gradio_api/upload", "POST", headers={"Origin": "http://127.0.0.1:7860"}, files=files)
+    assert own.status_code == 200 and place.ask("/gradio_api/upload", "POST", files=files).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/vibe-edit/",
+        "/gradio_api/process_recording",
+        "/gradio_api/deep_link",
+        "/gradio_api/component_server",
+        "/gradio_api/run-history/connect",
+        "/gradio_api/proxy=https://a.hf.space/x",
+        "/monitoring",
+        "/gradio_api/dev/reload",
+        "/gradio_api/mcp/",
+        "/gradio_api/mcp/schema",
+        "/gradio_api/file=https://example.org/a.png",
+    ],
+)
+def test_what_the_page_does_not_need_is_closed(tmp_path: Path, path: str) -> None:
+    assert Place(tmp_path).ask(path).status_code in (403, 404)
+
+
+def test_a_large_body_is_refused_whatever_its_header_says(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+
+    async def endless() -> Any:
+        for _ in range(100):
+            yield b"x" * 100_000
+
+    answer = place.ask(JOIN, "POST", content=endless())
+    assert answer.status_code == 413 and "2 MB" in answer.text
+    assert place.ask(JOIN, "POST", content=b"x" * 1000).text == f"reached {JOIN} with 1000"
+
+
+def test_every_request_pays_from_its_address(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public", per_minute=1)
+    codes = [place.ask(JOIN, "POST", json={"session_hash": f"made up {n}"}).status_code for n in range(12)]
+    assert codes == [200] * 10 + [429] * 2
+    assert place.ask("/").status_code == 200
+
+
+def test_a_password_cannot_be_tried_by_the_thousand(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="lan", auth="me:secret")
+    codes = [
+        place.ask("/login", "POST", data={"username": "me", "password": str(n)}).status_code
+        for n in range(12)
+    ]
+    assert codes == [200] * 10 + [429] * 2
+    assert place.ask(JOIN, "POST", json={}).status_code == 200, "who is logged in goes on"
+
+
+def test_a_short_key_is_refused_in_words(tmp_path: Path) -> None:
+    answer = Place(tmp_path, mode="public").ask(JOIN, "POST", headers={"X-Sugar-Key": "short"})
+    assert answer.status_code == 400 and "random text" in answer.text
+
+
+def test_the_page_brings_a_token_and_keeps_a_good_one(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public")
+    set_cookie = place.ask("/", host="app.example").headers["set-cookie"]
+    assert "HttpOnly" in set_cookie and "SameSite=Lax" in set_cookie
+    name, token = set_cookie.split(";")[0].split("=", 1)
+    assert name == place.visitors.cookie and place.visitors.identities.valid(token)
+    assert "set-cookie" not in place.ask("/", headers={"Cookie": f"{name}={token}"}).headers
+    assert "set-cookie" in place.ask("/", headers={"Cookie": f"{name}={token}x"}).headers
+    framed = place.ask("/", headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"]
+    assert "Secure; SameSite=None; Partitioned" in framed
+    assert "set-cookie" not in Place(tmp_path).ask("/").headers, "one person needs none"
+
+
+def test_a_file_is_given_to_its_visitor_only(tmp_path: Path) -> None:
+    """The original with its GPS position used to be served to whoever had its path."""
+    place = Place(tmp_path, mode="public")
+    tokens = [place.visitors.identities.new_token() for _ in range(2)]
+    ann, bob = ({"Cookie": f"{place.visitors.cookie}={token}"} for token in tokens)
+    files = {"files": ("holiday.jpg", b"the same bytes")}
+    (hers,) = place.ask("/gradio_api/upload", "POST", headers=ann, files=files).json()
+    (his,) = place.ask("/gradio_api/upload", "POST", headers=bob, files=files).json()
+    assert hers != his, "two visitors who send the same file do not share it"
+    assert place.ask(f"/gradio_api/file={hers}", headers=ann).status_code == 200
+    for headers in (bob, {}):
+        assert place.ask(f"/gradio_api/file={hers}", headers=headers).status_code == 403
+    shipped = tmp_path / "shipped.jpg"
+    shipped.write_bytes(b"example")
+    assert place.ask(f"/gradio_api/file={shipped}").status_code == 403
+    place.shipped.add(shipped)
+    assert place.ask(f"/gradio_api/file={shipped}").status_code == 200
+    link = Path(his).parent / "link"
+    link.symlink_to(hers)
+    for path in (link, f"{Path(his).parent}/../../../{Path(hers).relative_to(place.visitors.files.root)}"):
+        assert place.ask(f"/gradio_api/file={path}", headers=bob).status_code == 403
+
+
+def test_an_upload_has_a_size_and_a_share_of_the_disk(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public", max_upload_mb=1, max_import_mb=2, visitor_mb=3)
+    large = b"x" * 1_500_000
+
+    def send(name: str, data: bytes) -> Any:
+        return place.ask(
+            "/gradio_api/upload", "POST", files={"files": (name, data)}, headers={"X-Sugar-Key": "k" * 20}
+        )
+
+    refused = send("a.jpg", large)
+    assert refused.status_code == 413 and not list(place.visitors.files.root.rglob("a.jpg"))
+    assert send("a.zip", large).status_code == 200, "an import has a limit of its own"
+    assert send("b.zip", large * 2).status_code == 413
+    full = send("c.zip", large)
+    assert full.status_code == 413 and "You may keep 3 MB" in full.text
+
+
+def test_a_persons_uploads_have_no_share(tmp_path: Path) -> None:
+    place = Place(tmp_path, visitor_mb=1)
+    sent = place.ask("/gradio_api/upload", "POST", files={"files": ("a.zip", b"x" * 2_000_000)})
+    assert sent.status_code == 200
+
+
+def test_an_upload_needs_the_login(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="lan", auth="me:secret")
+    place.app.auth = {"me": "secret"}  # type: ignore[attr-defined]
+    files = {"files": ("a.jpg", b"x")}
+    assert place.ask("/gradio_api/upload", "POST", files=files).status_code == 401
+    logged_in = {"Cookie": "access-token-x=good"}
+    (path,) = place.ask("/gradio_api/upload", "POST", files=files, headers=logged_in).json()
+    assert place.ask(f"/gradio_api/file={path}", headers=logged_in).status_code == 200
+    assert place.ask(f"/gradio_api/file={path}").status_code == 403
+
+
+def test_a_key_opens_mcp_where_strangers_come(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public", mcp=True)
+    for path in ("/gradio_api/mcp/", "/gradio_api/mcp/schema", "/gradio_api/mcp/sse"):
+        assert place.ask(path).status_code == 401
+        assert place.ask(path, headers={"X-Sugar-Key": "k" * 20}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "address"),
+    [
+        ("", 0, "10.0.0.1"),
+        ("1.1.1.1", 0, "10.0.0.1"),
+        ("1.1.1.1", 1, "1.1.1.1"),
+        ("6.6.6.6, 1.1.1.1", 1, "1.1.1.1"),
+        ("6.6.6.6, 1.1.1.1, 10.0.0.9", 2, "1.1.1.1"),
+        ("1.1.1.1", 2, "10.0.0.1"),
+    ],
+)
+def test_an_address_is_believed_as_far_as_our_own_proxies_go(
+    forwarded: str, proxies: int, address: str
+) -> None:
+    assert address_of("10.0.0.1", forwarded, proxies) == address
+
+
+# -- addresses to fetch
+
+
+def fetched(
+    folder: Path, answers: dict[str, Any], url: str = "https://a.example/x.jpg", most: int = 1000
+) -> Path:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return answers[str(request.url)]
+
+    folder.mkdir(exist_ok=True)
+    return in_a_loop(fetch(url, folder, most, httpx.MockTransport(answer)))
+
+
+def test_what_an_address_gives_is_bounded(tmp_path: Path) -> None:
+    url = "https://a.example/x.jpg"
+    assert (
+        fetched(tmp_path / "1", {url: httpx.Response(200, content=b"x" * 1000)}).read_bytes() == b"x" * 1000
+    )
+
+    async def endless() -> Any:
+        while True:
+            yield b"x" * 100
+
+    moved = httpx.Response(302, headers={"location": "/x.jpg"})
+    for answer, words in (
+        (httpx.Response(200, content=endless()), "larger"),
+        (httpx.Response(404), "404"),
+        (moved, "redirects"),
+        (httpx.Response(302, headers={"location": "file:///etc/passwd"}), "Only http"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fetched(tmp_path / "2", {url: answer})
+        assert not list((tmp_path / "2").iterdir())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:7860/", "http://[::1]/", "http://10.0.0.1/", "ftp://a/b", "file:///x"]
+)
+def test_addresses_inside_are_not_fetched(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError):
+        in_a_loop(fetch(url, tmp_path, 1000))
+    assert not list(tmp_path.iterdir())
+
+
+# -- folders
+
+
+def test_what_a_killed_app_left_is_swept_at_the_next_start(tmp_path: Path) -> None:
+    """On every system, and with GRADIO_TEMP_DIR set: a lock tells whether the app still runs."""
+    left = tmp_path / "sugar-cache-killed"
+    left.mkdir()
+    (left / "holiday.jpg").write_bytes(b"GPS")
+    running = own_folder(tmp_path)
+    assert not left.exists()
+    (running / "x").touch()
+    second = own_folder(tmp_path)
+    assert (running / "x").exists() and second != running, "a running app's folder stays"
+    for folder in (running, second):
+        let_go(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clean_copy_takes_the_originals_place(tmp_path: Path) -> None:
+    files = PrivateFiles(tmp_path)
+    path = files.new(Visitor("a" * 32, "token")) / "a.jpg"
+    path.write_bytes(b"GPS position")
+    assert not files.is_clean(path)
+    files.replace(path, b"clean")
+    assert files.is_clean(path) and path.read_bytes() == b"clean"
+    assert not any(b"GPS" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    files.remove(path)
+    assert not path.exists() and not path.parent.exists()
+    files.remove("/etc/hostname")
+    assert json.dumps(str(files.inside("/etc/hostname"))) == '"None"'

@@ -1,0 +1,154 @@
+"""What stays of a picture that a person sends, and what two visitors see of each other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import Served, serve
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+PLACE = b"N47-22-31-E8-32-27-my-own-garden"
+GPS, AREA = 0x8825, 28
+
+
+def photo(path: Path, colour: str = "red") -> Path:
+    """A picture as a telephone makes it: with the place where it was taken."""
+    exif = Image.Exif()
+    exif.get_ifd(GPS).update({1: "N", 2: (47.0, 22.0, 31.25), 3: "E", 4: (8.0, 32.0, 27.5), AREA: PLACE})
+    Image.new("RGB", (90, 60), colour).save(path, "JPEG", exif=exif)
+    assert PLACE in path.read_bytes()
+    return path
+
+
+def files_with(needle: bytes, *folders: Path) -> list[str]:
+    """Every file below the folders that holds these bytes, plain or in its name."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return [str(path) for path in files if needle in path.read_bytes() or needle.decode() in path.name]
+
+
+def folders_of(app: Served) -> list[Path]:
+    """Everywhere the app writes."""
+    return [Path(os.environ["GRADIO_TEMP_DIR"]), Path(app.settings.gallery)]
+
+
+@pytest.mark.parametrize("mode", ["personal", "public"])
+def test_no_byte_of_the_place_stays_in_any_file(tmp_path: Path, mode: str) -> None:
+    """After deleting and closing, the original with its GPS position used to be in the cache still."""
+    app = serve(tmp_path / mode, mode=mode)
+    client, picture = Client(app.url, verbose=False), photo(tmp_path / "garden.jpg")
+    name = "mine" if mode == "public" else client.predict("garden", api_name="/gallery_create")
+    sent = handle_file(str(picture))
+    client.predict(message={"text": "what?", "files": [sent]}, history=[], api_name="/chat")
+    assert files_with(PLACE, *folders_of(app)) == [], "after the chat read it"
+    client.predict([sent, sent], ["red", "blue"], api_name="/compare")
+    client.predict([{"picture": sent}], name, api_name="/search")
+    assert files_with(PLACE, *folders_of(app)) == [], "after a search by picture"
+    report = client.predict(name, [sent], api_name="/gallery_add")
+    assert report["counts"] == {"added": 1}
+    assert files_with(PLACE, *folders_of(app)) == [], "after it was added to a gallery"
+
+
+def test_a_refused_file_does_not_stay_either(tmp_path: Path) -> None:
+    app = serve(tmp_path / "app", mode="public")
+    client, broken = Client(app.url, verbose=False), tmp_path / "broken.jpg"
+    broken.write_bytes(photo(tmp_path / "whole.jpg").read_bytes()[:-400])
+    report = client.predict("mine", [handle_file(str(broken))], api_name="/gallery_add")
+    assert "refused" in report["counts"]
+    assert files_with(PLACE, *folders_of(app)) == []
+
+
+# -- two visitors
+
+
+class Somebody:
+    """A visitor with a browser's cookie, who asks the endpoints as the page does."""
+
+    def __init__(self, app: Served, name: str) -> None:
+        self.app, self.name = app, name
+        self.http = httpx.Client(base_url=app.url, timeout=120)
+        self.http.get("/").raise_for_status()
+        self.heard: list[str] = []
+
+    def send(self, path: Path) -> dict[str, Any]:
+        with path.open("rb") as file:
+            answer = self.http.post("/gradio_api/upload", files={"files": (path.name, file)})
+        return {"path": answer.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    def call(self, endpoint: str, **values: Any) -> str:
+        """The last event of a call, as it travels. Each call is a session of its own, as after a reload."""
+        where = f"/gradio_api/call/v2/{endpoint}"
+        event = self.http.post(where, json=values).raise_for_status().json()["event_id"]
+        with self.http.stream("GET", f"{where}/{event}") as stream:
+            text = "".join(stream.iter_text())
+        self.heard.append(text)
+        return text
+
+
+def test_two_visitors_see_nothing_of_each_other(shared_app: Served, tmp_path: Path) -> None:
+    ann, bob = Somebody(shared_app, "ann"), Somebody(shared_app, "bob")
+    hers = ann.send(photo(tmp_path / "annas-secret-garden.jpg"))
+    his = bob.send(photo(tmp_path / "bobs-hidden-boat.jpg", "blue"))
+    assert "complete" in ann.call("gallery_add", gallery="mine", files=[hers])
+    assert "complete" in bob.call("gallery_add", gallery="mine", files=[his])
+    for one, other in ((ann, "boat"), (bob, "garden")):
+        one.call("gallery_list")
+        for gallery in ("mine", "../mine", "sample"):
+            one.call("gallery_items", gallery=gallery)
+            one.call("gallery_duplicates", gallery=gallery)
+            one.call("search", query="red or blue", gallery=gallery)
+        one.call("gallery_caption", gallery="mine", item=999, caption_text="x")
+        assert not [text for text in one.heard if other in text], f"{one.name} heard of the {other}"
+    mine = ann.call("gallery_items", gallery="mine")
+    assert "annas-secret-garden" in mine, "a new session of the same browser is the same visitor"
+    again = ann.send(photo(tmp_path / "again.jpg", "green"))
+    assert "error" in bob.call("gallery_add", gallery="mine", files=[again]), (
+        "a path of hers is of no use to him"
+    )
+    served = [one.http.get(f"/gradio_api/file={again['path']}").status_code for one in (ann, bob)]
+    assert served == [200, 403]
+    assert "complete" in bob.call("gallery_delete", gallery="mine", items=[1])
+    assert "annas-secret-garden" in ann.call("gallery_items", gallery="mine")
+
+
+def test_a_dropped_connection_takes_nothing_and_the_grace_period_ends(tmp_path: Path) -> None:
+    """One dropped connection used to delete the gallery 12 s later, while the page still showed it."""
+    app = serve(tmp_path / "app", mode="public")
+    ann, places = Somebody(app, "ann"), Path(os.environ["GRADIO_TEMP_DIR"]) / "galleries"
+    before = set(places.glob("*"))
+    ann.call("gallery_add", gallery="mine", files=[ann.send(photo(tmp_path / "garden.jpg"))])
+    (hers,) = set(places.glob("*")) - before
+    with ann.http.stream("GET", "/gradio_api/heartbeat/ann1") as beat:
+        next(beat.iter_text())
+    assert "garden.jpg" in ann.call("gallery_items", gallery="mine")
+    visits = app.context.visitors.visits
+    now = visits._clock
+    visits._clock = lambda: now() + 16 * 60
+    assert visits.sweep() >= 1
+    visits._clock = now
+    assert not hers.exists()
+    assert "garden.jpg" not in ann.call("gallery_items", gallery="mine"), (
+        "the page goes on, with an empty gallery"
+    )
+
+
+def test_what_a_program_is_told_is_plain_and_what_the_page_is_told_is_escaped(app: Served) -> None:
+    """API and MCP clients used to read "&#39;"."""
+    with pytest.raises(AppError, match="There is no gallery of that name") as caught:
+        Client(app.url, verbose=False).predict("it's <b>", api_name="/gallery_items")
+    assert "&#" not in str(caught.value)
+    words = {}
+    http = httpx.Client(base_url=app.url, timeout=60)
+    for who in ("app", "api"):
+        body = {"data": ["it's [a] <b>"], "session_hash": who}
+        call = http.post("/gradio_api/call/gallery_create", json=body, headers={"x-gradio-user": who})
+        event = call.raise_for_status().json()["event_id"]
+        words[who] = http.get(f"/gradio_api/call/gallery_create/{event}").text
+    assert "event: error" in words["app"] and "event: error" in words["api"]
+    assert "&#39;sample&#39;" in words["app"] and "'sample'" in words["api"]

@@ -1,0 +1,168 @@
+"""The language of the search box: what each mark means, and that no text breaks or slows the parser."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+
+import pytest
+
+from sugar.services.query_language import parse, quote
+
+TODAY = date(2026, 11, 25)
+
+
+def read(text: str):
+    return parse(text, today=TODAY)
+
+
+def test_a_whole_query() -> None:
+    query = read(
+        'two dogs -snow "red ball" 2025-08 name:IMG_20 caption:"at the beach" size:800 has:caption favourite:'
+    )
+    assert query.words == "two dogs red ball" and query.phrases == ("red ball",)
+    assert query.excluded == ("snow",)
+    assert (query.after, query.before) == (date(2025, 8, 1), date(2025, 8, 31))
+    assert query.names == ("IMG_20",) and query.captions == ("at the beach",)
+    assert query.min_side == 800 and query.has_caption is True and query.favourite is True
+
+
+@pytest.mark.parametrize(
+    "text, after, before",
+    [
+        ("2025", date(2025, 1, 1), date(2025, 12, 31)),
+        ("2024-02", date(2024, 2, 1), date(2024, 2, 29)),
+        ("2024-02-29", date(2024, 2, 29), date(2024, 2, 29)),
+        ("2025-06..2025-08", date(2025, 6, 1), date(2025, 8, 31)),
+        ("2025-06..", date(2025, 6, 1), None),
+        ("..2025", None, date(2025, 12, 31)),
+        ("2025 2025-08", date(2025, 8, 1), date(2025, 8, 31)),
+    ],
+)
+def test_dates(text: str, after: date | None, before: date | None) -> None:
+    assert (read(text).after, read(text).before, read(text).words) == (after, before, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2041",
+        "1234",
+        "2025-13",
+        "2025-02-30",
+        "2025-8",
+        "20250",
+        "..",
+        "10:30",
+        "http://a.b/c",
+        "-",
+        "--",
+        "--x",
+    ]
+    + [
+        "name:",
+        "size:big",
+        "size:9999999",
+        "colour:red",
+        "has:dog",
+        "is:old",
+        "a-b",
+        "5\u00b2",
+        "\u0662\u0660\u0662\u0665",
+    ],
+)
+def test_what_is_no_mark_is_a_free_word(text: str) -> None:
+    query = read(text)
+    assert query.words == text and query.conditions == ()
+
+
+def test_minus_signs() -> None:
+    query = read('-snow -"red car" -has:caption -favourite: -2025 well-known -name:x')
+    assert query.excluded == ("snow", "red car", "2025", "name:x") and query.words == "well-known"
+    assert query.has_caption is False and query.favourite is False
+
+
+def test_quotation_marks() -> None:
+    assert read('"never closed words').phrases == ("never closed words",)
+    assert read("\u201ccurly marks\u201d and \u201egerman ones\u201c").phrases == (
+        "curly marks",
+        "german ones",
+    )
+    assert read('5" screen').words == '5" screen' and read('""').words == '""'
+    assert read('caption:"two words').captions == ("two words",)
+    assert quote("two words") == '"two words"' and quote("one") == "one" and quote('a"b c') == '"a b c"'
+
+
+def test_a_token_can_be_taken_away() -> None:
+    query = read('dogs 2025-08   name:"a b" -snow')
+    texts = [query.without(token) for token in query.conditions]
+    assert [" ".join(t.split()) for t in texts] == [
+        'dogs name:"a b" -snow',
+        "dogs 2025-08 -snow",
+        'dogs 2025-08 name:"a b"',
+    ]
+
+
+def test_lines_are_the_parts_of_an_ordered_query() -> None:
+    query = read('we arrived\n\n-snow 2025\n"it got" dark -night\nthe end')
+    assert query.lines == ("we arrived", "it got dark", "the end")
+    assert query.words == "we arrived it got dark the end" and read("").lines == ()
+
+
+def test_any_text_is_read_and_every_character_belongs_to_one_token() -> None:
+    """Fuzzed: 3,000 texts of marks, letters and foreign characters."""
+    rng = random.Random(7)
+    alphabet = [
+        '"',
+        "\u201c",
+        "\u201d",
+        "\u201e",
+        "-",
+        ":",
+        ".",
+        " ",
+        "\n",
+        "2",
+        "0",
+        "name:",
+        "has:caption",
+        "a",
+    ]
+    alphabet += ["2025-08", "..", "\u0130", "\U0001f436", "\u0301", "\x00", "size:", "favourite:", "^", "'"]
+    for _ in range(3000):
+        text = "".join(rng.choice(alphabet) for _ in range(rng.randrange(30)))
+        query = read(text)
+        at = 0
+        for token in query.tokens:
+            assert not text[at : token.start].strip() and token.start < token.end
+            at = token.end
+        assert not text[at:].strip()
+        for token in query.tokens:
+            assert len(read(query.without(token)).source) <= len(text)
+
+
+def test_work_grows_with_the_length_only() -> None:
+    """Each character is read a fixed number of times: counted, not timed."""
+
+    class Counted(str):
+        looks = 0
+
+        def __getitem__(self, at):  # type: ignore[override]
+            Counted.looks += 1
+            return str.__getitem__(self, at)
+
+    for shape in ('"', "-", 'a"', ' "a', "name:", "2025-", "-\u201c"):
+        looks = []
+        for size in (500, 1000):
+            Counted.looks = 0
+            parse(Counted(shape * size), today=TODAY)
+            looks.append(Counted.looks)
+        assert looks[1] <= 2.2 * looks[0] + 50
+
+
+def test_a_place_is_a_condition_and_anything_else_behind_near_is_a_word() -> None:
+    query = parse("dogs near:48.21,16.37,5km")
+    assert query.words == "dogs" and query.near == (48.21, 16.37, 5.0)
+    assert query.without(query.conditions[0]) == "dogs"
+    for text in ("near:", "near:95,0", "near:vienna", "near:1,2,3,4", "near:1e9,2", "near:1,2,-5"):
+        assert parse(text).near is None and parse(text).words == text

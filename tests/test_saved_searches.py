@@ -1,0 +1,74 @@
+"""Searches kept by name, and what a press on a chip does to the text of the box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from sugar.errors import InputError
+from sugar.services.query_language import parse
+from sugar.services.saved_searches import SavedSearch, SavedSearches
+from sugar.services.search_state import SearchDraft
+from sugar.ui.chips import changed, chips_html
+
+
+def test_searches_are_kept_replaced_and_deleted(tmp_path: Path) -> None:
+    kept = SavedSearches(tmp_path / "g" / "saved.json")
+    assert kept.names() == []
+    kept.keep(SavedSearch("sea", "beach 2025", "holiday"))
+    kept.keep(SavedSearch("Alps", "mountains\nsnow", "holiday", "story"))
+    kept.keep(SavedSearch("sea", "beach 2026", "holiday"))
+    again = SavedSearches(kept.path)
+    assert again.names() == ["Alps", "sea"] and again.get("sea").text == "beach 2026"
+    assert again.get("Alps").mode == "story"
+    again.delete("sea")
+    assert kept.names() == ["Alps"] and [p.name for p in kept.path.parent.iterdir()] == ["saved.json"]
+    for call in (kept.get, kept.delete):
+        with pytest.raises(InputError, match="no saved search"):
+            call("sea")
+
+
+@pytest.mark.parametrize(
+    "name, text, says",
+    [("", "x", "name of 1 to 60"), ("x" * 61, "x", "name of 1 to 60"), ("x", " ", "no words")],
+)
+def test_what_cannot_be_kept(name: str, text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        SavedSearch(name, text, "g")
+
+
+@pytest.mark.parametrize("content", ["{", '[{"name": "x"}]', '[{"name": 1, "text": "a", "gallery": "g"}]'])
+def test_a_damaged_file_is_said(tmp_path: Path, content: str) -> None:
+    (tmp_path / "saved.json").write_text(content)
+    with pytest.raises(InputError):
+        SavedSearches(tmp_path / "saved.json").names()
+
+
+def press(box: str, draft: SearchDraft | None = None, **event: object) -> str:
+    return changed(draft or SearchDraft(), box, SimpleNamespace(**event))
+
+
+def test_chips_change_the_text() -> None:
+    assert press("red", do="add", text="favourite:") == "red favourite:"
+    assert press("red", do="add", text="two words") == "red", "only conditions can be added"
+    assert press("red -blue 2025", do="remove", chip=0) == "red 2025"
+    assert press("red -blue 2025", do="remove", chip="9") == "red -blue 2025"
+    assert press("red 2025", do="dates", **{"from": "2024-01-02", "until": ""}) == "red 2024-01-02.."
+    assert press("red", do="dates", **{"from": "2024-01-02", "until": "2024-01-02"}) == "red 2024-01-02"
+    assert press("red 2025", do="dates", **{"from": "", "until": ""}) == "red"
+    assert press("red", do="dates", **{"from": "<b>", "until": "x y"}) == "red"
+    assert press("red", do="explode", chip="x", to=None) == "red"
+
+
+def test_chips_are_pictures_words_and_conditions_and_never_markup() -> None:
+    draft = SearchDraft()
+    draft.add(Image.new("RGB", (9, 9)), 12)
+    html = chips_html(draft, parse('<i>a</i> name:"<b>" favourite:'))
+    assert html.count("data-part=") == 2 and html.count('data-do="remove"') == 2
+    assert "<i>" not in html and "<b>" not in html
+    assert html.count('data-do="add"') == 2, "the filter that is set is not offered again"
+    press("", draft, do="take", chip=0)
+    assert draft.pictures == [] and "data-part" not in chips_html(draft, parse("a"))

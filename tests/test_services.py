@@ -1,0 +1,242 @@
+"""Chat, Tell apart and Model as services: no page, the toy model, one visitor made by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import Talker, eventually
+from PIL import Image
+
+from sugar.errors import InputError, ModelError, SettingsError
+from sugar.model.profile import Profile
+from sugar.sequence import Sampling
+from sugar.services.chat import ChatService, crop
+from sugar.services.compare import CompareRequest, CompareService, CompareState
+from sugar.services.conversation import Conversation
+from sugar.services.examples import chat_examples, compare_examples, example_path
+from sugar.services.model_slot import ModelSlot
+from sugar.services.models import ModelService, cost_of
+from sugar.services.workspace import VisitorState, Workspace
+from sugar.settings import Settings
+
+RED, BLUE = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (40, 20), "blue")
+
+
+class OneVisitor:
+    """A visitor with a stop event, as services know one."""
+
+    def __init__(self) -> None:
+        self.state = VisitorState()
+        self._stop = threading.Event()
+
+    @contextmanager
+    def answering(self) -> Iterator[threading.Event]:
+        self._stop = threading.Event()
+        yield self._stop
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
+        raise AssertionError("no service writes files for a page")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    models = ModelSlot(lambda name, progress: Talker())
+    models.start("toy")
+    models.wait()
+    return Workspace(Settings(gallery=str(tmp_path), max_tokens=4000), models, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def visitor() -> OneVisitor:
+    return OneVisitor()
+
+
+# -- chat ----------------------------------------------------------------------------------------
+
+
+def test_an_answer_grows_and_is_saved(workspace: Workspace, visitor: OneVisitor) -> None:
+    chat = ChatService(workspace)
+    steps = list(chat.ask(visitor, Conversation(), [RED, "a star?"], Sampling()))
+    assert [m.role for m in steps[0].shown] == ["user"]
+    last = steps[-1].shown[-1]
+    assert last.text == "I see 1 pictures and the words a star?" and len(last.read) == 1
+    assert last.answer is not None and last.answer.ended == "done"
+    assert chat.saved is not None and [e.title for e in chat.saved.list()] == ["a star?"]
+    again = list(chat.retry(visitor, steps[-1], None, Sampling()))[-1]
+    assert len(again.versions(again.leaf)) == 2 and len(chat.saved.list()) == 1
+    renamed = chat.rename(again, "Stars")
+    assert [e.title for e in chat.saved.list()] == ["Stars"] and renamed.title == "Stars"
+    assert chat.delete(renamed).messages == () and chat.saved.list() == []
+    with pytest.raises(InputError, match="not saved"):
+        chat.rename(Conversation(), "x")
+
+
+def test_nothing_is_kept_on_a_shared_host(tmp_path: Path, workspace: Workspace, visitor: OneVisitor) -> None:
+    # Type: ignore[arg-type]
+    shared = Workspace(Settings(host="0.0.0.0", gallery=str(tmp_path)), workspace.models, None)
+    chat = ChatService(shared)
+    assert chat.saved is None
+    assert list(chat.ask(visitor, Conversation(), ["red"], Sampling()))[-1].key == ""
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_the_model_reads_what_is_not_set_aside(workspace: Workspace, visitor: OneVisitor) -> None:
+    chat = ChatService(workspace)
+    talk = list(chat.ask(visitor, Conversation(), [RED, BLUE, "one"], Sampling()))[-1]
+    talk = talk.toggled(talk.pictures[0].key)
+    assert list(chat.retry(visitor, talk, None, Sampling()))[-1].shown[-1].text.startswith("I see 1 pictures")
+    many = Conversation().asked([Image.new("RGB", (9, 9), (n, 0, 0)) for n in range(13)])
+    with pytest.raises(InputError, match="13 pictures; 12 is the limit"):
+        list(chat.answer(visitor, many, Sampling()))
+
+
+def test_a_stop_ends_the_answer(workspace: Workspace, visitor: OneVisitor) -> None:
+    chat = ChatService(workspace)
+    steps = chat.ask(visitor, Conversation(), ["talk at length"], Sampling(max_new_tokens=4000))
+    for talk in steps:
+        if len(talk.shown) == 2:
+            visitor.stop()
+            break
+    last = list(steps)[-1]
+    assert last.shown[-1].answer is not None and last.shown[-1].answer.ended == "stopped"
+    talk, parts = chat.edit(last)
+    assert talk.shown == [] and parts == ["talk at length"]
+    assert chat.undo(last).shown == []
+
+
+def test_a_region_of_a_picture() -> None:
+    assert crop(RED, (0.0, 0.0, 0.5, 1.0)).size == (20, 20)
+    for box in ((0.5, 0, 0.4, 1), (-0.1, 0, 1, 1), (0, 0, 1, 1.1), (0, 0, 0.01, 1), (float("nan"), 0, 1, 1)):
+        with pytest.raises(InputError, match="region"):
+            crop(RED, box)  # type: ignore[arg-type]
+
+
+# -- tell apart ----------------------------------------------------------------------------------
+
+
+def test_pictures_against_captions(workspace: Workspace, visitor: OneVisitor) -> None:
+    service, seen = CompareService(workspace), []
+    request = CompareRequest((RED, BLUE), ("red", "blue"))
+    result = service.compare(visitor, request, lambda done, total: seen.append((done, total)))
+    assert result.ways == ("similarity", "yes", "both") and seen[-1][1] == 4
+    assert [b.best for b in result.best_captions("similarity")] == [(0,), (1,)]
+    assert [b.best for b in result.best_pictures("similarity")] == [(0,), (1,)]
+    assert bool(result.winoground("similarity").group)
+    assert service.last(visitor) is result
+    service.forget(visitor)
+    assert visitor.state.of(CompareState).result is None
+    quick = service.compare(visitor, CompareRequest((RED, RED), ("red",), ask=False))
+    assert quick.ways == ("similarity",) and quick.best_pictures("similarity")[0].best == (0, 1)  # a tie
+    assert quick.best_captions("similarity")[0].second is None
+    with pytest.raises(InputError, match="1 pictures"):
+        service.compare(visitor, CompareRequest((RED,), ("red",)))
+
+
+def test_what_differs_is_asked_as_the_profile_says(workspace: Workspace, visitor: OneVisitor) -> None:
+    *_, answer = CompareService(workspace).difference(visitor, RED, BLUE)
+    assert answer.text.startswith("I see 2 pictures")
+    assert workspace.model().profile.difference.split()[0] in answer.text
+
+
+# -- the model -----------------------------------------------------------------------------------
+
+
+def test_the_loaded_model_speaks_for_itself(workspace: Workspace) -> None:
+    models = ModelService(workspace)
+    profile = workspace.model().profile
+    assert models.good_at() == profile.good_at and models.limits() == profile.limits
+    assert models.facts()["Device"] == "cpu" and models.card().startswith("# toy")
+    for bad in (None, 7, "", "no such", "a\0b", "$(id)/x y", "/no/such/folder"):
+        with pytest.raises(InputError):
+            models.load(bad)
+    empty = Workspace(Settings(), ModelSlot(lambda name, progress: None), None)  # type: ignore[arg-type]
+    assert ModelService(empty).facts() == {} and ModelService(empty).larger() is None
+    shared = Workspace(Settings(host="0.0.0.0"), workspace.models, None)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="where the app starts"):
+        ModelService(shared).load("smolvlm-256m")
+
+
+def test_what_a_larger_model_costs(workspace: Workspace) -> None:
+    from sugar.model.presets import PRESETS
+
+    cost = cost_of(PRESETS["smolvlm-256m"])
+    assert (
+        0.4 < cost.download_gb < 0.7 and 0.5 < cost.minutes < 1.5 and set(cost.memory_gb) == {"bf16", "nf4"}
+    )
+    workspace.model().profile = Profile(larger="smolvlm-256m")
+    offered = ModelService(workspace).larger()
+    assert offered is not None and offered.name == "smolvlm-256m"
+
+
+def download(gate: threading.Event, tries: list[str]) -> Any:
+    """A load whose download reports bytes until `gate` is set, and goes on where it was."""
+
+    def load(name: str, progress: Any) -> Any:
+        tries.append(name)
+        while not gate.wait(0.01):
+            progress(SimpleNamespace(done=5, total=10))
+        progress(SimpleNamespace(done=10, total=10))
+        return Talker()
+
+    return load
+
+
+def test_a_download_is_paused_resumed_and_cancelled() -> None:
+    gate, tries = threading.Event(), []
+    models = ModelSlot(download(gate, tries))
+    with pytest.raises(InputError, match="Nothing is being downloaded"):
+        models.pause()
+    with pytest.raises(InputError, match="paused"):
+        models.resume()
+    models.start("large")
+    assert eventually(lambda: models.state().total == 10)
+    models.pause()
+    state = models.wait()
+    assert state.paused == "large" and state.problem == "" and state.phase == "failed"
+    with pytest.raises(ModelError, match="No model is loaded"):
+        models.get()
+    models.resume()
+    assert eventually(lambda: models.state().total == 10)
+    models.cancel()
+    assert models.wait().paused == ""
+    models.start("large")
+    assert eventually(lambda: models.state().total == 10)
+    models.pause()
+    models.wait()
+    models.cancel()  # a paused one is given up
+    assert models.state().paused == ""
+    gate.set()
+    models.start("large")
+    assert models.wait().phase == "ready" and tries == ["large"] * 4
+
+
+# -- examples ------------------------------------------------------------------------------------
+
+
+def test_examples_come_from_the_profile_and_its_files_from_assets() -> None:
+    profile = Profile(
+        examples={
+            "chat": [
+                {"files": ["examples/scene-0.jpg"], "text": "what?"},
+                {"text": "no picture"},
+                {"files": ["examples/not-there.jpg"], "text": "left out"},
+            ],
+            "compare": [{"files": ["examples/before.jpg", "examples/after.jpg"], "captions": []}],
+        }
+    )
+    chat = chat_examples(profile)
+    assert [e.text for e in chat] == ["what?", "no picture"] and len(chat[0].pictures()) == 1
+    assert [len(e.pictures()) for e in compare_examples(profile)] == [2]
+    assert chat_examples(Profile()) == []
+    for name in ("../README.md", "/etc/passwd", "examples"):
+        with pytest.raises(InputError, match="missing"):
+            example_path(name)

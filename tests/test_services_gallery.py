@@ -1,0 +1,256 @@
+"""What the Gallery tab does, without a page: services/gallery.py on the toy model."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pictures import photo, png
+from PIL import Image
+from toy import ToyModel
+
+from sugar.errors import GalleryError, InputError
+from sugar.gallery import Gallery, GallerySettings
+from sugar.services.gallery import GalleryService
+from sugar.services.gallery_types import AddRequest, GalleryState
+from sugar.services.identity import Visitor
+from sugar.services.jobs import Jobs
+from sugar.services.undo import DelayedDeletions
+from sugar.services.visits import VisitorState
+
+
+@dataclass
+class PageOf:
+    """A page of a visitor, as services see it."""
+
+    visitor: Visitor
+    state: VisitorState = field(default_factory=VisitorState)
+    files: Path = Path()
+
+    def keep(self, data: bytes, suffix: str, name: str) -> str:
+        path = self.files / f"{len(list(self.files.iterdir()))}-{name}{suffix}"
+        path.write_bytes(data)
+        return str(path)
+
+
+class Folders:
+    """Galleries of one person, by name; "sample" is read-only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.opened = root, {}
+
+    def names(self, page):
+        return sorted(p.parent.name for p in self.root.glob("*/gallery.db"))
+
+    def open(self, page, name, model):
+        if name not in self.names(page):
+            raise GalleryError("There is no gallery of that name.")
+        if name not in self.opened:
+            self.opened[name] = Gallery.open(self.root / name, model, read_only=name == "sample")
+        return self.opened[name]
+
+    def create(self, page, name, model, keep_location=False):
+        settings = GallerySettings(keep_location=keep_location)
+        self.opened[name] = Gallery.create(self.root / name, model, settings)
+        return self.opened[name]
+
+    def bring(self, page, name, archive, model, progress=None, cancel=None):
+        made = Gallery.import_zip(archive, self.root / name, model, progress=progress, cancel=cancel)
+        self.opened[name] = made
+        return made
+
+    def remove(self, page, name, model):
+        self.opened.pop(name).destroy()
+
+
+class Space:
+    """A workspace of one person."""
+
+    def __init__(self, root: Path, model) -> None:
+        self.galleries, self._model = Folders(root), model
+
+    def model(self):
+        return self._model
+
+    def gallery(self, page, name):
+        return self.galleries.open(page, name, self._model)
+
+
+@pytest.fixture
+def model():
+    toy = ToyModel()
+    toy.profile = SimpleNamespace(describe="describe it")
+    return toy
+
+
+@pytest.fixture
+def service(tmp_path, model):
+    return GalleryService(Space(tmp_path, model), Jobs(), DelayedDeletions(seconds=3600))
+
+
+@pytest.fixture
+def page(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    return PageOf(Visitor("a" * 32, "owner"), files=folder)
+
+
+def ended(job):
+    assert job.over.wait(60)
+    state = job.state()
+    assert state.phase == "done", state.problem
+    return state.result
+
+
+@pytest.fixture
+def filled(service, page, tmp_path):
+    service.create(page, "trip")
+    files = []
+    for n in range(5):
+        files.append(tmp_path / f"{n}.png")
+        files[-1].write_bytes(png(n, (16, 12)))
+    report = ended(service.add(page, AddRequest("trip", tuple(files), remove=True)))
+    assert report.added == 5 and not any(f.exists() for f in files), "uploads go when they are read"
+    return "trip"
+
+
+def test_a_gallery_is_listed_by_months_and_its_pictures_come_by_number(service, page, filled):
+    listing = service.listing(page)
+    assert (listing.name, listing.count, listing.pending, listing.read_only) == ("trip", 5, 0, False)
+    [(month, ids)] = listing.months
+    assert month == "" and len(service.cells(page, [*ids, 999])) == 5
+    cell, image = service.open(page, ids[0])
+    assert cell.name == "0.png" and image.size == (16, 12) and service.opened(page) == ids[0]
+    service.show(page, "trip", order="name")
+    assert [c for c in service.listing(page).months[0][1]] == list(ids)
+
+
+def test_changes_reach_the_gallery(service, page, filled):
+    [(_, ids)] = service.listing(page).months
+    assert service.set_caption(page, ids[0], " my\0star ") == "my star"
+    assert service.rename(page, ids[0], "a\nname.png") == "a name.png"
+    assert service.set_favourite(page, ids[:2], True) == 2
+    assert service.show(page, "trip", favourites=True).count == 2
+    with pytest.raises(InputError, match="Open a picture"):
+        service.opened(page)
+
+
+def test_a_deletion_can_be_taken_back_until_it_is_true(service, page, filled):
+    gallery = service.workspace.gallery(page, "trip")
+    [(_, ids)] = service.listing(page).months
+    assert service.delete(page, ids[:2]) == 2
+    listing = service.listing(page)
+    assert (listing.count, listing.leaving, len(gallery)) == (3, 2, 5)
+    assert service.undo(page) == 2 and service.listing(page).count == 5
+    service.delete(page, ids[:2])
+    service.delete(page, ids[2:3])  # what waited goes when more is deleted
+    assert len(gallery) == 3 and service.listing(page).count == 2
+    assert service.finish(page) == 1 and len(gallery) == 2 and service.undo(page) == 0
+    assert service.delete(page, ids, at_once=True) == 2 and len(gallery) == 0
+
+
+def test_a_deletion_comes_true_by_itself(tmp_path, model, page):
+    bin = DelayedDeletions(seconds=0.05)
+    with Gallery.create(tmp_path / "g", model) as gallery:
+        gallery.add([("a.png", png(1)), ("b.png", png(2))])
+        assert bin.add(gallery, [1, 99]) == 1
+        for _ in range(600):
+            if len(gallery) == 1:
+                break
+            threading.Event().wait(0.05)
+        assert len(gallery) == 1 and bin.waiting(gallery) == set()
+
+
+def test_export_and_import_and_another_model(service, page, filled, tmp_path, model):
+    shutil.copy(ended(service.export(page, "trip")), tmp_path / "out.zip")
+    assert ended(service.bring(page, "back", tmp_path / "out.zip")) == "back"
+    assert service.shown(page) == "back" and service.listing(page).count == 5
+    cancelled = service.export(page, "trip")
+    service.cancel(page, cancelled.id)
+    assert cancelled.over.wait(60)
+    kept = {"done": 2, "cancelled": 1}[cancelled.state().phase]  # it may have been quicker than we were
+    assert len(list(page.files.iterdir())) == kept
+    failed = service.bring(page, "back", tmp_path / "out.zip")
+    failed.over.wait(60)
+    assert failed.state().phase == "failed" and "already" in failed.state().problem
+    gallery = service.workspace.gallery(page, "back")
+    with gallery.store.write() as db:
+        db.execute("DELETE FROM vectors WHERE item < 3")
+    assert service.listing(page).pending == 2
+    assert ended(service.reindex(page, "back")).updated == 2 and service.listing(page).pending == 0
+    service.remove(page, "back")
+    assert service.names(page) == ["trip"] and page.state.of(GalleryState).name == "back"
+    assert service.shown(page) == "trip"
+
+
+def test_places_are_kept_only_in_a_gallery_that_was_made_so(service, page, tmp_path):
+    (tmp_path / "own" / "a.jpg").write_bytes(photo("red", None, (48, 16)))
+    for name, keep in (("plain", False), ("placed", True)):
+        service.create(page, name, keep_location=keep)
+        ended(service.add(page, AddRequest(name, (tmp_path / "own" / "a.jpg",))))
+        [item] = service.workspace.gallery(page, name).items()
+        cell, _ = service.open(page, item.id)
+        assert cell.location == ((48.0, 16.0) if keep else None)
+
+
+def test_the_model_writes_the_captions_that_are_missing(service, page, filled, model):
+    [(_, ids)] = service.listing(page).months
+    service.set_caption(page, ids[0], "mine")
+    assert ended(service.write_captions(page, "trip")) == 4
+    cells = service.cells(page, ids)
+    assert [c.by_model for c in cells] == ["", "toy", "toy", "toy", "toy"]
+    assert cells[1].caption == "I see 1 pictures and the words describe it" and cells[0].caption == "mine"
+    service.set_caption(page, ids[1], cells[1].caption)
+    assert service.cells(page, ids[1:2])[0].by_model == "", "saved by the person, it is the person's"
+
+
+def test_near_duplicates_have_the_better_one_first(service, page, filled):
+    gallery = service.workspace.gallery(page, "trip")
+    for name, size in (("small.png", (40, 40)), ("big.png", (90, 90))):
+        out = io.BytesIO()
+        Image.new("RGB", size, "teal").save(out, "PNG")
+        gallery.add((name, out.getvalue()))
+    [group] = service.near_duplicates(page)
+    assert [c.name for c in group.cells] == ["big.png", "small.png"]
+
+
+def test_a_read_only_gallery_refuses_changes(service, page, tmp_path, model):
+    with Gallery.create(tmp_path / "sample", model) as gallery:
+        gallery.add(("a.png", png(1)))
+    service.show(page, "sample")
+    for change in (
+        lambda: service.set_caption(page, 1, "x"),
+        lambda: service.delete(page, [1]),
+        lambda: service.add(page, AddRequest("sample", (tmp_path,))),
+        lambda: service.write_captions(page, "sample"),
+    ):
+        with pytest.raises(GalleryError, match="for reading"):
+            change()
+    assert service.listing(page).read_only
+
+
+def test_a_cancelled_run_keeps_what_is_done(service, page, filled, tmp_path, model):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    for n in range(100, 180):
+        (folder / f"{n}.png").write_bytes(png(n))
+    begun, go = threading.Event(), threading.Event()
+    embed = model.embed
+
+    def slow(samples, **options):
+        begun.set()
+        go.wait(60)
+        return embed(samples, **options)
+
+    model.embed = slow
+    job = service.add(page, AddRequest("trip", (folder,)))
+    assert begun.wait(60) and [s.phase for s in service.running(page)][0] == "running"
+    service.cancel(page, job.id)
+    go.set()
+    assert job.over.wait(60) and job.state().phase == "cancelled"
+    assert 5 < service.listing(page).count < 85
