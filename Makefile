@@ -5,8 +5,8 @@ VENV = .venv/bin
 demo: .venv/ready            ## start the app on the embedded model and print its address
 	$(VENV)/python app.py
 
-test: .venv/tests            ## the whole suite
-	$(VENV)/python -m pytest
+test: .venv/tests tests/node_modules  ## the whole suite
+	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/tests           ## format, lint, types
 	$(VENV)/ruff format --check . && $(VENV)/ruff check . && $(VENV)/mypy
@@ -19,5 +19,8 @@ assets: .venv/ready          ## what is derived from the shipped checkpoint: pic
 
 .venv/tests: requirements.txt tests/requirements.txt
 	$(PYTHON) -m venv .venv && $(VENV)/pip install -q -r tests/requirements.txt && touch $@ .venv/ready
+
+tests/node_modules: tests/package.json
+	npm install --prefix tests --no-package-lock --no-audit --no-fund --silent && touch $@
 
 .PHONY: demo test check assets

@@ -1,4 +1,7 @@
-"""Sugar in a browser: `python app.py` prints the address. `python app.py --help` lists the settings; each is a SUGAR_* variable too."""
+"""Sugar in a browser: `python app.py` prints the address. `python app.py --help` lists the settings.
+
+Each is a SUGAR_* variable too.
+"""
 
 import logging
 import os
@@ -18,9 +21,10 @@ def main() -> int:
     logging.getLogger("sugar").setLevel(logging.INFO)
     try:
         settings = Settings.read()
-        from sugar.ui import build_app, launch, load_model
+        from sugar.services.model_slot import open_slot
+        from sugar.ui import build_app, launch
 
-        models = load_model(settings)
+        models = open_slot(settings)
         launch(build_app(settings, models), settings)
     except SugarError as error:
         print(f"error: {error}", file=sys.stderr)
