@@ -15,6 +15,7 @@ __all__ = [
     "FingerprintError",
     "SettingsError",
     "BusyError",
+    "Cancelled",
 ]
 
 
@@ -30,7 +31,8 @@ class SugarError(Exception):
     ├── GalleryError        a gallery that is missing, full, damaged or of another version
     │   └── FingerprintError  an index that another model made
     ├── SettingsError       a flag, variable or configuration key that is unknown or out of range
-    └── BusyError           too many requests at once
+    ├── BusyError           too many requests at once
+    └── Cancelled           long work that its owner ended; nothing of it was kept
     """
 
 
@@ -68,3 +70,7 @@ class SettingsError(SugarError, ValueError):
 
 class BusyError(SugarError):
     """Too many requests at once; try again shortly."""
+
+
+class Cancelled(SugarError):
+    """Long work that its owner ended; nothing of it was kept."""

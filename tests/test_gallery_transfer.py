@@ -15,8 +15,8 @@ import pytest
 from pictures import png
 from toy import ToyEmbedder
 
-from sugar.errors import GalleryError
-from sugar.gallery import ArchiveError, Gallery, GallerySettings, RunCancelled, sweep
+from sugar.errors import Cancelled, GalleryError
+from sugar.gallery import ArchiveError, Gallery, GallerySettings, sweep
 from sugar.retrieval import search
 from sugar.sequence import Sample
 
@@ -230,10 +230,10 @@ def test_zip_bombs_are_refused_before_they_take_memory(gallery, tmp_path, model)
 def test_a_cancelled_import_or_export_leaves_nothing(gallery, tmp_path, model):
     stop = threading.Event()
     stop.set()
-    with pytest.raises(RunCancelled):
+    with pytest.raises(Cancelled):
         gallery.export(tmp_path / "out.zip", cancel=stop)
     gallery.export(tmp_path / "out.zip")
-    with pytest.raises(RunCancelled):
+    with pytest.raises(Cancelled):
         Gallery.import_zip(tmp_path / "out.zip", tmp_path / "h", model, cancel=stop)
     steps = Gallery.importing(tmp_path / "out.zip", tmp_path / "h", model)
     next(steps)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sugar.errors import GalleryError
+from sugar.errors import Cancelled, GalleryError
 from sugar.gallery.copies import disk_errors
 from sugar.gallery.export_format import FORMAT, file_of, row_of, vectors_file
 from sugar.gallery.items import Item
 from sugar.gallery.reading import GalleryReader
-from sugar.gallery.reports import Progress, RunCancelled
+from sugar.gallery.reports import Progress
 
 __all__ = ["export_zip"]
 
@@ -36,7 +36,7 @@ def export_zip(
 ) -> int:
     """Write the zip; returns the number of pictures. Locations leave only by `include_location=True`.
 
-    Raises GalleryError: a kept picture is missing, no room; RunCancelled when `cancel` was set.
+    Raises GalleryError: a kept picture is missing, no room; Cancelled when `cancel` was set.
     """
     target = Path(path)
     temporary = ""
@@ -62,7 +62,7 @@ def _fill(
     items = sorted(gallery.items(), key=lambda i: i.id)
     for number, item in enumerate(items, 1):
         if cancel is not None and cancel.is_set():
-            raise RunCancelled("The export was cancelled. Nothing was written.")
+            raise Cancelled("The export was cancelled. Nothing was written.")
         try:
             archive.write(gallery.kept(f"{item.sha256}{item.suffix}"), file_of(item))
         except FileNotFoundError as error:

@@ -19,13 +19,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from sugar.errors import GalleryError, ImageError
+from sugar.errors import Cancelled, GalleryError, ImageError
 from sugar.gallery import copies
 from sugar.gallery.archives import Archive, ArchiveError, UploadLimits, open_archive
 from sugar.gallery.copies import encode_copy
 from sugar.gallery.embedding import Vectors, embed_each
 from sugar.gallery.export_format import FORMAT, MAX_ROW, ExportRow, parse, parse_row, vectors_file
-from sugar.gallery.reports import Progress, RunCancelled
+from sugar.gallery.reports import Progress
 from sugar.gallery.sources import Source
 from sugar.gallery.writing import GalleryWriter, NewPicture
 from sugar.images import open_image, signature, thumbnail
@@ -45,7 +45,7 @@ def import_steps(
 ) -> Iterator[Progress]:
     """Take an export into an empty gallery; yields after each batch.
 
-    Raises ArchiveError: not such a zip, damaged, encrypted, a bomb, over the gallery's caps; RunCancelled.
+    Raises ArchiveError: not such a zip, damaged, encrypted, a bomb, over the gallery's caps; Cancelled.
     """
     settings = gallery.settings
     packed = os.stat(path).st_size
@@ -61,7 +61,7 @@ def import_steps(
             batch: list[tuple[NewPicture, Vectors | None]] = []
             for number, row in enumerate(reading.rows(), 1):
                 if cancel is not None and cancel.is_set():
-                    raise RunCancelled("The import was cancelled. Nothing was kept.")
+                    raise Cancelled("The import was cancelled. Nothing was kept.")
                 batch.append(reading.take(row))
                 if len(batch) == batch_size or number == reading.count:
                     _commit(gallery, batch)

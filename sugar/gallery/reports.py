@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sugar.errors import GalleryError
-
-__all__ = ["STATUSES", "Progress", "Report", "Row", "RunCancelled"]
+__all__ = ["STATUSES", "Progress", "Report", "Row"]
 
 STATUSES = ("added", "updated", "renamed", "unchanged", "duplicate", "refused", "no vectors")
-
-
-class RunCancelled(GalleryError):
-    """An export or import that was cancelled; nothing of it was kept."""
 
 
 @dataclass(frozen=True)

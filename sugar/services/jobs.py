@@ -23,19 +23,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sugar.errors import BusyError, InputError, SugarError
+from sugar.errors import BusyError, Cancelled, InputError, SugarError
 from sugar.services.identity import Visitor
 from sugar.services.turns import in_background
 
-__all__ = ["Cancelled", "Job", "JobState", "Jobs"]
+__all__ = ["Job", "JobState", "Jobs"]
 
 log = logging.getLogger("sugar")
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-
-
-class Cancelled(Exception):
-    """Raised by `Job.check` inside the work after somebody cancelled it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Job:
     def check(self) -> None:
         """Raises Cancelled after a cancel. For work that has no use for `stop`."""
         if self.stop.is_set():
-            raise Cancelled
+            raise Cancelled(f"{self.title} was cancelled.")
 
     def state(self) -> JobState:
         with self._lock:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sugar.errors import InputError, SettingsError
+from sugar.errors import Cancelled, InputError, SettingsError
 from sugar.services.identity import Visitor
-from sugar.services.jobs import Cancelled, Job, Jobs
+from sugar.services.jobs import Job, Jobs
 from sugar.services.models import adapters_folder
 from sugar.services.modes import Mode
 from sugar.services.workspace import Workspace
@@ -140,7 +140,7 @@ class TeachService:
         try:
             folder = train(task, quiet=True, progress=progress)
         except Stopped:
-            raise Cancelled from None
+            raise Cancelled("The training was cancelled. Nothing was kept.") from None
         after = task.validation.measure(request.steps, adapter="sugar")
         assert after is not None
         kept = adapters_folder(self.workspace.settings) / request.name
