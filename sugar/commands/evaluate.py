@@ -136,27 +136,37 @@ def run(args: argparse.Namespace) -> int:
 
 def _cut_off(args: argparse.Namespace) -> int:
     from sugar.core import Sugar
-    from sugar.evaluation.cut_off import drawn_cosines, measure_cut_off, photo_cosines, write_cut_off
+    from sugar.evaluation import cut_off
     from sugar.training.photos.archive import Archive
 
-    model = Sugar.from_pretrained(args.model, device=args.device)
+    model, half, figures = Sugar.from_pretrained(args.model, device=args.device), None, {}
     if args.data:
-        what, cosines = "photos of the dev split", photo_cosines(model, Archive(args.data), args.size)
+        archive, balanced = Archive(args.data), model.profile.abstain["balanced"]
+        what, cosines = "photos of the dev split", cut_off.photo_cosines(model, archive, args.size)
+        asked = cut_off.photo_cosines(model, archive, args.size, cut_off.QUESTIONS)
+        half = cut_off.half_cosine(asked[1], balanced)
+        answered = (asked[0] >= half * (balanced / (1 - balanced)) ** 0.5).mean()
+        figures = {"questions": len(asked[0]), "half_cosine": half, "answered": float(answered)}
+        print(
+            f"questions: half_cosine {half:.3f}; answered {answered:.1%}, of those about absent things 20 %"
+        )
     else:
-        what, cosines = f"drawn scenes, seed {args.seed}", drawn_cosines(model, args.seed, args.size)
-    found = measure_cut_off(*cosines, args.wrongly)
+        what = f"drawn scenes, seed {args.seed}"
+        cosines = cut_off.drawn_cosines(model, args.seed, args.size)
+    found = cut_off.measure_cut_off(*cosines, args.wrongly)
     print(f"{args.model}, {args.size} {what}, {len(cosines[0])} queries: cut-off {found.cut_off:.3f}")
     print(
         f"refused: {found.wrongly_refused:.1%} of the queries with a match, {found.refused:.1%} of the others"
     )
     print(f"AUROC {found.auroc:.4f}")
     if args.write:
-        write_cut_off(args.write, found)
+        cut_off.write_cut_off(args.write, found, half)
     if args.save:
         from sugar.commands.figures import save
 
         command = f"python -m sugar evaluate cut-off --model {args.model} --size {args.size}"
-        rows = {"queries with a match": len(cosines[0]), "queries without": len(cosines[1]), **asdict(found)}
+        counted = {"queries with a match": len(cosines[0]), "queries without": len(cosines[1])}
+        rows = {**counted, **asdict(found), **figures}
         save(f"cut-off-{Path(args.model).name}", command, {"rows": rows})
     return 0
 

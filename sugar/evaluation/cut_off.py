@@ -6,11 +6,14 @@
     photo_cosines(model, Archive("DATA"), 300)     # the same for photos of the dev split
 
 It stands in the metadata of the checkpoint as `profile.abstain["search"]`, a cosine of caption and picture.
+For questions to photos without captions `half_cosine` fits `profile.evidence["half_cosine"]`
+(sugar/rag/evidence.py): the balanced cut-off then answers a set share of the questions about absent things.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +28,18 @@ from sugar.sequence import Sample
 from sugar.training.photos.archive import Archive
 from sugar.training.photos.facts import Facts
 
-__all__ = ["CutOff", "drawn_cosines", "measure_cut_off", "photo_cosines", "write_cut_off"]
+__all__ = [
+    "QUESTIONS",
+    "CutOff",
+    "drawn_cosines",
+    "half_cosine",
+    "measure_cut_off",
+    "photo_cosines",
+    "write_cut_off",
+]
+
+QUESTIONS = ("what is the {} doing?", "what color is the {}?", "where is the {}?", "is there a {}?")
+"""Wordings of a question about a thing in a photo."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +89,39 @@ def drawn_cosines(model: Sugar, seed: int, size: int) -> tuple[np.ndarray, np.nd
     return similarity.max(1), np.where(shows, -np.inf, similarity).max(1)
 
 
-def photo_cosines(model: Sugar, archive: Archive, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same in a gallery of photos of the dev split, for each object that a photo's captions agree on."""
+def photo_cosines(
+    model: Sugar, archive: Archive, size: int, wordings: Sequence[str] = ("a {}",)
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same in a gallery of photos of the dev split, for each object that a photo's captions agree on.
+
+    wordings: each with {} for the object.
+    """
     names = archive.split("dev")[:size]
     facts = [Facts(archive.captions(name)) for name in names]
     objects = sorted({obj for photo in facts for obj in photo.agreed()})
     pictures = [Sample(image) for image in archive.photos("flickr8k", names)]
-    similarity = retrieve(model, [Sample(f"a {obj}") for obj in objects], pictures)  # (queries, pictures)
-    agreed = np.array([[obj in photo.agreed() for photo in facts] for obj in objects])
-    absent = np.array([[photo.absent(obj) for photo in facts] for obj in objects])
-    kept = absent.any(1)
-    return (
-        np.where(agreed, similarity, -np.inf).max(1)[kept],
-        np.where(absent, similarity, -np.inf).max(1)[kept],
-    )
+    queries = [Sample(wording.format(obj)) for wording in wordings for obj in objects]
+    similarity = retrieve(model, queries, pictures)  # (queries, pictures)
+    agreed = np.array([[obj in photo.agreed() for photo in facts] for obj in objects] * len(wordings))
+    absent = np.array([[photo.absent(obj) for photo in facts] for obj in objects] * len(wordings))
+    kept = absent.any(1) & agreed.any(1)
+    return similarity.max(1)[kept], np.where(absent, similarity, -np.inf).max(1)[kept]
 
 
-def write_cut_off(folder: Path, found: CutOff) -> None:
-    """Put the cut-off into the profile of the checkpoint's sugar.json, rounded to three digits."""
+def half_cosine(absent: np.ndarray, balanced: float, answered: float = 0.2) -> float:
+    """The scale at which c^2 / (c^2 + half^2) reaches `balanced` for at most a share of the absent things.
+
+    absent: the cosine of the best picture, per question without a match.
+    """
+    return float(np.quantile(absent, 1 - answered)) * ((1 - balanced) / balanced) ** 0.5
+
+
+def write_cut_off(folder: Path, found: CutOff, half: float | None = None) -> None:
+    """Put the cut-off, and the scale of `half_cosine`, into the profile of the checkpoint's sugar.json."""
     path = folder / "sugar.json"
     settings = json.loads(path.read_text("utf-8"))
-    abstain = settings.setdefault("profile", {}).setdefault("abstain", {})
-    abstain["search"] = round(found.cut_off, 3)
+    profile = settings.setdefault("profile", {})
+    profile.setdefault("abstain", {})["search"] = round(found.cut_off, 3)
+    if half is not None:
+        profile.setdefault("evidence", {})["half_cosine"] = round(half, 3)
     path.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", "utf-8")

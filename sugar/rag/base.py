@@ -27,7 +27,7 @@ from sugar.gallery.items import Filters
 from sugar.gallery.keywords import TextIndex
 from sugar.passages import Passage
 from sugar.rag.dates import When, find_time
-from sugar.rag.evidence import Scales, Stemmed, by_words, closeness, combined, from_deviations, kind_asked
+from sugar.rag.evidence import Scales, Stemmed, by_words, closeness, combined, kind_asked, saturating
 from sugar.rag.knowing import known_share
 from sugar.rag.quoting import quoted
 from sugar.rag.words import Terms, stem, tokens
@@ -149,10 +149,11 @@ class KnowledgeBase:
         out = []
         for fused in reciprocal_rank({"words": by_word, "vectors": by_vector}):
             passage = self.passages[fused.item]
-            half = (
-                query.scales.half_picture if self.kinds[fused.item] == "picture" else query.scales.half_text
-            )
-            vector = from_deviations(float(deviations[fused.item]), half)
+            above = float(deviations[fused.item])
+            if self.kinds[fused.item] == "picture":
+                vector = query.scales.of_picture(float(self.keys[fused.item] @ query.whole), above)
+            else:
+                vector = saturating(above, query.scales.half_text)
             words = by_words(asked, kind, self._stemmed[fused.item])
             out.append((self._hit(passage, query, words, vector, fused, fused.item), fused.score))
         return out
@@ -236,17 +237,18 @@ class KnowledgeBase:
         fused = reciprocal_rank({"words": by_word, "vectors": [int(i) for i in found if i >= 0]})
         items = {item.id: item for item in self.gallery.items(ids=[f.item for f in fused])}
         with_vectors = [f.item for f in fused if f.item in items and items[f.item].has_vectors]
-        deviations = self._picture_deviations(with_vectors, query)
+        vectors = self._picture_parts(with_vectors, query)
         out = []
         for one in fused:
             if (item := items.get(one.item)) is None:
                 continue
             words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.caption, item=item.id)))
-            vector = from_deviations(deviations.get(item.id, 0.0), query.scales.half_picture)
+            vector = vectors.get(item.id, 0.0)
             out.append((self._picture_hit(item, query, words, vector, one, when), one.score))
         return out
 
-    def _picture_deviations(self, ids: Sequence[int], query: _Query) -> dict[int, float]:
+    def _picture_parts(self, ids: Sequence[int], query: _Query) -> dict[int, float]:
+        """The vector's part of each picture's score."""
         if not ids:
             return {}
         rows = self.gallery.pooled(ids) @ query.whole  # (n,)
@@ -254,7 +256,10 @@ class KnowledgeBase:
         if len(others) <= FEW:
             others = np.concatenate([others, self._neutral("picture") @ query.whole])
         mean, spread = float(others.mean()), max(float(others.std()), 1e-3)
-        return {item: float((row - mean) / spread) for item, row in zip(ids, rows, strict=True)}
+        part = query.scales.of_picture
+        return {
+            item: part(float(row), float((row - mean) / spread)) for item, row in zip(ids, rows, strict=True)
+        }
 
     def _terms_in_gallery(self, text: str) -> Terms:
         """The content words of a text, weighed by how rare they are among names, captions and dates."""

@@ -6,8 +6,9 @@ the citations.
 
 words: the share of the question's content words that the best sentence and the whole passage cover, lowered
 where neighbours of the question stand apart, where the answer's kind (a number, a person) is missing, and
-where a pair asks something else or a word is said elsewhere only. vector: z^2 / (z^2 + half^2), with z the
-standard deviations by which the passage is closer to the question than strangers are.
+where a pair asks something else or a word is said elsewhere only. vector: x^2 / (x^2 + half^2), with x the
+standard deviations by which the passage is closer to the question than strangers are; for pictures the
+cosine itself, where the checkpoint says at which cosine a picture fits (`Scales.half_cosine`).
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ __all__ = [
     "by_words",
     "closeness",
     "combined",
-    "from_deviations",
     "kind_asked",
     "kind_fits",
+    "saturating",
 ]
 
 _NUMBER_WORDS = """
@@ -53,12 +54,20 @@ _APART, _KIND, _OTHER, _ELSE, _LACKS = 0.35, 0.25, 0.3, 0.3, 0.5
 class Scales:
     """Numbers that belong to a checkpoint. vector_weight: how much its vectors count beside words.
 
-    half_text, half_picture: the deviations at which the vector's part is one half.
+    half_text, half_picture: the deviations at which the vector's part is one half. half_cosine: the cosine at
+    which a picture's is, instead of deviations; 0 where nobody has measured it.
     """
 
     vector_weight: float = 0.25
     half_text: float = 6.0
     half_picture: float = 6.0
+    half_cosine: float = 0.0
+
+    def of_picture(self, cosine: float, deviations: float) -> float:
+        """The vector's part of the score of a picture, in [0, 1)."""
+        if self.half_cosine:
+            return saturating(cosine, self.half_cosine)
+        return saturating(deviations, self.half_picture)
 
 
 @dataclass(frozen=True)
@@ -158,9 +167,9 @@ def closeness(whole: np.ndarray, words: np.ndarray) -> np.ndarray:
     return (pair[0] + pair[1]) / 2
 
 
-def from_deviations(deviations: float, half: float) -> float:
-    """Deviations above strangers as a part of the score, in [0, 1): one half at `half`."""
-    above = max(0.0, deviations)
+def saturating(value: float, half: float) -> float:
+    """A closeness as a part of the score, in [0, 1): one half at `half`."""
+    above = max(0.0, value)
     return above**2 / (above**2 + half**2)
 
 

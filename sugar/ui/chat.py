@@ -34,7 +34,7 @@ def build(app: AppContext) -> None:
     with gr.Column(elem_id="talk-place"):  # keeps the place until the component has come
         view = ChatView(
             label=words.CONVERSATION,
-            height=460,
+            height="var(--talk-height)",  # static/page.css
             buttons=["copy"],
             feedback_options=None,
             latex_delimiters=[],

@@ -40,8 +40,12 @@ def build(app: AppContext) -> None:
             visible=not private,
             elem_id="gallery-new",
         )
-        view.places = gr.Checkbox(False, label=words.PLACES, visible=not private, elem_id="gallery-places")
-        view.create = gr.Button(words.CREATE, min_width=90, visible=not private, elem_id="gallery-create")
+        view.create = gr.Button(
+            words.CREATE, scale=0, min_width=110, visible=not private, elem_id="gallery-create"
+        )
+    view.places = gr.Checkbox(
+        False, label=words.PLACES, container=False, visible=not private, elem_id="gallery-places"
+    )
     begin = _adding(view, folders)
     view.jobs = clickable(words.JOBS, elem_id="gallery-jobs")
     view.report = html_block(words.REPORT, elem_id="gallery-report")

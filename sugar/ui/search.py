@@ -63,16 +63,17 @@ def build(app: AppContext) -> None:
                 scale=3,
                 elem_id="search-mode",
             )
-        with gr.Accordion(words.OPTIONS, open=False):
-            with gr.Row():
-                rerank = gr.Checkbox(True, label=words.RERANK, info=words.RERANK_HELP)
-                confirm = gr.Checkbox(
-                    False, label=words.CONFIRM, info=words.CONFIRM_HELP, elem_id="search-confirm"
-                )
-                scores = gr.Checkbox(False, label=words.SHOW_SCORES, elem_id="search-scores")
-            saved = SavedForm(app, text, gallery, mode)
-        with gr.Accordion(words.ADVANCED, open=False):
-            rows = QueryRows(app)
+        with gr.Row(elem_classes="sugar-folds"):  # side by side while they are closed
+            with gr.Accordion(words.OPTIONS, open=False):
+                with gr.Row():
+                    rerank = gr.Checkbox(True, label=words.RERANK, info=words.RERANK_HELP)
+                    confirm = gr.Checkbox(
+                        False, label=words.CONFIRM, info=words.CONFIRM_HELP, elem_id="search-confirm"
+                    )
+                    scores = gr.Checkbox(False, label=words.SHOW_SCORES, elem_id="search-scores")
+                saved = SavedForm(app, text, gallery, mode)
+            with gr.Accordion(words.ADVANCED, open=False):
+                rows = QueryRows(app)
         hits = picture_wall(words.HITS, elem_id="hits")
         onward = onward_of("search")
         downloaded = gr.DownloadButton(wall.DOWNLOADED, visible="hidden", elem_id="search-downloaded")
