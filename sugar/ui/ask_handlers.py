@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from sugar.errors import SugarError
 from sugar.images import open_image, thumbnail
 from sugar.sequence import Sample
 from sugar.services.ask import MAX_READ, AskRequest, AskResult, AskService
@@ -73,9 +74,13 @@ class AskHandlers:
         visitor = self.app.visitor(request)
         yield gr.skip(), "", gr.HTML(value="", visible=bool(beside)), words.LOOKING, "", ""
         result: AskResult | None = None
-        for result in self.service.ask(visitor, asked):
-            how = speed_line(result.how) if result.how else ""
-            yield result.query, answer_block(result), gr.skip(), how, source_grid(result), gr.skip()
+        try:
+            for result in self.service.ask(visitor, asked):
+                how = speed_line(result.how) if result.how else ""
+                yield result.query, answer_block(result), gr.skip(), how, source_grid(result), gr.skip()
+        except SugarError as error:  # what was "looking ..." says it too: the message goes after some seconds
+            yield gr.skip(), gr.skip(), gr.skip(), escape(str(error)), gr.skip(), gr.skip()
+            raise
         if beside and result is not None:
             for bare in self.service.without_sources(visitor, asked):
                 shown = block(words.WITHOUT_SOURCES, escape(bare.text))
@@ -124,11 +129,9 @@ class AskHandlers:
     def fill_example(self, request: gr.Request, place: int) -> tuple[Any, ...]:
         """Values for: question, picture, and the line that says what is asked."""
         example = self.app.model().profile.examples["ask"][place]
-        kept = None
-        if example.get("file"):
-            shown = open_image(EXAMPLES.parent / example["file"]).image
-            kept = self.app.visitor(request).keep(thumbnail(shown, MAX_SIDE, quality=92), ".jpg")
-        return example["text"], kept, escape(words.EXAMPLES_ASKED)
+        shown = [open_image(EXAMPLES.parent / example["file"]).image] if example.get("file") else []
+        filled = self.take(Sample([*shown, example["text"]]), self.app.visitor(request))
+        return *filled, escape(words.EXAMPLES_ASKED)
 
 
 def request_of(
@@ -138,8 +141,7 @@ def request_of(
     said = text(question, settings, what="question")
     sample = Sample([picture(image, settings), said] if image is not None else [said])
     name = "" if gallery in (None, "", words.NO_GALLERY) else gallery
-    passages = int(number(read, 1, MAX_READ, words.READ))
-    return AskRequest(sample, name, passages, str(strictness), **how)
+    return AskRequest(sample, name, int(number(read, 1, MAX_READ, words.READ)), str(strictness), **how)
 
 
 def _name(file: Any) -> str:

@@ -27,8 +27,8 @@ def choices(app: AppContext, none: str = "") -> Callable[[gr.Request], Any]:
     none: a choice that means no gallery."""
 
     def fill(request: gr.Request) -> Any:
-        known = [*([none] if none else []), *app.gallery_names(request)]
-        return gr.Dropdown(choices=known, value=_first(app, request, known))
+        names, nothing = app.gallery_names(request), [none] if none else []
+        return gr.Dropdown(choices=nothing + names, value=_first(app, request, names or nothing))
 
     return fill
 

@@ -11,7 +11,7 @@ INTRO_PRIVATE = (
 )
 
 CHOICE, NEW, NEW_EXAMPLE, CREATE = "Gallery", "New gallery", "holiday", "Create"
-PLACES = "A new gallery keeps where its pictures were taken"
+PLACES = "When created, keep where its pictures were taken"
 ORDER, ORDERS = "Order", {"newest": "Newest first", "oldest": "Oldest first", "name": "By name"}
 ONLY_FAVOURITES = "Favourites only"
 
