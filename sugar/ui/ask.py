@@ -50,7 +50,7 @@ def build(app: AppContext) -> None:
     with gr.Row():
         answer = picture_grid(words.ANSWER, elem_id="ask-answer")
         plain = html_block(words.WITHOUT_SOURCES, visible=False, elem_id="ask-alone")
-    speed = gr.HTML(elem_classes="sugar-stats")
+    speed = gr.HTML(elem_classes="sugar-stats", elem_id="ask-speed")
     sources = picture_grid(words.SOURCES, elem_id="ask-sources")
     opened = html_block(words.OPENED, elem_id="ask-opened")
     to_chat = gr.Button(words.TO_CHAT, size="sm", min_width=130)
