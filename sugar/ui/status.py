@@ -73,17 +73,15 @@ class Head:
         busy = state.phase == "loading" or bool(state.coming)
         offered = gr.Button(visible="hidden")
         if preset is not None and not busy:
-            offered = gr.Button(words.LARGER.format(name=preset.name), visible=True)
+            cost = cost_of(preset)
+            told = {"gb": cost.download_gb, "memory": min(cost.memory_gb.values()), "minutes": cost.minutes}
+            offered = gr.Button(words.LARGER.format(name=preset.name, **told), visible=True)
         return self.line(), gr.Timer(1.0 if busy else 10.0), offered
 
     def line(self) -> str:
-        """The status, what the model is good at, and what a larger one costs."""
-        state, preset = self.app.models.state(), self.models.larger()
+        """The status, and what the model is good at."""
+        state = self.app.models.state()
         about = f"{self.models.good_at()} {self.models.limits()}".strip()
-        if preset is not None and not state.coming:
-            cost = cost_of(preset)
-            told = {"gb": cost.download_gb, "memory": min(cost.memory_gb.values()), "minutes": cost.minutes}
-            about += " " + words.LARGER_COST.format(name=preset.name, **told)
         return f'<div>{status_line(state)}</div><div class="sugar-about">{escape(about)}</div>'
 
     def load_larger(self, request: gr.Request) -> tuple[Any, ...]:
