@@ -165,6 +165,7 @@ def _cut_off(args: argparse.Namespace) -> int:
         from sugar.commands.figures import save
 
         command = f"python -m sugar evaluate cut-off --model {args.model} --size {args.size}"
+        command += f" --wrongly {args.wrongly}" + (" --data DATA" if args.data else "")
         counted = {"queries with a match": len(cosines[0]), "queries without": len(cosines[1])}
         rows = {**counted, **asdict(found), **figures}
         save(f"cut-off-{Path(args.model).name}", command, {"rows": rows})
