@@ -19,7 +19,7 @@ from sugar.errors import InputError
 from sugar.model.backbone import Backbone
 from sugar.model.batching import Batching, is_out_of_memory
 from sugar.model.cache import KeptCache, PrefixStore
-from sugar.model.decode import State, pick, prefill
+from sugar.model.decode import DecodingState, pick, prefill
 from sugar.model.layout import Layout
 from sugar.model.text_stream import TextStream
 from sugar.sequence import Sample, Sampling, Turn
@@ -87,7 +87,7 @@ class Generator:
         layout = self.layout(turns)
         text = TextStream(self.backbone.processor)
         tag = adapter or ""
-        state: State | None = None
+        state: DecodingState | None = None
         try:
             with self.backbone.using(adapter):
                 cache = self.prefixes.take(tag, layout, self.backbone.processor.image_token_id)
@@ -115,7 +115,7 @@ class Generator:
                 raise
             raise self.batching.refusal(len(layout), len(layout.images)) from error
 
-    def _fix(self, state: State, token: int) -> None:
+    def _fix(self, state: DecodingState, token: int) -> None:
         """Go on with fixed shapes (a CUDA graph) where the logits agree.
 
         Else say so, once, and stay with plain steps.

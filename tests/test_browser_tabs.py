@@ -110,7 +110,9 @@ def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) 
         expect(yours.locator("#ask-gallery input")).not_to_have_value("(none)")  # the gallery in use is asked
         yours.locator("#ask-question textarea").fill("what is red?")
         yours.locator("#ask-go").click()
-        expect(yours.locator("#ask-speed")).to_contain_text("nothing to read yet")  # stays when the toast goes
+        expect(yours.locator("#ask-speed")).to_contain_text(
+            "nothing to read yet"
+        )  # stays when the toast goes
         assert yours.locator("[data-testid=status-tracker] .error:visible").count() == 0
         mine.reload()  # the browser keeps the token, so the visitor keeps the gallery
         mine.get_by_role("tab", name="Gallery", exact=True).click()

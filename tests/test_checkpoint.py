@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sugar.core import Sugar
-from sugar.evaluation.drawn import ROWS, Report, Row, measure
+from sugar.evaluation.drawn import ROWS, DrawnReport, FigureRow, measure
 from sugar.evaluation.golden import differences, golden
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -32,7 +32,7 @@ def quality() -> dict:
 
 
 @pytest.fixture(scope="module")
-def report(model: Sugar) -> Report:
+def report(model: Sugar) -> DrawnReport:
     return measure(model, seed=7, size=SIZE)
 
 
@@ -62,7 +62,7 @@ def test_quality_was_measured_at_full_size_and_hides_nothing(quality: dict) -> N
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.key)
-def test_row_is_reached(row: Row, report: Report, quality: dict) -> None:
+def test_row_is_reached(row: FigureRow, report: DrawnReport, quality: dict) -> None:
     key = row.key
     bar = row.at_least
     # Not judged, or known to miss: then it repeats what was measured

@@ -11,7 +11,7 @@ from sugar.errors import SettingsError
 from sugar.evaluation.ask import measure, table
 from sugar.evaluation.ask.calibration import curve_of, write_thresholds
 from sugar.evaluation.ask.case import Case
-from sugar.evaluation.ask.measuring import Asked, Report, bases, verdict
+from sugar.evaluation.ask.measuring import AskReport, JudgedQuestion, bases, verdict
 from sugar.evaluation.ask.places import PLACES_OF
 
 
@@ -75,12 +75,12 @@ def test_the_whole_measurement_runs_through_ask():
         measure(Reader(), size=1)
 
 
-def asked(group: str, verdict: str, score: float, answer: str = "x") -> Asked:
-    return Asked(Case(group, "q?", answer), verdict, None, "quote", score)
+def asked(group: str, verdict: str, score: float, answer: str = "x") -> JudgedQuestion:
+    return JudgedQuestion(Case(group, "q?", answer), verdict, None, "quote", score)
 
 
 def test_thresholds_come_from_the_curve(tmp_path):
-    report = Report("toy", 0, 10)
+    report = AskReport("toy", 0, 10)
     report.asked = [asked("card", "right", 0.5 + i / 200) for i in range(100)]
     report.asked += [asked("card, absent thing", "wrong", i / 200, "") for i in range(100)]
     report.asked += [asked("card, absent fact", "wrong", 0.99, "")]

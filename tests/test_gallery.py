@@ -34,7 +34,7 @@ from sugar.gallery import (
     sweep_visitors,
 )
 from sugar.gallery import index as index_room
-from sugar.gallery.index_files import State, load_index, save_index
+from sugar.gallery.index_files import IndexState, load_index, save_index
 from sugar.retrieval import approximate_recall, search
 from sugar.sequence import Embeddings, Sample
 
@@ -179,7 +179,7 @@ def test_the_index_becomes_approximate_by_itself_and_back(tmp_path, monkeypatch)
     scores, ids = index.search(rows[:50], 5)
     assert (ids[:, 0] == 10 * np.arange(50)).all() and (np.diff(scores) <= 1e-6).all()
     assert set(index.search(rows[:1], 3, only=np.array([50, 60]))[1][0]) == {50, 60, -1}
-    state = State("f", 16, 0, 3000, 3000)
+    state = IndexState("f", 16, 0, 3000, 3000)
     save_index(index, tmp_path / "i", state)
     again = load_index(tmp_path / "i", state)
     assert (

@@ -32,7 +32,7 @@ from sugar.training.photos.dual import DualConfig
 from sugar.training.photos.facts import Corpus, Facts, existence, questions
 from sugar.training.photos.foils import all_foils, foil
 from sugar.training.photos.network import FusedCrossEntropy, Network
-from sugar.training.photos.packed import Row, Tokens, batches
+from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.train import train
@@ -336,10 +336,19 @@ def test_a_caption_above_the_mean_of_the_others_becomes_likelier(few_tokens: Tok
     )
     network, features = small_network(few_tokens), torch.randn(1, 2, 32)
     good, bad = [9, 10, 11], [12, 13]
-    row = Row(few_tokens).picture(0).block()._add([7]).sampled(good, 0.5).block()._add([7]).sampled(bad, -0.5)
+    row = (
+        PackedRow(few_tokens)
+        .picture(0)
+        .block()
+        ._add([7])
+        .sampled(good, 0.5)
+        .block()
+        ._add([7])
+        .sampled(bad, -0.5)
+    )
 
     def chances() -> tuple[float, float]:
-        rows = [Row(few_tokens).picture(0).block()._add([7]).sampled(ids, 1.0) for ids in (good, bad)]
+        rows = [PackedRow(few_tokens).picture(0).block()._add([7]).sampled(ids, 1.0) for ids in (good, bad)]
         losses = [float(policy_loss(network, [r], features, few_tokens)) for r in rows]
         return -losses[0], -losses[1]
 
@@ -396,7 +405,7 @@ def test_rows_keep_their_blocks_apart() -> None:
             return {"input_ids": [10 + len(word) for word in text.split()]}
 
     tokens = Tokens(Tokenizer(), picture=3)
-    row = Row(tokens).picture(5, "p")
+    row = PackedRow(tokens).picture(5, "p")
     row.block().say("who is").answer("a dog")
     row.block().text("dogs run far", "t", weight=1.0)
     (packed,) = batches([row])

@@ -12,7 +12,7 @@ Every fault of the caller raises `sugar.errors.AlignmentError`. Not covered: gra
 from .labels import label_matrix, label_matrix_from_phi
 from .packed import PackedSequences
 from .pairwise import cdist_dtw, cdist_gak, cdist_soft_dtw, dtw, gak, soft_dtw, unnormalized_gak
-from .paths import Report, last_report
+from .paths import PathReport, last_report
 from .slices import TwoPart, cosine_distance, squared_euclidean, triple_kernel
 from .warping import (
     Alignment,
@@ -28,7 +28,7 @@ from .warping import (
 __all__ = [
     "Alignment",
     "PackedSequences",
-    "Report",
+    "PathReport",
     "Run",
     "Step",
     "TwoPart",

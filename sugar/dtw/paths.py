@@ -1,6 +1,6 @@
 """Which path runs: chosen by the tensors' device, or asked for by name.
 
-What ran is kept in a `Report` for whoever looks.
+What ran is kept in a `PathReport` for whoever looks.
 
     reference   float64 loops in Python, the oracle              torch    vectorised over pairs, CPU or CUDA
     numba       compiled loops on the CPU, when installed        triton   kernels on CUDA
@@ -25,7 +25,7 @@ PATHS = ("reference", "torch", "numba", "triton")
 
 
 @dataclass(frozen=True)
-class Report:
+class PathReport:
     """What the last call did: path, device, how many pairs in how many chunks, how many of them were redone
     in logs.
     """
@@ -42,14 +42,14 @@ class Report:
 
 
 class _Last(threading.local):
-    report: Report | None = None
+    report: PathReport | None = None
 
 
 _last = _Last()
 
 
-def last_report() -> Report:
-    """The `Report` of this thread's last alignment. Raises AlignmentError before the first."""
+def last_report() -> PathReport:
+    """The `PathReport` of this thread's last alignment. Raises AlignmentError before the first."""
     if _last.report is None:
         raise AlignmentError(
             "nothing was aligned in this thread yet, so there is no report; call gak, dtw or another scorer "
@@ -60,7 +60,7 @@ def last_report() -> Report:
 
 def start_report(path: str, device: torch.device) -> None:
     """Begin a call's report."""
-    _last.report = Report(path, str(device))
+    _last.report = PathReport(path, str(device))
 
 
 def count(pairs: int, redone: int = 0) -> None:

@@ -26,7 +26,7 @@ from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
 from sugar.training.terms import Terms
 
-__all__ = ["COLUMNS", "ROWS", "Row", "run", "table"]
+__all__ = ["COLUMNS", "ROWS", "AdapterRow", "run", "table"]
 
 FIGURES = ROOT / "assets" / "figures" / "adapters.json"
 COLUMNS = {
@@ -39,7 +39,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class AdapterRow:
     """recipe and changes: what is trained; None for no training. prompt: embed by the summary prompt."""
 
     title: str
@@ -57,19 +57,21 @@ def _sugar(**terms: Any) -> tuple[tuple[str, Any], ...]:
 
 
 ROWS = {
-    "hand-prompt": Row("hand prompt, no training", None),
-    "soft-prompt": Row("VladVA: soft prompt", "vladva", _vladva(soft_prompt=True)),
-    "lora": Row("VladVA: LoRA", "vladva", _vladva(low_rank=True)),
-    "both": Row("VladVA: both", "vladva", _vladva(soft_prompt=True, low_rank=True)),
-    "autoregressive": Row(
+    "hand-prompt": AdapterRow("hand prompt, no training", None),
+    "soft-prompt": AdapterRow("VladVA: soft prompt", "vladva", _vladva(soft_prompt=True)),
+    "lora": AdapterRow("VladVA: LoRA", "vladva", _vladva(low_rank=True)),
+    "both": AdapterRow("VladVA: both", "vladva", _vladva(soft_prompt=True, low_rank=True)),
+    "autoregressive": AdapterRow(
         "VladVA: both, and the autoregressive loss",
         "vladva",
         _vladva(soft_prompt=True, low_rank=True, autoregressive=True),
     ),
-    "generative": Row("Sugar's LoRA: generative only", "lora", _sugar(similarity=0.0)),
-    "contrastive": Row("Sugar's LoRA: contrastive only", "lora", _sugar(language=0.0, contrastive_only=True)),
-    "sugar": Row("Sugar's LoRA: the paper's objective", "lora", _sugar()),
-    "sugar-vladva": Row("Sugar's LoRA + InfoNCE of the pairs", "lora", _sugar(referent=1.0)),
+    "generative": AdapterRow("Sugar's LoRA: generative only", "lora", _sugar(similarity=0.0)),
+    "contrastive": AdapterRow(
+        "Sugar's LoRA: contrastive only", "lora", _sugar(language=0.0, contrastive_only=True)
+    ),
+    "sugar": AdapterRow("Sugar's LoRA: the paper's objective", "lora", _sugar()),
+    "sugar-vladva": AdapterRow("Sugar's LoRA + InfoNCE of the pairs", "lora", _sugar(referent=1.0)),
 }
 """The last row adds VladVA's contrastive loss on captions to Sugar's objective, on Sugar's embeddings."""
 
@@ -82,7 +84,7 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
     return {key: round(100 * figures[key].value, 2) for key in COLUMNS}
 
 
-def one(row: Row, folder: Path, base: str, *, seed: int, steps: int, size: int) -> dict[str, Any]:
+def one(row: AdapterRow, folder: Path, base: str, *, seed: int, steps: int, size: int) -> dict[str, Any]:
     """Train a row, or go on with it, and measure it."""
     done = folder / "measured.json"
     asked = {"base": base, "steps": steps if row.recipe else 0, "size": size, "seed": seed}

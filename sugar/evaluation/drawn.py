@@ -26,7 +26,7 @@ from sugar.scenes.world import COLORS, KINDS
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """A line of the table, in percent. `at_most`: smaller is better."""
 
     key: str
@@ -40,27 +40,27 @@ class Row:
 
 
 ROWS = (
-    Row("t2i_r1", "text -> image R@1, long captions", 88, 98),
-    Row("i2t_r1", "image -> text R@1, long captions", 88, 98),
-    Row("vqa", "VQA, mean over kinds", 90, 98),
-    Row("pope_adversarial", "POPE adversarial, accuracy", 85, 97),
-    Row("relation", "relation questions, yes/no included", 82, 97),
-    Row("caption_f1", "caption: F1 over objects with colour", 85, 98),
-    Row("winoground_text", "Winoground text"),
-    Row("winoground_image", "Winoground image"),
-    Row("winoground_group", "Winoground group", 65, 92),
-    Row("winoground_group_embedding", "Winoground group, by embedding alone", 30, 80),
-    Row("story_r1", "story (5 captions + 4 pictures) -> 5th picture R@1", 75, 92),
-    Row("composed_r1", "picture + change -> picture R@1, sources among them", 70, 92),
-    Row("difference", "what differs between these two: exact", 50, 92),
-    Row("card_answer", "card found by picture and its own question, then read", 50, 92),
-    Row("card_answer_without", "the same question without a card", 5, 5, at_most=True),
-    Row("composition_gap", "held-out combinations: loss against seen ones", 10, 3, at_most=True),
+    FigureRow("t2i_r1", "text -> image R@1, long captions", 88, 98),
+    FigureRow("i2t_r1", "image -> text R@1, long captions", 88, 98),
+    FigureRow("vqa", "VQA, mean over kinds", 90, 98),
+    FigureRow("pope_adversarial", "POPE adversarial, accuracy", 85, 97),
+    FigureRow("relation", "relation questions, yes/no included", 82, 97),
+    FigureRow("caption_f1", "caption: F1 over objects with colour", 85, 98),
+    FigureRow("winoground_text", "Winoground text"),
+    FigureRow("winoground_image", "Winoground image"),
+    FigureRow("winoground_group", "Winoground group", 65, 92),
+    FigureRow("winoground_group_embedding", "Winoground group, by embedding alone", 30, 80),
+    FigureRow("story_r1", "story (5 captions + 4 pictures) -> 5th picture R@1", 75, 92),
+    FigureRow("composed_r1", "picture + change -> picture R@1, sources among them", 70, 92),
+    FigureRow("difference", "what differs between these two: exact", 50, 92),
+    FigureRow("card_answer", "card found by picture and its own question, then read", 50, 92),
+    FigureRow("card_answer_without", "the same question without a card", 5, 5, at_most=True),
+    FigureRow("composition_gap", "held-out combinations: loss against seen ones", 10, 3, at_most=True),
 )
 
 
 @dataclass
-class Report:
+class DrawnReport:
     """Figures by key, the scorer that Winoground is reported by, what was asked (for the confusion
     picture), and how it was measured."""
 
@@ -116,7 +116,7 @@ BENCHMARKS: dict[str, Callable[[Sugar, int, int], dict[str, Figure]]] = {
 }
 
 
-def measure(model: Sugar, seed: int = 0, size: int = 1000) -> Report:
+def measure(model: Sugar, seed: int = 0, size: int = 1000) -> DrawnReport:
     """Run every benchmark. size: scenes, candidates or questions of each. Raises SettingsError below 10."""
     if size < 10:
         raise SettingsError(
@@ -127,14 +127,14 @@ def measure(model: Sugar, seed: int = 0, size: int = 1000) -> Report:
     figures = vqa.measure(model, seed, size, asked)
     for benchmark in BENCHMARKS.values():
         figures |= benchmark(model, seed, size)
-    return Report(model.name, seed, size, figures, swapped.SCORER, asked, time.perf_counter() - began)
+    return DrawnReport(model.name, seed, size, figures, swapped.SCORER, asked, time.perf_counter() - began)
 
 
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def table(report: Report) -> str:
+def table(report: DrawnReport) -> str:
     """The rows as Markdown, each beside its baselines and bars; then VQA by kind and the rest."""
     lines = [
         f"{report.model} on the drawn world, seed {report.seed}, size {report.size}, {report.seconds:.0f} s. "
@@ -182,7 +182,7 @@ def confusion(truth: list[str], said: list[str], names: tuple[str, ...]) -> np.n
     return counts
 
 
-def plot_confusion(report: Report, path: str | Path) -> None:
+def plot_confusion(report: DrawnReport, path: str | Path) -> None:
     """Kinds and colours, what is there against what was said, as shares of what is there."""
     import matplotlib
 

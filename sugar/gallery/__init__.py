@@ -27,7 +27,7 @@ from sugar.gallery.lifecycle import Gallery
 from sugar.gallery.moving import move
 from sugar.gallery.options import VISITOR_SETTINGS, GallerySettings
 from sugar.gallery.picking import one, write_zip
-from sugar.gallery.reports import Progress, Report, Row
+from sugar.gallery.reports import FileResult, IngestReport, Progress
 from sugar.gallery.sample import build_sample
 from sugar.gallery.watched import follow, look, unwatch, watch, watched, watched_in
 
@@ -40,8 +40,8 @@ __all__ = [
     "GallerySettings",
     "Item",
     "Progress",
-    "Report",
-    "Row",
+    "IngestReport",
+    "FileResult",
     "build_sample",
     "close_visitor",
     "follow",

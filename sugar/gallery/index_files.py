@@ -23,7 +23,7 @@ import numpy as np
 from sugar.gallery.index import Index, faiss_library, log
 from sugar.gallery.slices import Slices
 
-__all__ = ["State", "load_index", "save_index"]
+__all__ = ["IndexState", "load_index", "save_index"]
 
 _FORMAT = 1
 _CHECK_ALL = 512_000_000  # bytes: files up to this size are check-summed whole, larger ones in part
@@ -31,7 +31,7 @@ _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class State:
+class IndexState:
     """What an index must agree with: the model, and how far the store is.
 
     The epoch grows when any vector goes.
@@ -44,7 +44,7 @@ class State:
     count: int
 
 
-def save_index(index: Index, folder: Path, state: State) -> None:
+def save_index(index: Index, folder: Path, state: IndexState) -> None:
     """Write the files. Raises OSError; whatever is torn then is seen at the next opening and built anew."""
     faiss = faiss_library()
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def save_index(index: Index, folder: Path, state: State) -> None:
     index.saved = (state.epoch, state.seq, len(index))
 
 
-def load_index(folder: Path, state: State) -> Index | None:
+def load_index(folder: Path, state: IndexState) -> Index | None:
     """The saved index when it is whole, of this model and of this epoch; it may lag behind in seq."""
     try:
         stamp = json.loads((folder / "stamp.json").read_text())

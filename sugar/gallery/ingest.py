@@ -26,7 +26,7 @@ from sugar.errors import ImageError
 from sugar.gallery import copies
 from sugar.gallery.copies import disk_errors, encode_copy
 from sugar.gallery.embedding import embed_each
-from sugar.gallery.reports import Progress, Report, Row
+from sugar.gallery.reports import FileResult, IngestReport, Progress
 from sugar.gallery.sources import Refusal, Source
 from sugar.gallery.writing import GalleryWriter, NewPicture
 from sugar.images import SUFFIXES, open_image, signature, thumbnail
@@ -66,12 +66,12 @@ class Ingest:
         batch_size: int = 32,
         workers: int | None = None,
     ) -> None:
-        self.report = Report()
+        self.report = IngestReport()
         self._gallery = gallery
         self._cancel = cancel or threading.Event()
         self._batch_size = batch_size
         self._workers = workers or max(1, min(4, os.cpu_count() or 1))
-        self._rows: list[tuple[int, Row]] = []
+        self._rows: list[tuple[int, FileResult]] = []
         self._total = 0
         self._added = self._refused = 0
         self._started = self._told = time.monotonic()
@@ -263,7 +263,7 @@ class Ingest:
         self._row(entry, "refused", reason)
 
     def _row(self, entry: Source | Refusal, status: str, reason: str = "", item: int | None = None) -> None:
-        self._rows.append((self._order[id(entry)], Row(entry.name, status, reason, item)))
+        self._rows.append((self._order[id(entry)], FileResult(entry.name, status, reason, item)))
 
     def _progress(self, name: str) -> Progress:
         self._told = time.monotonic()

@@ -23,14 +23,14 @@ from sugar.gallery.importing import import_steps
 from sugar.gallery.ingest import Ingest
 from sugar.gallery.options import GallerySettings
 from sugar.gallery.reindex import Reindex
-from sugar.gallery.reports import Progress, Report
+from sugar.gallery.reports import IngestReport, Progress
 from sugar.gallery.sources import Refusal, Source, SourceLike
 from sugar.gallery.store import Store
 from sugar.gallery.writing import GalleryWriter
 
 __all__ = ["Gallery"]
 
-Steps = Generator[Progress, None, Report]
+Steps = Generator[Progress, None, IngestReport]
 """A long run, a batch at a time: yields after each batch and returns the report. Closing it stops the run."""
 
 
@@ -122,7 +122,7 @@ class Gallery(GalleryWriter):
         cancel: threading.Event | None = None,
         batch_size: int = 32,
         workers: int | None = None,
-    ) -> Report:
+    ) -> IngestReport:
         """Take in files, folders, zips or (name, bytes) pairs.
 
         captions: {file name: caption}, before any sidecar file. batch_size: pictures per model call and per
@@ -178,7 +178,7 @@ class Gallery(GalleryWriter):
         progress: Callable[[Progress], Any] | None = None,
         cancel: threading.Event | None = None,
         batch_size: int = 32,
-    ) -> Report:
+    ) -> IngestReport:
         """Embed the items that have no vectors of this model, from their kept copies."""
         return _drive(self.embedding_pending(cancel=cancel, batch_size=batch_size), progress)
 
@@ -270,7 +270,7 @@ class Gallery(GalleryWriter):
             remove_folder(building)
 
 
-def _drive(steps: Steps, progress: Callable[[Progress], Any] | None) -> Report:
+def _drive(steps: Steps, progress: Callable[[Progress], Any] | None) -> IngestReport:
     """Run to the end, telling `progress` after each step."""
     while True:
         try:

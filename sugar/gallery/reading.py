@@ -14,7 +14,7 @@ from sugar.errors import FingerprintError, GalleryError, ImageError
 from sugar.gallery.duplicates import near_duplicate_groups
 from sugar.gallery.embedding import EmbeddingModel
 from sugar.gallery.index import Index, log
-from sugar.gallery.index_files import State, load_index
+from sugar.gallery.index_files import IndexState, load_index
 from sugar.gallery.items import Filters, Item
 from sugar.gallery.keywords import search_items
 from sugar.gallery.notes import Note, read_notes
@@ -233,10 +233,10 @@ class GalleryReader:
         """Where this model's index files lie."""
         return self.folder / "index" / self.fingerprint[:16]
 
-    def index_state(self) -> State:
+    def index_state(self) -> IndexState:
         """How far the store is for this model."""
         epoch, seq, count = self.store.state(self.fingerprint)
-        return State(self.fingerprint, self.dimension, epoch, seq, count)
+        return IndexState(self.fingerprint, self.dimension, epoch, seq, count)
 
     def index(self) -> Index:
         """The index, in step with the store: loaded, caught up with what came since, or built anew."""

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sugar.errors import GalleryError
 from sugar.gallery.embedding import embed_each
 from sugar.gallery.items import Item
-from sugar.gallery.reports import Progress, Report, Row
+from sugar.gallery.reports import FileResult, IngestReport, Progress
 from sugar.gallery.writing import GalleryWriter
 from sugar.sequence import Sample
 
@@ -35,7 +35,7 @@ class Reindex:
         cancel: threading.Event | None = None,
         batch_size: int = 32,
     ) -> None:
-        self.report = Report()
+        self.report = IngestReport()
         self._gallery = gallery
         self._cancel = cancel or threading.Event()
         self._batch_size = batch_size
@@ -81,5 +81,5 @@ class Reindex:
         reasons |= {item.id: why for (item, _), why in zip(good, faults, strict=True)}
         for item, _, _ in opened:
             why = reasons[item.id]
-            self.report.rows.append(Row(item.name, "no vectors" if why else "updated", why, item.id))
+            self.report.rows.append(FileResult(item.name, "no vectors" if why else "updated", why, item.id))
         return opened[-1][0].name

@@ -1,16 +1,16 @@
-"""What a long run tells: `Progress` while it works, at its end a `Report` with one `Row` for every file."""
+"""What a long run tells: `Progress` while it works; then an `IngestReport`, a `FileResult` for each file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["STATUSES", "Progress", "Report", "Row"]
+__all__ = ["STATUSES", "Progress", "IngestReport", "FileResult"]
 
 STATUSES = ("added", "updated", "renamed", "unchanged", "duplicate", "refused", "no vectors")
 
 
 @dataclass(frozen=True)
-class Row:
+class FileResult:
     """The result for one file: a status of STATUSES, the reason if any, and the item it stands for."""
 
     name: str
@@ -47,13 +47,13 @@ class Progress:
 
 
 @dataclass
-class Report:
+class IngestReport:
     """The result of a whole run: one row per file, in order; `counts` by status.
 
     Files after a cancel have no row.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[FileResult] = field(default_factory=list)
     cancelled: bool = False
     seconds: float = 0.0
 

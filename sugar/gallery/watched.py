@@ -23,7 +23,7 @@ from sugar.errors import GalleryError
 from sugar.gallery.files import RUNNING
 from sugar.gallery.gathering import folder_origin, gather
 from sugar.gallery.names import clean_name
-from sugar.gallery.reports import Progress, Report
+from sugar.gallery.reports import IngestReport, Progress
 from sugar.gallery.sources import Source, is_ignored, not_a_picture
 from sugar.gallery.store import Store
 
@@ -85,7 +85,7 @@ def follow(
     *,
     progress: Callable[[Progress], Any] | None = None,
     cancel: threading.Event | None = None,
-) -> tuple[Report, int]:
+) -> tuple[IngestReport, int]:
     """Take in what is new or changed, and delete for good what is gone.
 
     Returns:

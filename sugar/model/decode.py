@@ -25,11 +25,11 @@ from sugar.model.cache import KeptCache, signature
 from sugar.model.graph import Graph
 from sugar.model.layout import Layout
 
-__all__ = ["State", "continuations", "pick", "prefill"]
+__all__ = ["DecodingState", "continuations", "pick", "prefill"]
 
 
 @dataclass
-class State:
+class DecodingState:
     """One sequence under way.
 
     tokens: its signature. cache: keys and values of all of it. logits: (V,) for the next token. computed: how
@@ -75,7 +75,9 @@ class State:
         return True
 
 
-def prefill(backbone: Backbone, layout: Layout, cache: KeptCache | None = None, room: int = 0) -> State:
+def prefill(
+    backbone: Backbone, layout: Layout, cache: KeptCache | None = None, room: int = 0
+) -> DecodingState:
     """Run a layout up to its last token, under the caller's adapter.
 
     cache: one cut to the first tokens of this layout, from a PrefixStore; pictures in it are not encoded
@@ -87,10 +89,10 @@ def prefill(backbone: Backbone, layout: Layout, cache: KeptCache | None = None, 
     done = backbone.forward([layout], cache)
     tokens = signature(layout, backbone.processor.image_token_id)
     logits = backbone.logits(done.hidden[0, -1])
-    return State(backbone, tokens, cache, logits, int(done.next_positions[0]), len(layout) - start)
+    return DecodingState(backbone, tokens, cache, logits, int(done.next_positions[0]), len(layout) - start)
 
 
-def continuations(state: State, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+def continuations(state: DecodingState, rows: Sequence[Sequence[int]]) -> list[Tensor]:
     """Logits of several continuations of one prefix, in one row with a block mask: the prefix is not
     repeated.
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-__all__ = ["Term", "Terms", "content", "ends_in_verb", "fold", "is_past", "stem", "stems", "tokens"]
+__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "fold", "is_past", "stem", "stems", "tokens"]
 
 _STOP = """
     a an the this that these those my your his her its our their some any each every no not and or
@@ -170,7 +170,7 @@ def content(text: str) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Term:
+class QuestionTerm:
     """One content word of a question.
 
     weight: how much it counts. place: its number among the question's words. topic: what the question is
@@ -188,7 +188,7 @@ class Term:
 class Terms:
     """The content words of a question. words: all its words, folded."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[QuestionTerm, ...]
     words: frozenset[str] = frozenset()
 
     @classmethod
@@ -200,7 +200,7 @@ class Terms:
         """
         words = _marked(question)
         about = any(kind == "topic" for _, kind in words if kind)
-        found: dict[str, Term] = {}
+        found: dict[str, QuestionTerm] = {}
         for place, (word, kind) in enumerate(words):
             if not kind:
                 continue
@@ -212,7 +212,7 @@ class Terms:
             rarity = math.log(1 + max(size, 2) / max(times, 1)) if times or not frame else 1.0
             weight = share * rarity
             if root not in found or found[root].weight < weight:
-                found[root] = Term(root, weight, place, topic, times > 0)
+                found[root] = QuestionTerm(root, weight, place, topic, times > 0)
         ordered = tuple(sorted(found.values(), key=lambda t: t.place))
         return cls(ordered, frozenset(word for word, _ in words))
 

@@ -188,7 +188,7 @@ class GalleryService:
     # -- long work
 
     def add(self, page: Any, request: AddRequest) -> Job:
-        """Take files in, in the background. The job's result is the Report."""
+        """Take files in, in the background. The job's result is the IngestReport."""
         gallery = self._writable(page, request.gallery)
         if not request.paths:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
@@ -203,7 +203,7 @@ class GalleryService:
         return self.jobs.start(page.visitor, "add", request.gallery, work)
 
     def reindex(self, page: Any, name: str) -> Job:
-        """Embed what the loaded model has not embedded yet, in the background. The result is the Report."""
+        """Embed what the loaded model has not embedded, in the background. The result is the IngestReport."""
         gallery = self._writable(page, name)
 
         def work(job: Job) -> Any:

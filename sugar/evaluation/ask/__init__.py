@@ -9,6 +9,6 @@ things to say and other wordings than the test split (`places.py`, `cards.py`).
 """
 
 from sugar.evaluation.ask.calibration import Curve, calibrate, write_thresholds
-from sugar.evaluation.ask.measuring import COLUMNS, Report, measure, rows, table
+from sugar.evaluation.ask.measuring import COLUMNS, AskReport, measure, rows, table
 
-__all__ = ["COLUMNS", "Curve", "Report", "calibrate", "measure", "rows", "table", "write_thresholds"]
+__all__ = ["COLUMNS", "Curve", "AskReport", "calibrate", "measure", "rows", "table", "write_thresholds"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sugar.evaluation.ask.measuring import Report, measure
+from sugar.evaluation.ask.measuring import AskReport, measure
 
 __all__ = ["Curve", "calibrate", "write_thresholds"]
 
@@ -71,13 +71,13 @@ class Curve:
 
 def calibrate(
     model: Any, seed: int = 0, size: int = 300, progress: Callable[[str], Any] | None = None
-) -> tuple[Curve, Report]:
+) -> tuple[Curve, AskReport]:
     """Ask the tuning split without a cut-off."""
     report = measure(model, seed, size, split="tuning", cut_off=0.0, progress=progress)
     return curve_of(report), report
 
 
-def curve_of(report: Report) -> Curve:
+def curve_of(report: AskReport) -> Curve:
     """The curve of a report that was measured with the cut-off 0. Absent facts are not counted as absent
     things."""
     there = [a for a in report.asked if a.case.answer]

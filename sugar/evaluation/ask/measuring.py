@@ -27,7 +27,7 @@ from sugar.rag.words import tokens
 from sugar.scenes import split_rng
 from sugar.sequence import Sample
 
-__all__ = ["COLUMNS", "Asked", "Report", "bases", "judge", "measure", "opened", "rows", "table"]
+__all__ = ["COLUMNS", "JudgedQuestion", "AskReport", "bases", "judge", "measure", "opened", "rows", "table"]
 
 SENTENCES = 10_000
 BASELINES = ("bm25", "vectors", "look-up", "first")
@@ -37,7 +37,7 @@ right."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedQuestion:
     """One judged question. verdict: right, wrong or abstained. cited: None without a citation."""
 
     case: Case
@@ -48,13 +48,13 @@ class Asked:
 
 
 @dataclass
-class Report:
+class AskReport:
     """All judged questions, and how often each baseline was right, by group."""
 
     model: str
     seed: int
     size: int
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[JudgedQuestion] = field(default_factory=list)
     baselines: dict[str, Counter[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -119,12 +119,12 @@ def measure(
     split: str = "test",
     cut_off: float | None = None,
     progress: Callable[[str], Any] | None = None,
-) -> Report:
+) -> AskReport:
     """Ask every question. size: number of cards. Raises SettingsError below 10."""
     if size < 10:
         raise SettingsError(f"size is {size}; give at least 10 cards. Use 100 for a look, 1000 for a report.")
     began = time.perf_counter()
-    report = Report(model.name, seed, size)
+    report = AskReport(model.name, seed, size)
     with tempfile.TemporaryDirectory() as folder:
         for number, base in enumerate(bases(split, seed, size)):
             knowledge = opened(base, model, Path(folder) / str(number))
@@ -141,14 +141,14 @@ def measure(
     return report
 
 
-def judge(model: Any, base: KnowledgeBase, case: Case, cut_off: float | None = None) -> Asked:
+def judge(model: Any, base: KnowledgeBase, case: Case, cut_off: float | None = None) -> JudgedQuestion:
     """One question through `rag.ask`."""
     *_, reply = ask(model, base, Sample(case.question), cut_off=cut_off, max_new_tokens=24)
     score = reply.nearest.score if reply.nearest is not None else 0.0
     cited = None
     if reply.cited:
         cited = all(reply.hits[n - 1].name in case.sources for n in reply.cited)
-    return Asked(case, verdict(case, reply.text if reply.known else ""), cited, reply.by, score)
+    return JudgedQuestion(case, verdict(case, reply.text if reply.known else ""), cited, reply.by, score)
 
 
 def verdict(case: Case, answer: str) -> str:
@@ -160,7 +160,7 @@ def verdict(case: Case, answer: str) -> str:
     return "right" if f" {' '.join(tokens(case.answer))} " in f" {' '.join(tokens(answer))} " else "wrong"
 
 
-def _add_baselines(report: Report, base: KnowledgeBase, asked: Base) -> None:
+def _add_baselines(report: AskReport, base: KnowledgeBase, asked: Base) -> None:
     """Count right answers of BM25 alone, vectors alone, a string look-up, and always the first passage."""
     told = list(base.passages)
     if base.gallery is not None:
@@ -217,7 +217,7 @@ _BARRED = (
 )
 
 
-def rows(report: Report) -> list[list[Any]]:
+def rows(report: AskReport) -> list[list[Any]]:
     """A row of `COLUMNS` for each group, then one for each figure with a bar."""
     flat, out = report.flat(), []
     for group in report.groups():
@@ -230,7 +230,7 @@ def rows(report: Report) -> list[list[Any]]:
     return out
 
 
-def table(report: Report) -> str:
+def table(report: AskReport) -> str:
     """Markdown for people: the groups beside the baselines, then the four figures that have a bar."""
     lines = [
         f"{report.model}, seed {report.seed}, {report.size} cards, {len(report.asked)} questions, "

@@ -15,40 +15,40 @@ from typing import Any
 
 from sugar.core import Sugar
 from sugar.errors import SettingsError
-from sugar.evaluation.drawn import Row
+from sugar.evaluation.drawn import FigureRow
 from sugar.evaluation.figures import Figure
 from sugar.evaluation.photos import answering, finding, foreign, telling
 from sugar.evaluation.photos.asked import Asked
 from sugar.training.photos.archive import Archive
 
-__all__ = ["ROWS", "Report", "measure", "table"]
+__all__ = ["ROWS", "PhotoReport", "measure", "table"]
 
 ROWS = (
-    Row("photo_t2i_r1", "text -> photo R@1", 21, 30),
-    Row("photo_t2i_r5", "text -> photo R@5", 50, 62),
-    Row("photo_t2i_r10", "text -> photo R@10", 62, 74),
-    Row("photo_i2t_r1", "photo -> text R@1", 27, 44),
-    Row("photo_i2t_r5", "photo -> text R@5", 55, 72),
-    Row("photo_i2t_r10", "photo -> text R@10", 67, 82),
-    Row("photo_bleu4", "captions, BLEU-4", 18, 23),
-    Row("photo_cider", "captions, CIDEr", 45, 60),
-    Row("photo_chair_captions", "captions that name something absent (CHAIR)"),
-    Row("photo_pope", "is there ...?, adversarial", 75, 85),
-    Row("photo_pope_even", "the same, each thing there as often as not"),
-    Row("photo_vqa", "who, how many, color, doing, where: mean"),
-    Row("photo_kinds_r5", "kinds by name, R@5 of 500", 40, 80),
-    Row("photo_foil", "caption against foil", 70, 85),
-    Row("photo_sugarcrepe", "SugarCrepe on 159 COCO photos"),
-    Row("photo_refused", "out of scope, refused", 85, 97),
-    Row("photo_refused_wrongly", "in scope, refused", 8, 3, at_most=True),
-    Row("photo_unsure", "photos against foreign pictures, AUROC"),
+    FigureRow("photo_t2i_r1", "text -> photo R@1", 21, 30),
+    FigureRow("photo_t2i_r5", "text -> photo R@5", 50, 62),
+    FigureRow("photo_t2i_r10", "text -> photo R@10", 62, 74),
+    FigureRow("photo_i2t_r1", "photo -> text R@1", 27, 44),
+    FigureRow("photo_i2t_r5", "photo -> text R@5", 55, 72),
+    FigureRow("photo_i2t_r10", "photo -> text R@10", 67, 82),
+    FigureRow("photo_bleu4", "captions, BLEU-4", 18, 23),
+    FigureRow("photo_cider", "captions, CIDEr", 45, 60),
+    FigureRow("photo_chair_captions", "captions that name something absent (CHAIR)"),
+    FigureRow("photo_pope", "is there ...?, adversarial", 75, 85),
+    FigureRow("photo_pope_even", "the same, each thing there as often as not"),
+    FigureRow("photo_vqa", "who, how many, color, doing, where: mean"),
+    FigureRow("photo_kinds_r5", "kinds by name, R@5 of 500", 40, 80),
+    FigureRow("photo_foil", "caption against foil", 70, 85),
+    FigureRow("photo_sugarcrepe", "SugarCrepe on 159 COCO photos"),
+    FigureRow("photo_refused", "out of scope, refused", 85, 97),
+    FigureRow("photo_refused_wrongly", "in scope, refused", 8, 3, at_most=True),
+    FigureRow("photo_unsure", "photos against foreign pictures, AUROC"),
 )
 VQA_MARGINS = (12, 25)
 """How far `photo_vqa` must stand above its blind baseline: at least, and aim."""
 
 
 @dataclass
-class Report:
+class PhotoReport:
     """Figures by key, and how they were measured. said: captions by photo. threshold: a fit for `unsure`."""
 
     model: str
@@ -63,7 +63,7 @@ class Report:
     def percent(self, key: str) -> float:
         return round(100 * self.figures[key].value, 2)
 
-    def bars(self, row: Row) -> tuple[float | None, float | None]:
+    def bars(self, row: FigureRow) -> tuple[float | None, float | None]:
         """At least and aim, in percent."""
         if row.key == "photo_vqa":
             blind = 100 * self.figures[row.key].baseline
@@ -106,7 +106,7 @@ def measure(
     size: int = 1000,
     seed: int = 0,
     benchmarks: str | Path | None = None,
-) -> Report:
+) -> PhotoReport:
     """Every row. split "dev" leaves out the collections that are for the finished model only.
 
     Args:
@@ -130,10 +130,10 @@ def measure(
             figures |= finding.sugarcrepe(model, asked, Path(benchmarks))
     captions = dict(zip(asked.names, said, strict=True))
     seconds = time.perf_counter() - began
-    return Report(model.name, split, size, seed, figures, captions, threshold, seconds)
+    return PhotoReport(model.name, split, size, seed, figures, captions, threshold, seconds)
 
 
-def table(report: Report) -> str:
+def table(report: PhotoReport) -> str:
     """The rows as Markdown, then all other figures."""
     lines = [
         f"{report.model} on {report.size} photos of Flickr8k {report.split}, seed {report.seed}, "

@@ -20,7 +20,7 @@ from torch import Tensor
 from sugar.metrics.captions import CiderD
 from sugar.training.photos.material import Material
 from sugar.training.photos.network import FusedCrossEntropy, Network
-from sugar.training.photos.packed import Row, Tokens, batches
+from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import DESCRIBE
 
 __all__ = ["Critic", "CriticConfig", "advantages", "sample"]
@@ -107,14 +107,14 @@ class Critic:
         )
         rows = []
         for number, (captions, gains) in enumerate(zip(said, advantages(rewards).tolist(), strict=True)):
-            rows.append(Row(self.tokens).picture(number))
+            rows.append(PackedRow(self.tokens).picture(number))
             for ids, gain in zip(captions, gains, strict=True):
                 rows[-1].block().say(asked).sampled(ids, gain)
         loss = policy_loss(network, rows, features, self.tokens)
         return c.weight * loss, {"reward": float(rewards.mean())}
 
 
-def policy_loss(network: Network, rows: Sequence[Row], features: Tensor, tokens: Tokens) -> Tensor:
+def policy_loss(network: Network, rows: Sequence[PackedRow], features: Tensor, tokens: Tokens) -> Tensor:
     """The mean over all learnt pieces of advantage times -log p; its gradient is that of REINFORCE."""
     hidden, wanted, weights = [], [], []
     for packed in batches(rows):

@@ -22,7 +22,7 @@ from sugar.dtw import TwoPart, label_matrix
 from sugar.training.photos.material import Material
 from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.packed import Tokens, batches
-from sugar.training.photos.step import Known, Step, push
+from sugar.training.photos.step import Known, PhotoStep, push
 
 __all__ = ["Terms", "objective"]
 
@@ -48,7 +48,7 @@ class Terms:
 def objective(
     network: Network,
     material: Material,
-    step: Step,
+    step: PhotoStep,
     tokens: Tokens,
     terms: Terms,
     rng: np.random.Generator,
@@ -92,7 +92,7 @@ def objective(
 def _align(
     network: Network,
     material: Material,
-    step: Step,
+    step: PhotoStep,
     features: Tensor,
     tokens: Tokens,
     terms: Terms,
@@ -131,14 +131,14 @@ def _sorted_draw(rng: np.random.Generator, material: Material, count: int) -> np
     return np.sort(rng.integers(0, len(material.plain.names), count))
 
 
-def _features(material: Material, step: Step, collection: str, number: int) -> np.ndarray:
+def _features(material: Material, step: PhotoStep, collection: str, number: int) -> np.ndarray:
     if collection == "made":
         return step.made[number][0]
     return getattr(material, collection).features[number]
 
 
 def _similarity(
-    embeddings: Tensor, at: dict[Hashable, int], step: Step, terms: Terms, rng: np.random.Generator
+    embeddings: Tensor, at: dict[Hashable, int], step: PhotoStep, terms: Terms, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """L_d over single slices and drawn positions of the albums, and the pull of the single slices."""
     in_albums = {key for album in step.albums for key in album}
@@ -171,7 +171,9 @@ def _sequence(slices: list[Known]) -> TwoPart:
     return TwoPart(own, torch.stack([s.vector for s in slices]), torch.tensor([s.is_image for s in slices]))
 
 
-def _comparisons(embeddings: Tensor, at: dict[Hashable, int], step: Step, terms: Terms) -> dict[str, Tensor]:
+def _comparisons(
+    embeddings: Tensor, at: dict[Hashable, int], step: PhotoStep, terms: Terms
+) -> dict[str, Tensor]:
     """InfoNCE of captions and the step's photos in both directions, and caption against foil."""
     pictures = sorted({picture for _, picture in step.pairs})
     texts = embeddings[[at["text", text] for text, _ in step.pairs]]

@@ -1,6 +1,6 @@
 """Rows of tokens: a shared start, then blocks that see the start and themselves only.
 
-    row = Row(tokens).picture(0)                       # <s> and the picture, an image slice
+    row = PackedRow(tokens).picture(0)                       # <s> and the picture, an image slice
     row.block().say("what is this?").answer("a dog")   # a question about it, in a block of its own
     row.block().text("a brown dog", key=7)             # a text slice
     for batch in batches(rows, budget=1600): ...
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sugar.model.assembled import IMAGE_TOKEN
 
-__all__ = ["Packed", "Row", "Span", "Tokens", "batches"]
+__all__ = ["Packed", "PackedRow", "Span", "Tokens", "batches"]
 
 IGNORED = -100
 
@@ -58,7 +58,7 @@ def even(length: int) -> float:
     return length**-0.5
 
 
-class Row:
+class PackedRow:
     """One sequence. Methods append and return the row. following[t]: the token to predict from t, or
     IGNORED.
     """
@@ -75,7 +75,7 @@ class Row:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def _add(self, ids: Sequence[int]) -> Row:
+    def _add(self, ids: Sequence[int]) -> PackedRow:
         n = len(ids)
         self.ids += ids
         self.following += [IGNORED] * n
@@ -89,7 +89,7 @@ class Row:
         self.following[start : start + len(wanted)] = wanted
         self.weights[start : start + len(wanted)] = [weight] * len(wanted)
 
-    def picture(self, number: int, key: Hashable = None) -> Row:
+    def picture(self, number: int, key: Hashable = None) -> PackedRow:
         """All tokens of picture `number` of the step; embedded when it has a key."""
         start = len(self)
         self.pictures.append(number)
@@ -98,7 +98,7 @@ class Row:
             self.spans.append(Span(key, start, len(self), True))
         return self
 
-    def block(self) -> Row:
+    def block(self) -> PackedRow:
         """What follows sees the shared start and itself only."""
         if self._block == 0:
             self._shared = self._position
@@ -106,11 +106,11 @@ class Row:
         self._position = self._shared
         return self
 
-    def say(self, words: str, longest: int = 40) -> Row:
+    def say(self, words: str, longest: int = 40) -> PackedRow:
         """Words that are read, not learnt."""
         return self._add(self.tokens.encode(words)[:longest])
 
-    def text(self, words: str, key: Hashable, *, weight: float = 0.0, longest: int = 40) -> Row:
+    def text(self, words: str, key: Hashable, *, weight: float = 0.0, longest: int = 40) -> PackedRow:
         """An embedded text; its next words are learnt too where `weight` is not 0."""
         start, ids = len(self), self.tokens.encode(words)[:longest]
         self._add(ids)
@@ -119,21 +119,21 @@ class Row:
             self._learn(start, [*ids[1:], self.tokens.end], weight * even(len(ids) + 1))
         return self
 
-    def answer(self, words: str, *, weight: float = 1.0, longest: int = 36) -> Row:
+    def answer(self, words: str, *, weight: float = 1.0, longest: int = 36) -> PackedRow:
         """`ASSISTANT: words</s>`, learnt."""
         start, ids = len(self), self.tokens.encode(words)[:longest]
         self._add([self.tokens.assistant, *ids])
         self._learn(start, [*ids, self.tokens.end], weight * even(len(ids) + 1))
         return self
 
-    def sampled(self, ids: Sequence[int], weight: float) -> Row:
+    def sampled(self, ids: Sequence[int], weight: float) -> PackedRow:
         """An answer that the model gave itself, as pieces; every piece has the same weight."""
         start = len(self)
         self._add([self.tokens.assistant, *ids])
         self._learn(start, [*ids, self.tokens.end], weight)
         return self
 
-    def close(self) -> Row:
+    def close(self) -> PackedRow:
         """The end of an answer as a token, before a further turn."""
         return self._add([self.tokens.end])
 
@@ -147,7 +147,7 @@ class Packed:
     weights: Tensor
     positions: Tensor
     mask: Tensor
-    rows: list[Row]
+    rows: list[PackedRow]
 
     @property
     def pictures(self) -> list[int]:
@@ -155,7 +155,7 @@ class Packed:
         return [number for row in self.rows for number in row.pictures]
 
 
-def batches(rows: Sequence[Row], budget: int = 1600) -> Iterator[Packed]:
+def batches(rows: Sequence[PackedRow], budget: int = 1600) -> Iterator[Packed]:
     """Rows of like length together, at most `budget` padded tokens a batch; small batches stay in the
     cache.
     """
@@ -167,7 +167,7 @@ def batches(rows: Sequence[Row], budget: int = 1600) -> Iterator[Packed]:
         start = stop
 
 
-def _pad(rows: list[Row]) -> Packed:
+def _pad(rows: list[PackedRow]) -> Packed:
     shape = len(rows), max(map(len, rows))
     ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     following, weights = torch.full(shape, IGNORED), torch.zeros(shape)

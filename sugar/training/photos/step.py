@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sugar.training.photos.material import Material
-from sugar.training.photos.packed import Row
+from sugar.training.photos.packed import PackedRow
 
-__all__ = ["Known", "Step", "StepConfig", "push"]
+__all__ = ["Known", "PhotoStep", "StepConfig", "push"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Known:
 
 
 @dataclass
-class Step:
+class PhotoStep:
     """pairs: (text, picture) that belong together. foils: (wrong text, right text, picture). albums:
     interleaved samples, their slices in order. slices: by key, what the encoders say; a foil is not in it."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PackedRow] = field(default_factory=list)
     pictures: list[tuple[str, int]] = field(default_factory=list)
     slices: dict[Hashable, Known] = field(default_factory=dict)
     pairs: list[tuple[int, int]] = field(default_factory=list)

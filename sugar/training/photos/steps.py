@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from sugar.training.photos.facts import existence, questions
 from sugar.training.photos.foils import likely_foil
 from sugar.training.photos.material import Material, Photos
-from sugar.training.photos.packed import Row, Tokens
+from sugar.training.photos.packed import PackedRow, Tokens
 from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
-from sugar.training.photos.step import Known, Step, StepConfig, push
+from sugar.training.photos.step import Known, PhotoStep, StepConfig, push
 from sugar.training.photos.words import article
 
 __all__ = ["DIFFERENCE", "MATCH", "draw_step"]
@@ -36,7 +36,7 @@ CAPTION_WEIGHT = 1.3
 TEXT_ROW = 120
 
 
-def draw_step(material: Material, tokens: Tokens, rng: np.random.Generator, config: StepConfig) -> Step:
+def draw_step(material: Material, tokens: Tokens, rng: np.random.Generator, config: StepConfig) -> PhotoStep:
     """Draw one step."""
     builder = _Builder(material, tokens, rng, config)
     builder.photos()
@@ -58,7 +58,7 @@ def draw_step(material: Material, tokens: Tokens, rng: np.random.Generator, conf
 class _Builder:
     def __init__(self, m: Material, tokens: Tokens, rng: np.random.Generator, config: StepConfig) -> None:
         self.m, self.tokens, self.rng, self.config = m, tokens, rng, config
-        self.step = Step()
+        self.step = PhotoStep()
         self.shown: dict[int, int] = {}  # photo -> picture of the step
         self.waiting: list[tuple[str, int, float]] = []  # texts to pack: words, number, weight
 
@@ -67,8 +67,8 @@ class _Builder:
     def one_of(self, items: Sequence[str]) -> str:
         return items[int(self.rng.integers(len(items)))]
 
-    def row(self) -> Row:
-        self.step.rows.append(Row(self.tokens))
+    def row(self) -> PackedRow:
+        self.step.rows.append(PackedRow(self.tokens))
         return self.step.rows[-1]
 
     def collection(self, name: str) -> Photos:
@@ -127,7 +127,7 @@ class _Builder:
         for photo in map(int, chosen):
             self.embed_captions(photo)
 
-    def name_kind(self, row: Row, kind: int, *, described: bool = False) -> None:
+    def name_kind(self, row: PackedRow, kind: int, *, described: bool = False) -> None:
         """What kind of thing it is; now and then the kind stands for a caption too."""
         name = self.m.classes[kind]
         if self.rng.random() < 0.6:
@@ -138,7 +138,7 @@ class _Builder:
                 row.say(self.one_of(DESCRIBE))
             row.answer("a photo of " + ("an " if name[0].lower() in "aeiou" else "a ") + name)
 
-    def ask(self, row: Row, photo: int) -> None:
+    def ask(self, row: PackedRow, photo: int) -> None:
         m, rng, c = self.m, self.rng, self.config
         facts = m.facts[photo]
         asked = [q[:2] for q in existence(facts, m.corpus, rng, self.one_of(ABSENCE))]
@@ -215,7 +215,7 @@ class _Builder:
                 i = kind + len(m.classes) * (rng.random() < 0.4)
                 known = Known(m.class_texts.own[i], m.class_texts.vectors[i], False)
                 self.add_text(m.class_texts.words[i], known)
-        row: Row | None = None
+        row: PackedRow | None = None
         for words, number, weight in sorted(self.waiting, key=lambda w: len(w[0])):
             if row is None or len(row) + len(self.tokens.encode(words)) > TEXT_ROW:
                 row = self.row()

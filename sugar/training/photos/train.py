@@ -35,7 +35,7 @@ from sugar.training.photos.facts import EXISTS
 from sugar.training.photos.material import Material, gather
 from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.objective import objective
-from sugar.training.photos.packed import Row, Tokens, batches
+from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.training.photos.steps import DIFFERENCE, KIND, MATCH, draw_step
 from sugar.training.photos.tokens import cut_tokenizer
@@ -180,10 +180,10 @@ def _learn_text(
 def _text_loss(
     network: Network, head: EmbeddingHead, said: list[str], target: Tensor, tokens: Tokens
 ) -> tuple[Tensor, dict[str, float]]:
-    rows: list[Row] = []
+    rows: list[PackedRow] = []
     for number in sorted(range(len(said)), key=lambda i: len(said[i])):
         if not rows or len(rows[-1]) + len(tokens.encode(said[number])) > 110:
-            rows.append(Row(tokens))
+            rows.append(PackedRow(tokens))
         rows[-1].block().text(said[number], number, weight=1.0)
     hidden, wanted, ends = [], [], []
     keys: list[Any] = []
