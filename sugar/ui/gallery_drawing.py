@@ -70,7 +70,10 @@ def report_table(report: Any) -> str:
         for r in rows
     )
     head = "".join(f"<th>{h}</th>" for h in words.TABLE_HEAD)
-    table = f'<table class="sugar-report"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = (
+        f'<div class="sugar-report" tabindex="0" role="region" aria-label="{words.REPORT}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
     return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")
 
 
