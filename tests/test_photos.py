@@ -35,7 +35,7 @@ from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.training.photos.step import StepConfig
-from sugar.training.photos.train import train
+from sugar.training.photos.train import average, train
 
 CAPTION = "two brown dogs are running in the snow"
 CAPTIONS = [
@@ -362,6 +362,15 @@ def test_a_caption_above_the_mean_of_the_others_becomes_likelier(few_tokens: Tok
             parameter -= 0.01 * parameter.grad
     after = chances()
     assert after[0] > before[0] and after[1] < before[1]
+
+
+def test_a_share_of_the_last_stage_is_kept() -> None:
+    layer = torch.nn.Linear(2, 1)
+    before = {name: value.detach().clone() for name, value in layer.named_parameters()}
+    with torch.no_grad():
+        layer.weight += 3.0
+    average(layer, before, 2 / 3)
+    assert torch.allclose(layer.weight, before["weight"] + 2.0) and torch.equal(layer.bias, before["bias"])
 
 
 def test_cells_answer_where_and_the_hub_has_none(trained: Path) -> None:

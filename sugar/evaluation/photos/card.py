@@ -53,7 +53,8 @@ person mentioned. It reads no text, knows no names and counts badly. It does not
 - **deviations from the paper:** a slice's embedding is drawn to its teacher's vector ({pull_photos:g} x for
   photos, {pull_texts:g} x for texts), InfoNCE of captions and photos ({contrast:g} x), caption against foil
   ({swap:g} x), words read off the projected photo ({align:g} x), a token of an answer of n tokens weighs
-  n^-0.5, Muon for matrices.
+  n^-0.5, Muon for matrices; at last its own captions weighed by CIDEr-D (self-critical training), and the
+  weights averaged with those before that stage.
 - {stages}
 - again: `python -m sugar train --recipe sugar --config photo --data DATA`
 

@@ -40,7 +40,7 @@ from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.training.photos.steps import DIFFERENCE, KIND, MATCH, draw_step
 from sugar.training.photos.tokens import cut_tokenizer
 
-__all__ = ["train"]
+__all__ = ["average", "train"]
 
 log = logging.getLogger("sugar")
 
@@ -230,7 +230,11 @@ def _learn_photos(
 def _learn_captions(
     network: Network, material: Material, tokens: Tokens, config: PhotoConfig, path: Path
 ) -> None:
-    """The last stage: the model's own captions weighed by CIDEr-D, beside all that the main stage learns."""
+    """The last stage: the model's own captions weighed by CIDEr-D, beside all that the main stage learns.
+
+    At its end the weights are averaged with those before it (Wortsman et al. 2022, WiSE-FT).
+    """
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
     critic = Critic(material, tokens, config.critic)
     drawn_from = replace(config.step, captions=config.kept_captions)
 
@@ -242,6 +246,14 @@ def _learn_captions(
         return loss + own, report | rewarded
 
     _run(network, config, path, "captions", config.caption_steps, 10, config.last_rate, losses)
+    average(network, before, config.averaged)
+
+
+@torch.no_grad()
+def average(network: nn.Module, before: dict[str, Tensor], share: float) -> None:
+    """Keep a share in [0, 1] of what has changed since the parameters were `before`."""
+    for name, value in network.named_parameters():
+        value.copy_(torch.lerp(before[name], value, share))
 
 
 def _run(
