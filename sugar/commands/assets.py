@@ -3,7 +3,7 @@
     assets/gallery/         306 drawn pictures with the time taken: 41 stories of five, and single scenes
     assets/cards/           knowledge cards: pictures, and a csv of what only the card knows
     assets/examples/        pictures for the examples of the tabs
-    gallery_index/sample/   the sample gallery's index
+    gallery_index/sample/   the sample gallery's index, for both models that ship
     assets/golden.json      answers and similarities of the checkpoint, which a test holds it to
     assets/sugar-tiny/      quality.json (what `evaluate drawn` measured) and README.md, the model card
 
@@ -58,9 +58,11 @@ def run(args: argparse.Namespace) -> int:
 
         model = Sugar.from_pretrained(args.model)
         if "index" in wanted:
-            from sugar.gallery import build_sample
+            from sugar.gallery import Gallery, build_sample
 
-            build_sample(ASSETS / "gallery", ASSETS.parent / "gallery_index" / "sample", model).close()
+            sample = ASSETS.parent / "gallery_index" / "sample"
+            build_sample(ASSETS / "gallery", sample, model).close()
+            Gallery.reindex(sample, Sugar.from_pretrained(ASSETS / "sugar-photo")).close()
         if "golden" in wanted:
             from sugar.evaluation.golden import golden
 
