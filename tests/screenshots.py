@@ -1,72 +1,87 @@
-"""Pictures for README.md, from the real app on the embedded model: `python tests/screenshots.py` (after
-`make assets`).
+"""Pictures for README.md, from the real app on the model that starts: `python tests/screenshots.py`.
 
-Writes assets/screenshots/*.png, below 300 KB each. Not a test: what it shows is looked at by people.
+Writes assets/screenshots/*.png, below 300 KB each. The photos are scikit-image's CC0 pictures, opened when
+this runs. Not a test: what it shows is looked at by people.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from conftest import ASSETS, CHROMIUM
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 OUT = ASSETS / "screenshots"
 
 
-def keep(page: Any, name: str, **options: Any) -> None:
+def keep(page: Any, name: str) -> None:
+    page.wait_for_timeout(1000)
     path = OUT / f"{name}.png"
-    page.screenshot(path=path, **options)
+    page.screenshot(path=path)
     with Image.open(path) as shot:
-        shot.convert("RGB").save(path, optimize=True)
+        shot.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     print(path, path.stat().st_size // 1000, "KB")
 
 
-def shoot(url: str) -> None:
+def shoot(url: str, photos: dict[str, str]) -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1000, "height": 860})
         page.set_default_timeout(120_000)
         page.goto(url)
-        page.locator("#status b").wait_for()
-        page.get_by_text("describe the picture.").click()
-        page.locator("#talk").get_by_text("tokens").wait_for()
+        expect(page.locator("#status b")).to_have_text("sugar-photo", timeout=120_000)
+        page.locator("#message input[type=file]").set_input_files(photos["chelsea"])
+        page.locator("#message .thumbnail-item").wait_for()
+        page.locator("#message textarea").fill("what is in the picture?")
+        page.locator("#message textarea").press("Enter")
+        page.locator("#talk").get_by_text("first token").wait_for()
         page.locator("#message button.submit-button").wait_for()
-        page.wait_for_timeout(500)
         keep(page, "chat")
-        page.get_by_role("tab", name="Search").click()
-        page.locator("#search-example-1").click()
+        page.get_by_role("tab", name="Gallery", exact=True).click()
+        page.locator("input[type=file]:has(+ #gallery-files)").set_input_files(list(photos.values()))
+        expect(page.locator("#gallery-report")).to_contain_text(f"{len(photos)} added")
+        page.get_by_role("tab", name="Search", exact=True).click()
+        page.locator("#search-words textarea").fill("a cup of coffee")
+        page.locator("#search-go").click()
         page.locator("#hits [data-pick]").first.click()
-        page.locator("#opened table").wait_for()
-        page.wait_for_timeout(1000)
-        page.locator("#opened").scroll_into_view_if_needed()
+        page.get_by_text("Where in the picture").wait_for()
         keep(page, "search")
-        page.get_by_role("tab", name="Tell apart").click()
-        page.locator("#compare-example-0").click()
+        page.keyboard.press("Escape")
+        page.get_by_role("tab", name="Tell apart", exact=True).click()
+        page.locator("#compare-pictures input[type=file]").set_input_files(
+            [photos[name] for name in ("chelsea", "coffee", "motorcycle")]
+        )
+        page.locator("#compare-captions textarea").fill("a cat\na cup of coffee\na motorcycle")
+        page.locator("#compare-go").click()
         page.locator("#compare-table table").wait_for()
-        page.wait_for_timeout(1000)
         keep(page, "compare")
         browser.close()
 
 
-def main(gallery: str = "gallery_index") -> None:
+def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from sugar.evaluation.photos.golden import pictures
     from sugar.services.model_slot import open_slot
     from sugar.settings import Settings
     from sugar.ui import build_app, launch
 
     logging.basicConfig(level=logging.WARNING)
     OUT.mkdir(parents=True, exist_ok=True)
-    settings = Settings(port=0, gallery=gallery)
-    demo = build_app(settings, open_slot(settings))
-    launch(demo, settings, block=False)
-    shoot(f"http://127.0.0.1:{demo.server_port}")
-    demo.close()
+    with tempfile.TemporaryDirectory() as folder:
+        photos = {name: f"{folder}/{name}.png" for name in pictures()}
+        for name, photo in pictures().items():
+            photo.save(photos[name])
+        settings = Settings(port=0, gallery=f"{folder}/galleries")
+        demo = build_app(settings, open_slot(settings))
+        launch(demo, settings, block=False)
+        shoot(f"http://127.0.0.1:{demo.server_port}", photos)
+        demo.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
