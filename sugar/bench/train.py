@@ -355,8 +355,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--only", nargs="*", choices=["speed", "shares", "memory"])
     args = parser.parse_args(argv)
     wanted = args.only or ["speed", "shares", "memory"]
-    found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": platform.machine()}
-    found["torch"], found["threads"] = torch.__version__, torch.get_num_threads()
+    about: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": platform.machine()}
+    about |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         if args.gpu:
@@ -373,8 +374,10 @@ def run(argv: list[str]) -> int:
                 found["share of time, %"] = shares(base, here / "shares", batch=args.batch, steps=args.steps)
             if "memory" in wanted:
                 larger = random_base(here / "medium", "medium")
-                found["peak of a step, MB"] = {b: round(peak_of_a_step(larger, b), 1) for b in (8, 32, 128)}
+                found["peak of a step, MB"] = {
+                    f"batch {b}": round(peak_of_a_step(larger, b), 1) for b in (8, 32, 128)
+                }
     for name, value in found.items():
         print(f"{name:24} {value}")
-    print(json.dumps(found))
+    print(json.dumps({**about, "rows": found}))
     return 0
