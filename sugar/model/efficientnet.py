@@ -70,12 +70,11 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C', ceil(H / stride), ceil(W / stride))."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        padding = []
-        for size in (x.shape[-1], x.shape[-2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            padding += [total // 2, total - total // 2]
-        x = F.pad(x, padding) if any(padding) else x
-        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
+        high, wide = (max((-(-s // stride) - 1) * stride + kernel - s, 0) for s in x.shape[-2:])
+        if high % 2 or wide % 2:  # the convolution itself pads both sides alike
+            x = F.pad(x, [wide // 2, wide - wide // 2, high // 2, high - high // 2])
+            high = wide = 0
+        return F.conv2d(x, self.weight, self.bias, stride, (high // 2, wide // 2), 1, self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -90,8 +89,8 @@ class InvertedResidual(nn.Module):
         self.residual = channels == out and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.expand(x)) if isinstance(self.expand, SameConv) else x
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = F.relu6(self.expand(x), inplace=True) if isinstance(self.expand, SameConv) else x
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
