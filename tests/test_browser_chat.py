@@ -197,7 +197,7 @@ def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
         answered(page, "I see 0 pictures and the words red star")
         page.get_by_text("Words and mean colours").wait_for()  # what this model says that it is good at
         assert "sugar-tiny · cpu · fp32" in page.locator("#status").inner_text()
-        assert "0.5 GB to download" in page.locator(".sugar-head").inner_text()
+        assert "0.5 GB, 1 min" in page.locator(".sugar-head").inner_text()
         assert "smolvlm-256m" in page.locator("#larger").inner_text()
 
 

@@ -5,7 +5,8 @@
 Seconds from `python app.py` to the page, to the first answer about a picture, and to the first words of the
 next one; memory of the process. What a stop costs is measured on a slower model with random weights. With
 Playwright and Chromium (`tests/requirements.txt`) also the page's first load: bytes on the wire, requests,
-foreign hosts. Not covered: long answers (`bench core`), many visitors at once.
+foreign hosts, the time until the message box takes words, layout shift, and the slowest first open of a tab.
+Not covered: long answers (`bench core`), many visitors at once.
 """
 
 from __future__ import annotations
@@ -211,9 +212,27 @@ def stopping(url: str) -> dict[str, float]:
     }
 
 
+SHIFT = """
+window.moved = 0
+new PerformanceObserver((list) => list.getEntries().forEach((e) => {
+  if (!e.hadRecentInput) window.moved += e.value
+})).observe({ type: "layout-shift", buffered: true })
+"""
+OPEN_TAB = """
+(tab) => new Promise((done) => {
+  const start = performance.now()
+  const shown = () => tab.getAttribute("aria-selected") === "true"
+    ? requestAnimationFrame(() => done(performance.now() - start)) : requestAnimationFrame(shown)
+  tab.click()
+  requestAnimationFrame(shown)
+})
+"""
+"""Milliseconds from the click to the second frame in which the tab is the selected one."""
+
+
 def first_load(url: str) -> dict[str, float]:
-    """{kilobytes, requests, requests to other hosts} of a first visit, or nothing where there is no browser
-    to visit with.
+    """What a first visit costs (the module docstring says what), or nothing where there is no browser to
+    visit with.
     """
     try:
         from playwright.sync_api import sync_playwright
@@ -226,17 +245,26 @@ def first_load(url: str) -> dict[str, float]:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
+        page.add_init_script(SHIFT)
         wire = page.context.new_cdp_session(page)
         wire.send("Network.enable")
         wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
         page.on("request", lambda request: hosts.append(urlsplit(request.url).hostname))
-        page.goto(url)
-        page.get_by_role("tab", name="Chat").wait_for()
+        start = time.perf_counter()
+        page.goto(url, wait_until="commit")
+        page.locator("#message textarea").fill("hello")
+        interactive = 1000 * (time.perf_counter() - start)
         page.wait_for_timeout(3000)
+        moved, transferred, asked = page.evaluate("window.moved"), sum(sizes), len(hosts)
+        tabs = page.get_by_role("tab").element_handles()
+        slowest = max(page.evaluate(OPEN_TAB, tab) for tab in tabs[1:])
         browser.close()
     own = urlsplit(url).hostname
     return {
-        "kilobytes_of_the_first_load": round(sum(sizes) / 1000),
-        "requests": len(hosts),
+        "kilobytes_of_the_first_load": round(transferred / 1000),
+        "milliseconds_until_the_page_takes_words": round(interactive),
+        "layout_shift": round(moved, 3),
+        "milliseconds_of_the_slowest_first_open_of_a_tab": round(slowest),
+        "requests": asked,
         "requests_to_other_hosts": sum(h not in (own, None) for h in hosts),
     }

@@ -13,6 +13,7 @@ from sugar.model.presets import PRESETS
 from sugar.services.model_slot import ModelState
 from sugar.services.models import cost_of
 from sugar.ui.drawing import escape
+from sugar.ui.markdown import harmless
 from sugar.ui.text import model as words
 
 __all__ = ["card_markdown", "facts_table", "load_line", "preset_needs"]
@@ -55,5 +56,5 @@ def facts_table(facts: Mapping[str, str]) -> str:
 def card_markdown(card: str) -> str:
     """A model card for the page: no front matter, no markup, no pictures from elsewhere."""
     card = re.sub(r"\A---\n.*?\n---\n", "", card or "", flags=re.DOTALL)
-    card = re.sub(r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])", "", card)
-    return card.replace("&", "&amp;").replace("<", "&lt;")[:20_000]
+    card = re.sub(r"!\[[^\]\n]{0,200}\](\([^)\n]{0,500}\)|\[[^\]\n]{0,200}\])", "", card[:20_000])
+    return harmless(card)

@@ -8,7 +8,7 @@ COMING = "loading {name}{progress} · {seconds:.0f} s"
 PROGRESS = " · {done:.2f} of {total:.2f} GB"
 NO_MODEL = "<b>No model loaded.</b> {problem}"
 MODEL_READY = "<b>{name}</b> · {device} · {precision}"
-LARGER = "Load {name} ({gb:.1f} GB to download, about {minutes:.0f} min, {memory:.1f} GB of memory)"
+LARGER = "Load {name}: {gb:.1f} GB, {minutes:.0f} min, {memory:.1f} GB memory"
 
 FAULT_TITLE = "Fault"
 FAULT = "An unexpected error occurred ({kind}). The log has it under {number}. Try again, or reload the page."
