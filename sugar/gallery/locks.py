@@ -39,7 +39,7 @@ class FileLock:
             self._lock.acquire(timeout=wait)
         except filelock.Timeout:
             return False
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # the latter: a file system that has no locks
             raise GalleryError(
                 f"The folder of gallery {self._folder.name!r} cannot be written to ({error}). "
                 "Check its permissions and the free space, or make another gallery."
