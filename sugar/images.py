@@ -36,6 +36,8 @@ __all__ = [
     "signature",
     "near_duplicate",
     "FORMATS",
+    "GALLERY_ITEM",
+    "gallery_items",
     "SUFFIXES",
 ]
 
@@ -74,6 +76,17 @@ _SIGNATURES = (
     (0, b"7z\xbc\xaf", "a 7-Zip archive"),
 )
 """(offset, bytes there, what such a file is), for the message about a file that does not open."""
+
+GALLERY_ITEM = "gallery_item"
+"""Where `Image.info` of a picture out of a gallery says which one: the SHA-256 of its item. A crop keeps it;
+no file format writes it."""
+
+
+def gallery_items(image: Image.Image) -> list[str]:
+    """The gallery item that a picture shows, whole or in part, as a list of one; empty for none."""
+    item = str(image.info.get(GALLERY_ITEM, ""))
+    return [item] if item else []
+
 
 _LARGE_PIXELS = 24_000_000
 _ONE_LARGE = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ class PageOf:
     state: VisitorState = field(default_factory=VisitorState)
     files: Path = Path()
 
-    def keep(self, data: bytes, suffix: str, name: str) -> str:
+    def keep(self, data: bytes, suffix: str, name: str, items: Iterable[str] = ()) -> str:
         path = self.files / f"{len(list(self.files.iterdir()))}-{name}{suffix}"
         path.write_bytes(data)
         return str(path)

@@ -13,6 +13,7 @@ sugar/retrieval.
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.catalogue import (
     close_visitor,
+    holding,
     list_named,
     named_folder,
     open_named,
@@ -45,6 +46,7 @@ __all__ = [
     "build_sample",
     "close_visitor",
     "follow",
+    "holding",
     "list_named",
     "look",
     "move",

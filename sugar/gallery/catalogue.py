@@ -10,10 +10,13 @@ path, and never listed. Not covered: who may see which page (the app).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from sugar.gallery.clearing import remove_folder
 from sugar.gallery.embedding import EmbeddingModel
 from sugar.gallery.lifecycle import Gallery
 from sugar.gallery.options import VISITOR_SETTINGS, GallerySettings
+from sugar.gallery.store import Store
 
 IDLE_SECONDS = 3600.0
 _VISITORS = "visitors"
@@ -31,6 +35,25 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 def list_named(root: str | os.PathLike) -> list[str]:
     """Names of the galleries under `root`, sorted; visitors' are not among them."""
     return sorted(p.parent.name for p in Path(root).glob("*/gallery.db") if not p.parent.name.startswith("."))
+
+
+def holding(folders: Iterable[Path], items: Iterable[str]) -> set[str]:
+    """Those of the items, by their SHA-256, that a gallery in one of the folders has.
+
+    All of them when a gallery cannot be read: what may still be there is not gone.
+    """
+    wanted, found = sorted(set(items)), set()
+    for folder in folders if wanted else ():
+        try:
+            with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
+                rows = store.read(
+                    "SELECT sha256 FROM items WHERE sha256 IN (SELECT value FROM json_each(?))",
+                    (json.dumps(wanted),),
+                )
+        except GalleryError:
+            return set(wanted)
+        found |= {sha256 for (sha256,) in rows}
+    return found
 
 
 def named_folder(root: str | os.PathLike, name: str) -> Path:

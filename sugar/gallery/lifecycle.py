@@ -110,6 +110,7 @@ class Gallery(GalleryWriter):
             hidden = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}{DELETING}")
             os.rename(self.folder, hidden)
         remove_folder(hidden)
+        self.after_delete()
 
     # -- long runs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sugar.gallery.keywords import search_items
 from sugar.gallery.notes import Note, read_notes
 from sugar.gallery.options import GallerySettings
 from sugar.gallery.store import Store
-from sugar.images import Picture, open_image
+from sugar.images import GALLERY_ITEM, Picture, open_image
 from sugar.sequence import Sample
 
 __all__ = ["GalleryReader"]
@@ -36,7 +36,8 @@ class GalleryReader:
     """A gallery as one model sees it. Every method may be called from any thread.
 
     fingerprint: the model's when the gallery was opened; only vectors of that fingerprint are read or
-    written. lock: hold it where several questions must see one and the same gallery.
+    written. lock: hold it where several questions must see one and the same gallery. after_delete: called
+    when pictures are gone for good.
     """
 
     def __init__(self, folder: Path, store: Store, model: EmbeddingModel, settings: GallerySettings) -> None:
@@ -47,6 +48,7 @@ class GalleryReader:
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension
         self.lock = threading.RLock()
+        self.after_delete: Callable[[], None] = lambda: None
         self._index: Index | None = None
         self._version = self._epoch = -1
         self._inode = store.path.stat().st_ino
@@ -106,11 +108,14 @@ class GalleryReader:
         return dict(self.store.read("SELECT fingerprint, count(*) FROM vectors GROUP BY fingerprint"))
 
     def picture(self, item: int) -> Any:
-        """The kept copy, RGB, at most `settings.picture_side` pixels long.
+        """The kept copy, RGB, at most `settings.picture_side` pixels long, marked with its item.
 
         Raises GalleryError when the item or its file is missing.
         """
-        return self.open_kept(self.item(item)).image
+        found = self.item(item)
+        image = self.open_kept(found).image
+        image.info[GALLERY_ITEM] = found.sha256
+        return image
 
     def picture_path(self, item: int) -> Path:
         """The kept copy's file. Raises GalleryError when the item is missing."""

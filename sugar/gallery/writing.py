@@ -232,18 +232,22 @@ class GalleryWriter(GalleryFiles):
         Returns how many were there. Raises GalleryError when read-only; BusyError when another program
         keeps the log from being cleared (the pictures are deleted all the same).
         """
-        wanted = [int(i) for i in ids]
-        with self.changing():
-            index = self.index()
-            with self.store.write() as db:
-                gone = _delete_rows(db, wanted)
+        wanted, gone = [int(i) for i in ids], list[int]()
+        try:
+            with self.changing():
+                index = self.index()
+                with self.store.write() as db:
+                    gone = _delete_rows(db, wanted)
+                if gone:
+                    self.finish_removals()
+                    index.remove(gone)
+                    self.in_step()
+                    self.drop_indexes(but=self.index_folder)
+                    self.save_index(always=True)
+                    self.store.scrub()
+        finally:
             if gone:
-                self.finish_removals()
-                index.remove(gone)
-                self.in_step()
-                self.drop_indexes(but=self.index_folder)
-                self.save_index(always=True)
-                self.store.scrub()
+                self.after_delete()
         return len(gone)
 
     def keep_notes(self, notes: Iterable[tuple[str, str, str]]) -> int:

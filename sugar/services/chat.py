@@ -19,14 +19,11 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.sequence import Sampling
 from sugar.services.conversation import Attachment, Conversation
-from sugar.services.conversation_file import MAX_MESSAGES, SavedConversations
+from sugar.services.conversation_file import FOLDER, MAX_MESSAGES, SavedConversations
 from sugar.services.modes import mode_of
 from sugar.services.workspace import VisitorSession, Workspace
 
 __all__ = ["ChatService", "crop"]
-
-SAVED = ".conversations"
-"""The folder of saved conversations, inside the folder of the galleries."""
 
 
 class ChatService:
@@ -35,7 +32,7 @@ class ChatService:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         settings = workspace.settings
-        self.saved = None if mode_of(settings).private else SavedConversations(settings.gallery_root / SAVED)
+        self.saved = None if mode_of(settings).private else SavedConversations(settings.gallery_root / FOLDER)
 
     def ask(
         self,
@@ -61,8 +58,10 @@ class ChatService:
     ) -> Iterator[Conversation]:
         """Answer a conversation that ends with a question, and save it in the list at the end.
 
-        Raises InputError: too many pictures to read, too many messages, or nothing to answer.
+        Pictures that were deleted from their gallery meanwhile are neither read nor saved. Raises InputError:
+        too many pictures to read, too many messages, or nothing to answer.
         """
+        talk = self._without_deleted(visitor, talk)
         limit = self.workspace.settings.max_pictures
         if len(talk.read) > limit:
             raise InputError(
@@ -76,7 +75,11 @@ class ChatService:
             answered = talk.answered(generated) if generated.tokens or generated.ended else talk
             yield answered
         if save and self.saved is not None:
-            yield self.saved.save(answered)
+            yield self.saved.save(self._without_deleted(visitor, answered))
+
+    def _without_deleted(self, visitor: VisitorSession, talk: Conversation) -> Conversation:
+        items = talk.items
+        return talk.without(items - self.workspace.galleries.holding(visitor, items)) if items else talk
 
     def undo(self, talk: Conversation, index: int | None = None) -> Conversation:
         """Without the question at or before `index` and what follows it."""

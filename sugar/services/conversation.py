@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from PIL import Image
 
 from sugar.errors import InputError
+from sugar.images import gallery_items
 from sugar.sequence import Sample, Turn
 from sugar.services.generation import Generated
 
@@ -32,6 +33,10 @@ SMALL = 512 * 512
 
 SET_ASIDE = "(a picture that was set aside)"
 """What the model reads of a message whose only picture is set aside."""
+
+
+DELETED = "(a picture that was deleted)"
+"""What stands in the place of a gallery picture that no gallery has any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,11 @@ class Attachment:
     def key(self) -> str:
         """The same bytes have the same key."""
         return hashlib.sha256(self.data).hexdigest()[:16]
+
+    @property
+    def items(self) -> list[str]:
+        """The gallery item that it shows, by its SHA-256; empty when it came otherwise."""
+        return gallery_items(self.image)
 
 
 Part = str | Attachment
@@ -191,6 +201,28 @@ class Conversation:
     def toggled(self, key: str) -> Conversation:
         """With a picture set aside, or taken back."""
         return replace(self, set_aside=self.set_aside ^ {key})
+
+    @property
+    def items(self) -> set[str]:
+        """The gallery items whose pictures it holds, in any version."""
+        return {item for m in self.messages for p in m.pictures for item in p.items}
+
+    def without(self, items: Set[str]) -> Conversation:
+        """With a line of words in the place of the pictures of these gallery items."""
+        if not items & self.items:
+            return self
+        kept = tuple(
+            replace(
+                m,
+                parts=tuple(
+                    p if isinstance(p, str) or items.isdisjoint(p.items) else DELETED for p in m.parts
+                ),
+            )
+            for m in self.messages
+        )
+        keys = {p.key for m in kept for p in m.pictures}
+        read = tuple(replace(m, read=tuple(k for k in m.read if k in keys)) for m in kept)
+        return replace(self, messages=read, set_aside=self.set_aside & keys)
 
     def turns(self) -> list[Turn]:
         """What the model reads. Raises InputError when it does not end with a question."""

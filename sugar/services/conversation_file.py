@@ -16,16 +16,20 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sugar.errors import InputError, SugarError
-from sugar.images import ImageLimits, open_image
+from sugar.images import GALLERY_ITEM, ImageLimits, open_image
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.generation import Generated
 
-__all__ = ["SavedConversation", "SavedConversations", "from_bytes", "to_bytes"]
+__all__ = ["FOLDER", "SavedConversation", "SavedConversations", "from_bytes", "to_bytes"]
+
+FOLDER = ".conversations"
+"""The folder of saved conversations, inside the folder of the galleries."""
 
 FORMAT = 2
 MAX_MESSAGES = 1000
@@ -41,16 +45,14 @@ def to_bytes(talk: Conversation) -> bytes:
         "system": talk.system,
         "leaf": talk.leaf,
         "set_aside": sorted(talk.set_aside),
+        "items": sorted(talk.items),
     }
     lines = [head, *(_line(message) for message in talk.messages)]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 
 def _line(message: Message) -> dict[str, Any]:
-    parts = [
-        {"text": p} if isinstance(p, str) else {"picture": base64.b64encode(p.data).decode()}
-        for p in message.parts
-    ]
+    parts = [{"text": p} if isinstance(p, str) else _picture(p) for p in message.parts]
     line: dict[str, Any] = {"role": message.role, "parent": message.parent, "parts": parts}
     if message.answer is not None:
         answer = message.answer
@@ -59,8 +61,19 @@ def _line(message: Message) -> dict[str, Any]:
     return line
 
 
+def _picture(picture: Attachment) -> dict[str, str]:
+    line = {"picture": base64.b64encode(picture.data).decode()}
+    if picture.items:
+        line["item"] = picture.items[0]
+    return line
+
+
 def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") -> Conversation:
     """A conversation that `to_bytes` wrote.
+
+    Args:
+        key: its file in the list. Without one it came from elsewhere, and its pictures belong to no gallery
+            of this machine.
 
     Raises:
         InputError: the file is not one.
@@ -73,7 +86,8 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
         if told["sugar_conversation"] != FORMAT or len(lines) > MAX_MESSAGES:
             raise wrong
         renamed: dict[str, str] = {}
-        messages = tuple(_message(json.loads(line), limits or ImageLimits(), renamed) for line in lines)
+        limits = limits or ImageLimits()
+        messages = tuple(_message(json.loads(line), limits, renamed, own=bool(key)) for line in lines)
         talk = Conversation(
             messages, _index(told["leaf"], len(messages)), _text(told["system"]), _text(told["title"]), key
         )
@@ -86,13 +100,16 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
         raise wrong from None
 
 
-def _message(line: Any, limits: ImageLimits, renamed: dict[str, str]) -> Message:
+def _message(line: Any, limits: ImageLimits, renamed: dict[str, str], *, own: bool) -> Message:
     """One message. Pictures are encoded anew, so `renamed` collects their keys in the file and here."""
     parts: list[str | Attachment] = []
     for part in line["parts"]:
         if "picture" in part:
             data = base64.b64decode(part["picture"], validate=True)
-            picture = Attachment.of(open_image(data, limits=limits).image)
+            image = open_image(data, limits=limits).image
+            if own and "item" in part:
+                image.info[GALLERY_ITEM] = _text(part["item"])
+            picture = Attachment.of(image)
             renamed[Attachment(picture.image, data, "").key] = picture.key
             parts.append(picture)
         else:
@@ -117,6 +134,14 @@ def _index(value: Any, count: int) -> int:
     if not -1 <= int(value) < count:
         raise ValueError("not a message of this conversation")
     return int(value)
+
+
+def _items(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return [str(item) for item in json.loads(lines.readline()).get("items", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
 
 
 @dataclass(frozen=True)
@@ -160,6 +185,20 @@ class SavedConversations:
             os.fsync(out.fileno())
         os.replace(beside, path)
         return talk
+
+    def items(self) -> set[str]:
+        """The gallery items whose pictures the saved conversations hold. Reads first lines only."""
+        return {item for path in self._files() for item in _items(path)}
+
+    def forget(self, items: set[str]) -> None:
+        """Take the pictures of these gallery items out of every file. The order of the list stays."""
+        for path in self._files():
+            if items.isdisjoint(_items(path)):
+                continue
+            with suppress(SugarError, OSError):
+                when = path.stat()
+                self.save(self.load(path.stem).without(items))
+                os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
 
     def load(self, key: str) -> Conversation:
         """Raises InputError when there is none."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from sugar.errors import GalleryError, InputError
+from sugar.services.conversation_file import FOLDER, SavedConversations
 from sugar.services.identity import Visitor
 from sugar.services.modes import Mode
 from sugar.services.private_files import PrivateFiles
@@ -48,16 +50,18 @@ class Galleries:
 
     def __init__(self, settings: Settings, visitors: Everybody) -> None:
         self.settings, self.visitors, self.private = settings, visitors, visitors.mode.private
-        self._sweep()
         self._open: dict[tuple[str, str], Any] = {}
         self._lock = threading.RLock()
+        self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what killed deletions and imports left."""
+        """Remove what killed deletions and imports left, and what was deleted while the app did not run."""
         from sugar.gallery import sweep
 
         if self.root.is_dir():
             sweep(self.root)
+        if not self.private:
+            self.forget_deleted(None)
 
     @property
     def root(self) -> Path:
@@ -77,6 +81,36 @@ class Galleries:
 
     def read_only(self, name: str) -> bool:
         return name == SAMPLE
+
+    def holding(self, page: Page, items: Iterable[str]) -> set[str]:
+        """Those of the items, by their SHA-256, that one of this visitor's galleries has."""
+        return self._holding(page.visitor, items)
+
+    def _holding(self, visitor: Visitor | None, items: Iterable[str]) -> set[str]:
+        from sugar.gallery import holding, list_named
+
+        folders = [self.root / n for n in ([SAMPLE] if self.private else list_named(self.root))]
+        if self.private and visitor is not None:
+            folders.append(self.private_folder(visitor))
+        return holding([f for f in folders if (f / "gallery.db").is_file()], items)
+
+    def forget_deleted(self, visitor: Visitor | None) -> None:
+        """Remove what shows a picture that is in no gallery any more: files of the visitor's, and pictures of
+        saved conversations.
+
+        Where galleries are not private they are everybody's, and so are these files.
+        """
+        files = self.visitors.files
+        shown = files.showing(visitor if self.private else None)
+        saved = None if self.private else SavedConversations(self.root / FOLDER)
+        items = {i for known in shown.values() for i in known} | (
+            saved.items() if saved is not None else set()
+        )
+        gone = items - self._holding(visitor, items)
+        for path in [p for p, known in shown.items() if not gone.isdisjoint(known)]:
+            files.remove(path)
+        if saved is not None and gone:
+            saved.forget(gone)
 
     def open(self, page: Page, name: str, model: Any) -> Any:
         """The gallery of that name.
@@ -102,8 +136,12 @@ class Galleries:
                 gallery = self._own(page.visitor, model)
             else:
                 gallery = Gallery.open(self.root / name, model)
-            self._open[owner, name] = (model, gallery)
-            return gallery
+            return self._opened((owner, name), model, gallery, page.visitor)
+
+    def _opened(self, key: tuple[str, str], model: Any, gallery: Any, visitor: Visitor) -> Any:
+        gallery.after_delete = partial(self.forget_deleted, visitor)
+        self._open[key] = (model, gallery)
+        return gallery
 
     def create(self, page: Page, name: str, model: Any, *, keep_location: bool = False) -> Any:
         """A new gallery; keep_location: one that keeps where pictures were taken.
@@ -118,8 +156,7 @@ class Galleries:
         with self._lock:
             settings = GallerySettings(keep_location=keep_location)
             gallery = Gallery.create(self.root / _plain(name), model, settings)
-            self._open["", gallery.folder.name] = (model, gallery)
-            return gallery
+            return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 
     def receiving(self, page: Page, name: str, model: Any) -> str:
         """The gallery that new pictures go to: the one named; "mine", made when need be, for the sample."""
@@ -151,8 +188,7 @@ class Galleries:
             archive, self.root / _plain(name), model, progress=progress, cancel=cancel
         )
         with self._lock:
-            self._open["", gallery.folder.name] = (model, gallery)
-        return gallery
+            return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 
     def remove(self, page: Page, name: str, model: Any) -> None:
         """Delete a whole gallery.

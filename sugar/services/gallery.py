@@ -235,7 +235,7 @@ class GalleryService:
         gallery = self._open(page, name)
 
         def work(job: Job) -> str:
-            path: str = page.keep(b"", ".zip", name=name)
+            path: str = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
             try:
                 gallery.export(path, progress=_told(job), cancel=job.stop)
             except BaseException:
@@ -289,10 +289,11 @@ def as_file(page: Any, gallery: Any, ids: Sequence[int]) -> str:
     """The path of a file in the visitor's own folder: one picture by its name, or a zip of several."""
     from sugar.gallery import one, write_zip
 
+    items = [item.sha256 for item in gallery.items(ids=ids)]
     if len(ids) == 1:
         name, data = one(gallery, ids[0])
-        return page.keep(data, Path(name).suffix, name=Path(name).stem)
-    path = page.keep(b"", ".zip", name=gallery.folder.name)
+        return page.keep(data, Path(name).suffix, name=Path(name).stem, items=items)
+    path = page.keep(b"", ".zip", name=gallery.folder.name, items=items)
     write_zip(gallery, ids, path)
     return path
 

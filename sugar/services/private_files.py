@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,8 @@ __all__ = ["PrivateFiles", "own_folder"]
 
 PREFIX = "sugar-cache-"
 CLEAN = ".clean"
+"""Ends the name of the mark beside a file of ours; the mark names the gallery items that the file shows."""
+
 _held: list[FileLock] = []
 
 
@@ -62,6 +65,10 @@ def let_go(folder: Path) -> None:
             os.unlink(lock.lock_file)
 
 
+def _mark(path: Path) -> Path:
+    return path.parent / f"{path.name}{CLEAN}"
+
+
 class PrivateFiles:
     """The files of all visitors. `root` has one folder for each, named `<kind>-<id>`."""
 
@@ -79,12 +86,30 @@ class PrivateFiles:
         folder.mkdir(parents=True, mode=0o700)
         return folder
 
-    def write(self, visitor: Visitor, name: str, data: bytes) -> Path:
-        """Keep bytes that are clean already. Returns a path that nobody can guess."""
+    def write(self, visitor: Visitor, name: str, data: bytes, *, items: Iterable[str] = ()) -> Path:
+        """Keep bytes that are clean already. Returns a path that nobody can guess.
+
+        items: the gallery pictures that the bytes show, by their SHA-256, if they show any.
+        """
         path = self.new(visitor) / name
         path.write_bytes(data)
-        (path.parent / f"{path.name}{CLEAN}").touch()
+        _mark(path).write_text("\n".join(items), "ascii")
         return path
+
+    def items(self, path: Path) -> list[str]:
+        """The gallery pictures that the file shows."""
+        mark = _mark(path)
+        return mark.read_text("ascii").split() if mark.is_file() else []
+
+    def showing(self, visitor: Visitor | None) -> dict[Path, list[str]]:
+        """The files that show gallery pictures, and which: the visitor's, or everybody's for None."""
+        found = {}
+        for folder in [self.folder(visitor)] if visitor is not None else self.root.iterdir():
+            for mark in folder.glob(f"*/*{CLEAN}"):
+                with suppress(OSError):
+                    if items := mark.read_text("ascii").split():
+                        found[mark.with_name(mark.name.removesuffix(CLEAN))] = items
+        return found
 
     def inside(self, path: str | Path) -> Path | None:
         """The file, when it is one of a visitor's; None for anything else. Links are followed first."""
@@ -108,7 +133,7 @@ class PrivateFiles:
 
     def is_clean(self, path: Path) -> bool:
         """Whether the file is one of ours, not an upload."""
-        return (path.parent / f"{path.name}{CLEAN}").exists()
+        return _mark(path).exists()
 
     def replace(self, path: Path, data: bytes) -> None:
         """Put a clean copy in the place of an original, and cut the original off first.
@@ -121,7 +146,7 @@ class PrivateFiles:
             with path.open("r+b") as original:
                 original.truncate(0)
             os.replace(new, path)
-            (path.parent / f"{path.name}{CLEAN}").touch()
+            _mark(path).touch()
         finally:
             new.unlink(missing_ok=True)
 
@@ -130,6 +155,6 @@ class PrivateFiles:
         found = self.inside(path)
         if found is not None:
             found.unlink(missing_ok=True)
-            (found.parent / f"{found.name}{CLEAN}").unlink(missing_ok=True)
+            _mark(found).unlink(missing_ok=True)
             with suppress(OSError):
                 found.parent.rmdir()

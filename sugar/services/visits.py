@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -66,9 +66,12 @@ class Page:
         self._stop = threading.Event()
         self._gone = False
 
-    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
-        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess."""
-        return str(self.files.write(self.visitor, f"{name}{suffix}", data))
+    def keep(self, data: bytes, suffix: str, name: str = "picture", items: Iterable[str] = ()) -> str:
+        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess.
+
+        items: the gallery pictures that they show, by their SHA-256.
+        """
+        return str(self.files.write(self.visitor, f"{name}{suffix}", data, items=items))
 
     @contextmanager
     def answering(self) -> Iterator[threading.Event]:

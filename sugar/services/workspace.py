@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -40,8 +40,11 @@ class VisitorSession(Protocol):
     def stop(self) -> None:
         """End the answer that is being generated for this visitor."""
 
-    def keep(self, data: bytes, suffix: str, name: str = "picture") -> str:
-        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess."""
+    def keep(self, data: bytes, suffix: str, name: str = "picture", items: Iterable[str] = ()) -> str:
+        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess.
+
+        items: the gallery pictures that they show, by their SHA-256.
+        """
 
 
 class GalleryAccess(Protocol):
@@ -50,6 +53,8 @@ class GalleryAccess(Protocol):
     def names(self, visitor: Any) -> list[str]: ...
 
     def open(self, visitor: Any, name: str, model: Any) -> Any: ...
+
+    def holding(self, visitor: Any, items: Iterable[str]) -> set[str]: ...
 
 
 class Workspace:

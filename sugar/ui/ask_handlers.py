@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import SugarError
-from sugar.images import open_image, thumbnail
+from sugar.images import gallery_items, open_image, thumbnail
 from sugar.sequence import Sample
 from sugar.services.ask import MAX_READ, AskRequest, AskResult, AskService
 from sugar.services.workspace import VisitorSession
@@ -123,7 +123,9 @@ class AskHandlers:
 
     def take(self, sample: Sample, visitor: VisitorSession) -> tuple[Any, Any]:
         shown = sample.images[0] if sample.images else None
-        kept = visitor.keep(thumbnail(shown, MAX_SIDE, quality=92), ".jpg") if shown is not None else None
+        if shown is None:
+            return " ".join(sample.text.split("\n")), None
+        kept = visitor.keep(thumbnail(shown, MAX_SIDE, quality=92), ".jpg", items=gallery_items(shown))
         return " ".join(sample.text.split("\n")), kept
 
     def fill_example(self, request: gr.Request, place: int) -> tuple[Any, ...]:

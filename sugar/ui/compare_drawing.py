@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import thumbnail
+from sugar.images import gallery_items, thumbnail
 from sugar.sequence import Sample
 from sugar.services.compare import Best, CompareResult
 from sugar.services.workspace import VisitorSession
@@ -40,7 +40,10 @@ def read_captions(lines: Any, settings: Settings) -> list[str]:
 
 def fields(images: list[Image.Image], captions: list[str], visitor: VisitorSession) -> tuple[Any, str]:
     """Values for the two fields of the tab."""
-    kept = [visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg") for image in images[:6]]
+    kept = [
+        visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))
+        for image in images[:6]
+    ]
     return kept, "\n".join(" ".join(line.split()) for line in captions[:6])
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from sugar.errors import InputError
+from sugar.images import gallery_items
 from sugar.sequence import Sample
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.workspace import VisitorSession
@@ -43,8 +45,8 @@ def keep_picture(part: Attachment | Image.Image, visitor: VisitorSession) -> str
     """A file of the visitor's that shows the picture; the same picture is written once."""
     made = Attachment.of(part) if isinstance(part, Image.Image) else part
     paths = visitor.state.of(ShownPictures).paths
-    if made.key not in paths:
-        paths[made.key] = visitor.keep(made.data, made.suffix)
+    if made.key not in paths or not Path(paths[made.key]).is_file():
+        paths[made.key] = visitor.keep(made.data, made.suffix, items=gallery_items(made.image))
     return paths[made.key]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import ImageLimits, open_image
+from sugar.images import GALLERY_ITEM, ImageLimits, open_image
 from sugar.settings import Settings
 from sugar.ui.cache import private_files
 
@@ -85,11 +85,15 @@ def picture(value: Any, settings: Settings) -> Image.Image:
 
 def _forget_original(path: Path, image: Image.Image) -> None:
     """Put the picture as it is used, without metadata, in the place of the upload: the page still shows the
-    file.
+    file. A file that shows a gallery picture marks the image with it.
     """
     files = private_files()
     found = files.inside(path)
-    if found is not None and not files.is_clean(found):
+    if found is None:
+        return
+    if items := files.items(found):
+        image.info[GALLERY_ITEM] = items[0]
+    elif not files.is_clean(found):
         clean = io.BytesIO()
         image.save(clean, "PNG")
         files.replace(found, clean.getvalue())
