@@ -33,5 +33,6 @@ def test_the_page_travels_packed_where_the_browser_takes_it(app: Served) -> None
     with httpx.Client(base_url=app.url) as client:
         packed, plain = (client.get("/", headers={"accept-encoding": how}) for how in ("gzip", "identity"))
     assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+    assert plain.text.count('<div id="shell"') == 1
     assert "img-src 'self'" in plain.headers["content-security-policy"]
     assert int(packed.headers["content-length"]) * 5 < len(plain.content)

@@ -31,6 +31,34 @@ def test_stop_frees_the_model_for_the_next_question(window: Window, app: Served)
     )  # what was said before the stop stays
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_is_typed_while_the_page_starts_is_not_lost(window: Window, sent: bool) -> None:
+    """A box stands before Gradio does; its words and the focus go over to the real one."""
+    page, waiting = window.page, []
+    page.route("**/assets/index-*.js", lambda route: waiting.append(route))  # Gradio waits for the test
+    page.goto(window.served.url, wait_until="commit")
+    page.locator("#shell textarea").fill("red star")
+    if sent:
+        page.keyboard.press("Enter")
+        expect(page.locator("#shell [role=status]")).to_have_text("Sent when the page has started.")
+    while not waiting:
+        page.wait_for_timeout(20)
+    waiting.pop().continue_()
+    if sent:
+        answered(page, "I see 0 pictures and the words red star")
+        assert box(page) == ""
+        return
+    expect(page.locator("#shell")).to_have_count(0, timeout=60_000)
+    assert box(page) == "red star" and talk(page).inner_text().count("red star") == 0
+    page.keyboard.type("s")
+    assert box(page) == "red stars"
+
+
+def test_a_link_into_another_tab_has_no_box_before_it(window: Window) -> None:
+    window.page.goto(f"{window.served.url}?search=red", wait_until="domcontentloaded")
+    assert window.page.locator("#shell").count() == 0
+
+
 def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, app: Served) -> None:
     page = window.open()
     talk_at_length(page)

@@ -12,17 +12,18 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import SugarError
-from sugar.images import gallery_items, open_image, thumbnail
+from sugar.images import open_image
 from sugar.sequence import Sample
 from sugar.services.ask import MAX_READ, AskRequest, AskResult, AskService
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.ui.ask_view import answer_block, block, opened_source, source_grid
 from sugar.ui.context import AppContext
+from sugar.ui.conversation import keep_reduced
 from sugar.ui.drawing import escape, speed_line
 from sugar.ui.examples import EXAMPLES
 from sugar.ui.grid import picked
-from sugar.ui.incoming import MAX_SIDE, number, picture, read_upload, text
+from sugar.ui.incoming import number, picture, read_upload, text
 from sugar.ui.text import ask as words
 
 __all__ = ["AskHandlers", "MAX_EXAMPLES", "STRICTNESS", "request_of"]
@@ -122,10 +123,7 @@ class AskHandlers:
         return (*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown)))
 
     def take(self, sample: Sample, visitor: VisitorSession) -> tuple[Any, Any]:
-        shown = sample.images[0] if sample.images else None
-        if shown is None:
-            return " ".join(sample.text.split("\n")), None
-        kept = visitor.keep(thumbnail(shown, MAX_SIDE, quality=92), ".jpg", items=gallery_items(shown))
+        kept = keep_reduced(sample.images[0], visitor) if sample.images else None
         return " ".join(sample.text.split("\n")), kept
 
     def fill_example(self, request: gr.Request, place: int) -> tuple[Any, ...]:

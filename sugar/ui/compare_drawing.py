@@ -10,12 +10,12 @@ from typing import Any
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import gallery_items, thumbnail
 from sugar.sequence import Sample
 from sugar.services.compare import Best, CompareResult
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
-from sugar.ui.incoming import MAX_SIDE, picture, text
+from sugar.ui.conversation import keep_reduced
+from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
 
 __all__ = ["fields", "in_words", "read_captions", "read_pictures", "take"]
@@ -40,10 +40,7 @@ def read_captions(lines: Any, settings: Settings) -> list[str]:
 
 def fields(images: list[Image.Image], captions: list[str], visitor: VisitorSession) -> tuple[Any, str]:
     """Values for the two fields of the tab."""
-    kept = [
-        visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))
-        for image in images[:6]
-    ]
+    kept = [keep_reduced(image, visitor) for image in images[:6]]
     return kept, "\n".join(" ".join(line.split()) for line in captions[:6])
 
 

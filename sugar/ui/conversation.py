@@ -20,16 +20,16 @@ from typing import Any
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import gallery_items
+from sugar.images import gallery_items, thumbnail
 from sugar.sequence import Sample
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.ui.drawing import speed_line
-from sugar.ui.incoming import picture, text
+from sugar.ui.incoming import MAX_SIDE, picture, text
 from sugar.ui.text import chat as words
 
-__all__ = ["as_message_value", "from_history", "keep_picture", "to_messages"]
+__all__ = ["as_message_value", "from_history", "keep_picture", "keep_reduced", "to_messages"]
 
 MAX_MESSAGES = 200
 
@@ -48,6 +48,11 @@ def keep_picture(part: Attachment | Image.Image, visitor: VisitorSession) -> str
     if made.key not in paths or not Path(paths[made.key]).is_file():
         paths[made.key] = visitor.keep(made.data, made.suffix, items=gallery_items(made.image))
     return paths[made.key]
+
+
+def keep_reduced(image: Image.Image, visitor: VisitorSession) -> str:
+    """A JPEG file of the visitor's that shows the picture at the size that components are given."""
+    return visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))
 
 
 def to_messages(talk: Conversation, visitor: VisitorSession) -> list[dict[str, Any]]:

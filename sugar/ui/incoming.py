@@ -89,11 +89,9 @@ def _forget_original(path: Path, image: Image.Image) -> None:
     """
     files = private_files()
     found = files.inside(path)
-    if found is None:
-        return
-    if items := files.items(found):
+    if found is not None and (items := files.items(found)):
         image.info[GALLERY_ITEM] = items[0]
-    elif not files.is_clean(found):
+    elif found is not None and not files.is_clean(found):
         clean = io.BytesIO()
         image.save(clean, "PNG")
         files.replace(found, clean.getvalue())

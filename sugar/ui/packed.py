@@ -1,4 +1,5 @@
-"""The page's document on the wire: packed, with a rule that pictures come from this server, without a player.
+"""The page's document on the wire: packed, with a rule that pictures come from this server, without a player,
+and with a shell that takes words while the page is put together.
 
     demo.launch(app_kwargs={"middleware": [PACKED]})
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import gradio
@@ -19,11 +21,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sugar.ui.text import chat, frame
+
 __all__ = ["PACKED"]
 
 POLICY = "img-src 'self' data: blob:; media-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
 """A model's Markdown cannot make the browser fetch a picture from elsewhere."""
 
+
+MESSAGE_BOX = b'"elem_id":"message"'
 
 PLAYER = "/assets/hls-"
 """Gradio's player of video streams. The chatbot asks for it, and it is a quarter of the page's first load."""
@@ -39,12 +45,49 @@ def without_player(name: str) -> str:
     return f"const none = class {{ static isSupported() {{ return false; }} }};\nexport {{ {listed} }};\n"
 
 
+@cache
+def shell() -> bytes:
+    """shell.html with its words: a message box that stands at once, and hands over to the page's own."""
+    html = Path(__file__).with_name("shell.html").read_text("utf-8")
+    known = {"title": frame.TITLE, "starting": frame.STARTING, "waits": frame.SENT_WHEN_READY}
+    for name, text in (known | {"placeholder": chat.PLACEHOLDER}).items():
+        html = html.replace(f"{{{name}}}", escape(text))
+    return html.encode()
+
+
+def with_shell(document: bytes) -> bytes:
+    """The page's document with the shell, where it is the page with a message box, not the one that asks for
+    a password.
+    """
+    place = document.rfind(b"<gradio-app")
+    if place < 0 or MESSAGE_BOX not in document:
+        return document
+    return document[:place] + shell() + document[place:]
+
+
 class PageDocument:
-    """ASGI middleware for `/` (gzip, content security policy) and for the player."""
+    """ASGI middleware for `/` (gzip, content security policy, shell) and for the player."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.packed = GZipMiddleware(app)
+        self.packed = GZipMiddleware(self._shelled)
+
+    async def _shelled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                document = with_shell(b"".join(parts))
+                MutableHeaders(scope=start)["content-length"] = str(len(document))
+                await send(start)
+                await send({"type": "http.response.body", "body": document})
+
+        await self.app(scope, receive, collect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""

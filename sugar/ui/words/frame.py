@@ -1,6 +1,8 @@
 """Texts of the frame around the tabs."""
 
 TITLE = "Sugar"
+STARTING = "The page is starting. You can type already."
+SENT_WHEN_READY = "Sent when the page has started."
 NOTHING_TO_HAND_OVER = "There is nothing to hand over yet."
 
 LOADING = "Loading <b>{name}</b>{progress} · {seconds:.0f} s · Questions will wait."

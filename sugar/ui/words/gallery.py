@@ -3,8 +3,8 @@
 TITLE = "Gallery"
 INTRO = (
     "Your pictures, ready to be searched. Everything stays on this machine. The place where a picture was "
-    "taken is kept only in a gallery that you make so. Deleting is for good, and takes a picture out of saved "
-    "conversations too."
+    "taken is kept only in a gallery that you make so. Deleting is for good, and takes a picture out of "
+    "saved conversations too."
 )
 INTRO_PRIVATE = (
     "Your pictures, ready to be searched. Nobody else sees them, and they go 15 minutes after your last "
