@@ -22,12 +22,40 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores, as do the processes that they start
+
 import pytest
 from toy import ToyModel
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIFACTS") else None
+
+
+LONGEST_FIRST = (
+    "test_training_adapter.py",
+    "test_browser_chat.py",
+    "test_browser_gallery.py",
+    "test_training.py",
+    "test_browser_search.py",
+    "test_browser_message.py",
+    "test_browser_tabs.py",
+    "test_browser_access.py",
+    "test_browser_wall.py",
+    "test_app_start.py",
+    "test_benchmarks.py",
+    "test_model_families.py",
+    "test_gallery_faults.py",
+)
+"""Files that take minutes. Begun first, so that no worker ends with one of them while the others wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.name
+        return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 class Loggers(dict[str, Any]):
