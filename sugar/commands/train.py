@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 from typing import Any
 
 from sugar.errors import SettingsError
@@ -48,6 +49,8 @@ def _photo(args: argparse.Namespace) -> int:
 
     known = {name for name, _, _ in _fields(PhotoConfig())} - {"data"}
     given = {name: getattr(args, name) for name in known if getattr(args, name, None) is not None}
+    if not args.quiet:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = train(override(PhotoConfig(data=(args.data or [""])[0]), given))
     if not args.quiet:
         print(f"the checkpoint is in {folder}")

@@ -204,12 +204,14 @@ class Objective(nn.Module):
 
     def _align(self, features: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         """Cross-entropy of the words of each cell under the LM head, read straight off the
-        projected picture tokens (N, P, hidden)."""
+        projected picture tokens (N, P, hidden). A token of the whole picture, which some towers have before
+        those of the cells, is left out."""
+        side = int(features.shape[1] ** 0.5)
+        features = features[:, -side * side :]
         log_p = (
             self.llava.lm_head(self.llava.model.language_model.norm(features)).float().log_softmax(-1)
         )  # (N, P, vocabulary)
-        side = int(features.shape[1] ** 0.5)
-        axis = torch.arange(side, device=features.device) * GRID // side
+        axis = (2 * torch.arange(side, device=features.device) + 1) * GRID // (2 * side)
         cell = (axis[:, None] * GRID + axis).reshape(-1)  # (P,)
         chosen = log_p[rows[:, 0]].gather(2, rows[:, 2, None, None].expand(-1, log_p.shape[1], 1))[
             ..., 0
