@@ -144,8 +144,8 @@ class Talker(ToyModel):
     def generate(self, conversation: Any, **kwargs: Any) -> Iterator[str]:
         sample = conversation if hasattr(conversation, "slices") else conversation[-1].sample
         stop = kwargs.get("stop")
-        self.running += 1
         self.said = 0
+        self.running += 1
         try:
             if "at length" in sample.text:
                 for n in range(min(4000, kwargs.get("max_new_tokens", 128))):

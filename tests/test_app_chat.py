@@ -98,7 +98,7 @@ def test_stop_frees_the_model(app: Served) -> None:
     job = client.submit(
         message={"text": "talk at length", "files": []}, history=[], length=4000, api_name="/chat"
     )
-    assert eventually(lambda: app.model.said > 5)
+    assert eventually(lambda: app.model.running == 1 and app.model.said > 5)
     job.cancel()
     assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
     assert said(ask(client, "red star")).endswith("red star")
@@ -107,7 +107,7 @@ def test_stop_frees_the_model(app: Served) -> None:
 def test_a_visitor_who_leaves_stops_its_answer(app: Served) -> None:
     client = connect(app)
     client.submit(message={"text": "talk at length", "files": []}, history=[], length=4000, api_name="/chat")
-    assert eventually(lambda: app.model.said > 5 and app.model.running == 1)
+    assert eventually(lambda: app.model.running == 1 and app.model.said > 5)
     pages = app.context.visitors.visits.pages(app.context.visitors.behind(None))
     next(page for page in pages if page.session == client.session_hash).leave()
     assert eventually(lambda: app.model.running == 0) and app.model.said < 3900

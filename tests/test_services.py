@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,6 +98,30 @@ def test_the_model_reads_what_is_not_set_aside(workspace: Workspace, visitor: On
     many = Conversation().asked([Image.new("RGB", (9, 9), (n, 0, 0)) for n in range(13)])
     with pytest.raises(InputError, match="13 pictures; 12 is the limit"):
         list(chat.answer(visitor, many, Sampling()))
+
+
+def test_a_model_that_reads_one_question_at_a_time(workspace: Workspace, visitor: OneVisitor) -> None:
+    """It is given the last question with its pictures; without any, with those that were read last."""
+    chat, model = ChatService(workspace), workspace.model()
+    model.profile = replace(model.profile, memory=1)
+
+    def ask(talk: Conversation, *parts: Any) -> tuple[Conversation, str]:
+        talk = list(chat.ask(visitor, talk, parts, Sampling()))[-1]
+        return talk, talk.shown[-1].text
+
+    talk, said = ask(Conversation(), RED, "one?")
+    assert said == "I see 1 pictures and the words one?"
+    talk, said = ask(talk, "two?")
+    assert said == "I see 1 pictures and the words two?", "the earlier question is not read, its picture is"
+    talk, said = ask(talk, BLUE, "three?")
+    assert said == "I see 1 pictures and the words three?" and talk.read == (talk.pictures[1].key,)
+    talk, said = ask(talk.toggled(talk.pictures[0].key), "four?")
+    assert said == "I see 2 pictures and the words four?", "a person can take a picture back"
+    asked = talk.up_to(talk.question())
+    assert [i.getpixel((0, 0)) for t in asked.turns(1) for i in t.sample.images] == [(255, 0, 0), (0, 0, 255)]
+    assert [t.role for t in replace(asked, system="be brief").turns(1)] == ["system", "user"]
+    model.profile = replace(model.profile, memory=None)
+    assert ask(talk, "five?")[1] == "I see 0 pictures and the words five?", "they stand in earlier turns"
 
 
 def test_a_stop_ends_the_answer(workspace: Workspace, visitor: OneVisitor) -> None:

@@ -38,7 +38,8 @@ class Profile:
     yes/no question may re-rank. abstain: score in [0, 1] below which it does not answer from a knowledge
     base, by name (strict, balanced, always). evidence: the scales of that score (sugar/rag/evidence.py);
     `evaluate ask --calibrate` measures both. unsure: the score of the vision tower below which a picture
-    counts as foreign, or None where it was not measured. good_at, limits: one sentence each, for people.
+    counts as foreign, or None where it was not measured. memory: how many questions of a conversation it
+    reads, the last ones; None for all. good_at, limits: one sentence each, for people.
     larger: the preset to offer when this model is too small. examples: per tab, a list of JSON values; files
     are named relative to `assets/`.
     """
@@ -53,6 +54,7 @@ class Profile:
     )
     evidence: dict[str, float] = field(default_factory=dict)
     unsure: float | None = None
+    memory: int | None = None
     good_at: str = "Questions about pictures, in conversation."
     limits: str = "Its answers can be wrong. Check what matters."
     larger: str = ""

@@ -40,12 +40,22 @@ class ChatService:
         talk: Conversation,
         parts: Sequence[str | Image.Image | Attachment],
         sampling: Sampling,
+        *,
+        save: bool = True,
     ) -> Iterator[Conversation]:
         """Ask something, and answer it. Yields the conversation with the question, then as the answer grows.
 
-        Raises InputError: the question is empty, or the conversation too long.
+        A model that reads one question at a time is given the pictures of that question, where it has some;
+        earlier ones are set aside, and can be taken back. Raises InputError: the question is empty, or the
+        conversation too long.
         """
-        yield from self.answer(visitor, talk.asked(parts), sampling)
+        talk = talk.asked(parts)
+        talk = talk.focused() if self._memory() == 1 else talk
+        yield from self.answer(visitor, talk, sampling, save=save)
+
+    def _memory(self) -> int | None:
+        model = self.workspace.models.peek()
+        return model.profile.memory if model is not None else None
 
     def retry(
         self, visitor: VisitorSession, talk: Conversation, index: int | None, sampling: Sampling
@@ -69,7 +79,7 @@ class ChatService:
             )
         if len(talk.messages) >= MAX_MESSAGES:
             raise InputError(f"A conversation has at most {MAX_MESSAGES} messages. Begin a new one.")
-        turns = talk.turns()
+        turns = talk.turns(self._memory())
         answered = talk
         for generated in self.workspace.generate(visitor, turns, sampling):
             answered = talk.answered(generated) if generated.tokens or generated.ended else talk

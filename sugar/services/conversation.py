@@ -198,6 +198,11 @@ class Conversation:
             following = [i for i, m in enumerate(self.messages) if m.parent == at]
         return replace(self, leaf=at)
 
+    def focused(self) -> Conversation:
+        """With all pictures set aside but those of the last message, when it has any."""
+        own = {p.key for p in self.shown[-1].pictures} if self.shown else set()
+        return replace(self, set_aside=frozenset({p.key for p in self.pictures} - own)) if own else self
+
     def toggled(self, key: str) -> Conversation:
         """With a picture set aside, or taken back."""
         return replace(self, set_aside=self.set_aside ^ {key})
@@ -224,11 +229,20 @@ class Conversation:
         read = tuple(replace(m, read=tuple(k for k in m.read if k in keys)) for m in kept)
         return replace(self, messages=read, set_aside=self.set_aside & keys)
 
-    def turns(self) -> list[Turn]:
-        """What the model reads. Raises InputError when it does not end with a question."""
+    def turns(self, memory: int | None = None) -> list[Turn]:
+        """What the model reads. Raises InputError when it does not end with a question.
+
+        memory: how many questions, the last ones; None for all. Pictures of earlier ones that are not set
+        aside come first.
+        """
         turns = [Turn("system", Sample(self.system))] if self.system.strip() else []
-        for message in self.shown:
-            parts = [p if isinstance(p, str) else p.image for p in message.parts if self._is_read(p)]
+        asked = [n for n, m in enumerate(self.shown) if m.role == "user"]
+        start = asked[-memory] if memory and len(asked) > memory else 0
+        own = {p.key for m in self.shown[start:] for p in m.pictures}
+        earlier: list[Part] = [p for p in self.pictures if p.key not in own]
+        for number, message in enumerate(self.shown[start:]):
+            said = message.parts if number else (*earlier, *message.parts)
+            parts = [p if isinstance(p, str) else p.image for p in said if self._is_read(p)]
             if message.role == "assistant" and not parts:
                 continue
             turns.append(Turn(message.role, Sample(parts or [SET_ASIDE])))

@@ -56,8 +56,8 @@ class ChatHandlers:
     ) -> Iterator[list[Any]]:
         """Answer a message of pictures and texts; `history` is what an earlier call gave."""
         visitor, before = self.app.visitor(request), from_history(history, self.settings)
-        asked = before.asked(parts(message, self.settings))
-        for talk in self.chat.answer(visitor, asked, self._how(temperature, top_p, length, seed), save=False):
+        asked, how = parts(message, self.settings), self._how(temperature, top_p, length, seed)
+        for talk in self.chat.ask(visitor, before, asked, how, save=False):
             yield to_messages(talk, visitor)
 
     def send(

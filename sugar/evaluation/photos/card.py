@@ -31,8 +31,9 @@ embeds.
 
 **Limits.** It learnt from {photos} photos of Flickr8k, mostly of people and dogs outdoors. Elsewhere it
 guesses, and what it says can be wrong: {chair:.0f} % of its captions on test photos name something that no
-person mentioned. It reads no text, knows no names and counts badly. It does not know the drawn scenes of
-`sugar-tiny`. Ask a larger model where it matters.
+person mentioned. It reads no text, knows no names and counts badly. In a conversation it reads the pictures
+and the last question, not what was said before. It does not know the drawn scenes of `sugar-tiny`. Ask a
+larger model where it matters.
 
 ## How it was made
 

@@ -62,8 +62,10 @@ PROFILE = Profile(
     describe=DESCRIBE[0],
     confirms=(),
     unsure=-0.252,
+    memory=1,
     good_at="Everyday photos, short answers. For more: SmolVLM (0.5 GB).",
-    limits="It reads no text, knows no names and counts badly. Its answers can be wrong.",
+    limits="It reads no text, knows no names and counts badly, and answers each question by itself. "
+    "Its answers can be wrong.",
     larger="smolvlm-256m",
     examples={
         "chat": [{"text": "what can you do?"}],
@@ -80,5 +82,7 @@ PROFILE = Profile(
     },
 )
 """How the model was trained to be asked. Its yes or no ranks the best six hits worse than their cosines do.
+It reads one question at a time: after its own caption it is right about existence in 66 % instead of 79, and
+after two questions in 50 (278 questions about photos of the dev split, half of them to be answered "yes").
 99 % of plain photos of ImageNet stand above `unsure`.
 """
