@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
     page.locator("#saved-list button").first.click()  # the newest, with its picture
     talk(page).get_by_text("I see 1 pictures").wait_for()
     assert page.locator("#talk .user img").count() == 1
+    expect(page.get_by_label("Title")).to_have_value(re.compile("^keep"))  # its name comes after it
     page.get_by_label("Title").fill("Holiday")
     page.get_by_role("button", name="Rename").click()
     page.locator("#saved-list").get_by_text("Holiday").wait_for()
