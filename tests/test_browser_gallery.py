@@ -147,6 +147,9 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
         assert len(kept) == 9, "not yet"
     page.get_by_role("button", name="Undo").click()
     expect(cells(page)).to_have_count(9)
+    network = page.context.new_cdp_session(page)  # slow: one step is under way when the next one is made
+    speed = {"offline": False, "latency": 800, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", speed)
     bar(page, "Select").click()
     bar(page, "Select all").click()
     cells(page).first.click()

@@ -104,9 +104,9 @@ class PrivateFiles:
     def showing(self, visitor: Visitor | None) -> dict[Path, list[str]]:
         """The files that show gallery pictures, and which: the visitor's, or everybody's for None."""
         found = {}
-        for folder in [self.folder(visitor)] if visitor is not None else self.root.iterdir():
-            for mark in folder.glob(f"*/*{CLEAN}"):
-                with suppress(OSError):
+        for folder in [self.folder(visitor)] if visitor is not None else list(self.root.iterdir()):
+            with suppress(OSError):  # its visitor left a moment ago
+                for mark in folder.glob(f"*/*{CLEAN}"):
                     if items := mark.read_text("ascii").split():
                         found[mark.with_name(mark.name.removesuffix(CLEAN))] = items
         return found

@@ -38,11 +38,11 @@ class GalleryHandlers(GalleryAdding):
             event(run(self.choose), looking, shown, **plain)
         v.wall.need(run(self.need), None, v.wall, **app.quiet)
         v.wall.open(run(self.open), None, v.wall, **app.quiet)
-        v.wall.act(app.guarded(self.act), None, shown, **plain)
+        v.wall.act(app.guarded(self.act), None, shown, trigger_mode="multiple", **plain)  # none may be lost
         seen = v.timer.tick(run(self.tick), None, [*shown, v.chosen, v.exported], **app.quiet)
         seen.success(None, None, None, js="() => sugarSave('gallery-exported')")
         v.jobs.click(run(self.cancel), None, [v.jobs, v.timer], **app.quiet)
-        got = v.wall.download(run(self.download), None, v.downloaded, **app.quiet)
+        got = v.wall.download(run(self.download), None, v.downloaded, trigger_mode="multiple", **app.quiet)
         got.success(None, None, None, js=PRESS.format(id="gallery-downloaded"))
         v.reindex.click(app.guarded(self.reindex), v.chosen, shown, **plain)
         v.captions.click(app.guarded(self.captions), v.chosen, shown, **plain)
