@@ -64,8 +64,7 @@ PROFILE = Profile(
     unsure=-0.252,
     memory=1,
     good_at="Everyday photos, short answers. For more: SmolVLM (0.5 GB).",
-    limits="It reads no text, knows no names and counts badly, and answers each question by itself. "
-    "Its answers can be wrong.",
+    limits="It reads no text, knows no names, counts badly, takes each question by itself, and can be wrong.",
     larger="smolvlm-256m",
     examples={
         "chat": [{"text": "what can you do?"}],
