@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ __all__ = ["FOLDER", "SavedConversation", "SavedConversations", "from_bytes", "t
 
 FOLDER = ".conversations"
 """The folder of saved conversations, inside the folder of the galleries."""
+
+log = logging.getLogger("sugar")
 
 FORMAT = 2
 MAX_MESSAGES = 1000
@@ -195,10 +197,12 @@ class SavedConversations:
         for path in self._files():
             if items.isdisjoint(_items(path)):
                 continue
-            with suppress(SugarError, OSError):
+            try:
                 when = path.stat()
                 self.save(self.load(path.stem).without(items))
                 os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+            except (SugarError, OSError) as error:
+                log.warning("a deleted picture is still in conversation %s: %s", path.stem, error)
 
     def load(self, key: str) -> Conversation:
         """Raises InputError when there is none."""
