@@ -37,7 +37,6 @@ from sugar.training.photos.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.train import average, train
 from sugar.training.photos.worlds import WorldsConfig
-from sugar.training.steps import MixConfig
 
 CAPTION = "two brown dogs are running in the snow"
 CAPTIONS = [
@@ -309,20 +308,7 @@ def test_drawn_scenes_are_learnt_beside_photos(
     """The stage that the shipped model has not: on fresh scenes, with the photos' losses in every step."""
     from dataclasses import replace
 
-    few = MixConfig(
-        answers=2,
-        questions=3,
-        swapped=1,
-        captions=2,
-        stories=1,
-        albums=1,
-        edits=1,
-        differences=1,
-        cards=1,
-        copies=1,
-        chats=0,
-    )
-    worlds = WorldsConfig(steps=2, rate=1.0, scenes=few)
+    worlds = WorldsConfig(steps=2, rate=1.0)
     config = replace(
         SMALL, data=str(archive), out=str(tmp_path), start=str(trained), caption_steps=0, worlds=worlds
     )
