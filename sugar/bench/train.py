@@ -1,12 +1,13 @@
 """The trainer measured: `python -m sugar bench train`.
 
     python -m sugar bench train  # CPU: a random LLaVA of a few million parameters, minutes
+    python -m sugar bench train --only large  # memory at 200 M parameters, 576 tokens a picture: half an hour
     python -m sugar bench train --gpu  # CUDA: a 7B shape, random weights, NF4, under 12 and 24 GB
 
 Rows: samples/s beside HF `Trainer` on the same model, LoRA and rows, alternating; the share of a step's time
 in data, tower, decoder and loss; peak memory of a step above the idle process at batch 8, 32 and 128, with
-micro-batches of 8 rows of a random LLaVA of some ten million parameters. A table for people, then one JSON
-line. Not covered: what a run learns.
+micro-batches of 8 rows of a random LLaVA of some ten million parameters (`large`: of 200 million, with
+checkpointing). A table for people, then one JSON line. Not covered: what a run learns.
 """
 
 from __future__ import annotations
@@ -59,6 +60,15 @@ SHAPES: dict[str, dict[str, int]] = {
         "side": 64,
         "patch": 8,
         "vocabulary": 4000,
+    },
+    "large": {
+        "hidden": 1024,
+        "layers": 8,
+        "mlp": 2816,
+        "vision": 512,
+        "side": 336,
+        "patch": 14,
+        "vocabulary": 32000,
     },
     "7b": {
         "hidden": 4096,
@@ -264,22 +274,25 @@ def shares(base: Path, out: Path, *, batch: int, steps: int) -> dict[str, float]
 # --- memory ----------------------------------------------------------------------------------------------
 
 
-def peak_of_a_step(base: Path, batch: int) -> float:
-    """Megabytes that two steps need above the process before them, in a process of its own.
+def peak_of_a_step(base: Path, batch: int, *, steps: int = 2, checkpointing: bool = False) -> float:
+    """Megabytes that steps need above the process before them, in a process of its own.
 
     Tensors get pages of their own there, so that what is free again does not count.
     """
-    code = f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch})"
+    code = f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch}, {steps}, {checkpointing})"
     own = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     return float(done.stdout.strip().splitlines()[-1])
 
 
-def _measure(base: str, batch: int) -> None:
+def _measure(base: str, batch: int, steps: int, checkpointing: bool) -> None:
     """Print the peak; called in a process of its own."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
-        run = Run(task_of(Path(base), Path(out), batch=batch, micro=8, embedded=True))
+        task = task_of(
+            Path(base), Path(out), batch=batch, micro=8, embedded=True, checkpointing=checkpointing
+        )
+        run = Run(task)
         data = run.task.reader(0)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -296,8 +309,8 @@ def _measure(base: str, batch: int) -> None:
         before = process.memory_info().rss
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        run.train_step(data)
-        run.train_step(data)
+        for _ in range(steps):
+            run.train_step(data)
         over.set()
         watcher.join()
         print((peak[0] - before) / 1e6)
@@ -352,7 +365,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=["speed", "shares", "memory"])
+    parser.add_argument("--only", nargs="*", choices=["speed", "shares", "memory", "large"])
     args = parser.parse_args(argv)
     wanted = args.only or ["speed", "shares", "memory"]
     about: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": platform.machine()}
@@ -376,6 +389,14 @@ def run(argv: list[str]) -> int:
                 larger = random_base(here / "medium", "medium")
                 found["peak of a step, MB"] = {
                     f"batch {b}": round(peak_of_a_step(larger, b), 1) for b in (8, 32, 128)
+                }
+            if "large" in wanted:
+                larger = random_base(here / "large", "large")
+                model = Sugar.from_pretrained(larger, device="cpu").model
+                found["parameters"] = sum(p.numel() for p in model.parameters())
+                found["peak of a step, MB"] = {
+                    f"batch {b}": round(peak_of_a_step(larger, b, steps=1, checkpointing=True), 1)
+                    for b in (8, 32, 128)
                 }
     for name, value in found.items():
         print(f"{name:24} {value}")
