@@ -11,6 +11,8 @@ import base64
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from sugar.evaluation.benchmark import Match, Question
 from sugar.evaluation.tasks import demon, sugarcrepe, vist
 from sugar.evaluation.vectors import VectorStore
 
+ROOT = Path(__file__).resolve().parents[1]
 COLORS = ["red", "green", "blue", "white", "black", "orange"]
 
 
@@ -601,3 +604,23 @@ def test_the_command_runs_lists_and_scores_again(
     assert first["figures"] == pytest.approx(again["figures"], abs=1e-3)
     assert main(["evaluate", "list", "--data", str(tmp_path / "data")]) == 0
     assert "[missing]" in capsys.readouterr().out
+
+
+def test_two_processes_share_the_items(model: Sugar, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    FILES["sugarcrepe"](data)
+    alone = runner.run(
+        catalogue.find("sugarcrepe"), model, data=data, out=tmp_path / "one", quiet=True
+    ).predictions
+    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]  # on a CPU too
+    options += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sugar", "evaluate", "sugarcrepe"]
+    options += ["--data", str(data), "--model", str(model.folder), "--out", str(tmp_path / "two")]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    merged = next((tmp_path / "two").glob("sugarcrepe-*/predictions.jsonl"))
+    shares = [runner.read_predictions(path) for path in sorted(merged.parent.glob("predictions-*of2.jsonl"))]
+    expected = runner.read_predictions(alone)
+    assert [len(share) for share in shares] == [len(expected[n::2]) for n in (0, 1)]
+    for one, two in zip(expected, runner.read_predictions(merged), strict=True):
+        assert one["key"] == two["key"] and np.allclose(one["scores"], two["scores"], atol=1e-5)

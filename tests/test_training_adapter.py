@@ -35,6 +35,7 @@ from sugar.training.data.example import captioned
 from sugar.training.recipes import RECIPES
 from sugar.training.recipes.lora import LORA, OWN, PRESETS, for_card
 from sugar.training.sample_rows import SampleRows
+from sugar.training.sharding import shard
 from sugar.training.teachers import CachedEncoders, TripleFolders, WordEncoders, open_teachers
 from sugar.training.terms import Terms
 
@@ -347,7 +348,7 @@ def launch(processes: int) -> list[str]:
     """How `python` starts the program with so many processes."""
     if processes == 1:
         return ["-m", "sugar"]
-    options = ["--cpu", "--num_processes", str(processes), "--num_machines", "1"]
+    options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]  # on a CPU too
     options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return ["-m", "accelerate.commands.launch", *options, "-m", "sugar"]
 
@@ -371,19 +372,25 @@ def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> Non
     assert 100 * found.mean() > bare["text -> picture R@1"]
 
 
-def launched(arguments: list[str], out: Path, processes: int) -> tuple[dict, dict]:
-    """The weights and the last losses of `python -m sugar train` with so many processes."""
+def launched(arguments: list[str], out: Path, processes: int, **more: str) -> tuple[dict, dict]:
+    """The weights and the last losses of `python -m sugar train` with so many processes.
+
+    more: variables of the environment, for FSDP.
+    """
     command = [sys.executable, *launch(processes), "train", *arguments, "--out", str(out), "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    hardware = json.loads((out / "model" / "training.json").read_text())["hardware"]
+    assert f"{processes} process(es)" in hardware and ("FSDP" in hardware) == bool(more)
     lines = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
     line = next(line for line in reversed(lines) if "losses" in line)
     return torch.load(out / "state.pt", weights_only=True)["model"], line["losses"]
 
 
 def test_two_processes_are_one(tmp_path: Path, small_album: Path, bases: dict[str, Path]) -> None:
-    """The same global batch: same losses and same weights after 5 steps."""
+    """The same global batch: same losses and same weights after 5 steps, with the base's layers shared out
+    too. Of 5 examples one process reads a micro-batch more than the other."""
     arguments = [
         "--recipe",
         "lora",
@@ -394,12 +401,27 @@ def test_two_processes_are_one(tmp_path: Path, small_album: Path, bases: dict[st
         "--data",
         str(small_album),
     ]
-    arguments += ["--steps", "5", "--batch", "4", "--micro-batch", "3", "--rank", "4", "--alpha", "8"]
-    arguments += ["--log-every", "5", "--validate-every", "0", "--dimension", "16", "--trackers", ""]
-    arguments += ["--vectors", str(tmp_path / "vectors")]
-    (one, losses), (two, others) = (launched(arguments, tmp_path / str(n), n) for n in (1, 2))
-    assert losses == pytest.approx(others, abs=1e-4) and len(losses) == 3
-    assert all(torch.allclose(one[k], two[k], atol=1e-4) for k in one)
+    arguments += ["--steps", "5", "--batch", "5", "--micro-batch", "3", "--rank", "4", "--alpha", "8"]
+    arguments += ["--log-every", "5", "--validate-every", "3", "--dimension", "16", "--trackers", ""]
+    arguments += ["--held-out", "0.2", "--vectors", str(tmp_path / "vectors")]
+    one, losses = launched(arguments, tmp_path / "1", 1)
+    sharded = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    for name, more in (("2", {}), ("sharded", sharded)):
+        two, others = launched(arguments, tmp_path / name, 2, **more)
+        assert losses == pytest.approx(others, abs=1e-4) and len(losses) == 3
+        assert all(torch.allclose(one[k], two[k], atol=1e-4) for k in one)
+
+
+def test_what_fsdp_cannot_share_out_is_said(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Sugar.from_pretrained(bases["llava"], device="cpu").model
+    with pytest.raises(SettingsError, match="fsdp_version to 2"):
+        shard(model)
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setattr("torch.distributed.device_mesh.init_device_mesh", lambda *a: None)
+    with pytest.raises(SettingsError, match="trains every weight"):
+        shard(model.requires_grad_(True))
+    with pytest.raises(SettingsError, match="no language layers"):
+        shard(torch.nn.Linear(2, 2))
 
 
 def test_two_processes_are_one_from_nothing_too(tmp_path: Path) -> None:

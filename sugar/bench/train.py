@@ -279,7 +279,9 @@ def peak_of_a_step(base: Path, batch: int, *, steps: int = 2, checkpointing: boo
 
     Tensors get pages of their own there, so that what is free again does not count.
     """
-    code = f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch}, {steps}, {checkpointing})"
+    code = (
+        f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch}, {steps}, {checkpointing})"
+    )
     own = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     return float(done.stdout.strip().splitlines()[-1])

@@ -222,6 +222,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     else:
         from sugar.core import Sugar
 
+        processes = runner.Processes()
         chosen = {} if args.model is None else {"path_or_preset": args.model}
         model = Sugar.from_pretrained(
             **chosen, adapter=args.adapter, device=args.device, precision=args.precision
@@ -229,6 +230,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         result = runner.run(
             benchmark, model, data=args.data, out=args.out, limit=args.limit, available=args.available
         )
+        if processes.rank > 0:
+            return 0
         figures, row = result.figures, result.row
         print(f"predictions: {result.predictions}")
         if args.save:

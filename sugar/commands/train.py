@@ -5,8 +5,8 @@
     python -m sugar train --recipe sugar --config photo --data PHOTOS
 
 Every field of the recipe's settings is a flag; those of its parts are written `--terms.swap 0`. The run
-resumes by itself when `--out` holds a state. `accelerate launch --num_processes 2 -m sugar train ...` shares
-it between processes.
+resumes by itself when `--out` holds a state. `accelerate launch --multi_gpu
+--num_processes 2 -m sugar train ...` shares it between processes.
 """
 
 from __future__ import annotations

@@ -44,12 +44,14 @@ class Result:
 
 
 class Processes:
-    """This process and its siblings under `accelerate launch`; one process otherwise."""
+    """This process and its siblings under `accelerate launch`, each on a card of its own; one process
+    otherwise. Met before a model is opened."""
 
     def __init__(self) -> None:
+        import torch
         from accelerate import PartialState
 
-        self.state = PartialState(cpu=True)
+        self.state = PartialState(cpu=not torch.cuda.is_available())
         self.rank, self.count = self.state.process_index, self.state.num_processes
 
     def own(self, items: Sequence[Any]) -> list[Any]:
@@ -82,15 +84,14 @@ def run(
     processes = Processes()
     folder = out / f"{benchmark.name}-{re.sub(r'[^A-Za-z0-9._-]', '_', Path(model.name).name)}"
     folder.mkdir(parents=True, exist_ok=True)
-    _same_run(
-        folder,
-        {
-            "model": model.fingerprint,
-            "limit": limit,
-            "available": available,
-            "data": data_hash(benchmark, data),
-        },
-    )
+    about = {
+        "model": model.fingerprint,
+        "limit": limit,
+        "available": available,
+        "data": data_hash(benchmark, data),
+    }
+    with processes.state.main_process_first():
+        _same_run(folder, about)
     suffix = "" if processes.count == 1 else f"-{processes.rank}of{processes.count}"
     own = folder / f"predictions{suffix}.jsonl"
     write_predictions(own, read_predictions(own))  # without a line that a kill cut short

@@ -23,7 +23,7 @@ from sugar.model.head import EmbeddingHead
 from sugar.model.layout import pool_slices
 from sugar.model.lora import TARGETS
 from sugar.model.vision import VisionFeatures
-from sugar.training import parallel
+from sugar.training import parallel, sharding
 from sugar.training.adapter_card import adapter_card
 from sugar.training.compare import compare
 from sugar.training.config import RunConfig
@@ -130,6 +130,7 @@ class AdapterTask:
 
     def __init__(self, config: AdapterConfig, mixture: Mixture | None = None) -> None:
         """mixture: data that the caller has open already, in place of `config.data`."""
+        parallel.join()
         self.config = config
         torch.manual_seed(config.seed)
         self.sugar = Sugar.from_pretrained(config.base, precision=config.base_precision)
@@ -151,6 +152,8 @@ class AdapterTask:
         self.reader = StepReader(
             Reader(mixture), self.rows(), self.teachers, config.seed, config.batch, config.micro_batch
         )
+        if sharding.asked_for():
+            self.sugar.generator.decoding = "eager"  # a captured step cannot gather weights
         self.validation = Validation(self.sugar, mixture, ADAPTER, Path(config.out))
 
     def _module(self) -> AdapterModule:
@@ -206,21 +209,24 @@ class AdapterTask:
         facts, counts = merge(found), [f.count for f in found]
         tokens = parallel.total(sum(row.weight(terms.length_weighting) for row in data.rows))
         losses: dict[str, float] = {}
-        skills: dict[str, tuple[int, int]] = {}
+        skills: dict[str, tuple[int, int]] = {}  # of the batch
+        said: dict[str, tuple[int, int]] = {}  # of this process's answers
         spoken = [0.0]
         target = self.target(facts)
+        sharded = sharding.asked_for()
+        micro_batches = sharding.in_step(data.parts()) if sharded else data.parts()
 
         def forward(part: list[TrainRow]) -> tuple[Tensor, list[int], Tensor | None]:
             indices = [p for row in part for p in row.indices]
-            if not indices and not torch.is_grad_enabled():  # nothing of it is compared
+            if not (indices or sharded or torch.is_grad_enabled()):  # nothing of it is compared
                 return torch.zeros(0, 1), [], None
             hidden = self.module(part)
             embeddings = self.module.embeddings(part, hidden) if indices else hidden.new_zeros(0, 1).float()
-            if not torch.is_grad_enabled() or not terms.language:
+            if not torch.is_grad_enabled():
                 return embeddings, indices, None
-            own = self._language(part, hidden, skills)
-            if own is None:
-                return embeddings, indices, None
+            own = self._language(part, hidden, said) if terms.language else None
+            if own is None:  # sharded layers are gathered by the other processes' backward passes
+                return embeddings, indices, hidden.sum() * 0 if sharded and not indices else None
             spoken[0] += float(own.detach()) / tokens
             return embeddings, indices, own * (terms.language / tokens)
 
@@ -232,11 +238,16 @@ class AdapterTask:
             weighted = [value * self.weight(name) for name, value in parts.items()]
             return sum(weighted[1:], weighted[0]) if weighted else None
 
-        backward_in_parts(data.parts(), forward, over_batch if facts.count else None, counts)
+        backward_in_parts(micro_batches, forward, over_batch if facts.count else None, counts)
         if tokens and terms.language:
             losses["language"] = parallel.total(spoken[0])
+        for theirs in parallel.gather(said):
+            for name, (right, asked) in theirs.items():
+                before = skills.get(name, (0, 0))
+                skills[name] = (before[0] + right, before[1] + asked)
         signal = label_statistics(target, facts.positions) if target is not None else {}
-        return StepResult(losses, skills, {**signal, "rows": len(data.rows), "bad rows": data.bad})
+        rows = sum(parallel.gather(len(data.rows)))
+        return StepResult(losses, skills, {**signal, "rows": rows, "bad rows": data.bad})
 
     def target(self, facts: BatchFacts) -> Tensor | None:
         """The label matrix, where there are teachers."""

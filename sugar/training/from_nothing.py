@@ -126,6 +126,7 @@ class DrawnTask:
     """The embedded model, its head and its objective."""
 
     def __init__(self, config: SugarConfig) -> None:
+        parallel.join()
         self.config = config
         llava, head, self.processor = build_model(config)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

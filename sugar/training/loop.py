@@ -1,7 +1,7 @@
 """The one training loop: steps, checkpoints, logs, curves, validation. What is trained, a task decides.
 
     folder = train(DrawnTask(SugarConfig(out="runs/tiny")))       # resumes by itself when `out` holds a state
-    accelerate launch --num_processes 2 -m sugar train ...  # the same global batch, shared between processes
+    accelerate launch --multi_gpu --num_processes 2 -m sugar train ...  # the same global batch, shared
 
 Data are a function of (seed, step), so a run can stop at any step, by kill -9 too, and goes on as if it had
 not; on a CPU one seed gives one result. `log.jsonl` has a line every `log_every` steps. Not covered: losses
@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from sugar.errors import SettingsError
-from sugar.training import parallel
+from sugar.training import parallel, sharding
 from sugar.training.config import RunConfig, rate_at
 from sugar.training.curves import plot_curves, read_log
 from sugar.training.optimizer import Muon, matrices
@@ -59,12 +59,8 @@ class Run:
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), log_with=names or None, project_dir=str(self.out)
         )
-        kind = str(self.accelerator.distributed_type)
-        if kind.endswith(("FSDP", "DEEPSPEED")):
-            raise SettingsError(
-                f"The loop adds up whole gradients and does not shard weights yet ({kind}). Use more "
-                "processes."
-            )
+        if sharding.asked_for():
+            sharding.shard(task.module)
         if config.threads:
             torch.set_num_threads(config.threads)
         chosen = matrices(task.module) if config.optimizer == "muon" else []
@@ -171,7 +167,8 @@ class Run:
         device = self.task.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
         threads = f", {torch.get_num_threads()} thread(s)" if device.type == "cpu" else ""
-        return f"{name}{threads}, {parallel.world()} process(es), torch {torch.__version__}"
+        shared = ", FSDP" if sharding.asked_for() else ""
+        return f"{name}{threads}, {parallel.world()} process(es){shared}, torch {torch.__version__}"
 
     # -- steps
     # -----------------------------------------------------------------------------------------------------
@@ -264,17 +261,19 @@ def train(
 
 
 def _validated(run: Run, folder: Path) -> int:
-    """Measure, and keep the checkpoint when it is the best so far. Returns the steps since the best one."""
-    if run.main:
-        figures = run.task.validate(run.step)
-        if figures:
-            first = next(iter(figures.values()))
-            better = not run.best or first > next(iter(run.best["figures"].values()))
-            with (run.out / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": run.step, "validation": figures}) + "\n")
-            if run.config.trackers:
-                run.accelerator.log({f"validation/{k}": v for k, v in figures.items()}, step=run.step)
-            if better:
-                run.best = {"step": run.step, "figures": figures}
-                run.export(folder)
+    """Measure, and keep the checkpoint when it is the best so far. Returns the steps since the best one.
+
+    Where weights are shared out, every process reads along.
+    """
+    figures = run.task.validate(run.step) if run.main or sharding.asked_for() else None
+    if run.main and figures:
+        first = next(iter(figures.values()))
+        better = not run.best or first > next(iter(run.best["figures"].values()))
+        with (run.out / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": run.step, "validation": figures}) + "\n")
+        if run.config.trackers:
+            run.accelerator.log({f"validation/{k}": v for k, v in figures.items()}, step=run.step)
+        if better:
+            run.best = {"step": run.step, "figures": figures}
+            run.export(folder)
     return int(parallel.gather(run.step - run.best["step"] if run.best else 0)[0])

@@ -1,6 +1,7 @@
 """Several processes as one: sums, gathered embeddings, summed gradients. With one process every function is
 the identity.
 
+    join()                                           # before a task is made: it reads its own share of rows
     everyone = gather(mine)                          # lists of all processes, in order
     # (P, D) of all processes, and the slice that is this process's
     rows, own = gather_rows(embeddings, counts)
@@ -13,6 +14,7 @@ weights apply.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -20,11 +22,28 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["barrier", "gather", "gather_rows", "rank", "sum_gradients", "total", "world"]
+from sugar.errors import SettingsError
+
+__all__ = ["barrier", "gather", "gather_rows", "join", "rank", "sum_gradients", "total", "world"]
 
 T = TypeVar("T")
 BUCKET = 64 << 20
 """Bytes of gradients that are added up in one call."""
+
+
+def join() -> None:
+    """Meet the other processes of `accelerate launch`, each on a card of its own.
+
+    Does nothing the second time. Raises SettingsError under DeepSpeed.
+    """
+    from accelerate import PartialState
+
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
+        raise SettingsError(
+            "DeepSpeed would share out gradients and moments, which are small for an adapter. Use "
+            "sugar/training/launch/fsdp.yaml, which shares out the base."
+        )
+    PartialState(cpu=not torch.cuda.is_available())
 
 
 def world() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from sugar.core import Sugar
 from sugar.metrics import recall_at_k
 from sugar.sequence import Sample
+from sugar.training import parallel
 from sugar.training.data.example import Example
 from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import read_row
@@ -88,6 +89,8 @@ class Validation:
             asked = picture + Sample(self.sugar.profile.describe or "Describe the picture.")
             said = "".join(self.sugar.generate(asked, max_new_tokens=40, adapter=self.adapter))
             best = [int(i) for i in np.argsort(-similarity[n])[:3]]
+            if parallel.rank() > 0:  # it reads along where the weights are shared out
+                continue
             line = {"step": step, "caption": text.text, "says": said.strip(), "finds": best, "wanted": n}
             with (self.out / "samples.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
