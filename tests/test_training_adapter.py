@@ -23,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sugar.__main__ import main
 from sugar.core import Sugar
 from sugar.errors import InputError, SettingsError
 from sugar.scenes import draw, long_caption, sample_scene, split_rng
@@ -344,15 +345,6 @@ def test_words_as_teachers() -> None:
 # --- a person's own pictures --------------------------------------------------------------------------------
 
 
-def launch(processes: int) -> list[str]:
-    """How `python` starts the program with so many processes."""
-    if processes == 1:
-        return ["-m", "sugar"]
-    options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]  # on a CPU too
-    options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    return ["-m", "accelerate.commands.launch", *options, "-m", "sugar"]
-
-
 def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> None:
     """200 pictures, one command: an adapter that the app loads, and that finds held-out pictures
     better than the base."""
@@ -373,14 +365,20 @@ def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> Non
 
 
 def launched(arguments: list[str], out: Path, processes: int, **more: str) -> tuple[dict, dict]:
-    """The weights and the last losses of `python -m sugar train` with so many processes.
+    """The weights and the last losses of `python -m sugar train`; alone it runs in this process.
 
     more: variables of the environment, for FSDP.
     """
-    command = [sys.executable, *launch(processes), "train", *arguments, "--out", str(out), "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = ["train", *arguments, "--out", str(out), "--quiet"]
+    if processes == 1:
+        assert main(command) == 0
+    else:
+        options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]  # on a CPU too
+        options += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sugar"]
+        many = [sys.executable, "-m", "accelerate.commands.launch", *options, *command]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
+        done = subprocess.run(many, cwd=ROOT, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
     hardware = json.loads((out / "model" / "training.json").read_text())["hardware"]
     assert f"{processes} process(es)" in hardware and ("FSDP" in hardware) == bool(more)
     lines = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
