@@ -93,6 +93,7 @@ def override(config: Any, values: dict[str, Any]) -> Any:
 
 
 def run(args: argparse.Namespace) -> int:
+    from sugar.training import parallel
     from sugar.training.loop import train
     from sugar.training.memory import memory_line
 
@@ -112,9 +113,10 @@ def run(args: argparse.Namespace) -> int:
     if args.data:
         given["data"] = tuple(args.data)
     task = recipe.task(override(config, given))
-    if not args.quiet:
+    quiet = args.quiet or parallel.rank() > 0
+    if not quiet:
         print(memory_line(task))
-    folder = train(task, quiet=args.quiet)
-    if not args.quiet:
+    folder = train(task, quiet=quiet)
+    if not quiet:
         print(f"the checkpoint is in {folder}")
     return 0

@@ -14,16 +14,21 @@ from typing import Any
 import psutil
 import torch
 
+from sugar.training import parallel
+from sugar.training.sharding import asked_for, language_layers
+
 __all__ = ["estimate", "memory_line"]
 
 
 def estimate(task: Any) -> dict[str, float]:
-    """Gigabytes by part."""
+    """Gigabytes of a process by part."""
     module = task.module
-    base = trained = 0
+    layers = language_layers(module) if asked_for() else []
+    shared = {p for layer in layers for p in layer.parameters() if not p.requires_grad}
+    base = trained = 0.0
     for p in module.parameters():
         size = p.numel() * p.element_size()
-        base += size
+        base += size / parallel.world() if p in shared else size
         trained += 3 * size if p.requires_grad else 0  # gradient and two moments
     parts = {"weights": base, "gradients and moments": trained}
     rows = getattr(task.reader(task_step(task)), "rows", None)
@@ -34,11 +39,9 @@ def estimate(task: Any) -> dict[str, float]:
         longest = max(len(row.layout) for row in rows)
         tokens, width = micro * longest, 2 if model.dtype in (torch.bfloat16, torch.float16) else 4
         layer = tokens * width * (16 * text.hidden_size + 3 * text.intermediate_size)
-        layers = text.num_hidden_layers
+        depth = text.num_hidden_layers
         kept = (
-            layer + layers * tokens * text.hidden_size * width
-            if task.config.checkpointing
-            else layers * layer
+            layer + depth * tokens * text.hidden_size * width if task.config.checkpointing else depth * layer
         )
         learnt = max((sum(b - a for a, b in row.layout.answers) for row in rows), default=0)
         parts["activations"] = kept

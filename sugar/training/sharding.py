@@ -19,7 +19,7 @@ from sugar.errors import SettingsError
 from sugar.training import parallel
 from sugar.training.sample_rows import TrainRow
 
-__all__ = ["asked_for", "in_step", "shard"]
+__all__ = ["asked_for", "in_step", "language_layers", "shard"]
 
 
 def asked_for() -> bool:
