@@ -68,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bf16: twice as fast on a CPU with bfloat16 units",
     )
     ablation.add_argument("--only", nargs="*", metavar="VARIANT", help="these variants only")
+    ablation.add_argument(
+        "--optimizer", choices=["adamw", "muon"], help="of every variant, in place of its own"
+    )
+    ablation.add_argument("--save", metavar="NAME", help="write assets/figures/NAME.json")
 
     cut_off = what.add_parser("cut-off", help="the cosine below which a search says: no close match")
     cut_off.add_argument("--model", default="sugar-tiny", help="a preset or a checkpoint folder")
@@ -245,16 +249,26 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def _ablation(args: argparse.Namespace) -> int:
+    from sugar.commands.figures import save
     from sugar.evaluation import ablation
 
-    return ablation.run(
+    code = ablation.run(
         out=args.out,
         steps=args.steps,
         seeds=args.seeds,
         size=args.size,
         only=args.only,
         precision=args.precision,
+        optimizer=args.optimizer,
     )
+    if args.save:
+        facts = json.loads((Path(args.out) / "ablation.json").read_text("utf-8"))
+        command = f"python -m sugar evaluate ablation --steps {args.steps} --seeds {args.seeds}"
+        command += f" --size {args.size} --precision {args.precision}"
+        command += f" --optimizer {args.optimizer}" if args.optimizer else ""
+        command += f" --only {' '.join(args.only)}" if args.only else ""
+        save(args.save, command, {name: facts[name] for name in ("columns", "rows")})
+    return code
 
 
 def _photos(args: argparse.Namespace) -> int:

@@ -129,7 +129,7 @@ def tower(out: Path, dense: SugarConfig) -> dict[str, torch.Tensor]:
 def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size: int) -> dict[str, float]:
     """Train a variant from the shared tower, or go on with it, and measure it."""
     done = folder / "measured.json"
-    asked = {"steps": config.steps, "size": size}
+    asked = {"steps": config.steps, "size": size, "optimizer": config.optimizer}
     if done.is_file() and (known := json.loads(done.read_text("utf-8")))["asked"] == asked:
         return known["figures"]
     config = replace(config, out=str(folder))
@@ -160,12 +160,14 @@ def run(
     size: int,
     only: Sequence[str] | None = None,
     precision: str = "no",
+    optimizer: str | None = None,
     dense: SugarConfig = DENSE,
     varied: SugarConfig = VARIED,
 ) -> int:
     """Train and compare; returns 0.
 
-    precision: of the products, as in SugarConfig. Raises SettingsError for an unknown variant.
+    precision: of the products, as in SugarConfig. optimizer: of every row, in place of its own. Raises
+    SettingsError for an unknown variant.
     """
     if unknown := set(only or ()) - set(VARIANTS):
         raise SettingsError(
@@ -176,9 +178,9 @@ def run(
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
-            config = by(
-                VARIANTS[name].method, replace(varied, seed=seed + 1, steps=steps, precision=precision)
-            )
+            method = VARIANTS[name].method
+            method = replace(method, optimizer=optimizer or method.optimizer)
+            config = by(method, replace(varied, seed=seed + 1, steps=steps, precision=precision))
             results.setdefault(name, []).append(one(out / f"{name}-{seed}", config, start, size))
             write(results, out, steps=steps, size=size)
             print(
@@ -191,9 +193,8 @@ def run(
 
 def write(results: dict[str, list[dict[str, float]]], out: Path, *, steps: int, size: int) -> None:
     """`ablation.json`, `ablation.md` and `ablation.png` from what is finished so far."""
-    (out / "ablation.json").write_text(
-        json.dumps({"steps": steps, "size": size, "results": results}, indent=1) + "\n", "utf-8"
-    )
+    facts = {"steps": steps, "size": size, "results": results, "columns": heads(), "rows": rows(results)}
+    (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     (out / "ablation.md").write_text(table(results, steps=steps, size=size) + "\n", "utf-8")
     plot(results, out / "ablation.png")
 
@@ -207,23 +208,33 @@ def table(results: dict[str, list[dict[str, float]]], *, steps: int, size: int) 
     """Markdown: ours as mean ± standard deviation over seeds, and in brackets the paper's own figure
     of its nearest column."""
     seeds = max(map(len, results.values()))
-    heads = [f"{title} ({paper})" if paper else title for title, paper in COLUMNS.values()]
     lines = [
         f"{steps} steps a variant from one vision tower, {seeds} seeds, {size} candidates; % mean ± sd "
         "(the paper's own, on its data)",
         "",
-        f"| variant | {' | '.join(heads)} |",
-        f"|---{'|---' * len(heads)}|",
+        f"| {' | '.join(heads())} |",
+        f"|---{'|---' * len(COLUMNS)}|",
     ]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(results))])
+
+
+def heads() -> list[str]:
+    """The table's columns: ours, with the paper's nearest one in brackets."""
+    return ["variant", *(f"{title} ({paper})" if paper else title for title, paper in COLUMNS.values())]
+
+
+def rows(results: dict[str, list[dict[str, float]]]) -> list[list[str]]:
+    """The table's cells, a row a variant."""
+    found = []
     for name, measured in results.items():
-        cells = []
+        cells = [VARIANTS[name].title]
         for i, key in enumerate(COLUMNS):
             middle, deviation = spread([m[key] for m in measured])
             paper = VARIANTS[name].paper
             beside = f" ({paper[i]})" if paper and i < len(paper) else ""
             cells.append(f"{middle:.1f} ± {deviation:.1f}{beside}")
-        lines.append(f"| {VARIANTS[name].title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        found.append(cells)
+    return found
 
 
 def plot(results: dict[str, list[dict[str, float]]], path: str | Path) -> None:
