@@ -422,6 +422,14 @@ def test_what_fsdp_cannot_share_out_is_said(bases: dict[str, Path], monkeypatch:
         shard(torch.nn.Linear(2, 2))
 
 
+def test_the_photo_model_refuses_several_processes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sugar.training.parallel.world", lambda: 2)
+    assert main(["train", "--recipe", "sugar", "--config", "photo", "--data", "photos"]) == 2
+    assert "one process" in capsys.readouterr().err
+
+
 def test_two_processes_are_one_from_nothing_too(tmp_path: Path) -> None:
     """The dense stage and the steps after it."""
     arguments = [

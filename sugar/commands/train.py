@@ -44,9 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _photo(args: argparse.Namespace) -> int:
-    """The photo model has stages of its own over one folder of photos; see sugar/training/photos."""
+    """The photo model has stages of its own over one folder of photos; see sugar/training/photos.
+
+    Raises SettingsError when accelerate started several processes.
+    """
+    from sugar.training import parallel
     from sugar.training.photos.train import train
 
+    parallel.join()
+    if parallel.world() > 1:
+        raise SettingsError("The photo model trains in one process. Start it without `accelerate launch`.")
     known = {name for name, _, _ in _fields(PhotoConfig())} - {"data"}
     given = {name: getattr(args, name) for name in known if getattr(args, name, None) is not None}
     if not args.quiet:
