@@ -343,7 +343,7 @@ def test_the_ablation_trains_once_and_writes_its_table(
     monkeypatch.setattr(
         ablation, "measure", lambda model, seed, size: {k: 10.0 * seed for k in ablation.COLUMNS}
     )
-    dense = nothing.SugarConfig(steps=1, dense_steps=1, dense_batch=4, workers=0)
+    started = nothing.SugarConfig(steps=2, dense_steps=1, dense_batch=4, mix=LITTLE, workers=0)
     varied = nothing.SugarConfig(dense_steps=0, mix=LITTLE, workers=0)
     settings = {
         "out": tmp_path,
@@ -351,7 +351,7 @@ def test_the_ablation_trains_once_and_writes_its_table(
         "seeds": 2,
         "size": 10,
         "only": ["full", "no-average"],
-        "dense": dense,
+        "started": started,
         "varied": varied,
     }
     assert ablation.run(**settings) == 0  # type: ignore[arg-type]

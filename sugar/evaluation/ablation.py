@@ -1,12 +1,13 @@
-"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one vision tower,
+"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one generative base,
 with several seeds.
 
-    python -m sugar evaluate ablation --steps 240 --seeds 2 --out runs/ablation
+    python -m sugar evaluate ablation --steps 600 --seeds 2 --out runs/ablation
 
-`dense/` is the tower that all variants start from; `VARIANT-SEED/` a run and what it measured
-(`measured.json`); `ablation.md`, `ablation.png` and `ablation.json` the results, written anew after each run.
-Finished runs are kept, interrupted ones resume. "full" is PAPER of `sugar/training/recipes/sugar.py`; every
-other row but the last changes one part of it. How to read the results: README.md of this folder.
+`base/` is what all variants start from, as the paper's start from VILA: it answers and captions, and its
+embeddings are not trained. `VARIANT-SEED/` is a run and what it measured (`measured.json`); `ablation.md`,
+`ablation.png` and `ablation.json` are the results, written anew after each run. Finished runs are kept,
+interrupted ones resume. "full" is PAPER of `sugar/training/recipes/sugar.py`; every other row but the last
+changes one part of it. How to read the results: README.md of this folder.
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ MIX = MixConfig(
     copies=0,
     chats=0,
 )
-DENSE = SugarConfig(steps=500, dense_steps=500, save_every=100, workers=0)
-VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=200, save_every=60, workers=0)
+GENERATIVE = replace(SHIPPED, terms=replace(SHIPPED.terms, similarity=0.0, referent=0.0, swap=0.0))
+BASE = by(GENERATIVE, SugarConfig(steps=1100, dense_steps=500, mix=MIX, easy_until=700, save_every=100))
+"""Of a model from nothing: 500 steps that read the scene graph off the tower, 600 that answer and caption."""
+VARIED = SugarConfig(dense_steps=0, mix=MIX, warmup=30, easy_until=0, save_every=60, workers=0)
 
 
 def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
@@ -118,16 +121,16 @@ def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
     return {key: 100 * figures[key].value for key in COLUMNS}
 
 
-def tower(out: Path, dense: SugarConfig) -> dict[str, torch.Tensor]:
-    """The vision tower, and the throw-away head that reads it, of the shared dense stage."""
-    config = replace(dense, out=str(out / "dense"))
+def base(out: Path, config: SugarConfig) -> dict[str, torch.Tensor]:
+    """The weights of the shared base, but for the head of the embeddings."""
+    config = replace(config, out=str(out / "base"))
     train(DrawnTask(config), quiet=True)
-    state = torch.load(out / "dense" / STATE, map_location="cpu", weights_only=True)["model"]
-    return {k: v for k, v in state.items() if ".vision_tower." in k or k.startswith("dense.")}
+    state = torch.load(out / "base" / STATE, map_location="cpu", weights_only=True)["model"]
+    return {k: v for k, v in state.items() if not k.startswith("head.")}
 
 
 def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size: int) -> dict[str, float]:
-    """Train a variant from the shared tower, or go on with it, and measure it."""
+    """Train a variant from the shared base, or go on with it, and measure it."""
     done = folder / "measured.json"
     asked = {"steps": config.steps, "size": size, "optimizer": config.optimizer}
     if done.is_file() and (known := json.loads(done.read_text("utf-8")))["asked"] == asked:
@@ -139,7 +142,8 @@ def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size:
         missing, unexpected = run.task.module.load_state_dict(
             {k: v for k, v in start.items() if k in own}, strict=False
         )
-        assert not unexpected and not any(".vision_tower." in k for k in missing)
+        new = ("head.", "llava.lm_head.")  # the output layer is the embedding matrix
+        assert not unexpected and all(k.startswith(new) for k in missing)
         run.save()
     began = time.process_time()
     train(DrawnTask(config), quiet=True)
@@ -161,7 +165,7 @@ def run(
     only: Sequence[str] | None = None,
     precision: str = "no",
     optimizer: str | None = None,
-    dense: SugarConfig = DENSE,
+    started: SugarConfig = BASE,
     varied: SugarConfig = VARIED,
 ) -> int:
     """Train and compare; returns 0.
@@ -174,7 +178,7 @@ def run(
             f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}."
         )
     out = Path(out)
-    start = tower(out, replace(dense, precision=precision))
+    start = base(out, replace(started, precision=precision))
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
@@ -209,7 +213,7 @@ def table(results: dict[str, list[dict[str, float]]], *, steps: int, size: int) 
     of its nearest column."""
     seeds = max(map(len, results.values()))
     lines = [
-        f"{steps} steps a variant from one vision tower, {seeds} seeds, {size} candidates; % mean ± sd "
+        f"{steps} steps a variant from one generative base, {seeds} seeds, {size} candidates; % mean ± sd "
         "(the paper's own, on its data)",
         "",
         f"| {' | '.join(heads())} |",
