@@ -351,7 +351,7 @@ def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> Non
     folder = album(tmp_path / "holiday", 200)
     out = tmp_path / "run"
     arguments = ["--recipe", "lora", "--config", "own", "--base", "sugar-tiny", "--data", str(folder)]
-    arguments += ["--steps", "40", "--vectors", str(out / "vectors"), "--trackers", ""]
+    arguments += ["--steps", "20", "--vectors", str(out / "vectors"), "--trackers", ""]
     launched(arguments, out, 1)
     taught = json.loads((out / "model" / "training.json").read_text())["best"]["figures"]["R@1"]
     task = AdapterTask(replace(OWN, data=(str(folder),), out=str(tmp_path / "base")))
