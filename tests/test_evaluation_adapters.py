@@ -36,7 +36,10 @@ def test_rows_are_trained_once_and_written(tmp_path: Path, monkeypatch: pytest.M
     assert (whole.soft_prompt, whole.low_rank, whole.autoregressive) == (True, True, True)
     assert opened[:4] == [(None, "prompt"), (tmp_path, "prompt"), (tmp_path, "prompt"), (tmp_path, "auto")]
     table = (tmp_path / "adapters.md").read_text("utf-8")
-    assert "| VladVA: soft prompt | 11.0 ± 1.4 |" in table and "--only hand-prompt" in table
+    assert (
+        "| VladVA: soft prompt | 11.0 ± 1.4 (76.7) | 11.0 ± 1.4 (91.7) | 11.0 ± 1.4 |" in table
+        and "--only hand-prompt" in table
+    )
     before = len(opened)
     assert adapters.run(**settings, only=rows) == 0 and len(opened) == before  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="no-tea"):
