@@ -54,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="runs/ablation",
         help="folder for the runs and results; what is finished there is kept",
     )
-    ablation.add_argument(
-        "--steps", type=int, default=240, help="of each variant, after the shared dense stage"
-    )
+    ablation.add_argument("--steps", type=int, default=240, help="of each variant, after the shared base")
     ablation.add_argument("--seeds", type=int, default=2)
     ablation.add_argument(
         "--size", type=int, default=200, help="scenes, candidates or questions of each measurement"
