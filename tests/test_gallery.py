@@ -35,6 +35,7 @@ from sugar.gallery import (
 )
 from sugar.gallery import index as index_room
 from sugar.gallery.index_files import IndexState, load_index, save_index
+from sugar.gallery.locks import FileLock
 from sugar.retrieval import approximate_recall, search
 from sugar.sequence import Embeddings, Sample
 
@@ -691,3 +692,24 @@ def test_sqlite_is_in_wal_mode_and_overwrites_what_is_deleted(gallery, tmp_path)
         "PRAGMA secure_delete"
     ) == [(1,)]
     assert sqlite3.connect(tmp_path / "g" / "gallery.db").execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_a_disk_without_locks_is_named(
+    tmp_path: Path, model: ToyEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems refuse `flock`: the remedy is said."""
+    import errno
+    import fcntl
+
+    Gallery.create(tmp_path / "g", model)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(GalleryError, match="keep galleries on a local disk"):
+            with FileLock(tmp_path / "g" / "run.lock").held("busy"):
+                pass
+    with FileLock(tmp_path / "g" / "run.lock").held("busy"):  # nothing is left behind
+        pass

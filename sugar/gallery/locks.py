@@ -30,7 +30,7 @@ class FileLock:
     def acquire(self, wait: float = 0.0) -> bool:
         """False when another holder keeps it for `wait` seconds.
 
-        Raises GalleryError: the gallery is gone, or its folder is read-only or full.
+        Raises GalleryError: the gallery is gone, or its folder is read-only, full or on a disk without locks.
         """
         gone = f"The gallery {self._folder.name!r} was deleted meanwhile."
         if not self._folder.is_dir():
@@ -39,10 +39,10 @@ class FileLock:
             self._lock.acquire(timeout=wait)
         except filelock.Timeout:
             return False
-        except (OSError, NotImplementedError) as error:  # the latter: a file system that has no locks
+        except OSError as error:
             raise GalleryError(
-                f"The folder of gallery {self._folder.name!r} cannot be written to ({error}). "
-                "Check its permissions and the free space, or make another gallery."
+                f"The folder of gallery {self._folder.name!r} cannot be locked for writing ({error}). "
+                "Check its permissions and the free space, or keep galleries on a local disk."
             ) from error
         if not (self._folder / "gallery.db").exists():  # deleted while we waited
             self.release()
