@@ -66,9 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bf16: twice as fast on a CPU with bfloat16 units",
     )
     ablation.add_argument("--only", nargs="*", metavar="VARIANT", help="these variants only")
-    ablation.add_argument(
-        "--optimizer", choices=["adamw", "muon"], help="of every variant, in place of its own"
-    )
     ablation.add_argument("--save", metavar="NAME", help="write assets/figures/NAME.json")
 
     cut_off = what.add_parser("cut-off", help="the cosine below which a search says: no close match")
@@ -257,13 +254,11 @@ def _ablation(args: argparse.Namespace) -> int:
         size=args.size,
         only=args.only,
         precision=args.precision,
-        optimizer=args.optimizer,
     )
     if args.save:
         facts = json.loads((Path(args.out) / "ablation.json").read_text("utf-8"))
         command = f"python -m sugar evaluate ablation --steps {args.steps} --seeds {args.seeds}"
         command += f" --size {args.size} --precision {args.precision}"
-        command += f" --optimizer {args.optimizer}" if args.optimizer else ""
         command += f" --only {' '.join(args.only)}" if args.only else ""
         save(args.save, command, {name: facts[name] for name in ("columns", "rows")})
     return code

@@ -133,7 +133,7 @@ def base(out: Path, config: SugarConfig) -> dict[str, torch.Tensor]:
 def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size: int) -> dict[str, float]:
     """Train a variant from the shared base, or go on with it, and measure it."""
     done = folder / "measured.json"
-    asked = {"steps": config.steps, "size": size, "optimizer": config.optimizer}
+    asked = {"steps": config.steps, "size": size}
     if done.is_file() and (known := json.loads(done.read_text("utf-8")))["asked"] == asked:
         return known["figures"]
     config = replace(config, out=str(folder))
@@ -165,14 +165,12 @@ def run(
     size: int,
     only: Sequence[str] | None = None,
     precision: str = "no",
-    optimizer: str | None = None,
     started: SugarConfig = BASE,
     varied: SugarConfig = VARIED,
 ) -> int:
     """Train and compare; returns 0.
 
-    precision: of the products, as in SugarConfig. optimizer: of every row, in place of its own. Raises
-    SettingsError for an unknown variant.
+    precision: of the products, as in SugarConfig. Raises SettingsError for an unknown variant.
     """
     if unknown := set(only or ()) - set(VARIANTS):
         raise SettingsError(
@@ -183,9 +181,9 @@ def run(
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
-            method = VARIANTS[name].method
-            method = replace(method, optimizer=optimizer or method.optimizer)
-            config = by(method, replace(varied, seed=seed + 1, steps=steps, precision=precision))
+            config = by(
+                VARIANTS[name].method, replace(varied, seed=seed + 1, steps=steps, precision=precision)
+            )
             results.setdefault(name, []).append(one(out / f"{name}-{seed}", config, start, size))
             write(results, out, steps=steps, size=size)
             print(

@@ -164,10 +164,12 @@ class Run:
         return round(sum(spent))
 
     def hardware(self) -> str:
+        from torch.distributed.tensor import DTensor
+
         device = self.task.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
         threads = f", {torch.get_num_threads()} thread(s)" if device.type == "cpu" else ""
-        shared = ", FSDP" if sharding.asked_for() else ""
+        shared = ", FSDP" if any(isinstance(p, DTensor) for p in self.task.module.parameters()) else ""
         return f"{name}{threads}, {parallel.world()} process(es){shared}, torch {torch.__version__}"
 
     # -- steps
