@@ -15,6 +15,8 @@ import sugar
 ROOT = Path(sugar.__file__).resolve().parents[1]
 FLOORS = {
     "errors": 0,
+    "text_files": 0.4,
+    "file_names": 0.4,
     "sequence": 0.5,
     "exif": 0.4,
     "images": 0.5,
