@@ -1,6 +1,8 @@
 """sugar/gallery/keywords.py and sugar/fusion.py: words find names, captions and dates."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 
 import pytest
@@ -8,8 +10,9 @@ from pictures import photo
 from toy import ToyModel
 
 from sugar.fusion import Fused, reciprocal_rank
-from sugar.gallery import Gallery
+from sugar.gallery import Filters, Gallery
 from sugar.gallery.keywords import TextIndex, match_query
+from sugar.search_words import asked, fold, tokens
 
 
 @pytest.fixture
@@ -74,8 +77,6 @@ def test_no_word_of_a_deleted_picture_is_left_in_any_file(tmp_path):
 def test_a_gallery_without_the_table_is_searched_and_stays_as_it_is(gallery, tmp_path):
     gallery.close()
     source = tmp_path / "g" / "gallery.db"
-    import sqlite3
-
     with sqlite3.connect(source) as db:
         for trigger in ("added", "gone", "changed"):
             db.execute(f"DROP TRIGGER words_{trigger}")
@@ -92,8 +93,113 @@ def test_a_gallery_without_the_table_is_searched_and_stays_as_it_is(gallery, tmp
         assert names(mine, "roses") == [] and names(mine, "tulip") == ["garden.jpg"]
 
 
+WORLD = {
+    "a.jpg": "雪地里的小狗",
+    "b.jpg": "公園で遊ぶ犬",
+    "c.jpg": "Ein Hund in der Straße von Łódź",
+    "d.jpg": "мой пёс на снегу",
+    "e.jpg": "สุนัขในหิมะ",
+    "f.jpg": "The dog’s o\ufb03ce, exam\u00adple",
+    "g.jpg": "강아지를 산책시키는 사람",
+    "h.jpg": "我的iPhone照片",
+    "i.jpg": "हिन्दी किताब",
+    "j.jpg": "ជំរាបសួរ ຂອບໃຈຫຼາຍ မင်္ဂလာပါ",
+    "k.jpg": "ｱｲｽｸﾘｰﾑ",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("小狗", "a"),
+        ("狗", "a"),
+        ("雪地里的小狗", "a"),
+        ("小狗在哪里？", "a"),
+        ("小猫", ""),
+        ("犬", "b"),
+        ("公園", "b"),
+        ("犬は何をしていますか", "b"),
+        ("園で", "b"),
+        ("strasse", "c"),
+        ("STRASSE", "c"),
+        ("lodz", "c"),
+        ("пес", "d"),
+        ("หิมะ", "e"),
+        ("หมา", ""),
+        ("office", "f"),
+        ("dog's", "f"),
+        ("example", "f"),
+        ("강아지", "g"),
+        ("강아지가 어디에 있나요?", "g"),
+        ("照片", "h"),
+        ("iphone", "h"),
+        ("iPhone 照片", "h"),
+        ("किताब", "i"),
+        ("ຂອບໃຈ", "j"),
+        ("ខ្មែរ", ""),
+        ("ជំរាប", "j"),
+        ("アイス", "k"),
+    ],
+)
+def test_words_of_every_script_are_found(world, words, found):
+    assert names(world, words) == [f"{name}.jpg" for name in found]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with Gallery.create(tmp_path_factory.mktemp("world") / "g", ToyModel()) as gallery:
+        gallery.add([(n, photo((9 * i, 0, 0))) for i, n in enumerate(WORLD)], captions=WORLD)
+        yield gallery
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("小狗", "a"), ("狗", "a"), ("strasse", "c"), ("lodz", "c"), ("office", "f"), ("zz", "")],
+)
+def test_a_condition_on_captions_folds_as_the_search_does(world, words, found):
+    ids = world.matching(Filters(caption=words)).tolist()
+    assert [item.name[0] for item in world.items(ids=ids)] == list(found)
+
+
+def test_a_table_of_an_earlier_program_is_made_anew(gallery, tmp_path):
+    """Its words were split by SQLite, which takes a run of Chinese for one word."""
+    item = gallery.by_words("roses", 1)[0][0]
+    gallery.set_caption(item, "雪地里的小狗")
+    gallery.close()
+    with closing(sqlite3.connect(tmp_path / "g" / "gallery.db", isolation_level=None)) as db:
+        for trigger in ("added", "gone", "changed"):
+            db.execute(f"DROP TRIGGER words_{trigger}")
+        db.execute("DROP TABLE item_words")
+        db.execute("DELETE FROM meta WHERE key = 'words'")
+        db.execute(
+            "CREATE VIRTUAL TABLE item_words USING fts5(name, caption, dates, tokenize='porter unicode61')"
+        )
+        db.execute("INSERT INTO item_words (rowid, name, caption) SELECT id, name, caption FROM items")
+        db.execute(
+            "CREATE TRIGGER words_added AFTER INSERT ON items BEGIN "
+            "INSERT INTO item_words (rowid, name, caption) VALUES (new.id, new.name, new.caption); END"
+        )
+    with Gallery.open(tmp_path / "g", ToyModel(), read_only=True) as old:
+        assert names(old, "小狗") == ["garden.jpg"]
+    with Gallery.open(tmp_path / "g", ToyModel()) as mine:
+        assert names(mine, "小狗") == ["garden.jpg"]
+        mine.add([("new.jpg", photo((1, 2, 3)))], captions={"new.jpg": "另一只小狗"})
+        assert set(names(mine, "小狗")) == {"garden.jpg", "new.jpg"}
+        mine.delete([mine.by_words("另一只", 1)[0][0]])
+        assert names(mine, "小狗") == ["garden.jpg"] and names(mine, "2024-12") == ["IMG_2042.jpg"]
+
+
+def test_folding_and_the_words_of_a_question():
+    assert fold("Zoë İstanbul Ærø ﬁ Ｆｕｌｌ") == "zoe istanbul aero fi full"
+    assert tokens("雪地 is") == ["雪", "雪地", "地", "is"] and tokens("สุนั")[:3] == ["ส", "สุ", "สุน"]
+    assert asked("雪地里的小狗") == ["雪地", "地里", "小狗"] and asked("がか") == ["がか"]
+    assert asked("とんかつの写真") == ["とん", "んか", "かつ", "写真"] and asked("目的地") == ["目的", "的地"]
+    for run in ("です" * 5_000, "的" * 5_000, "ที่" * 5_000, "a" + "\u0301" * 10_000):
+        asked(run)  # in linear time
+
+
 def test_a_query_has_no_operators():
-    assert match_query('IMG_2041 "dog" OR x*') == '"IMG 2041" OR "dog" OR "OR" OR "x"'
+    assert match_query('IMG_2041 "dog" OR x*') == '"img 2041" OR "dog" OR "or" OR "x"'
     assert match_query("?!") == ""
 
 

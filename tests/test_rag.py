@@ -115,6 +115,38 @@ def test_what_is_not_there_is_not_answered(question):
     assert not model.read and not reply.known and reply.nearest is not None
 
 
+WORLD = """狗叫小白。房子在北京。我们的车是红色的。
+
+白い犬の名前はシロです。家は京都にあります。
+
+สุนัขชื่อโบโบ้ บ้านอยู่ที่เชียงใหม่
+
+강아지 이름은 초코입니다. 집은 부산에 있습니다.
+
+Die Stra\u00dfe zum o\ufb03ce hei\u00dft Kuhgasse."""
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("狗叫什么名字？", "狗叫小白。"),
+        ("房子在哪里?", "房子在北京。"),
+        ("犬の名前は何ですか", "白い犬の名前はシロです。"),
+        ("家はどこですか？", "家は京都にあります。"),
+        ("สุนัขชื่ออะไร", "โบโบ้"),
+        ("강아지 이름이 뭐예요?", "강아지 이름은 초코입니다."),
+        ("집은 어디에 있나요?", "집은 부산에 있습니다."),
+        ("which street (strasse) leads to the office?", "Kuhgasse"),
+        ("猫在哪里?", ""),
+        ("自転車はどこですか", ""),
+    ],
+)
+def test_notes_in_every_script_are_found_and_quoted(question, told):
+    notes = read_files([("world.txt", WORLD.encode())]).passages
+    reply = answer(Small(), notes, question)
+    assert (told in reply.text) if told else reply.by == "nobody"
+
+
 def test_hits_say_what_found_them_and_are_ranked():
     base = KnowledgeBase(Small(), passages=[*CARDS, *notes()])
     hits = base.search(Sample("who built the mill of Korvel?"), 4)

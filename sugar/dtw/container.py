@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import torch
 
-from sugar.atomic import replacing
 from sugar.errors import AlignmentError
 
 from .concatenation import (
@@ -178,14 +177,18 @@ class Container:
         self.segments = kept
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one file, whole or not at all."""
+        """Write one file, whole or not at all (a temporary file beside it, then a rename)."""
         target = Path(path)
         segments = [
             {"data": parts_of(s.data), "lengths": s.lengths.cpu(), "order": s.order.cpu()}
             for s in self.segments
         ]
-        with replacing(target) as beside, beside.open("wb") as file:
+        temporary = target.with_name(target.name + ".part")
+        with open(temporary, "wb") as file:
             torch.save({"format": FORMAT, "metric": self.metric, "segments": segments}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from sugar.atomic import write_whole
 from sugar.errors import SettingsError
 from sugar.evaluation import loops
 from sugar.evaluation.benchmark import Benchmark, Match, Pool, Question, content
@@ -211,8 +210,9 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
 
 
 def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
-    lines = "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions)
-    write_whole(path, lines.encode(errors="backslashreplace"))
+    partial = path.with_suffix(".part")
+    partial.write_text("".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions), "utf-8")
+    partial.replace(path)
 
 
 def data_hash(benchmark: Benchmark, data: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sugar.errors import InputError
+from sugar.search_words import fold
 
 __all__ = ["Filters", "Item"]
 
@@ -39,7 +40,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions on items; all of them must hold. Case is ignored.
+    """Conditions on items; all of them must hold. Case and accents are ignored.
 
     after, before: a date or datetime, inclusive; items without a time never match. name, camera: part of it.
     caption: words that must all be in the caption. min_side: pixels of the shorter side at least; max_side:
@@ -75,8 +76,8 @@ class Filters:
             terms.append(("i.taken <= ?", (self.before.isoformat() + ("" if exact else "T99"),)))
         for column, part in (("name", self.name), ("camera", self.camera)):
             if part.strip():
-                terms.append((f"instr(fold(i.{column}), ?)", (part.strip().casefold(),)))
-        terms += [("instr(fold(i.caption), ?)", (word,)) for word in self.caption.casefold().split()]
+                terms.append((f"instr(fold(i.{column}), ?)", (fold(part.strip()),)))
+        terms += [("instr(fold(i.caption), ?)", (word,)) for word in fold(self.caption).split()]
         if self.min_side:
             terms.append(("min(i.width, i.height) >= ?", (self.min_side,)))
         if self.max_side is not None:

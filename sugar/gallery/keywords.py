@@ -3,10 +3,11 @@
     search_items(store, "IMG_2041", 20)              # [(item id, score)], best first
     index = TextIndex([("Trees", "An oak is tall.")]); index.search("tall oaks", 5)      # [(row, score)]
 
-Words are folded (no accents, no case) and stemmed (Porter). The table of a gallery is kept in step by
-triggers, so it changes in the same transactions as the items. A gallery that cannot be written to and lacks
-the table gets one in memory. `python -m sugar index` and the first write add it. Not covered: meaning
-(index.py), filters of a search (store.py), fusion of the two (sugar/fusion.py).
+`sugar.search_words` says what the words of a text are; FTS5 gets them with spaces between, and stems them
+(Porter). The table of a gallery is kept in step by triggers, so it changes in the same transactions as the
+items. A gallery that cannot be written to, and has no table or an earlier program's, gets one in memory.
+`python -m sugar index` and the first write make it. Not covered: meaning (index.py), filters of a search
+(store.py), fusion of the two (sugar/fusion.py).
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items", "word_tokens"]
+from sugar.search_words import VERSION, indexed, phrases
+
+__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items"]
 
 MAX_TERMS = 40
 """Words of one query that are looked up."""
 
-_TOKENS = "tokenize='porter unicode61 remove_diacritics 2'"
+_TOKENS = "tokenize='porter ascii'"
+_STAMP = "words"  # the key in `meta` of the version of the table's words
 _MONTHS = (
     *("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug"),
     *("september sep sept", "october oct", "november nov", "december dec"),
@@ -47,8 +51,8 @@ def _create(schema: str) -> str:
 
 
 _INSERT = "INSERT INTO item_words (rowid, name, caption, dates)"
-_FILL = f"{_INSERT} SELECT id, name, caption, {_dates('items')} FROM items"
-_VALUES = f"VALUES (new.id, new.name, new.caption, {_dates('new')})"
+_FILL = f"{_INSERT} SELECT id, indexed(name), indexed(caption), indexed({_dates('items')}) FROM items"
+_VALUES = f"VALUES (new.id, indexed(new.name), indexed(new.caption), indexed({_dates('new')}))"
 _TRIGGERS = (
     f"CREATE TRIGGER words_added AFTER INSERT ON items BEGIN {_INSERT} {_VALUES}; END",
     "CREATE TRIGGER words_gone AFTER DELETE ON items BEGIN DELETE FROM item_words WHERE rowid = old.id; END",
@@ -58,14 +62,25 @@ _TRIGGERS = (
 )
 
 
+_REMOVALS = (
+    "DROP TABLE IF EXISTS temp.item_words",
+    *(f"DROP TRIGGER IF EXISTS words_{what}" for what in ("added", "gone", "changed")),
+    "DROP TABLE IF EXISTS main.item_words",
+)
+_STAMPED = f"INSERT OR REPLACE INTO meta VALUES ('{_STAMP}', '{VERSION}')"
+_CURRENT = (
+    "SELECT 1 FROM sqlite_master WHERE name = 'item_words' AND "
+    f"EXISTS (SELECT 1 FROM meta WHERE key = '{_STAMP}' AND value = '{VERSION}')"
+)
+
+
 def ensure_words(db: sqlite3.Connection) -> None:
-    """Give a gallery its table of words and the triggers that keep it in step, where it has none."""
-    if _has_words(db):
+    """Give a gallery its table of words and the triggers that keep it in step, where it has not today's."""
+    if db.execute(_CURRENT).fetchone():
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        db.execute("DROP TABLE IF EXISTS temp.item_words")
-        for statement in (_create("main"), _FILL, *_TRIGGERS):
+        for statement in (*_REMOVALS, _create("main"), _FILL, *_TRIGGERS, _STAMPED):
             db.execute(statement)
         db.execute("COMMIT")
     except BaseException:
@@ -76,7 +91,7 @@ def ensure_words(db: sqlite3.Connection) -> None:
 def forget_words(db: sqlite3.Connection) -> None:
     """Merge the table's parts, so that no word of a deleted row is left in it. Called before pages are
     given back."""
-    if _has_words(db):
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'item_words'").fetchone():
         db.execute("INSERT INTO item_words (item_words) VALUES ('optimize')")
 
 
@@ -87,7 +102,7 @@ def search_items(
 
     Args:
         text: free text; its words are joined by OR, words with marks between them (IMG_2041, 2025-08) are
-        phrases. only: item ids to look among.
+        phrases, and so are the n-grams of scripts without spaces. only: item ids to look among.
     """
     query = match_query(text)
     if not query or k < 1:
@@ -107,8 +122,8 @@ def search_items(
 
 
 def _ready(store: _Store) -> None:
-    """A table in memory where the gallery's file has none and was not written to since."""
-    own = store.read("SELECT 1 FROM sqlite_master WHERE name = 'item_words'")
+    """A table in memory where the gallery's file has none of today's and was not written to since."""
+    own = store.read(_CURRENT)
     copy = store.read("SELECT 1 FROM sqlite_temp_master WHERE name = 'item_words'")
     if own and copy:  # another program has written since
         store.read("DROP TABLE temp.item_words")
@@ -118,27 +133,13 @@ def _ready(store: _Store) -> None:
         store.read(_FILL)
 
 
-def _has_words(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'item_words'").fetchall())
-
-
-def word_tokens(text: str) -> list[list[str]]:
-    """Groups of words that stand without a space between: "IMG_2041 dog" -> [[IMG, 2041], [dog]]."""
-    groups = []
-    for part in text.split():
-        word = "".join(c if c.isalnum() else " " for c in part).split()
-        if word:
-            groups.append(word)
-    return groups
-
-
 def match_query(text: str) -> str:
     """An FTS5 query of free text: every word in quotation marks, so that nothing in it is an operator.
 
     >>> match_query('IMG_2041 "dog" OR x*')
-    '"IMG 2041" OR "dog" OR "OR" OR "x"'
+    '"img 2041" OR "dog" OR "or" OR "x"'
     """
-    return " OR ".join(f'"{" ".join(group)}"' for group in word_tokens(text)[:MAX_TERMS])
+    return " OR ".join(f'"{" ".join(words)}"' for words in phrases(text)[:MAX_TERMS])
 
 
 class TextIndex:
@@ -170,4 +171,4 @@ class TextIndex:
 
 
 def _numbered(rows: Iterable[tuple[str, str]]) -> Iterable[tuple[int, str, str]]:
-    return ((number, title, text) for number, (title, text) in enumerate(rows))
+    return ((number, indexed(title), indexed(text)) for number, (title, text) in enumerate(rows))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import sqlite3
 
+from sugar.search_words import fold, indexed
+
 FORMAT = 2
 
 _VECTORS = """
@@ -76,7 +78,8 @@ def connect(uri: str) -> sqlite3.Connection:
     db.execute("PRAGMA secure_delete=ON")
     db.execute("PRAGMA foreign_keys=ON")
     db.execute("PRAGMA synchronous=FULL")
-    db.create_function("fold", 1, lambda text: text.casefold(), deterministic=True)
+    db.create_function("fold", 1, fold, deterministic=True)
+    db.create_function("indexed", 1, indexed, deterministic=True)
     db.create_function("kilometres", 4, _kilometres, deterministic=True)
     return db
 

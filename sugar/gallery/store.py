@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sugar.atomic import replacing
 from sugar.errors import BusyError, GalleryError
 from sugar.gallery.copies import DiskFullError
 from sugar.gallery.items import Item
@@ -57,17 +56,20 @@ class Store:
             raise GalleryError(
                 f"There is a gallery in {path.parent.name!r} already. Open it, or choose another name."
             )
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                replacing(path) as beside,  # killed within: nothing shows
-                closing(connect(f"{beside.absolute().as_uri()}?mode=rwc")) as db,
-            ):
+            db = connect(f"{temporary.absolute().as_uri()}?mode=rwc")
+            try:
                 db.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
                 values = {"format": str(FORMAT), "epoch": "0", **meta}
                 db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+            finally:
+                db.close()
+            os.replace(temporary, path)  # killed before this line: nothing shows
         except (OSError, sqlite3.OperationalError) as error:
+            temporary.unlink(missing_ok=True)
             raise GalleryError(
                 f"The gallery {path.parent.name!r} cannot be made ({error}). Check the folder's permissions "
                 "and the free space."

@@ -3,11 +3,13 @@
     sentences("An oak is tall. A fir is green.")          # ["An oak is tall.", "A fir is green."]
     list(pack([Block("Trees", ["An oak is tall."])]))      # [("Trees", "An oak is tall.")]
 
-Only `str.split`, `str.translate` and comparisons of single words are used: no expression that can backtrack.
+Only `str.split`, `str.translate`, comparisons of single words and one expression that cannot backtrack are
+used.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,9 +20,10 @@ MAX_WORDS = 80
 MAX_CHARACTERS = 800
 """Limits of one passage."""
 
-_CLOSING = "\"')]}»”’*_`"
+_CLOSING = "\"')]}»”’*_`」』）】》"
+_STOPS = re.compile(r"([。！？｡।။។]+[」』）】》”’]*)")
 _OPENING = "\"'([{«“‘*_`"
-_ENDS = (".", "!", "?", "…", "。", "！", "？", ":", ";")
+_ENDS = (".", "!", "?", "…", "。", "！", "？", "｡", "।", "။", "។", ":", ";")
 _ABBREVIATIONS = frozenset(
     {"mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "no", "vs", "etc", "e.g", "i.e", "fig", "cf", "ca"}
     | {"approx", "dept", "est", "vol", "pp", "p", "ed", "eds", "al", "inc", "ltd", "co", "mt", "ave", "rd"}
@@ -57,13 +60,19 @@ def sentences(text: str) -> list[str]:
     """The sentences of a text, each on one clean line.
 
     A sentence ends at a word that ends in . ! ? or …, unless it is an abbreviation, an initial, or the next
-    word starts in lower case.
+    word starts in lower case; and after the full stop of a script without spaces.
 
     >>> sentences("See Dr. Bell at 5 p.m. today. Bring a pen!")
     ['See Dr. Bell at 5 p.m. today.', 'Bring a pen!']
+    >>> sentences("狗叫小白。「在哪里？」在北京")
+    ['狗叫小白。', '「在哪里？」', '在北京']
     """
+    return [told for part in _STOPS.sub(r"\1\n", clean(text)).split("\n") for told in _in_words(part)]
+
+
+def _in_words(text: str) -> list[str]:
     out: list[str] = []
-    words = clean(text).split(" ")
+    words = text.strip().split(" ")
     start = 0
     for i in range(len(words)):
         if i + 1 == len(words) or _ends(words[i], words[i + 1]):
@@ -97,9 +106,14 @@ def pack(
 
 def _joined(part: list[str]) -> str:
     """Sentences in one text. After one without a full stop (a list item) comes a line break, which keeps
-    them apart."""
-    ended = [p if p.rstrip(_CLOSING).endswith(_ENDS) else f"{p}\n" for p in part[:-1]]
-    return " ".join([*ended, part[-1]]).replace("\n ", "\n")
+    them apart; after the full stop of a script without spaces comes nothing."""
+    ended = [p + _between(p) for p in part[:-1]]
+    return "".join([*ended, part[-1]])
+
+
+def _between(sentence: str) -> str:
+    bare = sentence.rstrip(_CLOSING)
+    return "\n" if not bare.endswith(_ENDS) else "" if bare[-1] in "。！？｡" else " "
 
 
 def _pieces(sentence: str, words: int, characters: int) -> Iterator[str]:
@@ -123,7 +137,7 @@ def _pieces(sentence: str, words: int, characters: int) -> Iterator[str]:
 
 def _ends(word: str, following: str) -> bool:
     bare = word.rstrip(_CLOSING)
-    if not bare.endswith(_ENDS[:7]):
+    if not bare.endswith(_ENDS[:-2]):
         return False
     next_letter = following.lstrip(_OPENING)[:1]
     if next_letter and unicodedata.category(next_letter) == "Ll":

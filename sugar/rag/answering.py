@@ -24,7 +24,8 @@ from sugar.rag.citing import cite, does_not_know, supports
 from sugar.rag.evidence import best_sentence, kind_asked, kind_fits
 from sugar.rag.knowing import known_share
 from sugar.rag.prompting import alone, is_instructed, prompt
-from sugar.rag.words import Terms, tokens
+from sugar.rag.words import Terms
+from sugar.search_words import tokens
 from sugar.sequence import Answer, Hit, Sample
 
 __all__ = ["Reply", "STRICTNESS", "ask", "threshold", "without_retrieval"]

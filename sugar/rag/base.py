@@ -30,7 +30,8 @@ from sugar.rag.dates import When, find_time
 from sugar.rag.evidence import Scales, Stemmed, by_words, closeness, combined, kind_asked, saturating
 from sugar.rag.knowing import known_share
 from sugar.rag.quoting import quoted
-from sugar.rag.words import Terms, stem, tokens
+from sugar.rag.words import Terms, stem
+from sugar.search_words import asked
 from sugar.sequence import Hit, Sample
 
 __all__ = ["KnowledgeBase", "MAX_READ", "NEUTRAL"]
@@ -263,7 +264,7 @@ class KnowledgeBase:
 
     def _terms_in_gallery(self, text: str) -> Terms:
         """The content words of a text, weighed by how rare they are among names, captions and dates."""
-        counts = {stem(word): len(self.gallery.by_words(word, 1 << 20)) for word in set(tokens(text))}
+        counts = {stem(word): len(self.gallery.by_words(word, 1 << 20)) for word in set(asked(text))}
         return Terms.of(text, lambda root: counts.get(root, 0), len(self.gallery))
 
     def _picture_hit(

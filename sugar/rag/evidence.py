@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sugar.passages import Passage
-from sugar.rag.words import STOP, Terms, stems, tokens
+from sugar.rag.words import STOP, Terms, stems
+from sugar.search_words import tokens
 
 __all__ = [
     "Scales",

@@ -10,7 +10,8 @@ By rules on words, so it works with any model. A question that stands alone stay
 
 from __future__ import annotations
 
-from sugar.rag.words import DETERMINERS, STOP, content, ends_in_verb, fold
+from sugar.rag.words import DETERMINERS, STOP, content, ends_in_verb
+from sugar.search_words import fold
 
 __all__ = ["standalone"]
 

@@ -4,23 +4,23 @@ covers them.
     asked = Terms.of("What is the red star called?")                # red, star, name
     asked.coverage(stems("A red star named Rex."))                  # 1.0
 
-Words are folded and stemmed (Porter, as the word index does). Three kinds of words weigh differently: topic
-words (inside "the ...", capitalised, numbers), words of the predicate, and words that only frame a question
-(name, kind, tell). Not covered: meaning beyond the small table of synonyms.
+Words are those of `sugar.search_words`, stemmed (Porter, as the word index does). Three kinds of words weigh
+differently: topic words (inside "the ...", capitalised, numbers), words of the predicate, and words that only
+frame a question (name, kind, tell). Not covered: meaning beyond the small table of synonyms.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import snowballstemmer
 
-__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "fold", "is_past", "stem", "stems", "tokens"]
+from sugar.search_words import asked, tokens, written
+
+__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "is_past", "stem", "stems"]
 
 _STOP = """
     a an the this that these those my your his her its our their some any each every no not and or
@@ -108,21 +108,7 @@ BE = frozenset({"is", "are", "was", "were", "has", "have", "had"})
 FRAME_WEIGHT, PREDICATE_WEIGHT = 0.25, 0.5
 """Weights of words that frame a question, and of those besides its topic."""
 
-_WORD = re.compile(r"[^\W_]+")
 _stemmer = snowballstemmer.stemmer("porter")
-
-
-def fold(text: str) -> str:
-    """Lower case without accents: "Zoë" -> "zoe"."""
-    if text.isascii():
-        return text.lower()
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in parts if not unicodedata.combining(c))
-
-
-def tokens(text: str) -> list[str]:
-    """The words of a text, folded; letters and digits only."""
-    return _WORD.findall(fold(text))
 
 
 @lru_cache(maxsize=100_000)
@@ -266,15 +252,15 @@ def _marked(question: str) -> list[tuple[str, str]]:
     out: list[tuple[str, str]] = []
     inside = False
     for part in question.split():
-        for number, word in enumerate("".join(c if c.isalnum() else " " for c in part).split()):
-            folded = fold(word)
-            if folded in STOP:
-                inside = folded in DETERMINERS
-                out.append((folded, ""))
-            else:
-                named = word[:1].isupper() and bool(out)
-                numeral = any(c.isdigit() for c in word)
-                out.append((folded, "topic" if inside or named or numeral else "predicate"))
+        for number, word in enumerate(written(part)):
+            named = word[:1].isupper() and bool(out)
+            numeral = any(c.isdigit() for c in word)
+            for folded in asked(word):
+                if folded in STOP:
+                    inside = folded in DETERMINERS
+                    out.append((folded, ""))
+                else:
+                    out.append((folded, "topic" if inside or named or numeral else "predicate"))
             if number == 0 and part[-1:] in ",;:.":
                 inside = False
     return _with_verbs(out)

@@ -23,8 +23,8 @@ from sugar.evaluation.ask.case import Base, Case
 from sugar.evaluation.ask.places import note_bases, text_base
 from sugar.passages import Passage
 from sugar.rag import KnowledgeBase, ask, best_sentence
-from sugar.rag.words import tokens
 from sugar.scenes import split_rng
+from sugar.search_words import tokens
 from sugar.sequence import Sample
 
 __all__ = ["COLUMNS", "JudgedQuestion", "AskReport", "bases", "judge", "measure", "opened", "rows", "table"]
