@@ -241,10 +241,9 @@ def gpu_rows(quick: bool) -> list[dict[str, Any]]:
     rows = []
     print(f"{'set':<18}{'path':<8}{'ms':>10}{'x GEMM':>9}{'of bandwidth':>14}")
     for name, x, y in sets:
-        mine = scorer.PackedSequences.from_list(x, limit=512).to("cuda")
+        mine = scorer.PackedSequences.from_list(x).to("cuda")
         other = mine if y is None else scorer.PackedSequences.from_list(y).to("cuda")
-        products = [(a.parts[0], b.parts[0]) for a in mine.segments for b in other.segments]
-        gemm = cuda_ms(partial(multiply, products))
+        gemm = cuda_ms(lambda a=mine.parts[0], b=other.parts[0]: b @ a.T)
         for path in ("triton", "torch"):
             ms = cuda_ms(partial(scorer.cdist_gak, mine, other, 1.0, path=path, max_bytes=4 << 30), 3)
             share = other.nbytes / ms / 1e6 / bandwidth
@@ -260,12 +259,6 @@ def gpu_rows(quick: bool) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def multiply(products: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """The GEMMs alone, no result kept."""
-    for a, b in products:
-        b @ a.T
 
 
 def cuda_ms(job: Callable[[], Any], rounds: int = 10) -> float:
@@ -291,7 +284,7 @@ def draw(target: Path) -> None:
         9, 6, generator=torch.Generator().manual_seed(1)
     )
     telling = telling / telling.norm(dim=1, keepdim=True)
-    found, phi, cell = scorer.align(story, telling), scorer.squared_euclidean(story, telling), 48
+    (path, _), phi, cell = scorer.dtw_path(story, telling), scorer.squared_euclidean(story, telling), 48
     picture = Image.new("RGB", (cell * 10 + 8, cell * 6 + 8), "white")
     pen = ImageDraw.Draw(picture)
     for i in range(5):
@@ -310,7 +303,7 @@ def draw(target: Path) -> None:
             )
     for j in range(9):
         pen.text((cell * (j + 1) + 16, cell // 2), f"y{j}", fill="black")
-    centres = [(cell * (j + 1) + 23, cell * (i + 1) + 27) for i, j in found.path]
+    centres = [(cell * (j + 1) + 23, cell * (i + 1) + 27) for i, j in path]
     pen.line(centres, fill=(200, 60, 30), width=4, joint="curve")
     for x, y in centres:
         pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=(200, 60, 30))

@@ -2,7 +2,7 @@
 
     cdist_gak(queries, candidates, delta=0.7)             # (N, M), in [0, 1]
     gallery = PackedSequences.from_list(sequences)        # packed once
-    gallery.gak(query, delta=0.7)                         # (N,)
+    cdist_gak([query], gallery, delta=0.7)                # (1, N)
 
 Names and conventions are tslearn's where tslearn has the function; README.md in this folder lists
 all calls and paths.
@@ -11,36 +11,21 @@ Every fault of the caller raises `sugar.errors.AlignmentError`. Not covered: gra
 
 from .labels import label_matrix, label_matrix_from_phi
 from .packed import PackedSequences
-from .pairwise import cdist_dtw, cdist_gak, cdist_soft_dtw, dtw, gak, soft_dtw, unnormalized_gak
-from .paths import PathReport, last_report
-from .slices import TwoPart, cosine_distance, squared_euclidean, triple_kernel
-from .warping import (
-    Alignment,
-    Run,
-    Step,
-    align,
-    dtw_path,
-    dtw_path_from_phi,
-    dtw_subsequence_path,
-    subsequence_dtw,
-)
+from .scores import PathReport, cdist_dtw, cdist_gak, cdist_soft_dtw, dtw, gak, last_report, soft_dtw
+from .slices import TwoPart, squared_euclidean, triple_kernel
+from .warping import Run, dtw_path, dtw_path_from_phi, subsequence_dtw
 
 __all__ = [
-    "Alignment",
     "PackedSequences",
     "PathReport",
     "Run",
-    "Step",
     "TwoPart",
-    "align",
     "cdist_dtw",
     "cdist_gak",
     "cdist_soft_dtw",
-    "cosine_distance",
     "dtw",
     "dtw_path",
     "dtw_path_from_phi",
-    "dtw_subsequence_path",
     "gak",
     "label_matrix",
     "label_matrix_from_phi",
@@ -49,5 +34,4 @@ __all__ = [
     "squared_euclidean",
     "subsequence_dtw",
     "triple_kernel",
-    "unnormalized_gak",
 ]

@@ -1,5 +1,4 @@
-"""The numba path: the recursion of `crossed`, compiled for the CPU, with the local kernel computed on the
-way.
+"""The numba path: the recursion compiled for the CPU, with the local kernel computed on the way.
 
 One sequence of a runs against tiles of LANES neighbours of b, which lie side by side in the packed layout, so
 the innermost loop is one SIMD loop over pairs: product -> distance -> exp -> kernel -> table cell, all in the
@@ -7,7 +6,7 @@ first-level cache. Only the GEMM is left to torch. exp is a polynomial (to 1e-16
 float32), since the library's does not vectorise here.
 
 Imported only when this path runs; the first call of a process costs 1 to 2 s (numba's import and its cache on
-disk). One thread. Not covered: the certificate's redo (`pairwise`).
+disk). One thread. Not covered: the certificate's redo (scores.py).
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from numba import float64, int64, njit
 from numba.core import types
 from numba.extending import intrinsic
 
-from .crossed import Recursion
-from .segment import Segment, part_of, phi_rows, slice_products
-from .slices import TwoPart
+from .packed import PackedSequences, products_and_squares
+from .recursion import Recursion
 
 LANES = 256  # a tile; up to so many sequences, a table row is one strip of memory and its kernels one loop
 CACHED_BYTES = 16 << 20  # products at a time: a third-level cache's share
@@ -225,20 +223,21 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
                 out[a, b + lane] = table[lengths[lane] - 1, lane]
 
 
-def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """((A, B) float64 in sorted positions, False), as `crossed.cross`, some sequences of a at a time so that
-    products stay in the cache.
+def cross(
+    a: PackedSequences, b: PackedSequences, recursion: Recursion, max_bytes: int
+) -> tuple[torch.Tensor, bool]:
+    """((A, B) float64 in sorted positions, False): kernel sums M, which may be 0, inf or nan, or least costs.
 
-    Of a segment with itself, each pair is computed once. At most max_bytes of products at a time, or those of
-    one sequence.
+    Some sequences of a at a time, so that products stay in the cache: at most max_bytes of them, or those of
+    one sequence. Of a data set with itself, each pair is computed once.
     """
     out = torch.empty(a.count, b.count, dtype=torch.float64)
     per_sequence = b.offsets[-1] * a.parts[0].element_size() * a.longest
     step = min(a.count, max(1, min(max_bytes, CACHED_BYTES) // per_sequence))
     for low in range(0, a.count, step):
         high = min(a.count, low + step)
-        rows = a if step == a.count else part_of(a, low, high)
-        columns = part_of(b, low, b.count) if a is b and low else b
+        rows = a if step == a.count else a.part(low, high)
+        columns = b.part(low, b.count) if a is b and low else b
         values = run(rows, columns, recursion, a is b)
         if a is b:
             out[low:, low:high] = values.T
@@ -248,18 +247,12 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
     return out, False
 
 
-def run(a: Segment, b: Segment, recursion: Recursion, same: bool) -> torch.Tensor:
+def run(a: PackedSequences, b: PackedSequences, recursion: Recursion, same: bool) -> torch.Tensor:
     """(A, B) by one GEMM and one compiled call.
 
     `same`: the first sequences of b are those of a, at distance 0 slice by slice.
     """
-    if isinstance(a.data, TwoPart) or recursion.window is not None:
-        phi = phi_rows(a, 0, a.offsets[-1], b)
-        if recursion.window is not None:
-            recursion.window.forbid_(phi, a, 0, a.longest, b)
-        dots, squares_a, squares_b = phi.mul_(-0.5), phi.new_zeros(phi.shape[0]), phi.new_zeros(phi.shape[1])
-    else:
-        dots, squares_a, squares_b = slice_products(a, 0, a.offsets[-1], b), a.squares[0], b.squares[0]
+    dots, squares_a, squares_b = products_and_squares(a, b)
     if same:
         twins = torch.cat([b.offsets[t] + torch.arange(alive) for t, alive in enumerate(a.alive)])
         dots[torch.arange(len(twins)), twins] = squares_a

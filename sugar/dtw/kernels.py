@@ -20,9 +20,8 @@ import torch
 import triton
 import triton.language as tl
 
-from .crossed import Recursion
-from .segment import Segment, part_of, phi_rows, slice_products
-from .slices import TwoPart
+from .packed import PackedSequences, products_and_squares
+from .recursion import Recursion
 
 SHORT_ROW = 16
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -182,10 +181,10 @@ def launch_plan(longest: int) -> tuple[Any, int, int]:
     )
 
 
-def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple[torch.Tensor, bool]:
-    """((A, B) in sorted positions, whether they are logs already): kernel sums or least costs, as
-    `crossed.cross`.
-    """
+def cross(
+    a: PackedSequences, b: PackedSequences, recursion: Recursion, max_bytes: int
+) -> tuple[torch.Tensor, bool]:
+    """((A, B) float64 in sorted positions, whether they are logs already): kernel sums or least costs."""
     out = torch.empty(a.count, b.count, dtype=a.parts[0].dtype, device=a.device)
     settings = torch.tensor(
         [recursion.scale, recursion.delta or 1.0], dtype=out.dtype, device=a.device
@@ -193,16 +192,16 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
     kernel, columns, pairs = launch_plan(b.longest)
     step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
     for low in range(0, a.count, step):
-        part = a if step == a.count else part_of(a, low, min(a.count, low + step))
-        dots, squares_a, squares_b = products_of(part, b, recursion)
+        part = a if step == a.count else a.part(low, min(a.count, low + step))
+        dots, squares_a, squares_b = products_and_squares(part, b)
         offsets_b = b.offsets[:-1] + [0] * (columns - b.longest)
         kernel[part.count, triton.cdiv(b.count, pairs)](
             dots,
             squares_a,
             squares_b,
-            index(part.offsets, a),
+            torch.tensor(part.offsets, device=a.device),
             part.lengths,
-            index(offsets_b, a),
+            torch.tensor(offsets_b, device=a.device),
             b.lengths,
             out[low : low + step],
             settings,
@@ -214,24 +213,3 @@ def cross(a: Segment, b: Segment, recursion: Recursion, max_bytes: int) -> tuple
             PAIRS=pairs,
         )
     return out.double(), kernel is long_rows and recursion.local != "cost"
-
-
-def products_of(
-    a: Segment, b: Segment, recursion: Recursion
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(dots, squares_a, squares_b) with phi = squares_a + squares_b - 2 dots.
-
-    Forbidden cells and Triple Kernels go into dots whole.
-    """
-    if not isinstance(a.data, TwoPart) and recursion.window is None:
-        return slice_products(a, 0, a.offsets[-1], b), a.squares[0], b.squares[0]
-    phi = phi_rows(a, 0, a.offsets[-1], b)
-    if recursion.window is not None:
-        recursion.window.forbid_(phi, a, 0, a.longest, b)
-        phi.clamp_(max=FAR.value)
-    return phi.mul_(-0.5), phi.new_zeros(phi.shape[0]), phi.new_zeros(phi.shape[1])
-
-
-def index(values: list[int], like: Segment) -> torch.Tensor:
-    """Row numbers on the device."""
-    return torch.tensor(values, device=like.device)

@@ -16,9 +16,8 @@ import torch
 
 from sugar.errors import AlignmentError
 
-from .checks import positive
-from .slices import METRICS, UNIT_SLACK, Sequence, TwoPart, as_tensor, check_finite, slice_distance
-from .zipped import certified_log_sums
+from .recursion import certified_log_sums
+from .slices import UNIT_SLACK, TwoPart, as_tensor, check_finite, join, parts_of, positive, slice_distance
 
 CHUNK_BYTES = 256 << 20
 
@@ -52,14 +51,11 @@ def label_matrix(
     """
     if len(sequences) == 0:
         raise AlignmentError("the batch has no sequences; give at least one.")
-    batch = stack(
+    batch = join(
         [s if isinstance(s, TwoPart) else as_tensor(s, f"sequence {i}") for i, s in enumerate(sequences)]
     )
-    for name, part in (
-        (("part 1", batch.part1), ("part 2", batch.part2))
-        if isinstance(batch, TwoPart)
-        else (("slices", batch),)
-    ):
+    names = ("part 1", "part 2") if isinstance(batch, TwoPart) else ("slices",)
+    for name, part in zip(names, parts_of(batch), strict=True):
         norms = check_finite(torch.linalg.vector_norm(part, dim=1), name)
         worst = int((norms - 1).abs().argmax())
         if abs(float(norms[worst]) - 1) > UNIT_SLACK:
@@ -67,7 +63,7 @@ def label_matrix(
                 f"{name}: vector {worst} of the batch has length {float(norms[worst]):.4g}; normalise "
                 "slices to length 1."
             )
-    phi = slice_distance(batch, batch, METRICS[0])
+    phi = slice_distance(batch, batch)
     return label_matrix_from_phi(phi, [len(s) for s in sequences], positions, delta=delta)
 
 
@@ -166,21 +162,3 @@ def prefix_kernels(
         )  # (N, M, Q)
         out[part], _ = certified_log_sums(flat[where], n[part], m[part], scale[part], "gak")
     return out
-
-
-def stack(sequences: list[Sequence]) -> Sequence:
-    """All slices of the batch as one sequence. AlignmentError when the forms or dimensions differ."""
-    two = [s for s in sequences if isinstance(s, TwoPart)]
-    plain = [s for s in sequences if not isinstance(s, TwoPart)]
-    if two and plain:
-        raise AlignmentError("the batch mixes two-part and plain sequences; give all in one form.")
-    parts = [[s.part1 for s in two], [s.part2 for s in two]] if two else [plain]
-    for part in parts:
-        widths = sorted({p.shape[1] for p in part})
-        if len(widths) > 1:
-            raise AlignmentError(
-                f"slices of the batch have {widths} numbers; all must come from one embedder."
-            )
-    if two:
-        return TwoPart(torch.cat(parts[0]), torch.cat(parts[1]), torch.cat([s.is_image for s in two]))
-    return torch.cat(plain)

@@ -1,6 +1,6 @@
 """The oracle: every alignment in plain float64 loops, a few lines each, in logs where numbers could vanish.
 
-Used by the tests and by the benchmark, and reachable with `path="reference"`. It takes a matrix phi (n, m) of
+Used by the tests. It takes a matrix phi (n, m) of
 slice distances as nested lists or an array, so that the slice distance and the recursion are checked apart.
 Not covered: speed.
 """

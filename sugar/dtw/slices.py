@@ -1,14 +1,14 @@
-"""Slices in, slice distances phi out: what a sequence may be, how it is checked, and the three distances
-between slices.
+"""Slices in, slice distances phi out: what a sequence may be, how it is checked, and the two distances.
 
 A sequence is a tensor or array of shape (n, D), or (n,) for plain numbers, or a `TwoPart` (the paper's pair
-of embeddings per slice with a modality flag). Distances: `squared_euclidean`, `cosine_distance`,
-`triple_kernel`, each (n, D) x (m, D) -> (n, m). float16 and bfloat16 are computed in float32, integers in
-float64. Not covered: gradients.
+of embeddings per slice with a modality flag). Distances: `squared_euclidean` and `triple_kernel`, each
+(n, D) x (m, D) -> (n, m). float16 and bfloat16 are computed in float32, integers in float64. Not covered:
+gradients.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,6 @@ import torch
 
 from sugar.errors import AlignmentError
 
-METRICS = ("sqeuclidean", "cosine")
 UNIT_SLACK = 1e-2  # what bfloat16 rounding can do to a unit vector's length
 
 
@@ -98,8 +97,13 @@ class TwoPart:
     def __len__(self) -> int:
         return len(self.is_image)
 
-    def __getitem__(self, index: slice) -> TwoPart:
+    def __getitem__(self, index: slice | torch.Tensor) -> TwoPart:
         return TwoPart(self.part1[index], self.part2[index], self.is_image[index])
+
+    def to(self, where: torch.dtype | torch.device | str) -> TwoPart:
+        """In another float type, or on another device."""
+        flags = self.is_image if isinstance(where, torch.dtype) else self.is_image.to(where)
+        return TwoPart(self.part1.to(where), self.part2.to(where), flags)
 
 
 Sequence = torch.Tensor | TwoPart
@@ -136,28 +140,6 @@ def row_squares(a: torch.Tensor) -> torch.Tensor:
     return torch.cat([(rows * rows).sum(1) for rows in a.split(4096)])
 
 
-def cosine_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """1 - cos(a_i, b_j) for a (n, D), b (m, D) -> (n, m) in [0, 2].
-
-    A zero slice has no direction: AlignmentError.
-
-    >>> cosine_distance(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 1.0], [2.0, 0.0]])).tolist()
-    [[1.0, 0.0]]
-    """
-    same_width(a, b)
-    return (1 - dot(unit_rows(a), unit_rows(b))).clamp_min_(0)
-
-
-def unit_rows(a: torch.Tensor) -> torch.Tensor:
-    """a (n, D) with every row scaled to length 1; AlignmentError for a row of zeros."""
-    norms = a.norm(dim=1, keepdim=True)
-    if bool((norms == 0).any()):
-        raise AlignmentError(
-            f"slice {int((norms[:, 0] == 0).nonzero()[0])} is all zeros and has no cosine; embed it again."
-        )
-    return a / norms
-
-
 def triple_kernel(
     part1_a: torch.Tensor,
     part2_a: torch.Tensor,
@@ -178,32 +160,25 @@ def triple_kernel(
     >>> across.tolist(), triple_kernel(one, two, [True], two, two, [True]).tolist()
     ([[0.0]], [[2.0]])
     """
-    return two_part_distance(TwoPart(part1_a, part2_a, is_image_a), TwoPart(part1_b, part2_b, is_image_b))
+    return slice_distance(TwoPart(part1_a, part2_a, is_image_a), TwoPart(part1_b, part2_b, is_image_b))
 
 
-def two_part_distance(a: TwoPart, b: TwoPart) -> torch.Tensor:
-    """`triple_kernel` of two `TwoPart` sequences."""
-    same_kind = a.is_image[:, None] == b.is_image
-    return torch.where(same_kind, squared_euclidean(a.part1, b.part1), squared_euclidean(a.part2, b.part2))
+def slice_distance(a: Sequence, b: Sequence) -> torch.Tensor:
+    """phi (n, m) of two checked sequences: `triple_kernel` for two-part ones, else the squared distance.
 
-
-def slice_distance(a: Sequence, b: Sequence, metric: str = "sqeuclidean") -> torch.Tensor:
-    """phi (n, m) of two checked sequences: `triple_kernel` for two-part ones, else by `metric`.
-
-    Raises AlignmentError.
+    Raises AlignmentError where only one has two parts.
     """
-    if metric not in METRICS:
-        raise AlignmentError(
-            f"metric {metric!r} is unknown; choose one of {', '.join(METRICS)}, or give TwoPart sequences."
-        )
     if isinstance(a, TwoPart) and isinstance(b, TwoPart):
-        return two_part_distance(a, b)
+        same_kind = a.is_image[:, None] == b.is_image
+        return torch.where(
+            same_kind, squared_euclidean(a.part1, b.part1), squared_euclidean(a.part2, b.part2)
+        )
     if isinstance(a, TwoPart) or isinstance(b, TwoPart):
         raise AlignmentError(
             "one sequence has two parts per slice and the other has one; give both the same form."
         )
     dtype = torch.promote_types(a.dtype, b.dtype)
-    return (squared_euclidean if metric == "sqeuclidean" else cosine_distance)(a.to(dtype), b.to(dtype))
+    return squared_euclidean(a.to(dtype), b.to(dtype))
 
 
 def same_width(a: torch.Tensor, b: torch.Tensor) -> None:
@@ -222,3 +197,47 @@ def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     A handful of rows against many runs as `b @ a.T`: twice as fast as the other way round.
     """
     return (b @ a.T).T if len(a) < 64 < len(b) else a @ b.T
+
+
+def parts_of(data: Sequence) -> list[torch.Tensor]:
+    """The one or two vectors of every slice, each (n, D)."""
+    return [data.part1, data.part2] if isinstance(data, TwoPart) else [data]
+
+
+def join(sequences: list[Sequence]) -> Sequence:
+    """All slices as one sequence. AlignmentError when forms, dimensions or devices differ."""
+    two = [s for s in sequences if isinstance(s, TwoPart)]
+    plain = [s for s in sequences if not isinstance(s, TwoPart)]
+    if two and plain:
+        raise AlignmentError("two-part and plain sequences are mixed; give all in one form.")
+    if two:
+        first, second = ([getattr(s, part) for s in two] for part in ("part1", "part2"))
+        return TwoPart(_joined(first), _joined(second), torch.cat([s.is_image for s in two]))
+    return _joined(plain)
+
+
+def _joined(tensors: list[torch.Tensor]) -> torch.Tensor:
+    first = tensors[0]
+    for index, tensor in enumerate(tensors):
+        if tensor.shape[1] != first.shape[1] or tensor.device != first.device:
+            raise AlignmentError(
+                f"sequence {index} has slices of {tensor.shape[1]} numbers on {tensor.device}, sequence 0 of "
+                f"{first.shape[1]} on {first.device}; all must come from one embedder, on one device."
+            )
+    return first if len(tensors) == 1 else torch.cat(tensors)
+
+
+def positive(name: str, value: Any) -> float:
+    """The value as a float; AlignmentError unless it is a finite number above 0."""
+    number = real(name, value)
+    if not (math.isfinite(number) and number > 0):
+        raise AlignmentError(f"{name} is {value}; it must be a finite number above 0.")
+    return number
+
+
+def real(name: str, value: Any) -> float:
+    """The value as a float; AlignmentError when it is not one number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise AlignmentError(f"{name} is {value!r}; it must be a number.") from error

@@ -1,10 +1,10 @@
-"""Paths: which slice of one sequence answers which slice of another (`dtw_path`, `align`), and where in a
-long one a short one lies (`subsequence_dtw`).
+"""Paths: which slice of one sequence answers which slice of another (`dtw_path`), and where in a long one a
+short one lies (`subsequence_dtw`).
 
 Tie order, everywhere: among equal predecessors the diagonal, then (i-1, j), then (i, j-1); among equal ends
 the earliest. In the search, sums of up to a million distances count as equal within 1e-9 of their size.
 Memory: two float64 numbers per cell. Not covered: many pairs at once with paths; costs of many pairs are
-`pairwise.cdist_dtw`.
+`scores.cdist_dtw`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ import torch
 
 from sugar.errors import AlignmentError
 
-from .checks import real, whole
-from .pairwise import double, gak
-from .paths import choose_path, count, start_report
-from .reference import accumulate
-from .slices import as_sequence, slice_distance
-from .windows import window_from
+from .scores import choose_path, count, double, start_report
+from .slices import as_sequence, real, slice_distance
 
 Path = list[tuple[int, int]]
 SEARCH_SLACK = 1e-9
@@ -44,57 +40,16 @@ class Run:
     path: Path
 
 
-@dataclass(frozen=True)
-class Step:
-    """Slice i of the first sequence stands beside slice j of the second.
-
-    Similarity is 1 - distance / 2, a cosine for unit slices.
-    """
-
-    i: int
-    j: int
-    distance: float
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """The explanation of one hit: `steps` along the cheapest `path`, its summed `cost`, and the normalised
-    GAK `score`.
-    """
-
-    score: float
-    cost: float
-    path: Path
-    steps: tuple[Step, ...]
-
-
-def dtw_path(
-    s1: Any,
-    s2: Any,
-    global_constraint: str | None = None,
-    sakoe_chiba_radius: int | None = None,
-    itakura_max_slope: float | None = None,
-    *,
-    metric: str = "sqeuclidean",
-) -> tuple[Path, float]:
+def dtw_path(s1: Any, s2: Any) -> tuple[Path, float]:
     """The cheapest warping path of (n, D) against (m, D), in float64, and its DTW, a root.
 
-    It is tslearn's `dtw_path`.
-
-    Raises AlignmentError: empty, nan, inf, mismatched dimensions, a window that admits no path.
+    It is tslearn's `dtw_path`, without windows. Raises AlignmentError: empty, nan, inf, other dimensions.
 
     >>> dtw_path([1, 2, 3], [1.0, 2.0, 2.0, 3.0])
     ([(0, 0), (1, 1), (1, 2), (2, 3)], 0.0)
     """
-    phi = slice_distance(double(s1), double(s2), metric)
-    window = window_from(global_constraint, sakoe_chiba_radius, itakura_max_slope)
-    if window is not None:
-        phi = phi.masked_fill(~window.mask(*phi.shape).to(phi.device), math.inf)
-    table = cost_table(phi.cpu().numpy())
-    start_report("torch", phi.device)
-    count(1)
-    return trace(table, table.shape[1] - 1), float(table[-1, -1]) ** 0.5
+    path, cost = dtw_path_from_phi(slice_distance(double(s1), double(s2)))
+    return path, cost**0.5
 
 
 def dtw_path_from_phi(phi: Any) -> tuple[Path, float]:
@@ -120,29 +75,12 @@ def dtw_path_from_phi(phi: Any) -> tuple[Path, float]:
     return trace(table, table.shape[1] - 1), float(table[-1, -1])
 
 
-def align(s1: Any, s2: Any, *, delta: float = 0.7, metric: str = "sqeuclidean") -> Alignment:
-    """Why a hit is a hit: the cheapest path between two sequences, each of its steps with distance and
-    similarity, and the GAK.
-
-    delta: bandwidth of the score, sigma = delta * sqrt((n + m) / 2). Errors as `dtw_path`, and delta <= 0.
-
-    >>> align([[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0]]).path
-    [(0, 0), (1, 0)]
-    """
-    a, b = double(s1), double(s2)
-    phi = slice_distance(a, b, metric).cpu().numpy()
-    path, cost = dtw_path_from_phi(phi)
-    steps = tuple(Step(i, j, float(phi[i, j]), 1 - float(phi[i, j]) / 2) for i, j in path)
-    return Alignment(gak(a, b, delta=delta, metric=metric), cost, path, steps)
-
-
 def subsequence_dtw(
     query: Any,
     sequence: Any,
     k: int = 1,
     *,
     max_cost: float | None = None,
-    metric: str = "sqeuclidean",
     path: str | None = None,
 ) -> list[Run]:
     """The k cheapest runs of a long sequence (N, D) that answer a query (n, D), cheapest first, none
@@ -153,19 +91,20 @@ def subsequence_dtw(
     when no slice, or none under `max_cost`, is left. A query longer than the sequence is allowed: several of
     its slices then share one. Costs are summed, not rooted.
 
-    path: "reference", "torch" or "numba"; None takes numba when it is installed. Raises AlignmentError: bad
+    path: "torch" or "numba"; None takes numba when it is installed. Raises AlignmentError: bad
     input, k < 1.
 
     >>> story = [[0.0], [9.0], [1.0], [2.0], [9.0], [1.0], [2.5]]
     >>> [(run.start, run.stop, run.cost) for run in subsequence_dtw([[1.0], [2.0]], story, k=2)]
     [(2, 4, 0.0), (5, 7, 0.25)]
     """
-    k = whole("k", k, 1)
+    if k < 1:
+        raise AlignmentError(f"k is {k}; ask for at least one run.")
     ceiling = math.inf if max_cost is None else real("max_cost", max_cost)
     if math.isnan(ceiling):
         raise AlignmentError("max_cost is nan; give a number or None.")
     phi = (
-        slice_distance(as_sequence(query, "query"), as_sequence(sequence), metric).double().cpu().contiguous()
+        slice_distance(as_sequence(query, "query"), as_sequence(sequence)).double().cpu().contiguous()
     )  # (n, N)
     chosen = choose_path(path, phi.device, cells=phi.numel())
     if chosen == "triton":
@@ -191,16 +130,6 @@ def subsequence_dtw(
     return runs
 
 
-def dtw_subsequence_path(subseq: Any, longseq: Any) -> tuple[Path, float]:
-    """The best run only, its cost a root; tslearn's `dtw_subsequence_path`.
-
-    >>> dtw_subsequence_path([2.0, 3.0], [1.0, 2.0, 2.0, 3.0, 4.0])
-    ([(0, 2), (1, 3)], 0.0)
-    """
-    [run] = subsequence_dtw(double(subseq), double(longseq))
-    return run.path, run.cost**0.5
-
-
 class Span:
     """An untouched stretch of the long sequence from column `low`, with its table (n, width) and cheapest
     end.
@@ -224,8 +153,6 @@ def search_table(phi: torch.Tensor, path: str) -> np.ndarray:
     from the row above. A row waits for the one above, so it runs on the host.
     """
     phi = phi.cpu()
-    if path == "reference":
-        return np.array(accumulate(phi.tolist(), free_start=True))
     if path == "numba":
         from .compiled import search_table as compiled_search_table
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sugar.dtw import PackedSequences
+from sugar.dtw import PackedSequences, cdist_gak
 from sugar.retrieval.terms import EmbeddedQuery
 
 __all__ = ["alignment_scores", "slice_kernel"]
@@ -63,6 +63,6 @@ def _window_kernel(query: np.ndarray, items: Sequence[np.ndarray], delta: float)
             values = slice_kernel(np.concatenate([w for _, w in chosen]) @ query[-1], delta)
         else:
             packed = PackedSequences.from_list([w for _, w in chosen])
-            values = np.asarray(packed.gak(query[-size:], delta=delta), np.float64)
+            values = np.asarray(cdist_gak([query[-size:]], packed, delta=delta), np.float64)[0]
         np.maximum.at(best, numbers, values)
     return np.clip(best, 0, 1)

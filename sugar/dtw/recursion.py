@@ -1,24 +1,42 @@
-"""The three recursions over a batch of pairs side by side: pair p aligns its own (n_p, m_p) corner of phi[:,
-:, p].
+"""The recursions over a batch of pairs side by side, in plain torch: pair p aligns its own (n_p, m_p) corner
+of phi[:, :, p].
 
 One table row is one (M, P) tensor, one cell one contiguous vector over pairs, so padding costs time and never
-touches a valid cell. Used for single pairs, self-kernels, prefixes of one batch, and the redo in logs. Pure
-torch, any device.
+touches a valid cell. Used for small matrices, self-kernels, label matrices and the redo in logs, on any
+device.
 
 The linear recursion is certified: with k <= 1 no term can overflow before Delannoy(n, m) does, and what
 underflow loses is at most tiny * n * m * (1 + sqrt 2)^(n + m) (Delannoy numbers obey D(n, m) <= (1 + sqrt
-2)^(n + m)). A pair whose M is not 1e13 times above that, or not finite, is redone in logs. Not covered:
-choosing which slices to compare (`pairwise`, `packed`).
+2)^(n + m)). A pair whose M is not 1e13 times above that, or not finite, is redone in logs.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
 LOG_SILVER = math.log(1 + math.sqrt(2))
 DIGITS = {torch.float64: 13, torch.float32: 7}  # decimal digits that must stand above the lost mass
+
+
+@dataclass(frozen=True)
+class Recursion:
+    """What is summed over paths: local "gak" or "exp" kernels under a bandwidth, or local "cost" minimised.
+
+    scale: k = k(-phi * scale), one for all pairs; delta: per pair instead, scale = 1 / (delta^2 (n + m)).
+    """
+
+    local: str
+    scale: float = 1.0
+    delta: float | None = None
+
+    def scales(self, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        """The scale of pairs of lengths n and m, broadcast, float64."""
+        if self.delta is None:
+            return torch.full_like((n + m).double(), self.scale)
+        return 1 / (self.delta * self.delta * (n + m).double())
 
 
 def certified(logs: torch.Tensor, n: torch.Tensor, m: torch.Tensor, single: bool = False) -> torch.Tensor:
@@ -132,8 +150,6 @@ def certified_log_sums(
     log_sums = torch.log(kernel_sums(local_kernel_(exponent, local), n, m))
     redo = (~certified(log_sums, n, m)).nonzero()[:, 0]
     if len(redo):
-        exponent = (
-            phi[:, :, redo].double() * -scale[redo] if scale.ndim else phi[:, :, redo].double() * -scale
-        )
+        exponent = phi[:, :, redo].double() * -scale[redo]
         log_sums[redo] = log_kernel_sums(local_log_kernel(exponent.clamp_(max=0), local), n[redo], m[redo])
     return log_sums, len(redo)
