@@ -27,6 +27,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from sugar.errors import ImageError
 from sugar.exif import Exif
+from sugar.paths import shown
 
 __all__ = [
     "Picture",
@@ -199,9 +200,10 @@ def _read(source: Any, limits: ImageLimits) -> bytes:
         try:
             with open(source, "rb") as file:
                 data = file.read(limits.max_bytes + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a text that no path can be
+            why = getattr(error, "strerror", None) or "there is no such file"
             raise ImageError(
-                f"Cannot read {str(source)!r}: {error.strerror}. Check the name and the permissions."
+                f"Cannot read {shown(source)}: {why}. Check the name and the permissions."
             ) from None
     else:
         data = source.read(limits.max_bytes + 1)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import SettingsError
+from sugar.paths import existing, shown, wanted
 
 __all__ = ["Settings"]
 
@@ -70,12 +71,17 @@ class Settings:
             value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
             if low is not None and not low <= value <= high:
                 raise SettingsError(f"{f.name} is {value}; it may be {low} to {high}.")
+        if (root := existing(self.gallery)) is not None and not root.is_dir():
+            raise SettingsError(
+                f"gallery is {shown(self.gallery)}, a file. Name the folder of the galleries."
+            )
+        wanted(self.gallery, "gallery")
         if self.auth and not all(self.auth.partition(":")[::2]):
             raise SettingsError("auth has the form user:password.")
 
     @property
     def gallery_root(self) -> Path:
-        return Path(self.gallery).expanduser()
+        return existing(self.gallery) or wanted(self.gallery, "gallery")
 
     @classmethod
     def read(cls, argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -19,6 +19,7 @@ FLOORS = {
     "file_names": 0.4,
     "sequence": 0.5,
     "exif": 0.4,
+    "paths": 0.4,
     "images": 0.5,
     "settings": 0.5,
     "dtw": 1,

@@ -27,6 +27,7 @@ import torch
 
 from sugar import dtw as scorer
 from sugar.errors import AlignmentError
+from sugar.paths import output_file
 
 Jobs = dict[str, tuple[Callable[[], Any], float]]  # name -> (what to run, what to multiply its time by)
 
@@ -43,10 +44,10 @@ def run(args: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--set", choices=["W1", "W2", "W3", "search"], help="one work set only (CPU)")
-    parser.add_argument("--picture", type=Path, help="draw an alignment path into this PNG and stop")
+    parser.add_argument("--picture", help="draw an alignment path into this PNG and stop")
     options = parser.parse_args(args)
     if options.picture:
-        draw(options.picture)
+        draw(output_file(options.picture, "--picture"))
         return 0
     if options.device == "cuda" and not torch.cuda.is_available():
         raise AlignmentError(

@@ -21,15 +21,17 @@ from sugar.evaluation import runner
 from sugar.evaluation.benchmark import content
 from sugar.evaluation.catalogue import find
 from sugar.evaluation.provenance import provenance
+from sugar.paths import there
 
 
 def run(args: list[str]) -> int:
     """Print the rows and one JSON line. Returns 0. Raises SettingsError when files are missing."""
     parser = argparse.ArgumentParser(prog="python -m sugar bench evaluate")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", required=True)
     parser.add_argument("--benchmark", default="sugarcrepe")
     parser.add_argument("--model", help="preset, folder or repository; the default model when left out")
     options = parser.parse_args(args)
+    options.data = there(options.data, "--data")
     model = Sugar.from_pretrained(**({"path_or_preset": options.model} if options.model else {}))
     benchmark = find(options.benchmark)
     items = runner.read(benchmark, options.data, limit=None, available=True)

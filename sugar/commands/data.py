@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from sugar.paths import output_folder
     from sugar.training.data import open_data
     from sugar.training.data.check import check, report
 
     overlap = [d for d, _ in open_data(args.overlap)] if args.overlap else []
-    out = Path(args.out)
+    out = output_folder(args.out, "--out")
     found = [check(d, overlap, model=args.model, rows=args.rows, out=out) for d, _ in open_data(args.data)]
     print("\n\n".join(report(f) for f in found))
     if args.json:

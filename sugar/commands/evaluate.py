@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.commands import evaluate_ask
+from sugar.paths import output_folder, there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn.add_argument("--json", action="store_true", help="end with one line: a JSON object in percent")
     drawn.add_argument("--out", help="folder for report.json, table.md and confusion.png")
     photos = what.add_parser("photos", help="the photo model on photos that it never saw")
-    photos.add_argument("--data", type=Path, required=True, help="folder with flickr8k.zip and the rest")
-    photos.add_argument("--benchmarks", type=Path, help="folder with sugar-crepe-*.json")
+    photos.add_argument("--data", required=True, help="folder with flickr8k.zip and the rest")
+    photos.add_argument("--benchmarks", help="folder with sugar-crepe-*.json")
     photos.add_argument("--model", default="sugar-photo", help="a preset or a checkpoint folder")
     photos.add_argument("--split", default="test", choices=["dev", "test"])
     photos.add_argument("--size", type=int, default=1000, help="photos")
     photos.add_argument("--seed", type=int, default=0, help="of the questions and foils that are drawn")
     photos.add_argument("--device", default="auto")
     photos.add_argument("--json", action="store_true", help="end with one line: a JSON object in percent")
-    photos.add_argument("--out", type=Path, help="folder for photos.json, photos.md and captions.json")
+    photos.add_argument("--out", help="folder for photos.json, photos.md and captions.json")
     photos.add_argument(
         "--card",
         action="store_true",
@@ -73,10 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cut_off.add_argument("--seed", type=int, default=3, help="of the tuning split's scenes")
     cut_off.add_argument("--size", type=int, default=100, help="pictures of the gallery")
     cut_off.add_argument("--wrongly", type=float, default=0.02, help="share of good matches it may refuse")
-    cut_off.add_argument("--data", type=Path, help="folder with flickr8k.zip: measure on photos")
+    cut_off.add_argument("--data", help="folder with flickr8k.zip: measure on photos")
     cut_off.add_argument("--device", default="auto")
     cut_off.add_argument("--save", action="store_true", help="write assets/figures/cut-off-MODEL.json")
-    cut_off.add_argument("--write", type=Path, help="checkpoint folder whose sugar.json gets the cut-off")
+    cut_off.add_argument("--write", help="checkpoint folder whose sugar.json gets the cut-off")
     adapters = what.add_parser("adapters", help="VladVA's ablation and Sugar's, as adapters of one base")
     adapters.add_argument("--base", default="sugar-tiny")
     adapters.add_argument("--out", default="runs/adapters")
@@ -86,12 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     adapters.add_argument("--only", nargs="*", metavar="ROW", help="these rows only")
     adapters.add_argument("--save", action="store_true", help="write assets/figures/adapters.json")
     listed = what.add_parser("list", help="every benchmark: files, licence, size, the papers' figures")
-    listed.add_argument("--data", type=Path, help="folder to look for the files in")
+    listed.add_argument("--data", help="folder to look for the files in")
     compared = what.add_parser("compare", help="two runs of a benchmark, with paired bootstrap intervals")
-    compared.add_argument("first", type=Path, metavar="A", help="a predictions.jsonl, or its folder")
-    compared.add_argument("second", type=Path, metavar="B")
+    compared.add_argument("first", metavar="A", help="a predictions.jsonl, or its folder")
+    compared.add_argument("second", metavar="B")
     compared.add_argument("--benchmark", required=True)
-    compared.add_argument("--data", type=Path, required=True)
+    compared.add_argument("--data", required=True)
     compared.add_argument("--samples", type=int, default=1000, help="bootstrap samples")
     _add_benchmarks(what)
 
@@ -101,7 +102,7 @@ def _add_benchmarks(what: Any) -> None:
 
     for name, benchmark in benchmarks().items():
         parser = what.add_parser(name, help=benchmark.title, description=benchmark.about)
-        parser.add_argument("--data", type=Path, required=True, help="folder with the published files")
+        parser.add_argument("--data", required=True, help="folder with the published files")
         parser.add_argument(
             "--model", default=None, help="a preset, a checkpoint folder, or a hub repository"
         )
@@ -112,14 +113,20 @@ def _add_benchmarks(what: Any) -> None:
         parser.add_argument(
             "--available", action="store_true", help="leave out items whose pictures are not in the folder"
         )
-        parser.add_argument("--out", type=Path, default=Path("runs/evaluation"))
-        parser.add_argument("--predictions", type=Path, help="score this file again, without a model")
+        parser.add_argument("--out", default="runs/evaluation")
+        parser.add_argument("--predictions", help="score this file again, without a model")
         parser.add_argument("--download", action="store_true", help="fetch missing files from the hub first")
         parser.add_argument("--json", action="store_true", help="end with one line: a JSON object")
         parser.add_argument("--save", action="store_true", help="keep the row for sugar/evaluation/README.md")
 
 
 def run(args: argparse.Namespace) -> int:
+    for name in ("data", "benchmarks", "predictions", "write", "first", "second"):
+        if isinstance(given := getattr(args, name, None), str):
+            folder = output_folder if getattr(args, "download", False) and name == "data" else there
+            setattr(args, name, folder(given, name if name in ("first", "second") else f"--{name}"))
+    if getattr(args, "out", None) is not None and getattr(args, "predictions", None) is None:
+        args.out = output_folder(args.out, "--out")
     known = {
         "ask": evaluate_ask.run,
         "cut-off": _cut_off,
@@ -256,7 +263,7 @@ def _ablation(args: argparse.Namespace) -> int:
         precision=args.precision,
     )
     if args.save:
-        facts = json.loads((Path(args.out) / "ablation.json").read_text("utf-8"))
+        facts = json.loads((args.out / "ablation.json").read_text("utf-8"))
         command = f"python -m sugar evaluate ablation --steps {args.steps} --seeds {args.seeds}"
         command += f" --size {args.size} --precision {args.precision}"
         command += f" --only {' '.join(args.only)}" if args.only else ""
@@ -280,7 +287,6 @@ def _photos(args: argparse.Namespace) -> int:
     )
     print(table(report))
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "photos.json").write_text(json.dumps(report.flat(), indent=1) + "\n", "utf-8")
         (args.out / "photos.md").write_text(table(report) + "\n", "utf-8")
         (args.out / "captions.json").write_text(json.dumps(report.said, indent=1) + "\n", "utf-8")
@@ -303,8 +309,7 @@ def _drawn(args: argparse.Namespace) -> int:
     report = measure(open_model(args.model, device=args.device), seed=args.seed, size=args.size)
     print(table(report))
     if args.out:
-        out = Path(args.out)
-        out.mkdir(parents=True, exist_ok=True)
+        out = args.out
         (out / "report.json").write_text(json.dumps(report.flat(), indent=1) + "\n", "utf-8")
         (out / "table.md").write_text(table(report) + "\n", "utf-8")
         plot_confusion(report, out / "confusion.png")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-from pathlib import Path
 from typing import Any
 
 from sugar.errors import SettingsError
@@ -28,7 +27,7 @@ def add_parser(what: Any) -> None:
     )
     parser.add_argument("--write", action="store_true", help="put the thresholds into the sugar.json")
     parser.add_argument("--json", action="store_true", help="end with one line: a JSON object in percent")
-    parser.add_argument("--out", type=Path, help="folder for ask.json, ask.md and the curve")
+    parser.add_argument("--out", help="folder for ask.json, ask.md and the curve")
     parser.add_argument("--save", action="store_true", help="keep the table for sugar/rag/README.md")
 
 

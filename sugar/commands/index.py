@@ -14,9 +14,11 @@ import signal
 import sys
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from sugar.errors import SettingsError
+from sugar.paths import existing, output_file, there, wanted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +63,11 @@ def add_gallery_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default=env.get("SUGAR_DEVICE", "auto"), help="%(default)s")
 
 
+def gallery_root(args: argparse.Namespace) -> Path:
+    """Where galleries are kept. Raises SettingsError for a text that is no path."""
+    return existing(args.root) or wanted(args.root, "--root")
+
+
 def load_model(args: argparse.Namespace) -> Any:
     """The model that the arguments name."""
     from sugar import Sugar
@@ -76,8 +83,13 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError("--batch-size and --workers must be at least 1.")
     if not args.sources and not args.reindex and not args.export and not args.archive:
         raise SettingsError("Nothing to do. Give a folder, a zip or picture files, --reindex or --import.")
+    if args.archive:
+        args.archive = there(args.archive, "--import")
+    if args.export:
+        args.export = output_file(args.export, "--export")
     model = load_model(args)
-    sweep(args.root)
+    root = gallery_root(args)
+    sweep(root)
     cancel = threading.Event()
     previous = (
         signal.signal(signal.SIGINT, lambda *_: cancel.set())
@@ -87,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     report = None
     try:
         settings = GallerySettings(keep_location=args.keep_location)
-        folder = named_folder(args.root, args.gallery)
+        folder = named_folder(root, args.gallery)
         if args.archive:
             gallery = Gallery.import_zip(args.archive, folder, model, settings, progress=_show, cancel=cancel)
         elif args.reindex:
@@ -95,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 folder, model, progress=_show, cancel=cancel, batch_size=args.batch_size
             )
         else:
-            gallery = open_named(args.root, args.gallery, model, settings)
+            gallery = open_named(root, args.gallery, model, settings)
         with gallery:
             if args.sources and not cancel.is_set():
                 report = gallery.add(

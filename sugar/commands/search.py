@@ -10,13 +10,13 @@ import argparse
 import json
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from sugar.commands.index import add_gallery_arguments, load_model
+from sugar.commands.index import add_gallery_arguments, gallery_root, load_model
 from sugar.errors import SettingsError
+from sugar.paths import existing
 from sugar.services.query import Conditions, QueryPart, SearchQuery
 
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when there are hits, 1 when there are none."""
-    from sugar.gallery import Gallery
+    from sugar.gallery import Gallery, named_folder
     from sugar.services.search import found
     from sugar.services.search_request import SearchRequest
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     query = _query(args)
     request = SearchRequest(query, args.gallery, mode, args.k, not args.no_rerank, args.confirm)
     model = load_model(args)
-    with Gallery.open(Path(args.root) / args.gallery, model, read_only=True) as gallery:
+    with Gallery.open(named_folder(gallery_root(args), args.gallery), model, read_only=True) as gallery:
         result = found(gallery, model, request)
     if args.json:
         print(json.dumps(_as_json(result), ensure_ascii=False))
@@ -107,7 +107,8 @@ def _minus(args: argparse.Namespace) -> list[QueryPart]:
 def _content(word: str) -> str | Image.Image:
     from sugar.images import open_image
 
-    return open_image(word, max_side=1024).image if Path(word).is_file() else word
+    path = existing(word)
+    return open_image(path, max_side=1024).image if path is not None and path.is_file() else word
 
 
 def _moment(text: str | None) -> Any:

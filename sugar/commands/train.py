@@ -17,6 +17,7 @@ import logging
 from typing import Any
 
 from sugar.errors import SettingsError
+from sugar.paths import output_folder
 from sugar.training.photos.config import PhotoConfig
 from sugar.training.recipes import RECIPES
 from sugar.training.recipes.lora import PRESETS, for_card
@@ -119,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
     given = {n: getattr(args, n) for n in names if n != "data" and getattr(args, n, None) is not None}
     if args.data:
         given["data"] = tuple(args.data)
-    task = recipe.task(override(config, given))
+    config = override(config, given)
+    task = recipe.task(dataclasses.replace(config, out=str(output_folder(config.out, "--out"))))
     quiet = args.quiet or parallel.rank() > 0
     if not quiet:
         print(memory_line(task))

@@ -25,6 +25,7 @@ from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
 from sugar.evaluation.opening import open_model
+from sugar.paths import output_folder
 from sugar.training.from_nothing import DrawnTask, SugarConfig
 from sugar.training.loop import STATE, Run, train
 from sugar.training.recipes.sugar import PAPER, SHIPPED, Method, by
@@ -176,7 +177,7 @@ def run(
         raise SettingsError(
             f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}."
         )
-    out = Path(out)
+    out = output_folder(out, "--out")
     start = base(out, replace(started, precision=precision))
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):

@@ -22,6 +22,7 @@ from sugar.errors import SettingsError
 from sugar.evaluation import change, retrieval, swapped
 from sugar.evaluation.ablation import spread
 from sugar.evaluation.provenance import ROOT, provenance
+from sugar.paths import output_folder
 from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
 from sugar.training.terms import Terms
@@ -138,7 +139,7 @@ def run(
     """
     if unknown := set(only or ()) - set(ROWS):
         raise SettingsError(f"No row is called {', '.join(sorted(unknown))}. There are {', '.join(ROWS)}.")
-    out = Path(out)
+    out = output_folder(out, "--out")
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(seeds):
         for name in only or ROWS:

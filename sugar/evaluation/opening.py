@@ -16,6 +16,7 @@ from sugar.core import Sugar
 from sugar.errors import ModelError
 from sugar.model.layout import Batch, Layout
 from sugar.model.processor import Processor
+from sugar.paths import existing
 from sugar.training.from_nothing import SugarConfig, build_model
 from sugar.training.loop import STATE
 
@@ -36,8 +37,8 @@ class LastToken(Processor):
 
 def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
     """A `Sugar`. Raises ModelError for a state of a LoRA run, which is measured from its export instead."""
-    state_file = Path(path) / STATE
-    if not state_file.is_file():
+    folder = existing(path)
+    if folder is None or not (state_file := folder / STATE).is_file():
         return Sugar.from_pretrained(str(path), device=device)
     import torch
 

@@ -27,6 +27,7 @@ from sugar.gallery.archives import Archive, ArchiveError, UploadLimits, open_arc
 from sugar.gallery.captions import CAPTION_FILES, MAX_CAPTION_FILE, MAX_SIDECAR, CaptionFiles, sidecar_caption
 from sugar.gallery.names import clean_caption, clean_name
 from sugar.gallery.sources import Refusal, Source, SourceLike, is_ignored, not_a_picture
+from sugar.paths import existing, missing
 
 __all__ = ["folder_origin", "gather"]
 
@@ -65,7 +66,9 @@ def _one(source: SourceLike, salt: str, limits: UploadLimits) -> Entries:
         if name.lower().endswith(".zip"):
             return _zip(name, io.BytesIO(data), _origin(salt, "zip", name), limits)
         return [Source(name, "", len(data), -1, lambda cap: data[: cap + 1])]
-    path = Path(source)
+    path = existing(source)
+    if path is None:
+        return [Refusal(clean_name(Path(source).name), f"{missing(source)} Check the name.")]
     if path.is_dir():
         return _folder(path, salt, limits)
     if path.suffix.lower() == ".zip":

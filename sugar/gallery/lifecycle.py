@@ -27,6 +27,7 @@ from sugar.gallery.reports import IngestReport, Progress
 from sugar.gallery.sources import Refusal, Source, SourceLike
 from sugar.gallery.store import Store
 from sugar.gallery.writing import GalleryWriter
+from sugar.paths import existing
 
 __all__ = ["Gallery"]
 
@@ -49,7 +50,7 @@ class Gallery(GalleryWriter):
         cls, path: str | os.PathLike, model: EmbeddingModel, settings: GallerySettings | None = None
     ) -> Gallery:
         """A new, empty gallery in the folder `path`. Raises GalleryError when there is one already."""
-        folder = Path(path)
+        folder = existing(path) or Path(path)
         settings = settings or GallerySettings()
         meta = {"salt": secrets.token_hex(16), "settings": json.dumps(asdict(settings), sort_keys=True)}
         return cls(folder, Store.create(folder / "gallery.db", meta), model, settings)
@@ -62,7 +63,7 @@ class Gallery(GalleryWriter):
         models' vectors stay beside. read_only: nothing is written, not even to put things in order.
         Raises GalleryError (missing, damaged, another format) and FingerprintError (vectors of another size).
         """
-        folder = Path(path)
+        folder = existing(path) or Path(path)
         store = Store.open(folder / "gallery.db", read_only=read_only)
         try:
             gallery = cls(folder, store, model, GallerySettings.from_json(store.meta("settings")))
@@ -253,7 +254,7 @@ class Gallery(GalleryWriter):
     ) -> Generator[Progress, None, None]:
         """`import_zip`, a batch at a time. The gallery appears in `path` when the last step is done."""
         target = Path(path)
-        if target.exists():
+        if existing(target):
             raise GalleryError(f"There is something in {target.name!r} already. Choose another name.")
         building = target.with_name(f".{target.name}.{secrets.token_hex(4)}{IMPORTING}")
         try:

@@ -27,6 +27,7 @@ from sugar.gallery.copies import DiskFullError
 from sugar.gallery.items import Item
 from sugar.gallery.keywords import ensure_words, forget_words
 from sugar.gallery.schema import FORMAT, SCHEMA, connect, upgrade
+from sugar.paths import existing, shown
 
 READ_ONLY = "This gallery is opened for reading only. Make your own gallery to add or delete pictures."
 _SMALL = 256_000_000  # bytes: below this a deletion rebuilds the whole file, above it moves pages
@@ -52,7 +53,7 @@ class Store:
 
         Raises GalleryError when there is one already, or no room.
         """
-        if path.exists():
+        if existing(path):
             raise GalleryError(
                 f"There is a gallery in {path.parent.name!r} already. Open it, or choose another name."
             )
@@ -68,11 +69,12 @@ class Store:
             finally:
                 db.close()
             os.replace(temporary, path)  # killed before this line: nothing shows
-        except (OSError, sqlite3.OperationalError) as error:
-            temporary.unlink(missing_ok=True)
+        except (OSError, ValueError, sqlite3.OperationalError) as error:
+            if existing(temporary):
+                temporary.unlink()
             raise GalleryError(
-                f"The gallery {path.parent.name!r} cannot be made ({error}). Check the folder's permissions "
-                "and the free space."
+                f"The gallery {shown(path.parent.name)} cannot be made ({error}). Check the "
+                "folder's permissions and the free space."
             ) from error
         return cls.open(path)
 
@@ -80,9 +82,9 @@ class Store:
     def open(cls, path: Path, *, read_only: bool = False) -> Store:
         """Open an existing file. Raises GalleryError when it is missing, damaged or of an unknown format."""
         name = path.parent.name
-        if not path.is_file():
+        if existing(path) is None or not path.is_file():
             raise GalleryError(
-                f"There is no gallery in {name!r}. Check the name, or create it by adding pictures."
+                f"There is no gallery in {shown(name)}. Check the name, or create it by adding pictures."
             )
         uri = path.absolute().as_uri()
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)

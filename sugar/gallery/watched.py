@@ -26,6 +26,7 @@ from sugar.gallery.names import clean_name
 from sugar.gallery.reports import IngestReport, Progress
 from sugar.gallery.sources import Source, is_ignored, not_a_picture
 from sugar.gallery.store import Store
+from sugar.paths import existing, missing, shown
 
 if TYPE_CHECKING:
     from sugar.gallery.lifecycle import Gallery
@@ -57,9 +58,11 @@ def watch(gallery: Gallery, folder: str | os.PathLike) -> str:
 
     Raises GalleryError: no such folder, or it holds the gallery.
     """
-    path = Path(folder).expanduser().resolve()
-    if not path.is_dir():
-        raise GalleryError(f"There is no folder {str(path)!r} on this machine. Check the name.")
+    path = existing(folder)
+    if path is None or not path.is_dir():
+        why = missing(folder) if path is None else f"{shown(folder)} is a file."
+        raise GalleryError(f"{why} Name a folder of this machine.")
+    path = path.resolve()
     if gallery.folder.resolve().is_relative_to(path):
         raise GalleryError("This folder holds the gallery itself. Choose another one.")
     _keep(gallery, {**_kept(gallery.store), str(path): _kept(gallery.store).get(str(path), [])})

@@ -23,6 +23,7 @@ from sugar.model.head import EmbeddingHead
 from sugar.model.layout import pool_slices
 from sugar.model.lora import TARGETS
 from sugar.model.vision import VisionFeatures
+from sugar.paths import output_folder
 from sugar.training import parallel, sharding
 from sugar.training.adapter_card import adapter_card
 from sugar.training.compare import compare
@@ -174,7 +175,9 @@ class AdapterTask:
         terms = self.config.terms
         if not terms.similarity or terms.contrastive_only:
             return None
-        teachers = CachedEncoders(open_teachers(self.config.teachers), Path(self.config.vectors))
+        teachers = CachedEncoders(
+            open_teachers(self.config.teachers), output_folder(self.config.vectors, "--vectors")
+        )
         if teachers.encoders.name.startswith("scenes"):
             return teachers
         if parallel.rank() == 0 or not teachers.cached:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import InputError
+from sugar.paths import existing, missing, shown
 from sugar.services.galleries import SAMPLE
 from sugar.services.gallery import GalleryService
 from sugar.services.gallery_types import AddRequest
@@ -62,7 +63,7 @@ class GalleryCalls:
         """Take in a folder of this machine, where the mode lets the page name one."""
         path = self._here(folder)
         if not path.is_dir():
-            raise InputError(words.NO_FOLDER.format(path=str(path)))
+            raise InputError(words.NO_FOLDER.format(path=shown(path)))
         return self.service.add(self.app.visitor(request), AddRequest(str(name), (path,)))
 
     def watch(self, request: gr.Request, name: Any, folder: Any) -> None:
@@ -72,7 +73,8 @@ class GalleryCalls:
 
     def unwatch(self, request: gr.Request, name: Any, folder: Any) -> None:
         self.service.check_writable(self.app.visitor(request), name)
-        self.app.watching.unwatch(name, str(self._here(folder)))
+        self._folders_allowed()
+        self.app.watching.unwatch(name, text(folder, self.settings, what="folder"))
 
     def upload(self, request: gr.Request, path: Any) -> Path:
         """An upload of this visitor's. Raises InputError for anything else."""
@@ -88,7 +90,7 @@ class GalleryCalls:
         """Import an export that lies on this machine, where the mode lets the page name one."""
         path = self._here(archive)
         if not path.is_file():
-            raise InputError(words.NO_FILE.format(path=str(path)))
+            raise InputError(words.NO_FILE.format(path=shown(path)))
         return self.service.bring(self.app.visitor(request), self._name(name, path), path)
 
     def export(self, request: gr.Request, name: Any) -> Job:
@@ -107,10 +109,17 @@ class GalleryCalls:
             raise InputError("One of these is not an upload of yours. Send the files themselves.")
         return Path(path)
 
-    def _here(self, path: Any) -> Path:
+    def _here(self, given: Any) -> Path:
+        self._folders_allowed()
+        typed = text(given, self.settings, what="folder or file")
+        path = existing(typed)
+        if path is None:
+            raise InputError(f"{missing(typed)} Check the name.")
+        return path
+
+    def _folders_allowed(self) -> None:
         if not self.app.mode.folders:
             raise InputError("Folders of this machine can be named in personal mode only.")
-        return Path(text(path, self.settings, what="folder or file")).expanduser()
 
 
 def item_number(value: Any) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sugar.errors import SettingsError
+from sugar.paths import existing, shown, there
 from sugar.training.data.example import Dataset
 
 __all__ = ["FORMATS", "open_data", "open_one"]
@@ -42,11 +43,10 @@ def open_one(spec: str) -> tuple[Dataset, float]:
     kind = (match and match["kind"]) or ("drawn" if spec == "drawn" else "folder")
     if match is None or kind not in FORMATS:
         raise SettingsError(
-            f"--data {spec!r} is not FORMAT=PATH#SPLIT:WEIGHT. Formats: {', '.join(FORMATS)}."
+            f"--data {shown(spec)} is not FORMAT=PATH#SPLIT:WEIGHT. Formats: {', '.join(FORMATS)}."
         )
-    path = Path(match["path"]).expanduser()
-    if kind not in ("drawn", "gallery") and not path.exists():
-        raise SettingsError(f"--data {spec}: there is nothing at {path}.")
+    given = match["path"]
+    path = existing(given) or Path(given) if kind in ("drawn", "gallery") else there(given, f"--data {kind}")
     module, function = FORMATS[kind]
     opener = getattr(importlib.import_module(f"sugar.training.data.{module}"), function)
     return opener(path, match["split"] or ""), float(match["weight"] or 1)

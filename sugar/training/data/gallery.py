@@ -13,6 +13,7 @@ from typing import Any
 from sugar.errors import InputError
 from sugar.gallery import Gallery
 from sugar.images import open_image
+from sugar.paths import existing, shown
 from sugar.sequence import Embeddings, Sample
 from sugar.training.data.example import Example, captioned
 
@@ -54,9 +55,10 @@ class _NoModel:
 
 def open_gallery(path: Path, split: str = "") -> GalleryCaptions:
     """A gallery's folder, or a name below gallery_index/."""
-    folder = path if (path / "gallery.db").is_file() else Path("gallery_index") / path
-    if not (folder / "gallery.db").is_file():
-        raise InputError(f"There is no gallery at {path} or {folder}.")
+    places = (path, Path("gallery_index") / path)
+    folder = next((place for place in places if existing(place / "gallery.db")), None)
+    if folder is None:
+        raise InputError(f"There is no gallery at {shown(places[0])} or {shown(places[1])}.")
     gallery = Gallery.open(folder, _NoModel())  # type: ignore[arg-type]
     try:
         return GalleryCaptions(gallery, name=folder.name)

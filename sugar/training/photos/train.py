@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from sugar.errors import SettingsError
 from sugar.model.head import EmbeddingHead
 from sugar.model.photo import Encode
+from sugar.paths import output_folder, there
 from sugar.training.optimizer import Muon, matrices
 from sugar.training.photos import teachers
 from sugar.training.photos.archive import Archive
@@ -64,12 +65,11 @@ def train(
         raise SettingsError("The photo recipe needs the folder of photos and captions. Name it with --data.")
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    archive = Archive(config.data)
+    out = output_folder(config.out, "--out")
+    archive = Archive(there(config.data, "--data"))
     folder = words_folder or teachers.package(*teachers.SENTENCES)
     if config.start:
-        tower, tokenizer, words = parts(Path(config.start))
+        tower, tokenizer, words = parts(there(config.start, "--start"))
     else:
         tower = tower or teachers.open_tower(config.dual.hidden, config.dual.size)
         tokenizer, words = cut_tokenizer(_texts(archive), folder, config.network.width)
@@ -87,7 +87,7 @@ def train(
     tokens = Tokens(tokenizer, 1 + tower.config.grid**2)
     network = Network(tower, material.dual, words, config.network)
     if config.start:
-        restore(network, Path(config.start))
+        restore(network, there(config.start, "--start"))
     else:
         _learn_text(network, material, tokens, config, out / "text.pt")
         _learn_photos(network, material, tokens, config, out / "state.pt")

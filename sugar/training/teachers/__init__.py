@@ -11,9 +11,8 @@ anything with the methods of `EncoderSet`. Not covered: the kernel itself (sugar
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sugar.errors import SettingsError
+from sugar.paths import there
 from sugar.training.teachers.cache import CachedEncoders
 from sugar.training.teachers.encoders import EncoderSet, TripleFolders
 from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions, labels, merge
@@ -46,7 +45,8 @@ def open_teachers(name: str, *, device: str = "cpu") -> EncoderSet:
         return SceneEncoders("bag" if name == "scenes-bag" else "exact")
     folders = name.split(",")
     if name.startswith("triple") or len(folders) == 3:
-        return TripleFolders.open(name if len(folders) != 3 else [Path(f) for f in folders], device=device)
+        given = name if len(folders) != 3 else [there(f, "--teachers") for f in folders]
+        return TripleFolders.open(given, device=device)
     raise SettingsError(
         f"--teachers {name!r} is not known. Use words, scenes, triple, triple-small, or three folders "
         "DINO,CLIP,BGE."

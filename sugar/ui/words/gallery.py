@@ -45,8 +45,8 @@ IMPORT_PATH, IMPORT_PATH_EXAMPLE = "An export on this machine", "~/holiday.zip"
 IMPORT_FROM = "Import from there"
 SURE, REMOVE = "Delete this gallery with all its pictures", "Delete the gallery"
 TICK_FIRST = "Tick the box first: this deletes every picture of the gallery."
-NO_FOLDER = "There is no folder {path!r} on this machine. Check the name."
-NO_FILE = "There is no file {path!r} on this machine. Check the name."
+NO_FOLDER = "There is no folder {path} on this machine. Check the name."
+NO_FILE = "There is no file {path} on this machine. Check the name."
 
 JOBS = "Work under way"
 JOB_KINDS = {"add": "Adding to {title}", "import": "Importing {title}", "index": "Indexing {title}"}
