@@ -26,6 +26,7 @@ from sugar.model.folders import fetch
 from sugar.model.head import EmbeddingHead
 from sugar.model.identity import Identity
 from sugar.model.lora import TARGETS
+from sugar.model.presets import here
 from sugar.model.processor import Processor
 from sugar.model.profile import Profile
 from sugar.scorer import Scorer
@@ -102,14 +103,17 @@ class LoadedModel:
         *,
         progress: Callable[[hub.DownloadProgress], None] | None = None,
     ) -> str:
-        """Put an adapter beside the others, from a folder or the hub; its name.
+        """Put an adapter beside the others, from a folder or the hub; its name: that of the folder, with a
+        number where another folder has it already.
 
         Raises ModelError for another base's.
         """
-        folder = Path(path_or_repository).expanduser()
-        if not folder.is_dir():
-            folder = fetch(str(path_or_repository), progress=progress)
-        name = name or Path(path_or_repository).name
+        given = str(path_or_repository)
+        folder = here(given)
+        plain = folder.resolve().name if folder is not None else given.rpartition("/")[2]
+        if folder is None:
+            folder = fetch(given, progress=progress)
+        name = name or self.stack.free_name(plain, folder)
         self.stack.load(folder, name, self.base)
         return name
 

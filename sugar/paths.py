@@ -41,8 +41,8 @@ def existing(text: PathText) -> Path | None:
     return None
 
 
-def missing(text: PathText) -> str:
-    """A sentence: why `existing` finds nothing."""
+def missing(text: PathText, what: str = "file or folder") -> str:
+    """A sentence: why `existing` finds nothing. what: what was asked for."""
     given, why = os.fspath(text).strip(), ""
     try:
         os.stat(Path(given).expanduser())
@@ -51,8 +51,8 @@ def missing(text: PathText) -> str:
     except OSError as error:
         why = f" ({error.strerror})"
     if os.name != "nt" and re.match(r"[A-Za-z]:[\\/]", given):
-        why = " (it is a path of Windows, and this machine runs something else)"
-    return f"There is nothing at {shown(given)} on this machine{why}."
+        why = " (a path of Windows, and this is another system)"
+    return f"There is no {what} {shown(given)} on this machine{why}."
 
 
 def there(text: PathText, what: str) -> Path:

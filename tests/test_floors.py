@@ -204,26 +204,6 @@ def test_the_package_and_the_page_import_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]", out.stdout + out.stderr
 
 
-def test_files_are_short() -> None:
-    """app.py below 40 lines, a file of the page at most 150, any other at most 450.
-
-    The core and the galleries below 300.
-    """
-    lines = {f.relative_to(ROOT).as_posix(): len(f.read_text("utf-8").splitlines()) for f in FILES}
-    short = {"core", "loaded", "embedder", "generator", "scorer", "model", "gallery", "dtw", "scenes"}
-    limits = {
-        name: 39
-        if name == "app.py"
-        else 150
-        if name.startswith("sugar/ui/")
-        else 299
-        if name.split("/")[1].removesuffix(".py") in short
-        else 450
-        for name in lines
-    }
-    assert {name: n for name, n in lines.items() if n > limits[name]} == {}
-
-
 def test_no_room_without_a_name() -> None:
     for file in FILES:
         assert not {"utils", "common", "helpers", "manager", "handler"} & set(name_of(file).split("."))

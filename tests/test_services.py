@@ -180,8 +180,8 @@ def test_the_loaded_model_speaks_for_itself(workspace: Workspace) -> None:
     profile = workspace.model().profile
     assert models.good_at() == profile.good_at and models.limits() == profile.limits
     assert models.facts()["Device"] == "cpu" and models.card().startswith("# toy")
-    for bad in (None, 7, "", "no such", "a\0b", "$(id)/x y", "/no/such/folder"):
-        with pytest.raises(InputError):
+    for bad in (None, 7, "", "no such", "a\0b", "$(id)/x y", "/no/such/folder", "~nobodyhere/x", "x" * 300):
+        with pytest.raises((InputError, ModelError)):
             models.load(bad)
     empty = Workspace(Settings(), ModelSlot(lambda name, progress: None), None)  # type: ignore[arg-type]
     assert ModelService(empty).facts() == {} and ModelService(empty).larger() is None

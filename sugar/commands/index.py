@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
         args.archive = there(args.archive, "--import")
     if args.export:
         args.export = output_file(args.export, "--export")
-    model = load_model(args)
     root = gallery_root(args)
+    model = load_model(args)
     sweep(root)
     cancel = threading.Event()
     previous = (

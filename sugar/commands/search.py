@@ -63,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
     mode: Any = "story" if args.story else "positions" if args.positions else "pictures"
     query = _query(args)
     request = SearchRequest(query, args.gallery, mode, args.k, not args.no_rerank, args.confirm)
+    folder = named_folder(gallery_root(args), args.gallery)
     model = load_model(args)
-    with Gallery.open(named_folder(gallery_root(args), args.gallery), model, read_only=True) as gallery:
+    with Gallery.open(folder, model, read_only=True) as gallery:
         result = found(gallery, model, request)
     if args.json:
         print(json.dumps(_as_json(result), ensure_ascii=False))

@@ -60,7 +60,7 @@ def watch(gallery: Gallery, folder: str | os.PathLike) -> str:
     """
     path = existing(folder)
     if path is None or not path.is_dir():
-        why = missing(folder) if path is None else f"{shown(folder)} is a file."
+        why = missing(folder, "folder") if path is None else f"{shown(folder)} is a file."
         raise GalleryError(f"{why} Name a folder of this machine.")
     path = path.resolve()
     if gallery.folder.resolve().is_relative_to(path):

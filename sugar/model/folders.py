@@ -23,7 +23,7 @@ from sugar.errors import ModelError
 from sugar.model import hub
 from sugar.model.devices import choose_precision, pick_device
 from sugar.model.families import FAMILIES
-from sugar.model.presets import PRESETS, find
+from sugar.model.presets import find, here
 
 __all__ = ["EMBEDDED", "count_parameters", "fetch", "local_folder", "read_config"]
 
@@ -55,17 +55,9 @@ def local_folder(
                 "assets`."
             )
         return ASSETS / name
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
     preset = find(name)
-    if preset is None and (
-        path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or "\\" in name
-    ):
-        raise ModelError(
-            f"There is no folder {name!r} and no preset of that name. Presets: {', '.join(PRESETS)}; a "
-            "repository is owner/name."
-        )
+    if (folder := here(name)) is not None:
+        return folder
     chosen = pick_device(device)
     if preset is not None:
         choose_precision(name, preset.parameters, preset.unquantised, chosen, precision, preset.stored)

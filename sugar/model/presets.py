@@ -1,6 +1,7 @@
 """The models by name, in one table; any other repository id or local folder works too.
 
     preset = find("llava-1.5-7b"); preset.memory("nf4")  # GB on the device, weights and a working margin
+    here("~/models/mine")                                       # the folder, None for a repository or preset
     print(table())                                              # for people
 
 Sizes are parameters x bytes plus the parts kept in 16 bits, so they hold before anything is downloaded.
@@ -11,9 +12,16 @@ them ("page"), or not at all ("no"). No revision could be pinned to a commit fro
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["PRESETS", "PRECISIONS", "Preset", "find", "memory_need", "table"]
+from sugar.errors import ModelError
+from sugar.paths import existing, missing, shown
+
+__all__ = ["PRESETS", "PRECISIONS", "Preset", "find", "here", "memory_need", "table"]
+
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 PRECISIONS = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "nf4": 0.53}
 """Bytes per parameter; NF4 with double quantisation is 4 bits and 0.127 bits of constants."""
@@ -193,6 +201,21 @@ def find(name: str) -> Preset | None:
     """The preset of that name or that repository, or None."""
     return PRESETS.get(name) or next(
         (p for p in PRESETS.values() if p.repository and p.repository == name), None
+    )
+
+
+def here(name: str) -> Path | None:
+    """The folder of this machine that a model's or an adapter's name means; None where it is a preset's name
+    or may be a repository's. Raises ModelError for a name that can be none of them.
+    """
+    path = existing(name)
+    if path is not None and path.is_dir():
+        return path
+    if find(name) is not None or (path is None and REPOSITORY.fullmatch(name)):
+        return None
+    seen = missing(name, "folder") if path is None else f"{shown(name)} is a file."
+    raise ModelError(
+        f"{seen} Name a folder, a preset ({', '.join(PRESETS)}), or a repository of the hub (owner/name)."
     )
 
 

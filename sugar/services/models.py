@@ -11,14 +11,13 @@ Not covered: loading itself (model_slot.py), downloads (sugar/model/hub.py).
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sugar.errors import InputError, SettingsError
-from sugar.model.presets import PRESETS, Preset, find
+from sugar.model.presets import PRESETS, Preset, find, here
 from sugar.services.modes import mode_of
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
@@ -83,19 +82,16 @@ class ModelService:
 
         Raises:
             SettingsError: the model of a shared host is chosen where the app is started.
-            InputError: there is no such preset or folder, and it is not the name of a repository.
+            InputError: no text. ModelError: there is no such preset or folder, and it is not the name of a
+                repository.
             BusyError: another load runs.
         """
         if not self.exchangeable:
             raise SettingsError("The model of a shared host is chosen where the app starts: --model NAME.")
-        known = isinstance(name, str) and name in PRESETS
-        if not isinstance(name, str) or (not known and not re.fullmatch(r"[\w.\-~/\\: ]{1,300}", name)):
+        if not isinstance(name, str) or not name.strip():
             raise InputError("Choose a preset, or give a folder or a repository such as owner/name.")
-        repository = re.fullmatch(r"[\w.-]+/[\w.-]+", name)
-        if not known and not Path(name).expanduser().is_dir() and not repository:
-            raise InputError(
-                f"There is no folder {name!r}. Give a folder, or a repository such as owner/name."
-            )
+        if name not in PRESETS:
+            here(name)
         self.slot.start(name)
 
     def adapters(self) -> list[str]:
