@@ -126,6 +126,14 @@ class Adapters:
         """The head of an adapter, or of the base; None where it brings none."""
         return self._heads.get(name)
 
+    def free_name(self, name: str, folder: Path) -> str:
+        """The name for the adapter of a folder: with a number where another folder's has it already."""
+        plain = "".join(c for c in name if c.isprintable()).strip() or "adapter"
+        taken, number = plain, 2
+        while taken in self.settings and self.settings[taken].get("folder") != folder:
+            taken, number = f"{plain} ({number})", number + 1
+        return taken
+
     def load(self, folder: Path, name: str, base: dict[str, Any]) -> None:
         """Put the adapter of a folder beside the others. Raises ModelError when it is another base's."""
         settings = check_base(folder, base)
