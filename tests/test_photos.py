@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, SettingsError
@@ -22,7 +22,7 @@ from sugar.evaluation.photos.report import measure, table
 from sugar.model.cells import familiarity, has_cells, heat
 from sugar.model.efficientnet import STAGES, EfficientNetLite, EfficientNetLiteConfig, fold_weights
 from sugar.model.photo import DecoderSizes, build_decoder
-from sugar.scenes import sample_scene, short_caption, split_rng
+from sugar.scenes import sample_scene, short_caption
 from sugar.scenes.draw import draw
 from sugar.sequence import Sample
 from sugar.training.photos.archive import Archive, clean
@@ -36,7 +36,6 @@ from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.train import average, train
-from sugar.training.photos.worlds import WorldsConfig
 
 CAPTION = "two brown dogs are running in the snow"
 CAPTIONS = [
@@ -300,31 +299,6 @@ def test_a_checkpoint_without_further_steps_stays_what_it_was(
         said.append("".join(model.generate(Sample([photo, "what is this?"]), max_new_tokens=6)))
     np.testing.assert_allclose(rows[0], rows[1], atol=2e-3)  # float16 on disk, twice
     assert said[0] == said[1]
-
-
-def test_drawn_scenes_are_learnt_beside_photos(
-    trained: Path, archive: Path, words_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The stage that the shipped model has not: on fresh scenes, with the photos' losses in every step."""
-    from dataclasses import replace
-
-    worlds = WorldsConfig(steps=2, rate=1.0)
-    config = replace(
-        SMALL, data=str(archive), out=str(tmp_path), start=str(trained), caption_steps=0, worlds=worlds
-    )
-    with caplog.at_level("INFO", logger="sugar"):
-        folder = train(config, encode=encode, words_folder=words_folder)
-    line = caplog.messages[-1]
-    assert "'pull_photos'" in line and "'drawn language'" in line and "'drawn token_word_alignment'" in line
-    changed = [
-        not np.array_equal(load_file(folder / s.name)[k], load_file(s)[k])
-        for s in trained.glob("model-*.safetensors")
-        for k in load_file(s)
-        if "vision_tower" not in k
-    ]
-    assert any(changed), "decoder and projector learnt"
-    scene = Image.fromarray(draw(sample_scene(split_rng("test", 0))))
-    assert isinstance("".join(Sugar.from_pretrained(folder).generate(Sample([scene, "is it day?"]))), str)
 
 
 def small_network(tokens: Tokens) -> Network:

@@ -12,7 +12,6 @@ from sugar.training.photos.objective import Terms
 from sugar.training.photos.scope import DESCRIBE
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.steps import DIFFERENCE, MATCH
-from sugar.training.photos.worlds import WorldsConfig
 
 __all__ = ["PROFILE", "PhotoConfig"]
 
@@ -23,8 +22,7 @@ class PhotoConfig:
 
     start: a checkpoint's folder, to begin with the last stage. kept_captions: captions of a photo that are
     still learnt word by word in it. last_rate: its first factor of both rates. averaged: share of the last
-    stage's change that is kept, since captions gain early in it and retrieval loses late. worlds: a stage
-    after it that adds drawn scenes; the shipped model has none.
+    stage's change that is kept, since captions gain early in it and retrieval loses late.
     """
 
     data: str = ""
@@ -52,7 +50,6 @@ class PhotoConfig:
     step: StepConfig = field(default_factory=StepConfig)
     terms: Terms = field(default_factory=Terms)
     critic: CriticConfig = field(default_factory=CriticConfig)
-    worlds: WorldsConfig = field(default_factory=WorldsConfig)
 
 
 PROFILE = Profile(

@@ -40,7 +40,6 @@ from sugar.training.photos.packed import PackedRow, Tokens, batches
 from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.training.photos.steps import DIFFERENCE, KIND, MATCH, draw_step
 from sugar.training.photos.tokens import cut_tokenizer
-from sugar.training.photos.worlds import DrawnScenes
 
 __all__ = ["average", "train"]
 
@@ -92,9 +91,6 @@ def train(
         _learn_text(network, material, tokens, config, out / "text.pt")
         _learn_photos(network, material, tokens, config, out / "state.pt")
     _learn_captions(network, material, tokens, config, out / "captions.pt")
-    if config.worlds.steps:
-        scenes = DrawnScenes(network, tower, tokenizer, config.worlds)
-        _learn_worlds(network, material, tokens, config, scenes, out / "worlds.pt")
     export(network, tower, tokenizer, out / "model", PROFILE)
     (out / "model" / "training.json").write_text(json.dumps(asdict(config), indent=1) + "\n", "utf-8")
     return out / "model"
@@ -251,21 +247,6 @@ def _learn_captions(
 
     _run(network, config, path, "captions", config.caption_steps, 10, config.last_rate, losses)
     average(network, before, config.averaged)
-
-
-def _learn_worlds(
-    network: Network, material: Material, tokens: Tokens, config: PhotoConfig, scenes: DrawnScenes, path: Path
-) -> None:
-    """Drawn scenes beside all that the main stage learns."""
-
-    def losses(step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng([config.seed, 3, step])
-        drawn = draw_step(material, tokens, rng, config.step)
-        loss, report = objective(network, material, drawn, tokens, config.terms, rng)
-        added, measured = scenes.loss(rng)
-        return loss + added, report | measured
-
-    _run(network, config, path, "worlds", config.worlds.steps, 20, config.worlds.rate, losses)
 
 
 @torch.no_grad()
