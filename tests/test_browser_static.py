@@ -157,3 +157,60 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
         }"""
     )
     assert sent == [47, [20, 20, 7], "20 / 47", None, True, "Hint"]
+
+
+def test_what_the_server_refuses_is_told_once(page: Any) -> None:
+    """An act is told what became of it, by the gate or by a proxy too; a clock that fails again is not."""
+    answers = {
+        1: (500, "application/json", '{"error": "The title is empty. a1b2c3", "visible": true}'),
+        2: (429, "text/plain", "Too many <b>requests</b>."),
+        3: (502, "text/html", "<h1>Bad gateway</h1>"),
+        4: (500, "application/json", '{"error": "not to be seen", "visible": false}'),
+        5: (500, "application/json", '{"error": "The clock stands still."}'),
+        6: (401, "application/json", '{"detail": "Not authenticated"}'),
+    }
+
+    def answer(route: Any) -> None:
+        number = route.request.post_data_json["fn_index"] if route.request.method == "POST" else 0
+        status, kind, body = answers.get(number, (200, "text/html", "<p></p>"))
+        route.fulfill(status=status, content_type=kind, body=body)
+
+    page.route("http://app/**", answer)
+    page.goto("http://app/")
+    page.add_script_tag(path=STATIC / "errors.js")
+    clock = {"dependencies": [{"id": n, "targets": [[9, "tick" if n == 5 else "click"]]} for n in answers]}
+    page.evaluate("(config) => { window.gradio_config = config }", clock)
+
+    def ask(number: int, place: str = "run/predict") -> Any:
+        ask = """([number, place]) => fetch(`http://app/gradio_api/${place}`, {
+            method: "POST", body: JSON.stringify({fn_index: number})
+        }).then((answer) => answer.status < 300 || answer.json())"""
+        return page.evaluate(ask, [number, place])
+
+    words = "Too many &lt;b>requests&lt;/b>."
+    assert ask(2)["error"] == words  # before the page stands: kept
+    toast = "(event, text) => document.body.innerHTML += `<p data-testid=toast-text>${text}</p>`"
+    page.evaluate(f"sugarErrors.ready({toast}, 'Refused ({{status}})')")
+
+    def told() -> list[str]:
+        return page.locator("p[data-testid]").all_inner_texts()
+
+    assert told() == ["Too many <b>requests</b>."]
+    for number in (1, 2, 3, 4, 5, 6):
+        ask(number)
+    heard = ["The title is empty. a1b2c3", "Refused (502)", "The clock stands still.", "Not authenticated"]
+    assert told()[1:] == heard
+    answers[1] = (500, "application/json", '{"error": "The title is empty. 0f0f0f"}')
+    ask(1)
+    assert told()[1:] == heard  # it stands there already
+    page.evaluate("document.body.innerHTML = ''")
+    ask(5)
+    assert told() == []  # a clock that fails again
+    assert ask(7) and ask(2, "queue/join") == {"error": words, "detail": words}
+    assert told() == []  # Gradio tells of an event of the queue itself
+    answers.pop(5)
+    ask(5)
+    answers[5] = (500, "application/json", '{"error": "The clock stands again."}')
+    ask(5)
+    ask(1)
+    assert told() == ["The clock stands again.", "The title is empty. 0f0f0f"]

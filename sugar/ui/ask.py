@@ -58,7 +58,6 @@ def build(app: AppContext) -> None:
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
     options = [image, read, strictness, beside]
     outputs = [asked, answer, plain, speed, sources, opened]
-    clear = {"fn": lambda: "", "inputs": None, "outputs": note, **app.quiet}
     events = [
         gr.on(
             [go.click, question.submit],
@@ -69,7 +68,7 @@ def build(app: AppContext) -> None:
         ),
         asked.submit(app.guarded(handlers.answer_as_written), [gallery, asked, *options], outputs, **model),
     ]
-    gr.on([go.click, question.submit, asked.submit], **clear)
+    gr.on([go.click, question.submit, asked.submit], None, None, note, js="() => ''", **app.quiet)
     app.on_model_change(handlers.example_buttons, examples)
     for place, button in enumerate(examples):
         fill = app.guarded(_filler(handlers, place), uses_model=False)

@@ -69,7 +69,7 @@ def build(app: AppContext) -> None:
     box.takes_back("edit", change.click, run(handlers.edit), kept)
     box.clears(new.click, run(handlers.new), kept)
     saved.wire(box)
-    box.then(handlers.beside, kept, [strip, versions, version, opened])
+    box.then(run(handlers.beside), kept, [strip, versions, version, opened])
     strip.click(run(pictures.pick), kept, [strip, kept, opened], **app.quiet)
     box.adds(opened.click, run(pictures.region), kept, also=opened)
     box.answers_programs(app.guarded(handlers.api), how)

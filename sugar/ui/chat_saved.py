@@ -69,7 +69,7 @@ class SavedList:
         self.rename.click(run(self.call_it), [kept, self.title], [kept, self.list], **app.quiet)
         wrote = self.export.click(run(self.export_it), kept, self.file, **app.quiet)
         wrote.success(None, None, None, js=DOWNLOAD)
-        box.then(self.shown, kept, [self.list, self.title])
+        box.then(run(self.shown), kept, [self.list, self.title])
         app.on_load(self.shown, [kept], [self.list, self.title])
 
     def shown(self, talk: Conversation) -> tuple[str, str]:

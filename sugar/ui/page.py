@@ -42,6 +42,6 @@ def build_app(settings: Settings, models: ModelSlot, tabs: Sequence[str] = TABS)
                     module.build(app)
         head.wire(demo)
         app.connect(demo, selector)
-        demo.unload(app.closed)
+        demo.unload(app.guarded(app.closed, uses_model=False))
     demo.app_context = app  # type: ignore[attr-defined]
     return demo

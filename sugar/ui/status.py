@@ -38,7 +38,12 @@ class Head:
         """The components."""
         with gr.Column(elem_classes="sugar-head"):
             gr.HTML(f"<h1>{words.TITLE}</h1>", elem_classes="sugar-title")
-            self.status = gr.HTML(self.line(), elem_classes="sugar-status sugar-live", elem_id="status")
+            self.status = gr.HTML(
+                self.line(),
+                elem_classes="sugar-status sugar-live",
+                elem_id="status",
+                js_on_load=f"sugarErrors.ready(trigger, {words.REFUSED!r});",
+            )
             self.larger = gr.Button(visible="hidden", size="sm", elem_id="larger", elem_classes="sugar-link")
 
     def wire(self, demo: gr.Blocks) -> None:

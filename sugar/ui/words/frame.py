@@ -12,6 +12,7 @@ NO_MODEL = "<b>No model loaded.</b> {problem}"
 MODEL_READY = "<b>{name}</b> · {device} · {precision}"
 LARGER = "Load {name}: {gb:.1f} GB, {minutes:.0f} min, {memory:.1f} GB memory"
 
+REFUSED = "The server refused this ({status}). Try again, or reload the page."
 FAULT_TITLE = "Fault"
 FAULT = "An unexpected error occurred ({kind}). The log has it under {number}. Try again, or reload the page."
 
