@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import nh3
 import numpy as np
 import pytest
 from conftest import ASSETS, Talker, eventually
@@ -28,7 +29,7 @@ from sugar.ui.conversation import as_message_value, from_history, to_messages
 from sugar.ui.drawing import escape, heat_map, score_bar, speed_line, status_line
 from sugar.ui.faults import shown
 from sugar.ui.incoming import number, parts, picture, text
-from sugar.ui.markdown import harmless
+from sugar.ui.markdown import as_written, harmless
 from sugar.ui.model_drawing import card_markdown, load_line, preset_needs
 from sugar.ui.visitors import Visitors
 
@@ -152,7 +153,7 @@ def test_a_model_card_brings_no_markup_and_no_pictures() -> None:
     card = card_markdown(
         "---\nlicense: mit\n---\n# T\n<script>x</script> ![p](http://a/b.png) [link](http://a)"
     )
-    assert card == "# T\n&lt;script>x&lt;/script>  [link](http://a)"
+    assert as_written(card) == "# T\n<script>x</script>  [link](http://a)" and not nh3.is_html(card)
 
 
 # -- visitors
@@ -342,16 +343,31 @@ def test_an_answer_says_what_it_read(visitor: Page) -> None:
     assert to_messages(both, visitor)[1]["content"][1]["text"].endswith("read pictures 1, 2")
 
 
-def test_markdown_of_a_model_fetches_nothing_and_runs_nothing() -> None:
-    assert harmless("**b** [l](https://a.b) `x < y & z`") == "**b** [l](https://a.b) `x < y & z`"
-    for bad in ("![p](http://a/b.png)", "![p][r]", "[l](javascript:x)", "[r]: http://a/b.png"):
-        assert not re.search(r"!\[|\]\(j|\]:|\]\[", harmless(bad))
+@pytest.mark.parametrize("before", ["", "```a`b\n", "```\n", "~~~ `\n", "`x ``", "    ", "> ```\n"])
+def test_markdown_of_a_model_fetches_nothing_and_runs_nothing(before: str) -> None:
+    """A line of "```a`b" used to make what follows code for us and HTML for the page."""
+    fine = "**b** [l](https://a.b) `x < y & z` 3 <5"
+    assert harmless(fine) == fine
     for bad in (
-        "<img src=x onerror=y>",
-        "`<img src=x>",
-        "```\n<img src=x>",
-    ):  # code that does not end is not code
-        assert "<" not in harmless(bad)
+        "<form action=https://evil.example><input>",
+        "<img src=/logout>",
+        "</div>",
+        "<!-- x",
+        "<svg/onload=x>",
+        "![p](http://a/b.png)",
+        "![p][r]",
+        "[l](javascript:x)",
+        "[l]( //evil.example)",
+        "[r]: http://a/b.png",
+        "&lt;img src=x>",
+        "&#x3c;img>",
+        "```mermaid\n",
+        "~~~~ mermaid\n",
+    ):
+        text = f"{before}{bad}\n```\nend"
+        shown = harmless(text)
+        assert not re.search(r"<[a-z/!?]|&#?\w+;|!\[|\]\( ?[j/]|\]:|\]\[|[`~] ?mermaid", shown)
+        assert not nh3.is_html(shown) and as_written(shown) == text
 
 
 def test_what_another_tab_hands_over_keeps_its_order(visitor: Page) -> None:

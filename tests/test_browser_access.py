@@ -5,13 +5,16 @@ axe-core comes from npm: `npm install --prefix tests`. Each window looks at all 
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, Window, screenshot
+from conftest import Served, Window, screenshot, serve
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 
@@ -125,3 +128,91 @@ def test_nothing_moves_while_the_page_comes(browser: Any, app: Served) -> None:
     page.locator("#talk .example").first.wait_for()
     assert page.evaluate("window.moved") <= 0.05
     window.close()
+
+
+TAGS = "form input img style iframe video link meta object svg base math .mermaid"
+
+
+def test_an_answer_is_text_whatever_it_says(window: Window, tmp_path: Path) -> None:
+    """A form, a picture that logs out and a page of its own passed behind a line of "```a`b"."""
+    bad = "<form action=https://evil.example><input></form><img src=/logout><style>*{color:red}</style><svg>"
+    bad += "<div class=mermaid style='position:fixed;inset:0'>graph TD</div>"
+    diagram = '```mermaid\ngraph TD; A["&lt;img src=/logout&gt;"]\n```'
+    said = f"**bold** `<b>`\n\n{diagram}\n\n```a`b\n{bad}\n```\n{bad}\n"
+    lines = [
+        {"sugar_conversation": 2, "title": "t", "system": "", "leaf": 1, "set_aside": [], "items": []},
+        {"role": "user", "parent": -1, "parts": [{"text": "q"}]},
+        {
+            "role": "assistant",
+            "parent": 0,
+            "parts": [{"text": said}],
+            "answer": [3, 0.1, 0.2, "done"],
+            "read": [],
+        },
+    ]
+    kept = tmp_path / "talk.jsonl"
+    kept.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    page = window.open()
+    page.locator("#conversations button").first.click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#reopen").click()
+    chooser.value.set_files(kept)
+    answer = page.locator("#talk [data-testid=bot]").first
+    answer.get_by_text("bold").wait_for()
+    page.wait_for_timeout(500)
+    shown = answer.locator(".md").first
+    assert shown.locator("strong").count() == 1 and shown.locator("code").count() == 3
+    found = {tag: shown.locator(f"{tag}:not(button *)").count() for tag in TAGS.split()}
+    assert not any(found.values()), found
+    assert shown.locator("[style*=fixed]").count() == 0
+    assert bad in shown.inner_text().replace("\u2060", "")
+
+
+class Kittens(BaseHTTPRequestHandler):
+    """Another site on the same host, so that the browser sends it the same cookies."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>kittens</h1>")
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+ASK = """([url, method, headers, body]) =>
+  fetch(url, {method, headers, body, credentials: "include"}).then((r) => r.status).catch((e) => "blocked")"""
+
+
+def test_a_foreign_page_reads_deletes_and_frames_nothing(browser: Any, tmp_path: Path) -> None:
+    """With the person's cookies it used to read the login's token and to delete galleries."""
+    app = serve(tmp_path, mode="lan", auth="me:secret", proxies=1)
+    other = ThreadingHTTPServer(("127.0.0.1", 0), Kittens)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    context = browser.new_context()
+    own, foreign = context.new_page(), context.new_page()
+    own.goto(app.url)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert own.evaluate(ASK, ["/login", "POST", form, "username=me&password=secret"]) == 200
+    create, body = "/gradio_api/run/gallery_create", '{"data": ["holiday"], "session_hash": "p"}'
+    as_json = {"content-type": "application/json"}
+    assert own.evaluate(ASK, [create, "POST", as_json, body]) == 200
+    foreign.goto(f"http://127.0.0.1:{other.server_port}/")
+    for path in ("/", "/config", "/gradio_api/token", "/gradio_api/user", "/logout"):
+        assert foreign.evaluate(ASK, [f"{app.url}{path}", "GET", {}, None]) == "blocked"
+    remove = f"{app.url}/gradio_api/run/gallery_remove"
+    for forged in ({}, {"X-Forwarded-Host": f"127.0.0.1:{other.server_port}"}):
+        for kind in ({"content-type": "text/plain"}, as_json):
+            assert foreign.evaluate(ASK, [remove, "POST", {**kind, **forged}, body]) == "blocked"
+    assert (tmp_path / "galleries" / "holiday").is_dir()
+    foreign.set_content(f"<iframe src='{app.url}/'></iframe><img src='{app.url}/logout'>")
+    foreign.wait_for_timeout(1000)
+    assert "gradio" not in foreign.frames[1].content(), "no page of another site frames the app"
+    own.goto(app.url)
+    own.locator("#tabs").wait_for()  # still logged in
+    own.goto(f"{app.url}/logout")
+    own.get_by_role("button", name="Log out").click()
+    own.get_by_label("password").wait_for()
+    context.close()
+    other.shutdown()

@@ -124,6 +124,8 @@ def test_a_copied_answer_is_what_was_read(page: Any) -> None:
         page.click(place)
         page.evaluate("navigator.clipboard.writeText('a &lt; b &amp; c')")
         assert page.evaluate("window.copied") == copied
+    page.evaluate("navigator.clipboard.writeText('<\u2060b> &\u2060lt;')")
+    assert page.evaluate("window.copied") == "<b> &lt;"
 
 
 def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None:

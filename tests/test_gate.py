@@ -101,6 +101,48 @@ def test_a_page_of_another_site_changes_nothing(tmp_path: Path, origin: str, mod
     assert own.status_code == 200 and place.ask("/gradio_api/upload", "POST", files=files).status_code == 200
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_a_page_of_another_site_reads_nothing_either(tmp_path: Path, site: str) -> None:
+    """A picture's address needs no Origin; the browser says whose page it stands on."""
+    place, told = Place(tmp_path, mode="public"), {"Sec-Fetch-Site": site}
+    for path in ("/config", "/gradio_api/queue/data", "/gradio_api/file=/x", "/logout", JOIN):
+        assert place.ask(path, headers=told).status_code == 403
+        assert place.ask(path, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert place.ask(JOIN, "POST", headers=told).status_code == 403
+    assert place.ask("/?__theme=dark", headers=told).status_code == 200, "a link to the page"
+
+
+def test_no_header_that_a_page_can_write_makes_it_the_apps_own(tmp_path: Path) -> None:
+    """With --proxies 1 a page of another site named itself in X-Forwarded-Host and deleted a gallery."""
+    place = Place(tmp_path, mode="lan", auth="me:secret", proxies=1)
+    forged = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"}
+    assert place.ask(JOIN, "POST", headers=forged).status_code == 403
+    behind = {"Origin": "https://photos.example", "Sec-Fetch-Site": "same-origin"}
+    assert place.ask(JOIN, "POST", headers=behind).status_code == 200, "a proxy gave the app another Host"
+    named = Place(tmp_path, mode="lan", auth="me:secret", proxies=1, allow_host="photos.example")
+    assert named.ask(JOIN, "POST", headers={"Origin": "https://photos.example"}).status_code == 200
+
+
+def test_nobody_is_logged_out_by_an_address(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="lan", auth="me:secret")
+    shown = place.ask("/logout")
+    assert 'method="post"' in shown.text and "reached" not in shown.text
+    assert place.ask("/logout", "POST").text == "reached /logout with 0"
+    assert place.ask("/gradio_api/token").status_code == 404, "nobody is told a login's token"
+
+
+def test_every_answer_says_what_its_page_may_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("/", "/config", "/nowhere", "/logout"):
+        headers = Place(tmp_path).ask(path).headers
+        policy = headers["content-security-policy"]
+        for rule in ("img-src 'self' data: blob:", "form-action 'self'", "frame-ancestors 'self'"):
+            assert rule in policy.split("; ")
+        assert headers["x-content-type-options"] == "nosniff"
+    monkeypatch.setenv("SPACE_ID", "me/sugar")
+    policy = Place(tmp_path).ask("/").headers["content-security-policy"]
+    assert "frame-ancestors 'self' https://huggingface.co" in policy
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -17,7 +17,7 @@ import gradio as gr
 from gradio.component_meta import ComponentMeta, updateable
 
 from sugar.ui.drawing import escape
-from sugar.ui.markdown import harmless
+from sugar.ui.markdown import as_written, harmless
 
 __all__ = ["ChatView", "GalleryChoice", "PictureInput", "clickable", "intro", "told"]
 
@@ -91,8 +91,8 @@ class ChatView(gr.Chatbot, metaclass=_Quiet):
     """gr.Chatbot of texts and pictures.
 
     A person's text is shown as it is. A model's text is Markdown without HTML and without pictures, so that
-    nothing is fetched from elsewhere. What would be markup travels as entities. A component inside a
-    message, which the server would build as told, is refused.
+    nothing is fetched from elsewhere. What would be markup travels as entities, in a model's text as signs
+    that are pulled apart. A component inside a message, which the server would build as told, is refused.
     """
 
     is_template = True
@@ -102,7 +102,7 @@ class ChatView(gr.Chatbot, metaclass=_Quiet):
             {
                 **m,
                 "content": [
-                    {**c, "text": html.unescape(c["text"])} if c["type"] == "text" else c
+                    {**c, "text": as_written(html.unescape(c["text"]))} if c["type"] == "text" else c
                     for c in m["content"]
                 ],
             }

@@ -4,8 +4,9 @@
 
 - Host: in personal mode only this machine's own names are answered, so that no web page reaches the app by a
   name of its own (DNS rebinding), and nothing that came through a tunnel.
-- Origin: a request that changes something must come from a page of the app itself.
+- Origin: a page of another site may link to this page and frame it nowhere; it reads and changes nothing.
 - Paths: what the page and programs need; the rest of Gradio's routes is closed.
+- Every answer says what its page may load and who may frame it.
 - The cookie that keeps the visitor is set with the page. Not covered: uploads and files (uploads.py).
 """
 
@@ -15,7 +16,7 @@ import os
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sugar.errors import BusyError, SugarError
@@ -32,6 +33,23 @@ FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "cf-connecting-
 BODY = 2_000_000
 """Bytes of a request that is not an upload."""
 
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; frame-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""Nothing that a model or a file says makes the browser ask another place. (Gradio makes scripts of text.)"""
+
+ON_A_SPACE = " https://huggingface.co https://*.huggingface.co https://*.hf.space"
+"""Who shows a Space inside a page of their own."""
+
+LOGOUT = (
+    '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Log out</title>'
+    '<form method="post" action="/logout?all_session=false"><button>Log out</button></form></html>'
+)
+"""Gradio logs out by GET, which any picture's address can ask for. Here a button must be pressed."""
+
 
 class Gate:
     """ASGI middleware. See the module docstring."""
@@ -41,11 +59,12 @@ class Gate:
         self.named = {name.strip().lower() for name in settings.allow_host.split(",") if name.strip()}
         if os.environ.get("SPACE_HOST"):
             self.named.add(os.environ["SPACE_HOST"].lower())
+        self.policy = POLICY + (ON_A_SPACE if "SPACE_ID" in os.environ else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
+        headers, send = Headers(scope=scope), self._with_policy(send)
         try:
             self._check_host(headers)
             self._check_origin(scope, headers)
@@ -53,6 +72,10 @@ class Gate:
             self._admit(scope)
         except Refused as refused:
             return await PlainTextResponse(refused.words, refused.status)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].rstrip("/") == "/logout":
+            if scope["method"] != "POST":
+                return await HTMLResponse(LOGOUT)(scope, receive, send)
+            scope["method"] = "GET"
         if scope["type"] == "http" and not scope["path"].startswith("/gradio_api/upload"):
             receive = bounded(receive, BODY)
         if scope["path"] == "/" and not self.visitors.mode.one_person:
@@ -80,17 +103,25 @@ class Gate:
             )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        origin = headers.get("origin")
-        if origin is None or (scope["type"] == "http" and scope["method"] in READS):
-            return
-        own = {headers.get("host", "").lower()}
-        if self.settings.proxies and "x-forwarded-host" in headers:
-            own.add(headers["x-forwarded-host"].split(",")[-1].strip().lower())
-        place = urlsplit(origin).netloc.lower()
-        if place not in own and _name(place) not in self.named:
+        """A page of another site may lead a browser to the page, and that is all."""
+        leads_here = scope["type"] == "http" and scope["method"] in READS and scope["path"] == "/"
+        if not leads_here and self._foreign(headers):
             raise Refused(
                 403, "This request comes from a page of another site. Only the app's own may send it."
             )
+
+    def _foreign(self, headers: Headers) -> bool:
+        """Whether a browser sent the request for a page of another site. No page can write these headers.
+
+        X-Forwarded-Host is not among them: any page can send it, and proxies hand it on.
+        """
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site == "same-origin":  # also where a proxy in front gives the app another Host
+            return False
+        if origin is None:
+            return site in ("same-site", "cross-site")
+        place = urlsplit(origin).netloc.lower()
+        return place != headers.get("host", "").lower() and _name(place) not in self.named
 
     def _check_path(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]
@@ -115,6 +146,16 @@ class Gate:
             raise Refused(429, str(error)) from None
         except SugarError as error:
             raise Refused(400, str(error)) from None
+
+    def _with_policy(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["content-security-policy"] = self.policy
+                headers["x-content-type-options"] = "nosniff"
+            await send(message)
+
+        return sending
 
     def _with_cookie(self, scope: Scope, headers: Headers, send: Send) -> Send:
         """Add a new token to the answer, unless the browser has a good one."""

@@ -1,44 +1,38 @@
 """Markdown of a model or a file, made fit for the page.
 
-    harmless("**b** <img src=x>")                 # "**b** &lt;img src=x>"
+    harmless("**b** <img src=x>")                 # the sign "<" and the name are pulled apart
+    as_written(harmless(text)) == text            # what the page hands back
 
+Signs that begin a tag, an entity, a picture, a diagram or a link other than http(s) are followed by a WORD
+JOINER, which nobody sees, wherever they stand: which lines are code is for the page's parser alone to say, so
+no line of ours can be read in two ways. nh3, an HTML5 parser, then says whether any tag is left.
 Not covered: a person's own words, which are shown as they are (drawing.escape).
 """
 
 from __future__ import annotations
 
-import bisect
 import re
 
-__all__ = ["harmless"]
+import nh3
 
-INLINE = re.compile(r"(`[^`\n]+`)")
-FENCE = "```"
+__all__ = ["as_written", "harmless"]
+
+JOINER = "\u2060"
+SIGNS = re.compile(
+    r"<(?=[A-Za-z/!?])"  # a tag, a comment
+    r"|&(?=#?\w+;)"  # an entity, which a diagram or a copy would turn into a sign
+    r"|!(?=\[)"  # a picture
+    r"|\](?=\((?!https?://)|:|\[)"  # a link to another place than the web
+    r"|(?:`{3,}|~{3,})[ \t]*(?=mermaid)"  # a diagram, whose labels are HTML
+)
 
 
 def harmless(markdown: str) -> str:
-    """Markdown in which HTML, pictures and links other than http(s) are plain text. Code stays as it is.
-
-    A block of code runs from a line that begins with three backticks to the next line of nothing else. One
-    that does not end is not code. Every line is looked at once, whatever a model or a file says.
-    """
-    lines = markdown.split("\n")
-    ends = [n for n, line in enumerate(lines) if line.startswith(FENCE) and not line[len(FENCE) :].strip(" ")]
-    out: list[str] = []
-    n = 0
-    while n < len(lines):
-        last = bisect.bisect_right(ends, n)
-        if lines[n].startswith(FENCE) and last < len(ends):
-            out += lines[n : ends[last] + 1]
-            n = ends[last] + 1
-        else:
-            pieces = INLINE.split(lines[n])
-            out.append("".join(piece if i % 2 else _plain(piece) for i, piece in enumerate(pieces)))
-            n += 1
-    return "\n".join(out)
+    """Markdown in which HTML, pictures, diagrams and links other than http(s) are plain text, in code too."""
+    apart = SIGNS.sub(lambda sign: sign.group() + JOINER, markdown)
+    return nh3.clean_text(apart) if nh3.is_html(apart) else apart
 
 
-def _plain(markdown: str) -> str:
-    markdown = markdown.replace("&", "&amp;").replace("<", "&lt;")
-    markdown = re.sub(r"!(?=\[)", "&#33;", markdown)
-    return re.sub(r"\](?=\((?!https?://)|:|\[)", "&#93;", markdown)
+def as_written(text: str) -> str:
+    """The text that `harmless` was given."""
+    return text.replace(JOINER, "")

@@ -1,5 +1,5 @@
-"""The page's document on the wire: packed, with a rule that pictures come from this server, without a player,
-and with a shell that takes words while the page is put together.
+"""The page's document on the wire: packed, without a player, and with a shell that takes words while the page
+is put together.
 
     demo.launch(app_kwargs={"middleware": [PACKED]})
 
@@ -24,10 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sugar.ui.text import chat, frame
 
 __all__ = ["PACKED"]
-
-POLICY = "img-src 'self' data: blob:; media-src 'self' data: blob:; object-src 'none'; base-uri 'self'"
-"""A model's Markdown cannot make the browser fetch a picture from elsewhere."""
-
 
 MESSAGE_BOX = b'"elem_id":"message"'
 
@@ -66,7 +62,7 @@ def with_shell(document: bytes) -> bytes:
 
 
 class PageDocument:
-    """ASGI middleware for `/` (gzip, content security policy, shell) and for the player."""
+    """ASGI middleware for `/` (gzip, shell) and for the player."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -100,12 +96,7 @@ class PageDocument:
             await self.app(scope, receive, send)
             return
 
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["content-security-policy"] = POLICY
-            await send(message)
-
-        await self.packed(scope, receive, with_policy)
+        await self.packed(scope, receive, send)
 
 
 PACKED = Middleware(PageDocument)

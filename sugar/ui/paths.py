@@ -4,7 +4,7 @@
     is_open("/gradio_api/vibe-edit/")             # False: it edits source files
 
 Closed are, among others, the recorder, the development reload, deep links, component servers, run
-history, the proxy for other apps, and monitoring.
+history, the proxy for other apps, monitoring, and the address that tells a login's token.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ API = (
     "startup-events",
     "user",
     "login_check",
-    "token",
     "app_id",
     "theme.css",
     "custom_component/",

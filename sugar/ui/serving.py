@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.route_utils import CustomCORSMiddleware
 from starlette.middleware import Middleware
 
 from sugar.errors import SettingsError
@@ -40,6 +41,8 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     os.environ.setdefault(
         "FORWARDED_ALLOW_IPS", ""
     )  # an address is believed as --proxies says, not by uvicorn
+    # Gradio lets pages of any site read, logged in as the person is; its rule stands outside our gate
+    CustomCORSMiddleware.is_valid_origin = lambda self, request_headers: False  # type: ignore[method-assign]
     bounded_downloads(app.visitors, settings.max_upload_mb * 1_000_000)
     shipped = _shipped(app)
     middleware = [
