@@ -15,6 +15,7 @@ __all__ = [
     "FingerprintError",
     "SettingsError",
     "BusyError",
+    "NotSavedError",
     "Cancelled",
 ]
 
@@ -32,6 +33,7 @@ class SugarError(Exception):
     │   └── FingerprintError  an index that another model made
     ├── SettingsError       a flag, variable or configuration key that is unknown or out of range
     ├── BusyError           too many requests at once
+    ├── NotSavedError       a file that could not be written; what was there before is unchanged
     └── Cancelled           long work that its owner ended; nothing of it was kept
     """
 
@@ -70,6 +72,10 @@ class SettingsError(SugarError, ValueError):
 
 class BusyError(SugarError):
     """Too many requests at once; try again shortly."""
+
+
+class NotSavedError(SugarError):
+    """A file that could not be written; what was there before is unchanged."""
 
 
 class Cancelled(SugarError):

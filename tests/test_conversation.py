@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sugar.errors import InputError, SugarError
+from sugar.images import GALLERY_ITEM
 from sugar.sequence import Sampling
 from sugar.services.conversation import SET_ASIDE, Attachment, Conversation
 from sugar.services.conversation_file import SavedConversations, from_bytes, to_bytes
@@ -150,7 +153,7 @@ def test_the_saved_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="title is empty"):
         kept.rename(one.key, " ")
     (tmp_path / "talks" / ("a" * 16 + ".jsonl")).write_text("damaged")
-    assert len(kept.list()) == 1
+    assert len(kept.list()) == len(kept.damaged()) == 1
 
 
 def test_a_picture_is_encoded_once_and_for_all() -> None:
@@ -174,3 +177,94 @@ def test_how_an_answer_is_generated_is_checked() -> None:
             sampling_from(*bad, 100)
     assert Generated("a", 11, 0.1, 1.1).tokens_per_second == pytest.approx(10)
     assert Generated("a", 1, 0.1, 0.1).tokens_per_second == 0
+
+
+ENDS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r", "\r\n", "\x00", "\ud800"]
+ITEM = "ab" * 32
+
+
+def shows(item: str) -> Image.Image:
+    """A picture of a gallery item."""
+    image = RED.copy()
+    image.info[GALLERY_ITEM] = item
+    return image
+
+
+@pytest.mark.parametrize("end", ENDS, ids=ascii)
+def test_a_line_ends_at_a_newline_and_nowhere_else(tmp_path: Path, end: str) -> None:
+    kept = SavedConversations(tmp_path)
+    words = f"one{end}two"
+    talk = Conversation(system=words, title=words).asked([shows(ITEM), words]).answered(Generated(words, 2))
+    talk = kept.save(talk)
+    again = kept.load(talk.key)
+    assert said(again) == [words, words] and again.system == words
+    assert len(kept.list()) == 1 and not kept.damaged()
+    kept.forget({ITEM})
+    assert kept.items() == set() and kept.load(talk.key).pictures == []
+    turns = again.turns() if again.shown[-1].role == "user" else again.asked([words]).turns()
+    assert all(turn.sample.text.encode() for turn in turns), "a tokenizer can read it"
+
+
+def test_a_file_that_another_program_saved_is_read() -> None:
+    good = to_bytes(Conversation(title="\u4f60\u597d").asked(["x"]).answered(DONE))
+    for data in (b"\xef\xbb\xbf" + good, good.replace(b"\n", b"\r\n"), good + b"\n\n", good.rstrip()):
+        assert said(from_bytes(data)) == ["x", "a star"]
+
+
+def damaged_files() -> list[bytes]:
+    good = to_bytes(Conversation().asked([shows(ITEM), "x"]).answered(DONE))
+    head, rest = good.split(b"\n", 1)
+    cut = good[: len(good) // 2]
+    return [
+        b"",
+        cut,
+        head[:40] + b"\n" + rest,
+        head + b"\n" + rest.replace(b'"parts"', b'"part"', 1),
+        b"\xff" * 99,
+    ]
+
+
+@pytest.mark.parametrize("data", damaged_files(), ids=["empty", "cut", "no head", "wrong line", "rubbish"])
+def test_a_damaged_conversation_is_listed_and_can_be_deleted(tmp_path: Path, data: bytes) -> None:
+    kept, key = SavedConversations(tmp_path), "a" * 16
+    other = kept.save(Conversation().asked([shows("cd" * 32), "y"]).answered(DONE))
+    (tmp_path / f"{key}.jsonl").write_bytes(data)
+    with pytest.raises(InputError, match="Restore the file, or delete it"):
+        kept.load(key)
+    assert [e.key for e in kept.damaged()] == [key] and [e.key for e in kept.list()] == [other.key]
+    kept.forget({ITEM})
+    assert kept.items() == {"cd" * 32}, "a deleted picture goes, with the whole file where need be"
+    assert b"iVBOR" not in b"".join(p.read_bytes() for p in tmp_path.glob(f"{key}*"))
+    if (tmp_path / f"{key}.jsonl").exists():
+        kept.delete(key)
+    assert not kept.damaged() and len(kept.list()) == 1
+
+
+def test_savers_and_loaders_at_once(tmp_path: Path) -> None:
+    kept, wrong = SavedConversations(tmp_path), list[Exception]()
+    talk = kept.save(Conversation().asked([RED, "x"]).answered(DONE))
+
+    def work(number: int) -> None:
+        other = SavedConversations(tmp_path)
+        for i in range(20):
+            try:
+                other.save(replace(talk, title=f"{number}-{i}" + "x" * number * 50_000))
+                other.load(talk.key), other.list(), other.sweep()
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == [] and [p.suffix for p in tmp_path.iterdir()] == [".jsonl"]
+
+
+def test_what_killed_savers_left_goes_with_the_next_deletion(tmp_path: Path) -> None:
+    kept = SavedConversations(tmp_path)
+    talk = kept.save(Conversation().asked([RED, "x"]))
+    for name in (f"{talk.key}.part", f".{talk.key}.jsonl.0123456789abcdef.new"):
+        (tmp_path / name).write_bytes(b"half a picture")
+    kept.sweep()
+    assert [p.name for p in tmp_path.iterdir()] == [f"{talk.key}.jsonl"]

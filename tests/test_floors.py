@@ -17,6 +17,7 @@ FLOORS = {
     "errors": 0,
     "text_files": 0.4,
     "file_names": 0.4,
+    "atomic": 0.1,
     "sequence": 0.5,
     "exif": 0.4,
     "paths": 0.4,

@@ -43,8 +43,19 @@ def test_what_cannot_be_kept(name: str, text: str, says: str) -> None:
 @pytest.mark.parametrize("content", ["{", '[{"name": "x"}]', '[{"name": 1, "text": "a", "gallery": "g"}]'])
 def test_a_damaged_file_is_said(tmp_path: Path, content: str) -> None:
     (tmp_path / "saved.json").write_text(content)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="Correct or delete it"):
         SavedSearches(tmp_path / "saved.json").names()
+
+
+def test_a_file_saved_by_an_editor_is_read_and_a_folder_is_said(tmp_path: Path) -> None:
+    kept = SavedSearches(tmp_path / "saved.json")
+    kept.keep(SavedSearch("sea\u2028side", "half a character \ud800", "g"))
+    kept.path.write_bytes(b"\xef\xbb\xbf" + kept.path.read_bytes())
+    assert kept.names() == ["sea\u2028side"]
+    kept.path.unlink()
+    kept.path.mkdir()
+    with pytest.raises(InputError, match="damaged or cannot be read"):
+        kept.names()
 
 
 def press(box: str, draft: SearchDraft | None = None, **event: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +81,34 @@ def test_an_answer_grows_and_is_saved(workspace: Workspace, visitor: OneVisitor)
     assert chat.delete(renamed).messages == () and chat.saved.list() == []
     with pytest.raises(InputError, match="not saved"):
         chat.rename(Conversation(), "x")
+
+
+def test_a_question_is_saved_when_it_is_sent(workspace: Workspace, visitor: OneVisitor) -> None:
+    chat = ChatService(workspace)
+    steps = chat.ask(visitor, Conversation(), [RED, "a star?"], Sampling())
+    asked = next(steps)
+    steps.close()  # the page is loaded again while the answer is written
+    [entry] = chat.saved.list()
+    assert entry.key == asked.key and [m.text for m in chat.saved.load(entry.key).shown] == ["a star?"]
+    answered = list(chat.retry(visitor, asked, None, Sampling()))[-1]
+    assert answered.key == asked.key and len(chat.saved.load(entry.key).shown) == 2
+
+
+def test_what_cannot_be_saved_is_answered_all_the_same(
+    workspace: Workspace, visitor: OneVisitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = ChatService(workspace)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        talk = list(chat.ask(visitor, Conversation(), ["a star?"], Sampling()))[-1]
+    assert len(talk.shown) == 2 and "was not saved: the disk is full" in talk.unsaved
+    assert list(workspace.settings.gallery_root.rglob("*.*")) == [chat.saved.folder]
+    talk = list(chat.ask(visitor, talk, ["and now?"], Sampling()))[-1]
+    assert talk.unsaved == "" and len(chat.saved.load(talk.key).shown) == 4
 
 
 def test_nothing_is_kept_on_a_shared_host(tmp_path: Path, workspace: Workspace, visitor: OneVisitor) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from sugar.atomic import write_whole
 from sugar.errors import SettingsError
 from sugar.evaluation import loops
 from sugar.evaluation.benchmark import Benchmark, Match, Pool, Question, content
@@ -210,9 +211,8 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
 
 
 def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_suffix(".part")
-    partial.write_text("".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions), "utf-8")
-    partial.replace(path)
+    lines = "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions)
+    write_whole(path, lines.encode(errors="backslashreplace"))
 
 
 def data_hash(benchmark: Benchmark, data: Path) -> str:

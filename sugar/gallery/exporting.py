@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import os
-import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sugar.atomic import replacing
 from sugar.errors import Cancelled, GalleryError
 from sugar.gallery.copies import disk_errors
 from sugar.gallery.export_format import FORMAT, file_of, row_of, vectors_file
@@ -38,17 +38,12 @@ def export_zip(
 
     Raises GalleryError: a kept picture is missing, no room; Cancelled when `cancel` was set.
     """
-    target = Path(path)
-    temporary = ""
-    try:
-        with disk_errors("Nothing was exported."):
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
-            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                count = _fill(gallery, archive, include_location, progress, cancel)
-            os.replace(temporary, target)
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+    with (
+        disk_errors("Nothing was exported."),
+        replacing(Path(path)) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        count = _fill(gallery, archive, include_location, progress, cancel)
     return count
 
 

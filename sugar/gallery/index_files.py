@@ -10,8 +10,6 @@ check sums, so a torn or foreign file is seen at opening. A flat index and the s
 from __future__ import annotations
 
 import json
-import os
-import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sugar.atomic import LEFT, replacing
 from sugar.gallery.index import Index, faiss_library, log
 from sugar.gallery.slices import Slices
 
@@ -48,7 +47,7 @@ def save_index(index: Index, folder: Path, state: IndexState) -> None:
     """Write the files. Raises OSError; whatever is torn then is seen at the next opening and built anew."""
     faiss = faiss_library()
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("*.new"):  # of a program that was killed while it wrote
+    for left in folder.glob(f"*{LEFT}"):  # of a program that was killed while it wrote
         left.unlink(missing_ok=True)
     if not len(index):
         for path in folder.iterdir():
@@ -62,15 +61,9 @@ def save_index(index: Index, folder: Path, state: IndexState) -> None:
     }
     sums = {}
     for name, write in files.items():
-        temporary = _beside(folder / name)
-        try:
-            write(str(temporary))
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            sums[name] = _sum(temporary)
-            os.replace(temporary, folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(folder / name) as beside:
+            write(str(beside))
+            sums[name] = _sum(beside)
     stamp = {
         "format": _FORMAT,
         "fingerprint": state.fingerprint,
@@ -82,9 +75,8 @@ def save_index(index: Index, folder: Path, state: IndexState) -> None:
         "trained": index.trained,
         "files": sums,
     }
-    temporary = _beside(folder / "stamp.json")
-    temporary.write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, folder / "stamp.json")
+    with replacing(folder / "stamp.json") as beside:
+        beside.write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
     index.saved = (state.epoch, state.seq, len(index))
 
 
@@ -107,7 +99,7 @@ def load_index(folder: Path, state: IndexState) -> Index | None:
         return index
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         log.warning("index: %s; it will be rebuilt", error)
         return None
 
@@ -123,10 +115,6 @@ def _read(folder: Path, dimension: int) -> Index:
     index.packed = Slices(dimension, mapped, np.load(folder / "starts.npy"))
     index.ids = np.load(folder / "ids.npy")
     return index
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
 
 
 def _save_array(path: str, array: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sugar.atomic import replacing
 from sugar.errors import BusyError, GalleryError
 from sugar.gallery.copies import DiskFullError
 from sugar.gallery.items import Item
@@ -57,21 +58,17 @@ class Store:
             raise GalleryError(
                 f"There is a gallery in {path.parent.name!r} already. Open it, or choose another name."
             )
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            db = connect(f"{temporary.absolute().as_uri()}?mode=rwc")
-            try:
+            with (
+                replacing(path) as beside,  # killed within: nothing shows
+                closing(connect(f"{beside.absolute().as_uri()}?mode=rwc")) as db,
+            ):
                 db.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
                 values = {"format": str(FORMAT), "epoch": "0", **meta}
                 db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-            finally:
-                db.close()
-            os.replace(temporary, path)  # killed before this line: nothing shows
         except (OSError, ValueError, sqlite3.OperationalError) as error:
-            if existing(temporary):
-                temporary.unlink()
             raise GalleryError(
                 f"The gallery {shown(path.parent.name)} cannot be made ({error}). Check the "
                 "folder's permissions and the free space."

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from sugar.errors import InputError
+from sugar.errors import InputError, NotSavedError
 from sugar.sequence import Sampling
 from sugar.services.conversation import Attachment, Conversation
 from sugar.services.conversation_file import FOLDER, MAX_MESSAGES, SavedConversations
@@ -66,10 +66,12 @@ class ChatService:
     def answer(
         self, visitor: VisitorSession, talk: Conversation, sampling: Sampling, *, save: bool = True
     ) -> Iterator[Conversation]:
-        """Answer a conversation that ends with a question, and save it in the list at the end.
+        """Answer a conversation that ends with a question.
 
-        Pictures that were deleted from their gallery meanwhile are neither read nor saved. Raises InputError:
-        too many pictures to read, too many messages, or nothing to answer.
+        It is saved in the list when the question is asked, and again with the answer. What cannot be saved is
+        answered all the same, and `unsaved` says why. Pictures that were deleted from their gallery meanwhile
+        are neither read nor saved. Raises InputError: too many pictures to read, too many messages, or
+        nothing to answer.
         """
         talk = self._without_deleted(visitor, talk)
         limit = self.workspace.settings.max_pictures
@@ -80,12 +82,23 @@ class ChatService:
         if len(talk.messages) >= MAX_MESSAGES:
             raise InputError(f"A conversation has at most {MAX_MESSAGES} messages. Begin a new one.")
         turns = talk.turns(self._memory())
-        answered = talk
+        save = save and self.saved is not None
+        answered = talk = self._saved(visitor, talk) if save else talk
         for generated in self.workspace.generate(visitor, turns, sampling):
             answered = talk.answered(generated) if generated.tokens or generated.ended else talk
             yield answered
-        if save and self.saved is not None:
-            yield self.saved.save(self._without_deleted(visitor, answered))
+        if save:
+            yield self._saved(visitor, answered)
+
+    def _saved(self, visitor: VisitorSession, talk: Conversation) -> Conversation:
+        """The conversation with its key, or with the reason why it is not saved."""
+        assert self.saved is not None
+        with self.saved.changing:
+            talk = self._without_deleted(visitor, talk)
+            try:
+                return replace(self.saved.save(talk), unsaved="")
+            except NotSavedError as error:
+                return replace(talk, unsaved=str(error))
 
     def _without_deleted(self, visitor: VisitorSession, talk: Conversation) -> Conversation:
         items = talk.items

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,7 +27,7 @@ from sugar.images import gallery_items
 from sugar.sequence import Sample, Turn
 from sugar.services.generation import Generated
 
-__all__ = ["Conversation", "Message", "Attachment"]
+__all__ = ["Attachment", "Conversation", "Message", "readable"]
 
 SMALL = 512 * 512
 """Pixels up to which a picture is kept without loss."""
@@ -37,6 +38,11 @@ SET_ASIDE = "(a picture that was set aside)"
 
 DELETED = "(a picture that was deleted)"
 """What stands in the place of a gallery picture that no gallery has any more."""
+
+
+def readable(text: str) -> str:
+    """A text with a mark in the place of half characters, which neither a page nor a tokenizer takes."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +117,7 @@ class Conversation:
         title: its name in the list; the first words when empty.
         key: its file in the list; "" when it is not saved.
         set_aside: keys of the pictures that the next question does not read.
+        unsaved: why the last change is not in its file; "" when it is, or when there is no list.
     """
 
     messages: tuple[Message, ...] = ()
@@ -119,6 +126,7 @@ class Conversation:
     title: str = ""
     key: str = ""
     set_aside: frozenset[str] = field(default_factory=frozenset)
+    unsaved: str = ""
 
     @property
     def branch(self) -> list[int]:
@@ -235,14 +243,14 @@ class Conversation:
         memory: how many questions, the last ones; None for all. Pictures of earlier ones that are not set
         aside come first.
         """
-        turns = [Turn("system", Sample(self.system))] if self.system.strip() else []
+        turns = [Turn("system", Sample(readable(self.system)))] if self.system.strip() else []
         asked = [n for n, m in enumerate(self.shown) if m.role == "user"]
         start = asked[-memory] if memory and len(asked) > memory else 0
         own = {p.key for m in self.shown[start:] for p in m.pictures}
         earlier: list[Part] = [p for p in self.pictures if p.key not in own]
         for number, message in enumerate(self.shown[start:]):
             said = message.parts if number else (*earlier, *message.parts)
-            parts = [p if isinstance(p, str) else p.image for p in said if self._is_read(p)]
+            parts = [readable(p) if isinstance(p, str) else p.image for p in said if self._is_read(p)]
             if message.role == "assistant" and not parts:
                 continue
             turns.append(Turn(message.role, Sample(parts or [SET_ASIDE])))
@@ -265,5 +273,5 @@ class Conversation:
     def name(self) -> str:
         """Its title, or its first words."""
         words = self.title or next((m.text for m in self.messages if m.text.strip()), "")
-        short = " ".join(words.split())
+        short = " ".join(readable(words).split())
         return short if len(short) <= 60 else short[:57] + "..."

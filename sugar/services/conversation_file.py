@@ -4,8 +4,9 @@
     talk = from_bytes(data, limits)                  # raises InputError for anything else
     kept = SavedConversations(folder)                # the list on one's own machine
     talk = kept.save(talk); kept.list(); kept.load(key); kept.rename(key, "Holiday"); kept.delete(key)
+    kept.damaged()                                   # those that cannot be read
 
-The first line is enough for the list, however many pictures follow. A file is written whole, then replaced.
+The first line is enough for the list, however many pictures follow. A line ends at "\\n" and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import logging
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sugar.errors import InputError, SugarError
+from sugar.atomic import sweep, write_whole
+from sugar.errors import InputError, NotSavedError, SugarError
 from sugar.images import GALLERY_ITEM, ImageLimits, open_image
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.generation import Generated
@@ -36,7 +41,9 @@ log = logging.getLogger("sugar")
 FORMAT = 2
 MAX_MESSAGES = 1000
 MAX_TITLE = 80
+GONE = "This conversation is no longer there."
 _KEY = re.compile(r"[0-9a-f]{16}")
+_ITEM = re.compile(rb'"([0-9a-f]{64})"')
 
 
 def to_bytes(talk: Conversation) -> bytes:
@@ -50,7 +57,8 @@ def to_bytes(talk: Conversation) -> bytes:
         "items": sorted(talk.items),
     }
     lines = [head, *(_line(message) for message in talk.messages)]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return whole.encode(errors="backslashreplace")  # half a character becomes its own escape in JSON
 
 
 def _line(message: Message) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
     """
     wrong = InputError("This is not a conversation that Sugar saved. Choose a file from Export.")
     try:
-        head, *lines = data.decode().splitlines()
+        head, *lines = [line for line in data.decode("utf-8-sig").split("\n") if line.strip()]
         told = json.loads(head)
         if told["sugar_conversation"] != FORMAT or len(lines) > MAX_MESSAGES:
             raise wrong
@@ -98,7 +106,7 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
         return replace(talk, set_aside=frozenset(renamed[k] for k in told["set_aside"]))
     except SugarError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise wrong from None
 
 
@@ -138,11 +146,27 @@ def _index(value: Any, count: int) -> int:
     return int(value)
 
 
+def _head(path: Path) -> dict[str, Any]:
+    """The first line of a whole file. Raises OSError; ValueError: cut short, or no conversation."""
+    with path.open("rb") as file:
+        told = json.loads(file.readline().decode("utf-8-sig"))
+        file.seek(max(0, path.stat().st_size - 16))
+        if not file.read().rstrip().endswith(b"}"):
+            raise ValueError("cut short")
+    if not isinstance(told, dict) or told.get("sugar_conversation") != FORMAT:
+        raise ValueError("not a conversation")
+    _text(told.get("title"))
+    return told
+
+
 def _items(path: Path) -> list[str]:
+    """The gallery items whose pictures a file holds; of a damaged one, those that it still names."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            return [str(item) for item in json.loads(lines.readline()).get("items", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
+        try:
+            return [str(item) for item in _head(path).get("items", [])]
+        except (ValueError, TypeError, RecursionError):
+            return [item.decode() for item in _ITEM.findall(path.read_bytes())]
+    except OSError:
         return []
 
 
@@ -155,77 +179,127 @@ class SavedConversation:
 
 
 class SavedConversations:
-    """The conversations in a folder of one's own machine, newest first."""
+    """The conversations in a folder of one's own machine, newest first.
+
+    changing: hold it from the look at what was deleted until the conversation is saved, so that no deletion
+    comes between the two.
+    """
+
+    changing = threading.RLock()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._unread: dict[str, float] = {}
 
     def list(self) -> list[SavedConversation]:
-        """All entries. A file that cannot be read is left out."""
-        return [entry for path in self._files() if (entry := self._entry(path)) is not None]
+        """All entries that can be read."""
+        return [
+            SavedConversation(p.stem, title) for p in self._files() if (title := self._title(p)) is not None
+        ]
+
+    def damaged(self) -> tuple[SavedConversation, ...]:
+        """Those that cannot be read, with the time of their last change for a title."""
+        return tuple(
+            SavedConversation(path.stem, f"{datetime.fromtimestamp(_changed(path)):%Y-%m-%d %H:%M}")
+            for path in self._files()
+            if self._title(path) is None
+        )
 
     def _files(self) -> Iterator[Path]:
-        files = [p for p in self.folder.glob("*.jsonl") if _KEY.fullmatch(p.stem)]
-        yield from sorted(files, key=lambda p: p.stat().st_mtime, reverse=True)
+        files = [p for p in self.folder.glob("*.jsonl") if _KEY.fullmatch(p.stem) and p.is_file()]
+        yield from sorted(files, key=_changed, reverse=True)
 
-    def _entry(self, path: Path) -> SavedConversation | None:
+    def _title(self, path: Path) -> str | None:
+        """Its title; None when it cannot be read."""
         try:
-            with path.open(encoding="utf-8") as lines:
-                return SavedConversation(path.stem, str(json.loads(lines.readline())["title"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            unread = self._unread.get(path.stem) == _changed(path)
+            return None if unread else str(_head(path)["title"])
+        except (OSError, ValueError, RecursionError):
             return None
 
     def save(self, talk: Conversation) -> Conversation:
-        """Write it; the conversation with its key."""
+        """Write it; the conversation with its key. Raises NotSavedError: no room, or not allowed."""
         talk = talk if talk.key else replace(talk, key=secrets.token_hex(8))
-        path = self._path(talk.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        with beside.open("wb") as out:
-            out.write(to_bytes(talk))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, path)
+        with self.changing:
+            write_whole(self._path(talk.key), to_bytes(talk))
         return talk
 
     def items(self) -> set[str]:
         """The gallery items whose pictures the saved conversations hold. Reads first lines only."""
         return {item for path in self._files() for item in _items(path)}
 
+    def sweep(self) -> None:
+        """Remove what killed programs left half written. It may hold pictures."""
+        with self.changing:
+            sweep(self.folder)
+            for left in self.folder.glob("*.part"):  # as they were named before
+                with suppress(OSError):
+                    left.unlink(missing_ok=True)
+
     def forget(self, items: set[str]) -> None:
-        """Take the pictures of these gallery items out of every file. The order of the list stays."""
+        """Take the pictures of these gallery items out of every file. The order of the list stays.
+
+        A damaged file that holds one of them goes as a whole: nothing else takes the picture out of it.
+        """
         for path in self._files():
             if items.isdisjoint(_items(path)):
                 continue
             try:
-                when = path.stat()
-                self.save(self.load(path.stem).without(items))
-                os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
-            except (SugarError, OSError) as error:
+                with self.changing:
+                    when = path.stat()
+                    self.save(self.load(path.stem).without(items))
+                    os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+            except (NotSavedError, OSError) as error:
                 log.warning("a deleted picture is still in conversation %s: %s", path.stem, error)
+            except SugarError:
+                log.warning(
+                    "the damaged conversation %s held a deleted picture, so it was removed", path.stem
+                )
+                path.unlink(missing_ok=True)
 
     def load(self, key: str) -> Conversation:
-        """Raises InputError when there is none."""
+        """Raises InputError when there is none, or it is damaged: from then on it is among the damaged."""
         path = self._path(key)
-        if not path.is_file():
-            raise InputError("This conversation is no longer there.")
-        return from_bytes(path.read_bytes(), key=key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(GONE) from None
+        except OSError as error:
+            raise InputError(f"This conversation cannot be read ({error.strerror}).") from error
+        try:
+            return from_bytes(data, key=key)
+        except SugarError as error:
+            self._unread[key] = _changed(path)
+            raise InputError(
+                "This conversation cannot be read: its file is damaged, or of a newer program. "
+                "Restore the file, or delete it."
+            ) from error
 
     def rename(self, key: str, title: str) -> Conversation:
         """Raises InputError: an empty title, or no such conversation."""
         title = " ".join(title.split())[:MAX_TITLE]
         if not title:
             raise InputError("The title is empty. Type some words.")
-        return self.save(replace(self.load(key), title=title))
+        with self.changing:
+            return self.save(replace(self.load(key), title=title))
 
     def delete(self, key: str) -> None:
-        """Remove it. Raises InputError when there is none."""
-        path = self._path(key)
-        if not path.is_file():
-            raise InputError("This conversation is no longer there.")
-        path.unlink()
+        """Remove it, damaged or not. Raises InputError when there is none."""
+        try:
+            self._path(key).unlink()
+        except FileNotFoundError:
+            raise InputError(GONE) from None
+        except OSError as error:
+            raise InputError(f"This conversation cannot be deleted ({error.strerror}).") from error
 
     def _path(self, key: str) -> Path:
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise InputError("This conversation is no longer there.")
+            raise InputError(GONE)
         return self.folder / f"{key}.jsonl"
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted a moment ago
+        return 0.0

@@ -102,15 +102,18 @@ class Galleries:
         """
         files = self.visitors.files
         shown = files.showing(visitor if self.private else None)
-        saved = None if self.private else SavedConversations(self.root / FOLDER)
-        items = {i for known in shown.values() for i in known} | (
-            saved.items() if saved is not None else set()
-        )
+        items = {i for known in shown.values() for i in known}
         gone = items - self._holding(visitor, items)
         for path in [p for p, known in shown.items() if not gone.isdisjoint(known)]:
             files.remove(path)
-        if saved is not None and gone:
-            saved.forget(gone)
+        if self.private:
+            return
+        saved = SavedConversations(self.root / FOLDER)
+        with saved.changing:
+            saved.sweep()
+            items = saved.items()
+            if gone := items - self._holding(visitor, items):
+                saved.forget(gone)
 
     def open(self, page: Page, name: str, model: Any) -> Any:
         """The gallery of that name.

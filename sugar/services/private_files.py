@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sugar.atomic import replacing, saving, write_whole
 from sugar.services.identity import Visitor
 
 __all__ = ["PrivateFiles", "own_folder"]
@@ -69,6 +70,16 @@ def _mark(path: Path) -> Path:
     return path.parent / f"{path.name}{CLEAN}"
 
 
+def _items(mark: Path) -> list[str]:
+    """What a mark names. A damaged one names something that no gallery holds, so that its file goes."""
+    try:
+        return mark.read_bytes().decode("ascii").split()
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError):
+        return ["?"]
+
+
 class PrivateFiles:
     """The files of all visitors. `root` has one folder for each, named `<kind>-<id>`."""
 
@@ -91,15 +102,15 @@ class PrivateFiles:
 
         items: the gallery pictures that the bytes show, by their SHA-256, if they show any.
         """
-        path = self.new(visitor) / name
-        path.write_bytes(data)
-        _mark(path).write_text("\n".join(items), "ascii")
+        with saving(name):
+            path = self.new(visitor) / name
+            write_whole(_mark(path), "\n".join(items).encode("ascii"))  # first: a deletion must find the file
+            path.write_bytes(data)
         return path
 
     def items(self, path: Path) -> list[str]:
         """The gallery pictures that the file shows."""
-        mark = _mark(path)
-        return mark.read_text("ascii").split() if mark.is_file() else []
+        return _items(_mark(path))
 
     def showing(self, visitor: Visitor | None) -> dict[Path, list[str]]:
         """The files that show gallery pictures, and which: the visitor's, or everybody's for None."""
@@ -107,7 +118,7 @@ class PrivateFiles:
         for folder in [self.folder(visitor)] if visitor is not None else list(self.root.iterdir()):
             with suppress(OSError):  # its visitor left a moment ago
                 for mark in folder.glob(f"*/*{CLEAN}"):
-                    if items := mark.read_text("ascii").split():
+                    if items := _items(mark):
                         found[mark.with_name(mark.name.removesuffix(CLEAN))] = items
         return found
 
@@ -140,15 +151,12 @@ class PrivateFiles:
 
         What a copy-on-write disk or a backup keeps of it is out of reach.
         """
-        new = path.parent / f".{secrets.token_hex(8)}"
-        try:
-            new.write_bytes(data)
-            with path.open("r+b") as original:
-                original.truncate(0)
-            os.replace(new, path)
+        with saving(path.name):
+            with replacing(path) as beside:
+                beside.write_bytes(data)
+                with path.open("r+b") as original:
+                    original.truncate(0)
             _mark(path).touch()
-        finally:
-            new.unlink(missing_ok=True)
 
     def remove(self, path: str | Path) -> None:
         """Remove an upload that has served."""

@@ -8,11 +8,11 @@ saved.names(), saved.get("beach"), saved.delete("beach")
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from sugar.atomic import sweep, write_whole
 from sugar.errors import InputError
 
 __all__ = ["SavedSearch", "SavedSearches"]
@@ -47,6 +47,7 @@ class SavedSearches:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        sweep(path.parent, path.name)
 
     def names(self) -> list[str]:
         """The names, in alphabetical order."""
@@ -76,19 +77,18 @@ class SavedSearches:
             self._write({key: value for key, value in known.items() if key != name})
 
     def _read(self) -> dict[str, SavedSearch]:
-        if not self.path.is_file():
-            return {}
         try:
-            rows = [SavedSearch(**row) for row in json.loads(self.path.read_text("utf-8"))]
-        except (ValueError, TypeError) as error:
+            rows = [SavedSearch(**row) for row in json.loads(self.path.read_bytes().decode("utf-8-sig"))]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(
-                f"The file {self.path.name} with the saved searches is damaged. Correct or delete it."
+                f"The file {self.path.name} with the saved searches is damaged or cannot be read. "
+                f"Correct or delete it; it lies in {str(self.path.parent)!r}."
             ) from error
         return {row.name: row for row in rows}
 
     def _write(self, searches: dict[str, SavedSearch]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(self.path.name + ".new")
         rows = [asdict(s) for s in searches.values()]
-        temporary.write_text(json.dumps(rows, ensure_ascii=False, indent=1), "utf-8")
-        os.replace(temporary, self.path)
+        text = json.dumps(rows, ensure_ascii=False, indent=1)
+        write_whole(self.path, text.encode(errors="backslashreplace"))

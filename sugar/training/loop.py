@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
 from sugar.training import parallel, sharding
 from sugar.training.config import RunConfig, rate_at
@@ -99,12 +99,9 @@ class Run:
             "must_agree": self.task.resumable(),
             "best": self.best,
         }
-        partial = self.out / (STATE + ".part")
-        with partial.open("wb") as file:
+        sweep(self.out, STATE)
+        with replacing(self.out / STATE) as beside, beside.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.out / STATE)
 
     def trained(self) -> dict[str, torch.Tensor]:
         """The weights that are trained, by name."""

@@ -1,8 +1,8 @@
 """What the tab Chat draws beside the conversation: its pictures, one of them opened, the saved list.
 
 Cells carry `data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY"
-asks about the marked region, "saved:KEY" opens a conversation. Not covered: the events (chat_handlers.py),
-marking (region.js).
+asks about the marked region, "saved:KEY" opens a conversation, "damaged:KEY" deletes one. Not covered: the
+events (chat_handlers.py), marking (region.js).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sugar.services.conversation_file import SavedConversation
 from sugar.ui.drawing import data_uri, escape, jpeg_uri
 from sugar.ui.text import chat as words
 
-__all__ = ["opened_picture", "picture_strip", "saved_list"]
+__all__ = ["damaged_list", "opened_picture", "picture_strip", "saved_list"]
 
 
 def picture_strip(talk: Conversation) -> str:
@@ -63,3 +63,14 @@ def saved_list(saved: Sequence[SavedConversation], current: str) -> str:
         for entry in saved[:200]
     )
     return f'<ul class="sugar-list" role="list">{items}</ul>'
+
+
+def damaged_list(damaged: Sequence[SavedConversation]) -> str:
+    """The conversations that cannot be read, each with a button that deletes it."""
+    items = "".join(
+        f'<li>{words.DAMAGED.format(day=entry.title)} <button type="button" class="sugar-button" '
+        f'data-pick="damaged:{entry.key}" aria-label="{words.DELETE_DAMAGED.format(day=entry.title)}">'
+        f"{words.DELETE}</button></li>"
+        for entry in damaged[:200]
+    )
+    return f'<ul class="sugar-list" role="list">{items}</ul>' if items else ""

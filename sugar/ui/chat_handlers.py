@@ -21,6 +21,7 @@ from sugar.services.generation import sampling_from
 from sugar.ui.chat_drawing import picture_strip
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value, from_history, to_messages
+from sugar.ui.drawing import escape
 from sugar.ui.incoming import number, parts, text
 from sugar.ui.message import BUSY
 from sugar.ui.text import chat as words
@@ -75,6 +76,7 @@ class ChatHandlers:
         asked = parts(message, self.settings)
         for answered in self.chat.ask(self.app.visitor(request), talk, asked, self._how(t, p, n, s)):
             yield self._show(answered, request)
+        _say(answered)
 
     def retry(
         self, talk: Conversation, t: Any, p: Any, n: Any, s: Any, request: gr.Request, event: gr.RetryData
@@ -82,6 +84,7 @@ class ChatHandlers:
         at = _position(talk, event.index)
         for answered in self.chat.retry(self.app.visitor(request), talk, at, self._how(t, p, n, s)):
             yield *self._show(answered, request), BUSY
+        _say(answered)
 
     def example(
         self, talk: Conversation, t: Any, p: Any, n: Any, s: Any, request: gr.Request, event: gr.SelectData
@@ -91,6 +94,7 @@ class ChatHandlers:
         asked: list[Any] = [*chosen.pictures(), chosen.text]
         for answered in self.chat.ask(self.app.visitor(request), talk, asked, self._how(t, p, n, s)):
             yield *self._show(answered, request), BUSY
+        _say(answered)
 
     def examples(self) -> list[ChatExample]:
         """What the loaded model answers well, by its own profile."""
@@ -129,6 +133,12 @@ class ChatHandlers:
 
     def stop(self, request: gr.Request) -> None:
         self.app.visitor(request).stop()
+
+
+def _say(talk: Conversation) -> None:
+    """Tell the person that the answer on the page is not in its file. It stays until it is closed."""
+    if talk.unsaved:
+        gr.Warning(words.UNSAVED.format(why=escape(talk.unsaved)), duration=None)
 
 
 def _position(talk: Conversation, index: Any) -> int | None:

@@ -15,7 +15,7 @@ from sugar.errors import InputError
 from sugar.images import ImageLimits
 from sugar.services.conversation import Conversation
 from sugar.services.conversation_file import from_bytes, to_bytes
-from sugar.ui.chat_drawing import saved_list
+from sugar.ui.chat_drawing import damaged_list, saved_list
 from sugar.ui.chat_handlers import ChatHandlers, Shown
 from sugar.ui.components import clickable, told
 from sugar.ui.conversation import to_messages
@@ -43,6 +43,7 @@ class SavedList:
         with gr.Accordion(words.SAVED, open=False, elem_id="conversations"):
             self.wanted = gr.State("")
             self.list = clickable(words.SAVED_LIST, elem_id="saved-list", visible=kept)
+            self.damaged = clickable(words.DAMAGED_LIST, elem_id="saved-damaged", visible=kept)
             with gr.Row(visible=kept):
                 self.title = gr.Textbox(label=words.TITLE_LABEL, max_lines=1, elem_id="talk-title", scale=3)
                 self.rename = gr.Button(words.RENAME, size="sm", min_width=90)
@@ -67,15 +68,25 @@ class SavedList:
         box.changes("open", self.bring.upload, run(self.import_it), self.bring)
         box.changes("delete", self.delete.click, run(self.remove), kept)
         self.rename.click(run(self.call_it), [kept, self.title], [kept, self.list], **app.quiet)
+        self.damaged.click(run(self.discard), None, self.damaged, **app.quiet)
         wrote = self.export.click(run(self.export_it), kept, self.file, **app.quiet)
         wrote.success(None, None, None, js=DOWNLOAD)
-        box.then(run(self.shown), kept, [self.list, self.title])
-        app.on_load(self.shown, [kept], [self.list, self.title])
+        shown = [self.list, self.title, self.damaged]
+        box.then(run(self.shown), kept, shown)
+        app.on_load(self.shown, [kept], shown)
 
-    def shown(self, talk: Conversation) -> tuple[str, str]:
-        """The list, and the title of the conversation on show."""
-        saved = self.chat.saved.list() if self.chat.saved is not None else []
-        return saved_list(saved, talk.key), talk.name
+    def shown(self, talk: Conversation) -> tuple[str, str, str]:
+        """The list, the title of the conversation on show, and the list of those that cannot be read."""
+        if (saved := self.chat.saved) is None:
+            return saved_list([], ""), talk.name, ""
+        return saved_list(saved.list(), talk.key), talk.name, damaged_list(saved.damaged())
+
+    def discard(self, event: gr.EventData) -> str:
+        """Delete one that cannot be read."""
+        if (saved := self.chat.saved) is None:
+            raise InputError(words.NOT_KEPT)
+        saved.delete(told(event, "pick").partition(":")[2])
+        return damaged_list(saved.damaged())
 
     def choose(self, event: gr.EventData) -> str:
         """The key of the conversation that was clicked."""

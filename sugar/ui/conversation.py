@@ -22,7 +22,7 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.images import gallery_items, thumbnail
 from sugar.sequence import Sample
-from sugar.services.conversation import Attachment, Conversation, Message
+from sugar.services.conversation import Attachment, Conversation, Message, readable
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.ui.drawing import speed_line
@@ -64,9 +64,9 @@ def to_messages(talk: Conversation, visitor: VisitorSession) -> list[dict[str, A
 def _content(message: Message, numbers: dict[str, int], visitor: VisitorSession) -> list[dict[str, Any]]:
     if message.answer is not None:
         line = speed_line(message.answer) + pictures_read([numbers[k] for k in message.read if k in numbers])
-        return [{"type": "text", "text": message.text or " "}, {"type": "text", "text": line}]
+        return [{"type": "text", "text": readable(message.text) or " "}, {"type": "text", "text": line}]
     return [
-        {"type": "text", "text": part}
+        {"type": "text", "text": readable(part)}
         if isinstance(part, str)
         else _file(keep_picture(part, visitor), words.PICTURE.format(n=numbers[part.key]))
         for part in message.parts
@@ -128,7 +128,7 @@ def as_message_value(parts: Sample | Sequence[str | Image.Image], visitor: Visit
     said: list[str] = []
     for part in parts:
         if isinstance(part, str):
-            said.append(part)
+            said.append(readable(part))
         else:
             files.append(keep_picture(part, visitor))
             if said:

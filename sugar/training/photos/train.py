@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
 from sugar.model.head import EmbeddingHead
 from sugar.model.photo import Encode
@@ -138,8 +139,9 @@ class Schedule:
 
 def _save(path: Path, content: dict[str, Any]) -> None:
     """Write beside the old file, then replace it: an interrupted write loses nothing."""
-    torch.save(content, path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
+    sweep(path.parent, path.name)
+    with replacing(path) as beside:
+        torch.save(content, beside)
 
 
 def _learn_text(
