@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
+from gradio import processing_utils
 from loops import in_a_loop
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,7 +22,8 @@ from sugar.services.identity import Visitor
 from sugar.services.modes import mode_of
 from sugar.services.private_files import PrivateFiles, let_go, own_folder
 from sugar.settings import Settings
-from sugar.ui.fetching import fetch
+from sugar.ui import fetching
+from sugar.ui.fetching import bounded_downloads, fetch, is_public
 from sugar.ui.gate import Gate
 from sugar.ui.uploads import Uploads
 from sugar.ui.visitors import Visitors, address_of
@@ -283,12 +287,51 @@ def test_a_key_opens_mcp_where_strangers_come(tmp_path: Path) -> None:
         ("6.6.6.6, 1.1.1.1", 1, "1.1.1.1"),
         ("6.6.6.6, 1.1.1.1, 10.0.0.9", 2, "1.1.1.1"),
         ("1.1.1.1", 2, "10.0.0.1"),
+        ("1.1.1.1:5012", 1, "1.1.1.1"),
+        ("[2001:db8::1]:5012", 1, "2001:db8::1"),
+        ("2001:db8::1", 1, "2001:db8::1"),
     ],
 )
 def test_an_address_is_believed_as_far_as_our_own_proxies_go(
     forwarded: str, proxies: int, address: str
 ) -> None:
     assert address_of("10.0.0.1", forwarded, proxies) == address
+
+
+def test_on_a_space_each_visitor_has_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All visitors of a Space used to share the limits of one proxy."""
+    monkeypatch.setenv("SPACE_ID", "me/sugar")
+    place, told = Place(tmp_path, per_minute=1), {"X-Forwarded-For": "6.6.6.6, 203.0.113.9"}
+    codes = [place.ask(JOIN, "POST", headers=told).status_code for _ in range(12)]
+    assert codes == [200] * 10 + [429] * 2
+    assert place.ask(JOIN, "POST", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
+    assert place.ask(JOIN, "POST", headers={"X-Forwarded-For": "1.2.3.4, 203.0.113.9"}).status_code == 429
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        'pref={"a": 1, "b": "x y"}',
+        "a[b]=1",
+        'x="unclosed',
+        "t=1;;",
+        "flag",
+        "a=b c",
+        "\xfcber=1",
+        "=x",
+        "a=b=c",
+    ],
+)
+def test_a_cookie_of_another_app_does_not_lose_the_visitor(tmp_path: Path, other: str) -> None:
+    place = Place(tmp_path, mode="public")
+    ours = f"{place.visitors.cookie}={place.visitors.identities.new_token()}"
+    for cookie in (f"{other}; {ours}", f"{ours}; {other}"):
+        headers = {"Cookie": cookie.encode("utf-8")}
+        assert "set-cookie" not in place.ask("/", headers=headers).headers
+        files = {"files": ("a.jpg", b"x")}
+        (path,) = place.ask("/gradio_api/upload", "POST", files=files, headers=headers).json()
+        assert place.ask(f"/gradio_api/file={path}", headers=headers).status_code == 200
+        assert place.ask(f"/gradio_api/file={path}").status_code == 403
 
 
 # -- addresses to fetch
@@ -324,6 +367,59 @@ def test_what_an_address_gives_is_bounded(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             fetched(tmp_path / "2", {url: answer})
         assert not list((tmp_path / "2").iterdir())
+
+
+INSIDE = """127.0.0.1 10.0.0.1 100.64.0.1 169.254.169.254 192.0.0.8 198.18.0.1 0.0.0.0 224.0.0.1 240.0.0.1 ::1
+::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:7f00:1:: fd00::1 fe80::1%eth0 fec0::1 ff02::1 ::"""
+
+
+@pytest.mark.parametrize("address", INSIDE.split())
+def test_an_address_of_no_use_to_the_world_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+def test_addresses_of_the_internet_are_public() -> None:
+    for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"):
+        assert is_public(address)
+
+
+def test_a_fetch_has_an_end_however_slowly_the_other_side_sends(tmp_path: Path) -> None:
+    """One byte a second passed every timeout, and everybody waited for the model behind it."""
+
+    async def slowly() -> Any:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.02)
+
+    way = httpx.MockTransport(lambda request: httpx.Response(200, content=slowly()))
+    with pytest.raises(ValueError, match="slowly"):
+        in_a_loop(fetch("https://a.example/x.jpg", tmp_path, 10_000, way, seconds=0.2))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["lan", "public"])
+def test_a_request_names_few_addresses_and_a_strangers_none(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    async def noted(url: str, folder: Path, *args: Any, **kwargs: Any) -> Path:
+        fetched.append(url)
+        return folder / "x"
+
+    for name in ("async_ssrf_protected_download", "ssrf_protected_download", "save_url_to_cache"):
+        monkeypatch.setattr(processing_utils, name, getattr(processing_utils, name))
+    monkeypatch.setattr(fetching, "fetch", noted)
+    bounded_downloads(Place(tmp_path, mode=mode, auth="me:secret").visitors, 1000)
+
+    async def request(addresses: int) -> None:
+        for n in range(addresses):
+            await processing_utils.async_ssrf_protected_download(f"https://a.example/{n}", "")
+
+    for _ in range(2):  # each request counts for itself
+        with pytest.raises(gr.Error, match="4 addresses" if mode == "lan" else "fetches no addresses"):
+            in_a_loop(request(5))
+    assert len(fetched) == (8 if mode == "lan" else 0)
 
 
 @pytest.mark.parametrize(

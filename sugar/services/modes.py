@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sugar.errors import SettingsError
 from sugar.settings import Settings
 
-__all__ = ["LAN", "MODES", "PERSONAL", "PUBLIC", "Mode", "is_loopback", "mode_of", "resolve"]
+__all__ = ["LAN", "MODES", "PERSONAL", "PUBLIC", "Mode", "is_loopback", "mode_of", "on_a_space", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,13 @@ def resolve(name: str, *, host: str, share: bool, auth: str, space: bool) -> Mod
 
 def mode_of(settings: Settings) -> Mode:
     """The mode that these settings ask for, here. Raises SettingsError, see `resolve`."""
-    space = "SPACE_ID" in os.environ
-    return resolve(settings.mode, host=settings.host, share=settings.share, auth=settings.auth, space=space)
+    how = {"host": settings.host, "share": settings.share, "auth": settings.auth}
+    return resolve(settings.mode, **how, space=on_a_space())
+
+
+def on_a_space() -> bool:
+    """Whether Hugging Face runs the app, as a Space."""
+    return "SPACE_ID" in os.environ
 
 
 def is_loopback(host: str) -> bool:

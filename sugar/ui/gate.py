@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sugar.errors import BusyError, SugarError
-from sugar.services.modes import is_loopback
+from sugar.services.modes import is_loopback, on_a_space
 from sugar.settings import Settings
 from sugar.ui.bodies import Refused, bounded
 from sugar.ui.paths import is_open
@@ -41,7 +41,7 @@ POLICY = (
 )
 """Nothing that a model or a file says makes the browser ask another place. (Gradio makes scripts of text.)"""
 
-ON_A_SPACE = " https://huggingface.co https://*.huggingface.co https://*.hf.space"
+FRAMES_OF_A_SPACE = " https://huggingface.co https://*.huggingface.co https://*.hf.space"
 """Who shows a Space inside a page of their own."""
 
 LOGOUT = (
@@ -59,7 +59,7 @@ class Gate:
         self.named = {name.strip().lower() for name in settings.allow_host.split(",") if name.strip()}
         if os.environ.get("SPACE_HOST"):
             self.named.add(os.environ["SPACE_HOST"].lower())
-        self.policy = POLICY + (ON_A_SPACE if "SPACE_ID" in os.environ else "")
+        self.policy = POLICY + (FRAMES_OF_A_SPACE if on_a_space() else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -9,15 +9,16 @@ Not covered: what these prove (services/identity.py), how long a visitor stays (
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from sugar.services.identity import Caller, Identities, Visitor
-from sugar.services.modes import Mode
+from sugar.services.modes import Mode, on_a_space
 from sugar.services.private_files import PrivateFiles
 from sugar.services.quotas import Disk, QuotaLimits, Quotas
 from sugar.services.visits import Page, Visits
@@ -27,6 +28,8 @@ __all__ = ["KEY", "Visitors", "address_of", "cookies_of", "login_of"]
 
 KEY = "x-sugar-key"
 MINUTE = 60.0
+PORT = re.compile(r"^(?:\[(.*)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$")
+"""An address as some proxies write it: in brackets, or with the port of the connection."""
 
 
 def address_of(client: str, forwarded: str, proxies: int) -> str:
@@ -38,15 +41,12 @@ def address_of(client: str, forwarded: str, proxies: int) -> str:
         proxies: how many proxies in front of the app are our own. Entries before theirs may be made up.
     """
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-    return hops[-proxies] if 0 < proxies <= len(hops) else client
+    return PORT.sub(r"\1\2", hops[-proxies]) if 0 < proxies <= len(hops) else client
 
 
-def cookies_of(scope: Scope) -> dict[str, str]:
-    """A request's cookies; none when they cannot be read."""
-    try:
-        return {name: m.value for name, m in SimpleCookie(Headers(scope=scope).get("cookie", "")).items()}
-    except CookieError:
-        return {}
+def cookies_of(scope: Scope) -> Mapping[str, str]:
+    """A request's cookies, read as browsers write them: what another app set in its own way hides none."""
+    return HTTPConnection(scope).cookies
 
 
 def login_of(scope: Scope) -> str | None:
@@ -61,6 +61,7 @@ class Visitors:
 
     def __init__(self, settings: Settings, mode: Mode, files: PrivateFiles) -> None:
         self.settings, self.mode = settings, mode
+        self.proxies = settings.proxies or int(on_a_space())  # a Space stands behind one of Hugging Face's
         self.identities = Identities(mode)
         self.files = files
         self.visits = Visits(mode, self.files)
@@ -88,7 +89,7 @@ class Visitors:
             key=headers.get(KEY),
             token=cookies.get(self.cookie),
             session=session,
-            address=address_of(client, headers.get("x-forwarded-for", ""), self.settings.proxies),
+            address=address_of(client, headers.get("x-forwarded-for", ""), self.proxies),
         )
         return self.identities.visitor(caller)
 
