@@ -369,8 +369,8 @@ def test_what_an_address_gives_is_bounded(tmp_path: Path) -> None:
         assert not list((tmp_path / "2").iterdir())
 
 
-INSIDE = """127.0.0.1 10.0.0.1 100.64.0.1 169.254.169.254 192.0.0.8 198.18.0.1 0.0.0.0 224.0.0.1 240.0.0.1 ::1
-::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:7f00:1:: fd00::1 fe80::1%eth0 fec0::1 ff02::1 ::"""
+INSIDE = """10.0.0.1 100.64.0.1 169.254.169.254 192.0.0.8 198.18.0.1 0.0.0.0 224.0.0.1 240.0.0.1 127.0.0.1 ::1
+::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:7f00:1:: fd00::1 fe80::1%eth0 fec0::1 ff02::1"""
 
 
 @pytest.mark.parametrize("address", INSIDE.split())
