@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
+import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,19 @@ from PIL import Image
 from toy import ToyModel
 
 from sugar.errors import GalleryError
-from sugar.gallery import Gallery, follow, look, move, one, unwatch, watch, watched, watched_in, write_zip
+from sugar.gallery import (
+    Gallery,
+    IngestReport,
+    follow,
+    look,
+    move,
+    one,
+    unwatch,
+    watch,
+    watched,
+    watched_in,
+    write_zip,
+)
 
 
 def picture(path: Path, seed: int) -> Path:
@@ -54,6 +70,7 @@ def test_new_changed_and_removed_files_follow(gallery: Gallery, photos: Path) ->
     assert look(path) == before
     picture(photos / "new.png", 9)
     (photos / "deep" / "3.png").unlink()
+    (photos / "deep").rmdir()
     os.rename(photos / "0.png", photos / "renamed.png")
     picture(photos / "1.png", 77)
     assert look(path) != before
@@ -153,3 +170,170 @@ def test_a_copy_says_when_it_was_taken(gallery: Gallery, photos: Path, tmp_path:
     with Gallery.create(tmp_path / "galleries" / "third", gallery.model) as other:
         move(gallery, other, [item.id])
         assert [i.taken for i in other.items()] == [datetime(2024, 5, 6, 7, 8, 9)]
+
+
+# -- a look that failed deletes nothing
+
+
+def spoken_of(gallery: Gallery) -> None:
+    for item in gallery.items():
+        gallery.set_caption(item.id, f"words for {item.name}")
+    gallery.set_favourite([item.id for item in gallery.items()])
+
+
+def left(report: IngestReport) -> dict[str, int]:
+    return {row.name: row.files for row in report.rows if row.status == "left as it was"}
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES, errno.ENOTCONN])
+@pytest.mark.parametrize("failing", ["deep", "deep/er", ""])
+def test_a_folder_that_cannot_be_listed_is_left_as_it_was(
+    gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch, failing: str, number: int
+) -> None:
+    picture(photos / "deep" / "er" / "4.png", 4)
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    spoken_of(gallery)
+    before, calm = gallery.items(), look(path)
+    real = os.scandir
+
+    def fails(where: Any) -> Any:
+        if Path(where) == photos / failing:
+            raise OSError(number, os.strerror(number), str(where))
+        return real(where)
+
+    monkeypatch.setattr(os, "scandir", fails)
+    assert look(path) != calm, "it is looked at again when it is back"
+    report, gone = follow(gallery, path)
+    assert gone == 0 and gallery.items() == before
+    assert left(report) == {failing or "photos": {"deep": 2, "deep/er": 1, "": 5}[failing]}
+    assert os.strerror(number) in report.said[-1].reason
+    assert os.strerror(number) in next(r.reason for r in gallery.add(photos).rows if r.status == "refused")
+    monkeypatch.undo()
+    assert follow(gallery, path)[0].counts == {"unchanged": 5} and gallery.items() == before
+
+
+def test_a_folder_that_is_suddenly_empty_is_left_as_it_was(gallery: Gallery, photos: Path) -> None:
+    picture(photos / "deep" / "er" / "4.png", 4)
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    gallery.delete([item.id for item in gallery.items() if item.name == "deep/3.png"])
+    spoken_of(gallery)
+    before = gallery.items()
+    for away in ("deep/er", "deep"):
+        (photos / away).rename(photos.with_name("away"))
+        (photos / away).mkdir()
+        (photos / away / ".hidden").touch()
+        report, gone = follow(gallery, path)
+        assert gone == 0 and gallery.items() == before and left(report) == {away: 1}
+        shutil.rmtree(photos / away)
+        photos.with_name("away").rename(photos / away)
+    follow(gallery, path)
+    assert gallery.items() == before, "what was deleted here does not come back with its folder"
+    shutil.rmtree(photos / "deep" / "er")
+    assert follow(gallery, path)[1] == 1, "a folder that goes with its name was deleted"
+
+
+def test_a_disk_that_goes_with_its_folder_is_left_as_it_was(
+    gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(photos / "card" / "dcim" / "9.png", 9)
+    path = watch(gallery, photos)
+    real = os.stat
+
+    def stat(where: Any, *args: Any, **more: Any) -> Any:
+        found = real(where, *args, **more)
+        if str(where).startswith(str(photos / "card")) and not str(where).endswith(".png"):
+            return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
+        return found
+
+    monkeypatch.setattr(os, "stat", stat)
+    follow(gallery, path)
+    monkeypatch.undo()
+    (photos / "card").rename(photos.with_name("unplugged"))
+    for _ in range(2):
+        report, gone = follow(gallery, path)
+        assert gone == 0 and left(report) == {"card": 1} and "away" in report.said[-1].reason
+    unwatch(gallery, path)
+    assert "card" not in str(gallery.store.read("SELECT * FROM meta"))
+
+
+def test_a_folder_that_became_a_link_is_left_as_it_was(
+    gallery: Gallery, photos: Path, tmp_path: Path
+) -> None:
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    (photos / "deep").rename(tmp_path / "nas")
+    (photos / "deep").symlink_to(tmp_path / "nas")
+    report, gone = follow(gallery, path)
+    assert gone == 0 and len(gallery) == 4 and left(report) == {"deep": 1}
+    assert [r.reason for r in report.rows if r.status == "passed over"] == [
+        "Links are not followed. Add the folder itself."
+    ]
+
+
+def test_a_file_that_is_being_written_or_fails_keeps_its_picture(
+    gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    spoken_of(gallery)
+    gallery.delete([item.id for item in gallery.items() if item.name == "2.png"])
+    before, whole = gallery.items(), (photos / "0.png").read_bytes()
+    for half in (b"", whole[:60]):
+        (photos / "0.png").write_bytes(half)
+        report, gone = follow(gallery, path)
+        assert gone == 0 and report.refused == 1 and gallery.items() == before
+    (photos / "0.png").write_bytes(whole)
+    real = Path.stat
+
+    def fails(self: Path, **more: Any) -> Any:
+        if self.name in ("1.png", "2.png"):
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return real(self, **more)
+
+    monkeypatch.setattr(Path, "stat", fails)
+    assert follow(gallery, path)[1] == 0 and gallery.items() == before
+    monkeypatch.undo()
+    picture(photos / "new.png", 30)
+    follow(gallery, path)
+    assert names(gallery) == ["0.png", "1.png", "deep/3.png", "new.png"], "a deleted one stays deleted"
+
+
+def test_a_cancelled_run_deletes_nothing(gallery: Gallery, photos: Path) -> None:
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    os.rename(photos / "0.png", photos / "x.png")
+    stop = threading.Event()
+    stop.set()
+    assert follow(gallery, path, cancel=stop)[1] == 0 and len(gallery) == 4
+    assert follow(gallery, path)[0].renamed == 1 and len(gallery) == 4
+
+
+def test_a_picture_that_moves_to_another_watched_folder_keeps_its_words(
+    gallery: Gallery, photos: Path, tmp_path: Path
+) -> None:
+    picture(tmp_path / "best" / "b.png", 20)
+    first, second = watch(gallery, photos), watch(gallery, tmp_path / "best")
+    follow(gallery, first)
+    follow(gallery, second)
+    spoken_of(gallery)
+    os.rename(photos / "0.png", tmp_path / "best" / "0.png")
+    os.rename(photos / "1.png", photos / "deep" / "one.png")
+    assert follow(gallery, first)[1] == 0
+    follow(gallery, second)
+    found = {item.name: (item.caption, item.favourite) for item in gallery.items()}
+    assert found["0.png"] == ("words for 0.png", True)
+    assert found["deep/one.png"] == ("words for 1.png", True) and len(gallery) == 5
+
+
+def test_a_folder_of_an_odd_name_is_left_as_it_was(gallery: Gallery, photos: Path) -> None:
+    odd = [photos / "tail \nof\u202e ", photos / ("long " * 40) / ("path " * 40)]
+    for n, folder in enumerate(odd):
+        picture(folder / "x.png", 40 + n)
+    path = watch(gallery, photos)
+    follow(gallery, path)
+    for n, folder in enumerate(odd):
+        (folder / "x.png").rename(photos.parent / f"{n}.png")
+    report, gone = follow(gallery, path)
+    assert gone == 0 and len(gallery) == 6 and sum(left(report).values()) == 2

@@ -143,9 +143,8 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     else:
-        for row in rows:
-            if row.status in ("refused", "no vectors"):
-                print(f"{row.status}: {row.name}: {row.reason}")
+        for row in report.said if report else []:
+            print(f"{row.status}: {row.name}: {row.reason}")
         print(
             report if report else "imported" if args.archive else "re-indexed" if args.reindex else "exported"
         )

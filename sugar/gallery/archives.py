@@ -10,15 +10,19 @@ methods let an entry name its own working memory. Not covered: zips in zips.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import threading
+import unicodedata
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from sugar.errors import GalleryError
+from sugar.errors import GalleryError, InputError
+from sugar.text_files import DOS, Text, detect
 
 __all__ = ["Archive", "ArchiveError", "UploadLimits", "open_archive"]
 
@@ -41,11 +45,16 @@ class ArchiveError(GalleryError):
 
 
 class Archive:
-    """An open zip whose entries passed the checks. Entries may be read by several threads."""
+    """An open zip whose entries passed the checks. Entries may be read by several threads.
+
+    guess: how the names were read, as a sentence for a person; "" where the zip says it itself.
+    """
 
     def __init__(self, label: str, zipped: zipfile.ZipFile) -> None:
         self.label = label
-        self.entries = [e for e in zipped.infolist() if not e.is_dir()]
+        listed = zipped.infolist()
+        self.guess = _name_entries(listed)
+        self.entries = [e for e in listed if not e.filename.endswith("/")]
         self._zip = zipped
         self._lock = threading.Lock()  # a ZipFile shares one file position between its readers
 
@@ -119,3 +128,67 @@ def _directory(file: str | os.PathLike | BinaryIO) -> tuple[int, int]:
     if listed == 0xFFFFFFFF and (wide := tail.rfind(b"PK\6\6", 0, at)) >= 0:  # zip64
         listed = struct.unpack_from("<Q", tail, wide + 40)[0]
     return size, min(listed, size)
+
+
+def _name_entries(entries: list[zipfile.ZipInfo]) -> str:
+    """Give entries the names that their maker meant; what was guessed, or "".
+
+    A name without the mark for UTF-8 is in the code page of the maker's system, which the zip does not say:
+    all of them are read as one text, whose encoding is detected. Slashes are "/", letters are NFC.
+    """
+    odd: list[tuple[zipfile.ZipInfo, bytes]] = []
+    for entry in entries:
+        name = _unicode_path(entry)
+        raw = entry.orig_filename.encode("cp437", "replace")  # zipfile's reading of any byte, undone
+        if name is None and not entry.flag_bits & 0x800 and not raw.isascii():
+            odd.append((entry, raw))
+        else:
+            _name(entry, name or entry.orig_filename)
+    if not odd:
+        return ""
+    together = b"\n".join(raw for _, raw in odd)
+    encoding = _encoding(together)
+    for entry, raw in odd:
+        _name(entry, raw.decode(encoding, "replace"))
+    note = Text("", encoding, encoding != "utf-8").note
+    return note.replace("Its encoding is", "The encoding of its names is").replace(
+        "save it as", "zip it with"
+    )
+
+
+def _name(entry: zipfile.ZipInfo, name: str) -> None:
+    name = name.partition("\0")[0].replace("\\", "/")
+    entry.filename = unicodedata.normalize("NFC", name)
+
+
+def _encoding(names: bytes) -> str:
+    """The likeliest encoding of a zip's names. They are short: letters speak for one, signs against it."""
+    with suppress(UnicodeDecodeError):
+        names.decode("utf-8")
+        return "utf-8"
+    found = "cp437"
+    with suppress(InputError):
+        found = detect(names[:200_000], DOS)
+    wide = found in ("gb18030", "big5hkscs", "cp932", "euc_jis_2004", "cp949")
+    if re.search(rb"[\x80-\xff]{2}", names) if wide else _is_words(names, found):
+        return found
+    return next((page for page in ("cp850", "cp852", "cp1252", "cp1250") if _is_words(names, page)), found)
+
+
+def _is_words(names: bytes, encoding: str) -> bool:
+    """Whether all that is not ASCII is letters in this encoding."""
+    return all(c.isascii() or unicodedata.category(c)[0] in "LM" for c in names.decode(encoding, "replace"))
+
+
+def _unicode_path(entry: zipfile.ZipInfo) -> str | None:
+    """The name in Info-ZIP's extra field 0x7075, where it belongs to the name beside it."""
+    extra = entry.extra
+    raw = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437", "replace")
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == 0x7075 and len(field) > 5 and field[0] == 1:
+            with suppress(UnicodeDecodeError):
+                name = field[5:].decode("utf-8")
+                return name if struct.unpack_from("<I", field, 1)[0] == zlib.crc32(raw) else None
+    return None

@@ -2,9 +2,9 @@
 
     for entry in gather(["photos/", "more.zip", ("typed.png", data)], salt="...", limits=UploadLimits()): ...
 
-Nothing is unpacked to disk and no path inside a zip is ever followed. Captions come from a sidecar `name.txt`
-and from caption files (captions.py). Not covered: zips in zips, encrypted zips, links that lead out of the
-folder, camera raw and video files: each is a Refusal.
+Nothing is unpacked to disk and no path inside a zip is ever followed. Captions come from files beside the
+pictures (captions.py). Not covered: zips in zips, encrypted zips, links that lead out of the folder or to
+folders, camera raw and video files, folders that cannot be read: each is a Refusal.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import os
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from sugar.errors import ImageError
 from sugar.gallery.archives import Archive, ArchiveError, UploadLimits, open_archive
-from sugar.gallery.captions import CAPTION_FILES, MAX_CAPTION_FILE, MAX_SIDECAR, CaptionFiles, sidecar_caption
+from sugar.gallery.captions import Captions, Told, is_caption_file
 from sugar.gallery.names import clean_caption, clean_name
-from sugar.gallery.sources import Refusal, Source, SourceLike, is_ignored, not_a_picture
+from sugar.gallery.sources import Refusal, Source, SourceLike, is_ignored, not_a_picture, passed_over
+from sugar.gallery.walking import Walk, is_gone
 from sugar.paths import existing, missing
 
-__all__ = ["folder_origin", "gather"]
+__all__ = ["folder_origin", "gather", "gather_folder"]
 
 Entries = list[Source | Refusal]
+_Here = Path | tuple[str, bytes]
 
 
 def gather(
@@ -50,30 +50,93 @@ def gather(
     ):
         sources = [sources]  # type: ignore[list-item]
     given = {unicodedata.normalize("NFC", k): clean_caption(v) for k, v in (captions or {}).items()}
+    found = [_located(source) for source in sources]  # type: ignore[union-attr]
+    singles = _Singles([s for s in found if not isinstance(s, Refusal) and not _holds_many(s)], salt)
     out: Entries = []
-    for source in sources:  # type: ignore[union-attr]
+    for source in found:
         try:
-            out += _one(source, salt, limits)
+            if isinstance(source, Refusal):
+                out.append(source)
+            elif not _holds_many(source):
+                out += singles.entries(source)
+            elif isinstance(source, tuple):
+                out += _zip(source[0], io.BytesIO(source[1]), salt, limits)
+            elif source.is_dir():
+                out += _folder(Walk(source), salt, limits, zips=True)
+            else:
+                out += _zip(source.name, source, salt, limits)
         except OSError as error:
             reason = f"The file cannot be read ({error.strerror}). Check the name and the permissions."
-            out.append(Refusal(clean_name(Path(source).name), reason))  # type: ignore[arg-type]
-    return _within(limits, (_finished(e, given) for e in out))
+            out.append(Refusal(clean_name(_name(source)), reason))  # type: ignore[arg-type]
+    return _within(limits, (_finished(e, given) for e in [*singles.captions.rest, *out]))
 
 
-def _one(source: SourceLike, salt: str, limits: UploadLimits) -> Entries:
+def _located(source: SourceLike) -> _Here | Refusal:
     if isinstance(source, tuple):
-        name, data = source
-        if name.lower().endswith(".zip"):
-            return _zip(name, io.BytesIO(data), _origin(salt, "zip", name), limits)
-        return [Source(name, "", len(data), -1, lambda cap: data[: cap + 1])]
+        return source
     path = existing(source)
-    if path is None:
-        return [Refusal(clean_name(Path(source).name), f"{missing(source)} Check the name.")]
-    if path.is_dir():
-        return _folder(path, salt, limits)
-    if path.suffix.lower() == ".zip":
-        return _zip(path.name, path, _origin(salt, "zip", path.name), limits)
-    return [_file(path, path.name, folder_origin(salt, path.parent))]
+    return path or Refusal(clean_name(Path(source).name), f"{missing(source)} Check the name.")
+
+
+def _name(source: _Here) -> str:
+    return source[0] if isinstance(source, tuple) else source.name
+
+
+def _holds_many(source: _Here) -> bool:
+    """Whether it is a zip or a folder."""
+    return _name(source).lower().endswith(".zip") or isinstance(source, Path) and source.is_dir()
+
+
+class _Singles:
+    """Files that are handed over one by one; captions may be among them, or lie beside them."""
+
+    def __init__(self, sources: Sequence[_Here], salt: str) -> None:
+        self._salt = salt
+        self._by_name = {_name(source): source for source in sources}
+        pictures = [name for name in self._by_name if not not_a_picture(name)]
+        texts = [name for name in self._by_name if _is_text(name)]
+        self.captions = Captions(pictures, texts, self._read)
+
+    def _read(self, name: str, most: int) -> bytes:
+        source = self._by_name[name]
+        if isinstance(source, tuple):
+            return source[1][:most]
+        return _head(source, most)
+
+    def entries(self, source: _Here) -> Entries:
+        name = _name(source)
+        if _is_text(name):
+            return []
+        if not_a_picture(name) in ("video", "raw"):
+            return [passed_over(name)]
+        told, rest = self.captions.of(name), list[Refusal]()
+        if isinstance(source, tuple):
+            data = source[1]
+            return [
+                Source(
+                    name, "", len(data), -1, lambda cap: data[: cap + 1], told.caption, told.taken, told.clock
+                )
+            ]
+        if told == Told():
+            beside = Captions([name], _beside(source), lambda n, most: _head(source.with_name(n), most))
+            told, rest = beside.of(name), beside.rest
+        origin = folder_origin(self._salt, source.parent)
+        return [*rest, _file(source, name, origin, told, lambda n: not is_gone(source.with_name(n)))]
+
+
+def _is_text(name: str) -> bool:
+    return is_caption_file(name) or name.lower().endswith((".txt", ".json"))
+
+
+def _head(path: Path, most: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(most)
+
+
+def _beside(path: Path) -> list[str]:
+    """The texts beside a picture that is handed over alone."""
+    names = (f"{path.stem}.txt", f"{path.stem}.TXT", f"{path.name}.txt", f"{path.name}.json")
+    return [n for n in (*names, f"{path.name}.supplemental-metadata.json") if path.with_name(n).is_file()]
 
 
 def _finished(entry: Source | Refusal, given: Mapping[str, str]) -> Source | Refusal:
@@ -119,99 +182,91 @@ def folder_origin(salt: str, folder: str | os.PathLike) -> str:
     return _origin(salt, "folder", str(Path(folder).resolve()))
 
 
-def _file(path: Path, name: str, origin: str, caption: str = "", taken: datetime | None = None) -> Source:
+def _file(path: Path, name: str, origin: str, told: Told, there: Callable[[str], bool]) -> Source:
     stat = path.stat()
 
     def read(cap: int) -> bytes:
         try:
-            with open(path, "rb") as file:
-                return file.read(cap + 1)
+            return _head(path, cap + 1)
         except OSError as error:
             raise ImageError(f"The file cannot be read ({error.strerror}). Check its permissions.") from None
 
-    if not caption and (side := path.with_suffix(".txt")).is_file() and side != path:
-        with open(side, "rb") as file:
-            caption = sidecar_caption(file.read(MAX_SIDECAR))
-    return Source(name, origin, stat.st_size, stat.st_mtime_ns, read, caption, taken)
+    size, mtime = stat.st_size, stat.st_mtime_ns
+    return Source(name, origin, size, mtime, read, told.caption, told.taken, told.clock, there)
 
 
-def _folder(root: Path, salt: str, limits: UploadLimits) -> Entries:
-    out: Entries = []
-    inside = root.resolve()
-    captions = CaptionFiles()
-    for where, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not is_ignored(f))
-        for name in CAPTION_FILES:
-            if name in files:
-                path = Path(where, name)
-                with open(path, "rb") as file:
-                    captions.read(path.relative_to(root).as_posix(), file.read(MAX_CAPTION_FILE))
-        for name in sorted(files):
-            if is_ignored(name) or name.lower() in CAPTION_FILES or name.lower().endswith(".txt"):
+def gather_folder(walk: Walk, salt: str, limits: UploadLimits) -> Entries:
+    """Everything in a folder; zips are left alone."""
+    return _within(limits, (_finished(e, {}) for e in _folder(walk, salt, limits, zips=False)))
+
+
+def _folder(walk: Walk, salt: str, limits: UploadLimits, *, zips: bool) -> Entries:
+    inside = walk.root.resolve()
+    origin = folder_origin(salt, inside)
+    pictures = [n for n in walk.files if not not_a_picture(n)]
+    texts = [n for n in walk.files if _is_text(n)]
+    captions = Captions(pictures, texts, lambda name, most: _head(walk.root / name, most))
+    out: Entries = [*captions.rest]
+    for name, why in sorted(walk.unseen.items()):
+        reason = f"The folder cannot be read ({why}). Check the permissions, or the disk that it is on."
+        out.append(Refusal(clean_name(name or inside.name), reason, "folder"))
+    linked = "Links are not followed. Add the folder itself."
+    out += [Refusal(clean_name(name), linked, "link") for name in walk.links]
+    for name in walk.files:
+        path = walk.root / name
+        try:
+            if _is_text(name):
                 continue
-            path = Path(where, name)
-            label = path.relative_to(root).as_posix()
-            try:
-                out += _in_folder(path, label, inside, captions, salt, limits)
-            except OSError as error:
-                reason = f"The file cannot be read ({error.strerror}). Check its permissions."
-                out.append(Refusal(clean_name(label), reason))
-    return [*captions.refusals, *out]
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                reason = "A link that leads out of the folder. Copy the file itself."
+                out.append(Refusal(clean_name(name), reason, "outside"))
+            elif path.suffix.lower() == ".zip":
+                left = Refusal(clean_name(name), "Zips in a watched folder are left alone. Add them.", "zip")
+                out += _zip(name, path, salt, limits) if zips else [left]
+            elif not_a_picture(name):
+                out.append(passed_over(name))
+            elif not path.is_file():
+                out.append(Refusal(clean_name(name), "Not a regular file."))
+            else:
+                out.append(_file(path, name, origin, captions.of(name), walk.may_hold))
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            reason = f"The file cannot be read ({getattr(error, 'strerror', error)}). Check its permissions."
+            out.append(Refusal(clean_name(name), reason))
+    return out
 
 
-def _in_folder(
-    path: Path, label: str, inside: Path, captions: CaptionFiles, salt: str, limits: UploadLimits
-) -> Entries:
-    """One file of a folder, whose own path is `inside`."""
-    if path.is_symlink() and not path.resolve().is_relative_to(inside):
-        return [Refusal(clean_name(label), "A link that leads out of the folder. Copy the file itself.")]
-    if path.suffix.lower() == ".zip":
-        return _zip(label, path, _origin(salt, "zip", f"{inside}/{label}"), limits)
-    if (reason := not_a_picture(path.name)) is not None:
-        return [Refusal(clean_name(label), reason)]
-    if not path.is_file():
-        return [Refusal(clean_name(label), "Not a regular file.")]
-    return [_file(path, label, _origin(salt, "folder", str(inside)), *captions.find(label))]
-
-
-def _zip(label: str, file: Path | BinaryIO, origin: str, limits: UploadLimits) -> Entries:
+def _zip(label: str, file: Path | BinaryIO, salt: str, limits: UploadLimits) -> Entries:
+    """Everything in a zip. Its pictures make its origin: another zip of the same name is another one."""
     try:
         archive = open_archive(file, label, limits)
     except ArchiveError as error:
         return [Refusal(clean_name(label), str(error))]
-    entries = sorted(archive.entries, key=lambda e: e.filename)
-    texts = {e.filename: e for e in entries if e.filename.lower().endswith(".txt")}
-    captions = CaptionFiles()
-    for entry in entries:
-        if PurePosixPath(entry.filename).name.lower() in CAPTION_FILES and not _climbs(entry.filename):
-            try:
-                captions.read(entry.filename, archive.read(entry, MAX_CAPTION_FILE))
-            except ArchiveError as error:
-                captions.refusals.append(Refusal(clean_name(f"{label}/{entry.filename}"), str(error)))
-    out: Entries = [*captions.refusals]
-    for entry in entries:
-        path = PurePosixPath(entry.filename)
-        climbs = _climbs(entry.filename)
-        if path.name.lower() in CAPTION_FILES or path.suffix.lower() == ".txt":
+    out: Entries = [Refusal(clean_name(label), archive.guess, "guess")] if archive.guess else []
+    good: dict[str, zipfile.ZipInfo] = {}
+    for entry in sorted(archive.entries, key=lambda e: e.filename):
+        name = entry.filename
+        if _climbs(name):
+            climbs = "Its path climbs out of the zip. Not opened."
+            out.append(Refusal(clean_name(f"{label}/{name}"), climbs))
+        elif name.lower().endswith(".zip"):
+            out.append(Refusal(clean_name(f"{label}/{name}"), "A zip inside a zip. Unpack it first."))
+        elif not any(is_ignored(part) for part in name.split("/")):
+            good[name] = entry
+    pictures = [n for n in good if not not_a_picture(n)]
+    listed = "\n".join(f"{n}|{good[n].CRC}|{good[n].file_size}" for n in pictures)
+    origin = _origin(salt, "zip", listed)
+    texts = [n for n in good if _is_text(n)]
+    captions = Captions(pictures, texts, lambda name, most: archive.read(good[name], most - 1))
+    out += [replace(r, name=clean_name(f"{label}/{r.name}")) for r in captions.rest]
+    for name, entry in good.items():
+        if name in texts:
             continue
-        if any(is_ignored(part) for part in path.parts) and not climbs:
+        if not_a_picture(name):
+            out.append(passed_over(name, f"{label}/{name}"))
             continue
-        reason: str | None = None
-        if climbs:
-            reason = "Its path climbs out of the zip. Not opened."
-        elif path.suffix.lower() == ".zip":
-            reason = "A zip inside a zip. Unpack it first."
-        else:
-            reason = not_a_picture(path.name)
-        if reason is not None:
-            out.append(Refusal(clean_name(f"{label}/{entry.filename}"), reason))
-            continue
-        caption, taken = captions.find(entry.filename)
-        if not caption and (side := texts.get(str(path.with_suffix(".txt")))) is not None:
-            with suppress(ArchiveError):
-                caption = sidecar_caption(archive.read(side, MAX_SIDECAR))
-        read = _reader(archive, entry)
-        out.append(Source(entry.filename, origin, entry.file_size, entry.CRC, read, caption, taken))
+        told, read = captions.of(name), _reader(archive, entry)
+        size, crc = entry.file_size, entry.CRC
+        out.append(Source(name, origin, size, crc, read, told.caption, told.taken, told.clock))
     return out
 
 

@@ -26,9 +26,9 @@ from sugar.errors import ImageError
 from sugar.gallery import copies
 from sugar.gallery.copies import disk_errors, encode_copy
 from sugar.gallery.embedding import embed_each
-from sugar.gallery.reports import FileResult, IngestReport, Progress
+from sugar.gallery.reports import FileResult, IngestReport, Progress, together
 from sugar.gallery.sources import Refusal, Source
-from sugar.gallery.writing import GalleryWriter, NewPicture
+from sugar.gallery.writing import REPLACED, GalleryWriter, NewPicture
 from sugar.images import SUFFIXES, open_image, signature, thumbnail
 
 __all__ = ["Ingest"]
@@ -72,6 +72,7 @@ class Ingest:
         self._batch_size = batch_size
         self._workers = workers or max(1, min(4, os.cpu_count() or 1))
         self._rows: list[tuple[int, FileResult]] = []
+        self._passed: list[Refusal] = []
         self._total = 0
         self._added = self._refused = 0
         self._started = self._told = time.monotonic()
@@ -91,6 +92,7 @@ class Ingest:
         finally:
             self.report.seconds = time.monotonic() - self._started
             self.report.rows = [row for _, row in sorted(self._rows, key=lambda r: r[0])]
+            self.report.rows += together(self._passed)
             with self._gallery.changing():
                 self._gallery.sort_incoming()
         yield self._progress("")
@@ -123,6 +125,7 @@ class Ingest:
         for source, item in self._captions:
             self._gallery.set_caption(item, source.caption)
             self._gallery.link(source, item, [], None)
+        self._gallery.finish_replaced()
 
     def _decoded(
         self, pool: ThreadPoolExecutor, entries: Sequence[Source | Refusal], incoming: Path
@@ -187,6 +190,9 @@ class Ingest:
 
     def _take(self, entry: Source | Refusal, result: NewPicture | Refusal | _Known | None) -> None:
         """Put one file's result where it belongs: the batch, the copies, or the report."""
+        if isinstance(entry, Refusal) and entry.kind:
+            self._passed.append(entry)
+            return
         if isinstance(entry, Refusal) or isinstance(result, Refusal):
             refusal = entry if isinstance(entry, Refusal) else result
             self._refuse(entry, refusal.reason)  # type: ignore[union-attr]
@@ -212,7 +218,10 @@ class Ingest:
             self._refuse(entry, reason)
             return
         self._bytes += result.size
-        result.replaces = replaced
+        if before is not None:
+            result.replaces = before[3]
+            if entry.caption == before[2]:
+                result.caption = ""  # no news: what people have said since then stays
         self._known[sha] = -1  # in this batch; its id comes with the commit
         self._batch.append(result)
 
@@ -228,6 +237,9 @@ class Ingest:
     def _flush(self) -> None:
         """Embed and commit the batch; only then do its rows enter the report."""
         batch, self._batch = self._batch, []
+        for new in batch:
+            if new.replaces is not None:
+                self._gallery.inherit(new)
         samples = [self._gallery.sample(new.picture.image, new.caption) for new in batch]
         vectors, faults = embed_each(self._gallery.model, samples)
         if batch:
@@ -245,18 +257,39 @@ class Ingest:
         self._copies = [c for c in self._copies if self._known[c.sha256] < 0]
         for copy in ready:
             source, item = copy.source, self._known[copy.sha256]
-            others = self._gallery.store.read("SELECT origin, name FROM sources WHERE item = ?", (item,))
-            moved = [(o, n) for o, n in others if o == source.origin and (o, n) not in self._present]
+            others = self._gallery.store.read(
+                "SELECT origin, name, caption FROM sources WHERE item = ?", (item,)
+            )
+            files = [(o, n) for o, n, _ in others if o == source.origin]
+            moved = [f for f in files if f not in self._present and not source.there(f[1])]
+            was = [n for _, n in moved] + [c for o, _, c in others if o == REPLACED]
             replaced = copy.replaced if copy.replaced != item else None
+            caption = self._news(source, item, moved)
             if not self._gallery.link(source, item, moved, replaced):
                 self._refuse(source, "The same picture was deleted while this ran. Add it again.")
-            elif (source.origin, source.name) in others:
+            elif caption:
+                self._captions.append((source, item))
+                self._row(source, "updated", "new caption", item)
+            elif (source.origin, source.name) in files:
                 self._row(source, "unchanged", "", item)
-            elif moved:
-                self._row(source, "renamed", f"was {moved[0][1]}", item)
+            elif was:
+                self._row(source, "renamed", f"was {was[0]}", item)
             else:
                 reason = "The same picture is in the gallery already; it is kept once."
                 self._row(source, "duplicate", reason, item)
+
+    def _news(self, source: Source, item: int, moved: Sequence[tuple[str, str]]) -> bool:
+        """Whether a file of a known picture brings a caption that the item should get.
+
+        One that has changed since, or one for a picture that no person has captioned yet.
+        """
+        if not source.caption:
+            return False
+        for key in ((source.origin, source.name), *moved):
+            if (before := self._sources.get(key)) is not None and before[3] == item:
+                return source.caption != before[2]
+        bare = "SELECT 1 FROM items WHERE id = ? AND (caption = '' OR caption_by <> '')"
+        return bool(self._gallery.store.read(bare, (item,)))
 
     def _refuse(self, entry: Source | Refusal, reason: str) -> None:
         self._refused += 1
@@ -268,4 +301,5 @@ class Ingest:
     def _progress(self, name: str) -> Progress:
         self._told = time.monotonic()
         seconds = self._told - self._started
-        return Progress.after(seconds, len(self._rows), self._total, self._added, self._refused, name)
+        done = len(self._rows) + len(self._passed)
+        return Progress.after(seconds, done, self._total, self._added, self._refused, name)

@@ -164,11 +164,6 @@ class Gallery(GalleryWriter):
         run = Ingest(self, cancel=cancel, batch_size=batch_size, workers=workers)
         try:
             yield from run.steps(entries)
-            if run.report.updated:
-                with self.changing():
-                    self.drop_indexes(but=self.index_folder)
-                    self.save_index(always=True)
-                    self.store.scrub()
         finally:
             if self.is_current():
                 self.save_index()

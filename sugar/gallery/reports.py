@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["STATUSES", "Progress", "IngestReport", "FileResult"]
+from sugar.gallery.sources import KINDS, Refusal
 
-STATUSES = ("added", "updated", "renamed", "unchanged", "duplicate", "refused", "no vectors")
+__all__ = ["STATUSES", "Progress", "IngestReport", "FileResult", "together"]
+
+GOOD = ("added", "updated", "renamed", "unchanged", "duplicate")
+STATUSES = (*GOOD, "refused", "no vectors", "passed over", "guessed", "left as it was")
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """The result for one file: a status of STATUSES, the reason if any, and the item it stands for."""
+    """The result for one file: a status of STATUSES, the reason if any, and the item it stands for.
+
+    files: how many one row stands for, where many of a kind are told together.
+    """
 
     name: str
     status: str
     reason: str = ""
     item: int | None = None
+    files: int = 1
+
+
+def together(refusals: Sequence[Refusal]) -> list[FileResult]:
+    """One row for each kind of refusals, with three of them by name; in the order of KINDS."""
+    out = []
+    for kind, (status, what) in KINDS.items():
+        mine = [r for r in refusals if r.kind == kind]
+        if len(mine) == 1:
+            out.append(FileResult(mine[0].name, status, mine[0].reason))
+        elif mine:
+            reasons = list(dict.fromkeys(r.reason for r in mine))
+            told = ", ".join(r.name if len(reasons) == 1 else f"{r.name} ({r.reason})" for r in mine[:3])
+            told += f" and {len(mine) - 3:,} more" if len(mine) > 3 else ""
+            told = f"{reasons[0]} {told}" if len(reasons) == 1 else told
+            out.append(FileResult(f"{len(mine):,} {what}", status, told, files=len(mine)))
+    return out
 
 
 @dataclass(frozen=True)
@@ -48,9 +72,9 @@ class Progress:
 
 @dataclass
 class IngestReport:
-    """The result of a whole run: one row per file, in order; `counts` by status.
+    """The result of a whole run: one row per file, in order, then one for each kind that was passed over.
 
-    Files after a cancel have no row.
+    `counts`: files by status; `said`: the rows that a person should read. Files after a cancel have no row.
     """
 
     rows: list[FileResult] = field(default_factory=list)
@@ -58,7 +82,7 @@ class IngestReport:
     seconds: float = 0.0
 
     def _count(self, status: str) -> int:
-        return sum(r.status == status for r in self.rows)
+        return sum(r.files for r in self.rows if r.status == status)
 
     added = property(lambda self: self._count("added"))
     updated = property(lambda self: self._count("updated"))
@@ -67,6 +91,10 @@ class IngestReport:
     duplicate = property(lambda self: self._count("duplicate"))
     refused = property(lambda self: self._count("refused"))
     without_vectors = property(lambda self: self._count("no vectors"))
+
+    @property
+    def said(self) -> list[FileResult]:
+        return [row for row in self.rows if row.status not in GOOD]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -4,7 +4,8 @@
     look(folder)                                  # a value that changes when a file comes, changes or goes
     report, gone = follow(gallery, folder)        # bring the gallery in step with the folder
 
-A picture goes only when it came from this folder and from nowhere else. What a person deleted from the
+A picture goes only when it came from this folder and from nowhere else, and when the folder says that its
+file is gone: what cannot be seen is left as it was, and said (walking.py). What a person deleted from the
 gallery stays deleted while its file stays as it is: files seen before are known by salted hashes. Zips in the
 folder are left alone. The folder's path is the one path that a gallery keeps; `unwatch` takes it out.
 """
@@ -15,17 +16,19 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sugar.errors import GalleryError
 from sugar.gallery.files import RUNNING
-from sugar.gallery.gathering import folder_origin, gather
+from sugar.gallery.gathering import folder_origin, gather_folder
 from sugar.gallery.names import clean_name
-from sugar.gallery.reports import IngestReport, Progress
-from sugar.gallery.sources import Source, is_ignored, not_a_picture
+from sugar.gallery.reports import FileResult, IngestReport, Progress
+from sugar.gallery.sources import Refusal, Source
 from sugar.gallery.store import Store
+from sugar.gallery.walking import Walk
 from sugar.paths import existing, missing, shown
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["follow", "look", "unwatch", "watch", "watched", "watched_in"]
 
-_KEY = "watched"
+_KEY = "watched"  # folder -> hashes of the files that were seen
+_DISKS = "watched disks"  # folder -> those below it that are roots of other disks
 
 
 def watched(gallery: Gallery) -> list[str]:
@@ -71,15 +75,19 @@ def watch(gallery: Gallery, folder: str | os.PathLike) -> str:
 
 def unwatch(gallery: Gallery, folder: str) -> None:
     """Follow it no more. Its pictures stay."""
-    _keep(gallery, {path: seen for path, seen in _kept(gallery.store).items() if path != folder})
+    for key in (_KEY, _DISKS):
+        kept = _kept(gallery.store, key)
+        _keep(gallery, {path: values for path, values in kept.items() if path != folder}, key)
 
 
 def look(folder: str | os.PathLike) -> str:
-    """A hash of the names, sizes and times of the folder's pictures. Raises GalleryError: it is not there."""
-    digest = hashlib.sha256()
-    for name, size, mtime in _files(folder):
-        digest.update(f"{name}\0{size}\0{mtime}\n".encode("utf-8", "replace"))
-    return digest.hexdigest()
+    """A hash of the names, sizes and times of the folder's files, and of what cannot be seen.
+
+    Raises GalleryError: the folder is not there.
+    """
+    walk = Walk(folder)
+    seen: list[object] = [*walk.stats(), *walk.unseen.items(), *walk.links, *walk.folders]
+    return hashlib.sha256("\n".join(map(repr, seen)).encode("utf-8", "replace")).hexdigest()
 
 
 def follow(
@@ -92,37 +100,82 @@ def follow(
     """Take in what is new or changed, and delete for good what is gone.
 
     Returns:
-        The report of what was taken in, and how many pictures were deleted. A folder without any picture
-        deletes nothing: it may be a disk that is not mounted.
+        The report of what was taken in, with a row for each folder that was left as it was; and how many
+        pictures were deleted.
 
     Raises:
         GalleryError: the folder is not there. BusyError: another run fills this gallery.
     """
-    salt = gallery.store.meta("salt")
-    origin = folder_origin(salt, folder)
     with gallery.run_lock().held(RUNNING):
-        present = {clean_name(name) for name, _, _ in _files(folder)}
-        found = gather(folder, salt=salt, limits=gallery.settings.upload_limits)
-        entries = [e for e in found if isinstance(e, Source) and e.origin == origin]
-        known = {
-            name for (name,) in gallery.store.read("SELECT name FROM sources WHERE origin = ?", (origin,))
-        }
-        seen = set(_kept(gallery.store).get(folder, []))
-        wanted = [e for e in entries if e.name in known or _digest(salt, e) not in seen]
-        steps = gallery.take_in(wanted, cancel=cancel)
-        while True:
-            try:
-                told = next(steps)
-            except StopIteration as end:
-                report = end.value
-                break
-            if progress is not None:
-                progress(told)
-        gone = _forget(gallery, origin, sorted(known - present)) if present else 0
-        kept = _kept(gallery.store)
-        if folder in kept and not report.cancelled:
-            _keep(gallery, {**kept, folder: sorted(_digest(salt, e) for e in entries)})
+        disks = _kept(gallery.store, _DISKS)
+        walk = Walk(folder, set(disks.get(folder, [])))
+        report = _take(gallery, walk, folder, progress, cancel)
+        if report.cancelled:
+            return report, 0
+        absent = _absent(gallery, walk, folder)
+        others = [path for path in _kept(gallery.store) if path != folder]
+        if any(not walk.left(name)[1] for name in absent):
+            for other in others:  # a picture that has moved there is taken in there before it goes here
+                if os.path.isdir(other):
+                    there = Walk(other, set(disks.get(other, [])))
+                    also = _take(gallery, there, other, progress, cancel)
+                    report.rows += [r for r in also.rows if r.status not in ("unchanged", "passed over")]
+                    report.cancelled |= also.cancelled
+            absent = _absent(gallery, walk, folder)
+        left = Counter(walk.left(name) for name in absent if walk.left(name)[1])
+        for (where, why), files in left.items():
+            stay = f"{why} Its {files:,} pictures stay."
+            report.rows.append(FileResult(where or Path(folder).name, "left as it was", stay, files=files))
+        gone = 0
+        if not report.cancelled:
+            origin = folder_origin(gallery.store.meta("salt"), folder)
+            gone = _forget(gallery, origin, [name for name in absent if not walk.left(name)[1]])
+        if folder in _kept(gallery.store) and sorted(walk.disks) != disks.get(folder, []):
+            _keep(gallery, {**disks, folder: sorted(walk.disks)}, _DISKS)
         return report, gone
+
+
+def _take(
+    gallery: Gallery,
+    walk: Walk,
+    folder: str,
+    progress: Callable[[Progress], Any] | None,
+    cancel: threading.Event | None,
+) -> IngestReport:
+    """Take in what is new or changed in a folder. The caller holds the run's lock."""
+    salt, limits = gallery.store.meta("salt"), gallery.settings.upload_limits
+    found = gather_folder(walk, salt, limits)
+    files = [e for e in found if isinstance(e, Source)]
+    kept = _kept(gallery.store)
+    known, seen = _known(gallery, folder), set(kept.get(folder, []))
+    rest = [e for e in found if isinstance(e, Refusal)]
+    wanted = [e for e in files if e.name in known or _digest(salt, e) not in seen]
+    steps = gallery.take_in([*rest, *wanted], cancel=cancel)
+    while True:
+        try:
+            told = next(steps)
+        except StopIteration as end:
+            report: IngestReport = end.value
+            break
+        if progress is not None:
+            progress(told)
+    kept = _kept(gallery.store)
+    if folder in kept and not report.cancelled:
+        digests = {_digest(salt, e) for e in files}
+        if walk.is_partial or any(not e.kind for e in rest):
+            digests |= seen  # what was deleted here before stays deleted when its file is seen again
+        _keep(gallery, {**kept, folder: sorted(digests)})
+    return report
+
+
+def _known(gallery: Gallery, folder: str) -> set[str]:
+    """The names of the folder's files that pictures came from."""
+    origin = folder_origin(gallery.store.meta("salt"), folder)
+    return {name for (name,) in gallery.store.read("SELECT name FROM sources WHERE origin = ?", (origin,))}
+
+
+def _absent(gallery: Gallery, walk: Walk, folder: str) -> list[str]:
+    return sorted(_known(gallery, folder) - {clean_name(name) for name in walk.files})
 
 
 def _forget(gallery: Gallery, origin: str, names: list[str]) -> int:
@@ -143,28 +196,10 @@ def _digest(salt: str, entry: Source) -> str:
     return hashlib.sha256(seen.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def _files(folder: str | os.PathLike) -> Iterator[tuple[str, int, int]]:
-    """(name below the folder, bytes, nanoseconds) of what may be a picture. Raises GalleryError."""
-    root = Path(folder)
-    if not root.is_dir():
-        raise GalleryError(f"The folder {str(folder)!r} is not there at the moment. Nothing was changed.")
-    for where, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not is_ignored(f))
-        for name in sorted(files):
-            path = Path(where, name)
-            if is_ignored(name) or not_a_picture(name) is not None:
-                continue
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            yield path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns
+def _kept(store: Store, key: str = _KEY) -> dict[str, list[str]]:
+    return json.loads(store.meta(key, "{}"))
 
 
-def _kept(store: Store) -> dict[str, list[str]]:
-    return json.loads(store.meta(_KEY, "{}"))
-
-
-def _keep(gallery: Gallery, folders: dict[str, list[str]]) -> None:
+def _keep(gallery: Gallery, folders: dict[str, list[str]], key: str = _KEY) -> None:
     with gallery.changing(), gallery.store.write() as db:
-        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEY, json.dumps(folders)))
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(folders)))

@@ -23,9 +23,9 @@ from sugar.gallery.names import clean_caption, clean_name
 from sugar.gallery.notes import forget_notes, keep_notes
 from sugar.gallery.sources import Source
 from sugar.gallery.store import READ_ONLY
-from sugar.images import Picture
+from sugar.images import Picture, near_duplicate
 
-__all__ = ["GalleryWriter", "NewPicture"]
+__all__ = ["REPLACED", "GalleryWriter", "NewPicture"]
 
 _INSERT = (
     "INSERT INTO items (sha256, name, caption, width, height, format, bytes, taken, camera, latitude, "
@@ -33,11 +33,23 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+REPLACED = "replaced"
+"""The origin of rows that say, until a run's end, that a file of this item (its name stands in `caption`)
+shows another item now (its number begins `name`).
+"""
+
+_NAMED_BY_FILE = (
+    f"items.name IN (SELECT CASE origin WHEN '{REPLACED}' THEN caption ELSE name END FROM sources "
+    "WHERE item = items.id)"
+)
+"""Whether an item's name is that of a file; otherwise a person gave it."""
+
 
 @dataclass(eq=False)
 class NewPicture:
     """A decoded picture with everything that its row needs; its clean copy lies in `incoming/`.
 
+    replaces: the item that its file showed before. name: the item's name where a person gave one, else "".
     others: (fingerprint, dimension, vectors) of further models, which an import carries.
     """
 
@@ -52,6 +64,7 @@ class NewPicture:
     replaces: int | None = None
     favourite: bool = False
     caption_by: str = ""
+    name: str = ""
     others: Sequence[tuple[str, int, Vectors]] = ()
 
     @property
@@ -67,7 +80,6 @@ class GalleryWriter(GalleryFiles):
     def commit(self, batch: Sequence[NewPicture], vectors: Sequence[Vectors | None]) -> list[int]:
         """One transaction for a batch: rows, thumbnails, vectors; then the pictures move to their place."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        gone: list[int] = []
         ids: list[int] = []
         rows: list[tuple[int, int, np.ndarray]] = []
         with self.changing():
@@ -80,25 +92,21 @@ class GalleryWriter(GalleryFiles):
                     if vector is not None:
                         rows.append((self.put_vectors(db, item, vector), item, vector[0]))
                     if new.replaces is not None:
-                        gone += self._delete_unsourced(db, new.replaces)
+                        _mark_replaced(db, new.replaces, item, new.source.name)
             self.move_in(new.file for new in batch)
             self.finish_removals()
-            index.remove(gone)
             index.append([i for _, i, _ in rows], [s for s, _, _ in rows], [v for _, _, v in rows])
             self.in_step()
         return ids
 
     def _insert(self, db: Any, new: NewPicture, now: str) -> int:
-        p, caption = new.picture, new.caption
-        if new.replaces is not None and not caption:
-            before = db.execute("SELECT caption FROM items WHERE id = ?", (new.replaces,)).fetchone()
-            caption = before[0] if before else ""
+        p = new.picture
         latitude, longitude = p.location or (None, None)
-        taken = new.source.taken or p.taken
+        taken = new.source.taken or p.taken or new.source.clock
         values: tuple[object, ...] = (
             p.sha256,
-            new.source.name,
-            caption,
+            new.name or new.source.name,
+            new.caption,
             p.width,
             p.height,
             p.format,
@@ -115,24 +123,88 @@ class GalleryWriter(GalleryFiles):
         return item
 
     def link(self, source: Source, item: int, moved: Sequence[tuple[str, str]], replaced: int | None) -> bool:
-        """A file whose content is item's. moved: its former names, now gone. False: the item is gone."""
-        with self.changing():
-            with self.store.write() as db:
-                if not db.execute("SELECT 1 FROM items WHERE id = ?", (item,)).fetchone():
-                    return False
-                if not db.execute("SELECT 1 FROM sources WHERE item = ?", (item,)).fetchone():
-                    # it came by itself, or in an export: it does not go when this file goes
-                    db.execute("INSERT INTO sources VALUES ('given', ?, 0, -1, '', ?)", (str(item), item))
-                db.executemany("DELETE FROM sources WHERE origin = ? AND name = ?", moved)
-                if moved:
-                    db.execute("UPDATE items SET name = ? WHERE id = ?", (source.name, item))
-                _put_source(db, source, item)
-                gone = self._delete_unsourced(db, replaced) if replaced is not None else []
-            if gone:
-                self.finish_removals()
-                self.index().remove(gone)
-                self.in_step()
+        """A file whose content is item's. moved: its former names, now gone. False: the item is gone.
+
+        replaced: the item that this file showed before.
+        """
+        with self.changing(), self.store.write() as db:
+            if not db.execute("SELECT 1 FROM items WHERE id = ?", (item,)).fetchone():
+                return False
+            if not db.execute("SELECT 1 FROM sources WHERE item = ?", (item,)).fetchone():
+                # it came by itself, or in an export: it does not go when this file goes
+                db.execute("INSERT INTO sources VALUES ('given', ?, 0, -1, '', ?)", (str(item), item))
+            if moved:
+                db.execute(
+                    f"UPDATE items SET name = ? WHERE id = ? AND {_NAMED_BY_FILE}", (source.name, item)
+                )
+            db.executemany("DELETE FROM sources WHERE origin = ? AND name = ?", moved)
+            _put_source(db, source, item)
+            if replaced is not None:
+                _mark_replaced(db, replaced, item, source.name)
         return True
+
+    def inherit(self, new: NewPicture) -> None:
+        """A file shows another picture than before: what people said of that one stays with the file.
+
+        Its name where a person gave one, caption (and who wrote it) unless a new one comes, favourite.
+        """
+        rows = self.store.read(
+            f"SELECT {_NAMED_BY_FILE}, name, caption, caption_by, favourite, taken, signature FROM items "
+            "WHERE id = ?",
+            (new.replaces,),
+        )
+        if not rows:  # deleted meanwhile
+            new.caption = new.source.caption
+            return
+        named_by_file, name, caption, by, favourite, *before = rows[0]
+        taken = new.source.taken or new.picture.taken
+        if _another_photo(before, (taken and taken.isoformat(), new.signature)):
+            new.caption = new.source.caption
+            new.note = new.note or "Another photo had this name before; it is kept."
+            return
+        new.name, new.favourite = "" if named_by_file else name, bool(favourite)
+        if not new.caption:
+            new.caption, new.caption_by = caption, by
+
+    def finish_replaced(self) -> None:
+        """Delete for good the pictures whose files all show other ones now.
+
+        At the end of a run, not with each file: the content of one may come again under another name, as when
+        an editor keeps the original beside, or a row of files is numbered anew. What was said of a picture
+        goes to the one in its place, where nothing was said of that yet. Another photo under an old name (the
+        next card of a camera) takes nothing away: the older one stays as one that was given.
+        """
+        columns = "caption, caption_by, favourite, taken, signature"
+        marked = self.store.read(
+            f"SELECT item, name FROM sources WHERE origin = '{REPLACED}' AND item NOT IN "
+            f"(SELECT item FROM sources WHERE origin <> '{REPLACED}')"
+        )
+        gone = []
+        for old, name in marked:
+            new = int(name.split()[0])
+            rows = self.store.read(
+                f"SELECT {columns} FROM items WHERE id IN (?, ?) ORDER BY id = ?", (old, new, new)
+            )
+            if len(rows) == 2:
+                (caption, by, favourite, *before), (own, _, _, *now) = rows
+                if _another_photo(before, now):
+                    continue
+                if favourite:
+                    self.set_favourite([new])
+                if caption and not own:
+                    self.set_caption(new, caption, by=by)
+            gone.append(old)
+        if gone:
+            self.delete(gone)
+        if self.store.read("SELECT 1 FROM sources WHERE origin = ?", (REPLACED,)):
+            mine = "FROM sources WHERE item = items.id AND origin"
+            files, lost = (
+                f"SELECT min(name) {mine} NOT IN ('given', '{REPLACED}')",
+                f"SELECT caption {mine} = '{REPLACED}'",
+            )
+            with self.changing(), self.store.write() as db:
+                db.execute(f"UPDATE items SET name = coalesce(({files}), name) WHERE name IN ({lost})")
+                db.execute("DELETE FROM sources WHERE origin = ?", (REPLACED,))
 
     def put_vectors(
         self, db: Any, item: int, vector: Vectors, fingerprint: str | None = None, dimension: int = 0
@@ -262,11 +334,23 @@ class GalleryWriter(GalleryFiles):
         """Delete every picture; the empty gallery stays."""
         return self.delete(i for (i,) in self.store.read("SELECT id FROM items"))
 
-    def _delete_unsourced(self, db: Any, item: int) -> list[int]:
-        """Inside a transaction: delete an item whose file has other content now, unless another shows it."""
-        if db.execute("SELECT 1 FROM sources WHERE item = ?", (item,)).fetchone():
-            return []
-        return _delete_rows(db, [item])
+
+def _another_photo(before: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Whether two (taken, signature) are of two photos, not of one that was edited.
+
+    Taken at two times, and not alike: an edit keeps the time, a corrected clock keeps the picture.
+    """
+    if not before[0] or not now[0] or before[0] == now[0]:
+        return False
+    first, second = (np.frombuffer(look[1], np.uint8) for look in (before, now))
+    return not near_duplicate(first, second)
+
+
+def _mark_replaced(db: Any, old: int, new: int, name: str) -> None:
+    """Inside a transaction: the file `name` of `old` shows `new` now; `finish_replaced` sees to the rest."""
+    if db.execute("SELECT 1 FROM items WHERE id = ?", (old,)).fetchone():
+        row = (REPLACED, f"{new} {old}", name, old)
+        db.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, 0, -1, ?, ?)", row)
 
 
 def _put_source(db: Any, source: Source, item: int) -> None:

@@ -39,6 +39,7 @@ class Watched:
     Args:
         note: how far a run is; "" while nothing changes.
         problem: why the last look did not work.
+        said: what the last run did not take in or did not touch, a line each.
         added, removed: pictures since the app was started.
     """
 
@@ -46,6 +47,7 @@ class Watched:
     folder: str
     note: str = ""
     problem: str = ""
+    said: tuple[str, ...] = ()
     added: int = 0
     removed: int = 0
 
@@ -167,7 +169,10 @@ class Watching:
         with self._lock:
             if (state := self._states.get(key)) is not None:
                 self._states[key] = replace(
-                    state, added=state.added + report.added + report.updated, removed=state.removed + gone
+                    state,
+                    added=state.added + report.added + report.updated,
+                    removed=state.removed + gone,
+                    said=tuple(f"{row.name}: {row.reason}" for row in report.said),
                 )
 
     def _tell(self, key: tuple[str, str], **changes: Any) -> None:

@@ -15,6 +15,7 @@ from sugar.ui.text import gallery as words
 __all__ = ["jobs_html", "report_table", "same_html", "stats_line", "watched_html"]
 
 MOST_ROWS = 200
+MOST_SAID = 10
 
 
 def stats_line(listing: Listing) -> str:
@@ -57,22 +58,30 @@ def _watched(one: Watched) -> str:
     told = one.problem or one.note or words.WATCH_COUNTS.format(added=one.added, removed=one.removed)
     title = words.WATCHING.format(folder=one.folder)
     stop = f'<button type="button" data-pick="{escape(one.folder)}">{words.UNWATCH}</button>'
-    return f'<div class="sugar-job"><b>{escape(title)}</b><span>{escape(told)}</span>{stop}</div>'
+    said, more = one.said[:MOST_SAID], len(one.said) - MOST_SAID
+    said += (words.MORE.format(n=more),) if more > 0 else ()
+    lines = "".join(f"<br>{escape(line)}" for line in said)
+    return f'<div class="sugar-job"><b>{escape(title)}</b><span>{escape(told)}{lines}</span>{stop}</div>'
 
 
 def report_table(report: Any) -> str:
     """What was taken in: the counts, and each file that was not simply added."""
     if report is None:
         return ""
-    rows = [r for r in report.rows if r.status != "added" or r.reason][:MOST_ROWS]
+    told = ("passed over", "guessed", "left as it was")  # one row for many files: before the rows of one each
+    rows = sorted(
+        (r for r in report.rows if r.status != "added" or r.reason),
+        key=lambda r: (r.status not in told, r.status in ("updated", "renamed", "unchanged", "duplicate")),
+    )
+    more = words.MORE.format(n=len(rows) - MOST_ROWS) if len(rows) > MOST_ROWS else ""
     body = "".join(
         f"<tr><td>{escape(r.name)}</td><td>{escape(r.status)}</td><td>{escape(r.reason)}</td></tr>"
-        for r in rows
+        for r in rows[:MOST_ROWS]
     )
     head = "".join(f"<th>{h}</th>" for h in words.TABLE_HEAD)
     table = (
         f'<div class="sugar-report" tabindex="0" role="region" aria-label="{words.REPORT}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
     )
     return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")
 

@@ -25,6 +25,7 @@ FOLDER, FOLDER_EXAMPLE = "A folder on this machine", "~/Pictures/holiday"
 ADD_FOLDER, WATCH, UNWATCH = "Add folder", "Watch folder", "Stop watching"
 WATCHED, WATCHING = "Watched folders", "Watching {folder}"
 WATCH_COUNTS = "{added} came, {removed} went since the start. New and removed files follow."
+MORE = "and {n:,} more"
 REPORT = "Report"
 PICTURES = "Pictures"
 
