@@ -21,6 +21,7 @@ from starlette.routing import Route
 from sugar.services.identity import Visitor
 from sugar.services.modes import mode_of
 from sugar.services.private_files import PrivateFiles, let_go, own_folder
+from sugar.services.quotas import size_of
 from sugar.settings import Settings
 from sugar.ui import fetching
 from sugar.ui.fetching import bounded_downloads, fetch, is_public
@@ -47,6 +48,7 @@ class Place:
                 Middleware(Uploads, visitors=self.visitors, settings=self.settings, shipped=self.shipped),
             ],
         )
+        self.uploads = Uploads(self.app, self.visitors, self.settings, self.shipped)
         gradio: Any = self.app
         gradio.cookie_id, gradio.tokens, gradio.auth = "x", {"good": "me"}, None
         blocks = type("Blocks", (), {"upload_file_set": set()})()
@@ -62,6 +64,14 @@ class Place:
 
 
 JOIN = "/gradio_api/queue/join"
+UPLOAD_SCOPE: dict[str, Any] = {
+    "type": "http",
+    "method": "POST",
+    "path": "/gradio_api/upload",
+    "query_string": b"",
+    "headers": [(b"content-type", b"multipart/form-data; boundary=B")],
+    "client": ("10.1.1.1", 5),
+}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "[::1]:7860", "127.0.0.9"])
@@ -252,6 +262,84 @@ def test_an_upload_has_a_size_and_a_share_of_the_disk(tmp_path: Path) -> None:
     assert send("b.zip", large * 2).status_code == 413
     full = send("c.zip", large)
     assert full.status_code == 413 and "You may keep 3 MB" in full.text
+
+
+def a_part(size: int, name: str = ' filename="a.zip";') -> Any:
+    async def body() -> Any:
+        yield f'--B\r\nContent-Disposition: form-data; name="files";{name}\r\n\r\n'.encode()
+        for _ in range(size // 100_000):
+            yield b"x" * 100_000
+            await asyncio.sleep(0)
+        yield b"\r\n--B--\r\n"
+
+    return {"content": body(), "headers": {"Content-Type": "multipart/form-data; boundary=B"}}
+
+
+def sizes(place: Place) -> int:
+    return size_of(place.visitors.files.root) + size_of(place.visitors.arrivals.folder)
+
+
+def test_an_upload_is_counted_while_it_comes(tmp_path: Path) -> None:
+    """Without Content-Length 700 MB were kept where 300 were the limit."""
+    place = Place(tmp_path, mode="public", visitor_mb=2)
+    refused = place.ask("/gradio_api/upload", "POST", **a_part(3_000_000))
+    assert refused.status_code == 413 and "may keep 2 MB" in refused.text and sizes(place) == 0
+    assert place.ask("/gradio_api/upload", "POST", **a_part(1_500_000)).status_code == 200
+    assert sizes(place) == 1_500_000
+
+
+def test_uploads_without_a_cookie_are_charged_to_their_address(tmp_path: Path) -> None:
+    """Each was a new visitor's, with a share of its own."""
+    place = Place(tmp_path, mode="public", visitor_mb=2)
+    codes = [place.ask("/gradio_api/upload", "POST", **a_part(900_000)).status_code for _ in range(4)]
+    assert codes == [200, 200, 413, 413]
+    with_key: list[int] = []
+    for n in range(12):
+        sent = a_part(900_000)
+        sent["headers"]["X-Sugar-Key"] = f"a made-up key {n:04}"
+        with_key.append(place.ask("/gradio_api/upload", "POST", **sent).status_code)
+    assert with_key == [200] * 9 + [413] * 3, "made-up keys share what their address has"
+    place.visitors.visits.end()
+    assert place.ask("/gradio_api/upload", "POST", **a_part(900_000)).status_code == 200
+
+
+def test_uploads_at_one_time_share_a_count(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public", visitor_mb=2)
+
+    async def together() -> list[int]:
+        transport = httpx.ASGITransport(place.app, client=("10.1.1.1", 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            sent = (client.post("/gradio_api/upload", **a_part(900_000)) for _ in range(5))
+            return sorted(answer.status_code for answer in await asyncio.gather(*sent))
+
+    assert in_a_loop(together()) == [200, 200, 413, 413, 413] and sizes(place) == 1_800_000
+
+
+def test_a_field_of_an_upload_is_not_kept_in_memory(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public")
+    refused = place.ask("/gradio_api/upload", "POST", **a_part(200_000, name=""))
+    assert refused.status_code == 400 and "files only" in refused.text and sizes(place) == 0
+
+
+def test_an_upload_leaves_the_disk_its_floor(tmp_path: Path) -> None:
+    for mode in ("personal", "public"):
+        place = Place(tmp_path / mode, mode=mode)
+        place.visitors.disk.keep_free = 10**18
+        refused = place.ask("/gradio_api/upload", "POST", **a_part(200_000))
+        assert refused.status_code == 413 and "The disk has" in refused.text and sizes(place) == 0
+
+
+def test_what_broke_off_is_gone(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public")
+    messages = [{"type": "http.request", "body": b"--B\r\n", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    answer = in_a_loop(
+        place.uploads._take({**UPLOAD_SCOPE, "app": place.app}, receive)  # what a server hands over
+    )
+    assert answer.status_code == 400 and sizes(place) == 0
 
 
 def test_a_persons_uploads_have_no_share(tmp_path: Path) -> None:

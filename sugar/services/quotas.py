@@ -4,6 +4,7 @@
     quotas.admit(visitor)                    # BusyError with the seconds to wait
     disk = Disk(root, per_visitor=200_000_000, in_all=5_000_000_000)
     disk.check(folders_of_the_visitor, adding=1_000_000)
+    with arrivals.of(visitor, folder) as take:       # take(n): n more bytes came; GalleryError over a share
 
 A request pays from its address and, where the visitor has a login, a key or a signed token, from the visitor.
 Not covered: what a request is (ui/), the limits of one gallery (sugar/gallery).
@@ -17,19 +18,22 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sugar.errors import BusyError, GalleryError
 from sugar.services.identity import Visitor
 
-__all__ = ["Buckets", "Disk", "QuotaLimits", "Quotas", "size_of"]
+__all__ = ["Arrivals", "Buckets", "Disk", "QuotaLimits", "Quotas", "size_of"]
 
 ADDRESS_FACTOR = 5
 """Visitors of one address: a household or an office shares it, so it may ask for this many times as much."""
 LOGINS = 10
 """Attempts to log in, a minute, from one address."""
+UPLOADS = 20
+"""Uploads of one address at a time."""
 LIGHT = 0.1
 """What a request without the model costs, in requests with the model."""
 
@@ -196,6 +200,108 @@ class Disk:
         free = shutil.disk_usage(existing).free
         if free - adding < self.keep_free:
             raise GalleryError(f"The disk has {free // 1_000_000:,} MB left. Free some room first.")
+
+
+@dataclass
+class _Share:
+    """What one visitor, one address or the server has on the disk and on its way."""
+
+    most: float
+    who: str
+    uploads: int = 0
+    kept: int = 0
+    coming: int = 0
+
+
+class Arrivals:
+    """Bytes on their way in, counted while they come, so that no header and no number of uploads says less.
+
+    Uploads of one visitor share a count, as do those of one address and all together. Who proves nothing is
+    a new visitor in each upload, so all that such visitors of one address keep counts as one visitor's.
+
+    Args:
+        disk: the shares of a visitor and of all, and the floor.
+        shared_out: whether there are shares; else the floor alone holds.
+    """
+
+    def __init__(self, disk: Disk, shared_out: bool) -> None:
+        self.disk, self.shared_out = disk, shared_out
+        self.folder = disk.root / "arriving"
+        self._shares: dict[str, _Share] = {}
+        self._folders: dict[str, set[Path]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def of(self, visitor: Visitor, folder: Path, said: int = 0) -> Iterator[Callable[[int], None]]:
+        """One upload of the visitor whose files lie in `folder`; call what it gives with every block's size.
+
+        said: bytes that the sender announced. They are refused at once when they are too many, and hold
+        nothing back from others: only what came counts.
+
+        Raises GalleryError, also from the call: a share is used up, or the disk is nearly full. BusyError:
+        too many uploads of one address at a time.
+        """
+        came, ended = 0, False
+        with self._lock:
+            shares = self._begin(visitor, folder) if self.shared_out else []
+
+        def check(size: int) -> None:
+            for share in shares:
+                if share.kept + share.coming + size > share.most:
+                    raise GalleryError(
+                        f"{share.who} may keep {share.most // 1_000_000:,.0f} MB here, and this would be "
+                        "more. Delete something, send less, or try again later."
+                    )
+            self.disk.check_free(size)
+
+        def take(size: int) -> None:
+            nonlocal came
+            with self._lock:
+                check(size)
+                came += size
+                for share in shares:
+                    share.coming += size
+
+        try:
+            check(said)
+            yield take
+            ended = True
+        finally:
+            with self._lock:
+                for share in shares:
+                    share.uploads -= 1
+                    share.coming -= came
+                    share.kept += came if ended else 0
+                self._shares = {key: share for key, share in self._shares.items() if share.uploads}
+
+    def _begin(self, visitor: Visitor, folder: Path) -> list[_Share]:
+        """The shares that an upload counts for, with what they keep by now. Holds the lock already."""
+        address, one = network_of(visitor.address), self.disk.per_visitor
+        theirs = self._folders.setdefault(address, set())
+        theirs.add(folder)
+        unproven = [f for f in theirs if f.name.startswith("session-")]
+        busy = self._shares.get(f"address {address}")
+        if busy is not None and busy.uploads >= UPLOADS:
+            raise BusyError(f"{UPLOADS} uploads at a time is the limit here. Wait until one has ended.")
+        own = (f"visitor {visitor.id}", one, "You", [folder])
+        if not visitor.proven:
+            own = (f"unproven {address}", one, "Programs of your address that send no key", unproven)
+        everybody = ("", self.disk.in_all, "All visitors together", [self.disk.root])
+        together = (f"address {address}", one * ADDRESS_FACTOR, "Your address", list(theirs))
+        shares = []
+        for key, most, who, folders in (own, together, everybody):
+            share = self._shares.setdefault(key, _Share(most, who))
+            share.uploads += 1
+            share.kept = sum(size_of(f) for f in folders)
+            shares.append(share)
+        shares[-1].kept -= size_of(self.folder)
+        return shares
+
+    def sweep(self) -> None:
+        """Forget the folders of visitors who left."""
+        with self._lock:
+            here = {address: {f for f in theirs if f.exists()} for address, theirs in self._folders.items()}
+            self._folders = {address: theirs for address, theirs in here.items() if theirs}
 
 
 def size_of(folder: Path) -> int:

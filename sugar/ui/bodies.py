@@ -1,13 +1,16 @@
 """The body of a request, and how a request is refused before Gradio sees it.
 
 receive = bounded(receive, 2_000_000)          # raises Refused when more comes
+receive = counted(receive, take)               # take(n): n more bytes came
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import Message, Receive
 
-__all__ = ["Refused", "bounded"]
+__all__ = ["Refused", "bounded", "counted"]
 
 
 class Refused(Exception):
@@ -22,13 +25,22 @@ def bounded(receive: Receive, most: int) -> Receive:
     """Stop reading a body that is too large, whatever its header said."""
     seen = 0
 
-    async def receiving() -> Message:
+    def take(size: int) -> None:
         nonlocal seen
+        seen += size
+        if seen > most:
+            raise Refused(413, f"A request may have {most // 1_000_000} MB. Upload large files first.")
+
+    return counted(receive, take)
+
+
+def counted(receive: Receive, take: Callable[[int], None]) -> Receive:
+    """Tell `take` of every block of a body before anybody reads it."""
+
+    async def receiving() -> Message:
         message = await receive()
         if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise Refused(413, f"A request may have {most // 1_000_000} MB. Upload large files first.")
+            take(len(message.get("body", b"")))
         return message
 
     return receiving

@@ -3,30 +3,48 @@
     Middleware(Uploads, visitors=visitors, settings=settings, shipped=files)      # inside Gate, before Gradio
 
 Gradio keeps an upload under the hash of its content and gives it to whoever has the path. Here it goes to a
-random folder of the visitor's and is given to that visitor only. Not covered: the clean copy that takes the
-original's place (incoming.py), addresses in place of files (fetching.py).
+random folder of the visitor's and is given to that visitor only. Its bytes are counted while they come.
+Not covered: the clean copy that takes the original's place (incoming.py), addresses in place of files
+(fetching.py), the shares (services/quotas.py).
 """
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from gradio import routes
-from gradio.route_utils import MultiPartException, upload_fn
+from gradio import route_utils, routes
+from gradio.route_utils import GradioMultiPartParser, MultiPartException, upload_fn
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sugar.errors import SugarError
+from sugar.errors import BusyError, SugarError
 from sugar.settings import Settings
+from sugar.ui.bodies import counted
 from sugar.ui.visitors import Visitors, login_of
 
 __all__ = ["Uploads"]
 
 UPLOAD, FILE = "/gradio_api/upload", "/gradio_api/file="
 MB = 1_000_000
+
+
+class FilesOnly(GradioMultiPartParser):
+    """A parser that takes files: what comes as a plain field of the form would be kept in memory."""
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._current_part.file is None:
+            raise MultiPartException("An upload holds files only. Send each part with a file name.")
+        super().on_part_data(data, start, end)
+
+
+_gradio: Any = route_utils
+_gradio.GradioMultiPartParser = FilesOnly  # upload_fn takes it from there
 
 
 class Uploads:
@@ -55,31 +73,42 @@ class Uploads:
         visitor, files = self.visitors.asking(scope), self.visitors.files
         progress = request.query_params.get("upload_id")
         most = max(self.settings.max_upload_mb, self.settings.max_import_mb) * MB
+        arriving = self.visitors.arrivals.folder / secrets.token_hex(16)
         try:
-            self.visitors.visits.touch(visitor)
-            self.visitors.check_room(visitor, int(request.headers.get("content-length") or 0))
-            taken, to_move, locations = await upload_fn(
-                request,
-                str(files.new(visitor)),
-                most,
-                progress,
-                upload_progress=routes.file_upload_statuses if progress else None,
-            )
-            for path in taken:
-                self._check_size(Path(path))
+            said = int(request.headers.get("content-length") or 0)
+            with self.visitors.arrivals.of(visitor, files.folder(visitor), said) as take:
+                sent, *_ = await upload_fn(
+                    Request(scope, counted(receive, take)),
+                    str(arriving),
+                    most,
+                    progress,
+                    upload_progress=routes.file_upload_statuses if progress else None,
+                )
+                for path in sent:
+                    self._check_size(Path(path))
+                self.visitors.visits.touch(visitor)
+                place = files.new(visitor)
+                for entry in arriving.iterdir():
+                    entry.rename(place / entry.name)
+                taken = [place / Path(path).relative_to(arriving) for path in sent]
         except MultiPartException as error:
             return PlainTextResponse(error.message, 413 if "maximum" in error.message else 400)
         except HTTPException as error:
             return PlainTextResponse(str(error.detail), error.status_code)
+        except BusyError as error:
+            return PlainTextResponse(str(error), 429)
         except (SugarError, ValueError) as error:
             return PlainTextResponse(str(error), 413)
+        except ClientDisconnect:
+            return PlainTextResponse("The upload broke off.", 400)
+        finally:
+            shutil.rmtree(arriving, ignore_errors=True)
         app.get_blocks().upload_file_set.update(taken)
         return JSONResponse([str(path) for path in taken])
 
     def _check_size(self, path: Path) -> None:
-        """Only an import may be larger than a picture. Raises ValueError; the file is gone then."""
+        """Only an import may be larger than a picture. Raises ValueError."""
         if path.suffix.lower() != ".zip" and path.stat().st_size > self.settings.max_upload_mb * MB:
-            self.visitors.files.remove(path)
             raise ValueError(f"A file may have {self.settings.max_upload_mb} MB.")
 
     def _refusal(self, scope: Scope, path: str) -> Response | None:

@@ -20,7 +20,7 @@ from starlette.types import Scope
 from sugar.services.identity import Caller, Identities, Visitor
 from sugar.services.modes import Mode, on_a_space
 from sugar.services.private_files import PrivateFiles
-from sugar.services.quotas import Disk, QuotaLimits, Quotas
+from sugar.services.quotas import Arrivals, Disk, QuotaLimits, Quotas
 from sugar.services.visits import Page, Visits
 from sugar.settings import Settings
 
@@ -68,12 +68,18 @@ class Visitors:
         self.quotas = Quotas(QuotaLimits(settings.per_minute, settings.newcomers))
         megabyte = 1_000_000
         self.disk = Disk(files.root.parent, settings.visitor_mb * megabyte, settings.server_mb * megabyte)
+        self.arrivals = Arrivals(self.disk, mode.private)
         self.cookie = f"sugar-visitor-{self.identities.visitor(Caller(session='cookie')).id[:8]}"
         """Another app on the same host has another cookie."""
 
     def begin(self) -> None:
         """Sweep from now on."""
-        self.visits.sweep_every(MINUTE, self.quotas.sweep)
+
+        def sweep() -> None:
+            self.quotas.sweep()
+            self.arrivals.sweep()
+
+        self.visits.sweep_every(MINUTE, sweep)
 
     def who(
         self,
@@ -121,13 +127,6 @@ class Visitors:
     def admit(self, request: Any, *, uses_model: bool) -> None:
         """Count a request. Raises BusyError over a limit."""
         self.quotas.admit(self.behind(request), uses_model=uses_model)
-
-    def check_room(self, visitor: Visitor, adding: int) -> None:
-        """Whether the visitor may send so many bytes. Raises GalleryError."""
-        if self.mode.private:
-            self.disk.check([self.files.folder(visitor)], adding)
-        else:
-            self.disk.check_free(adding)
 
     def leave(self, request: Any) -> None:
         """Let go of the visitor behind a request at once."""
