@@ -251,9 +251,10 @@ def _why(error: Exception) -> str:
 def read_table(data: bytes, *, known: Collection[str] = (), columns: Sequence[str] = ()) -> Table:
     """The rows of a csv or tsv as a person's program wrote it.
 
-    The separator is the one that a first line `sep=;` names, or that occurs most in the header. A quoted cell
-    may hold separators, quotation marks (doubled) and lines. A quotation mark that nothing closes, or that
-    would swallow rows, is a character like any other. Cells beyond the header belong to the last column.
+    The separator is the one that a first line `sep=;` names, or that occurs most in the header; where the
+    first line may be a row, with commas in its text, a tab or what occurs first. A quoted cell may hold
+    separators, quotation marks (doubled) and lines. A quotation mark that nothing closes, or that would
+    swallow rows, is a character like any other. Cells beyond the header belong to the last column.
 
     Args:
         known: names of columns. Where the first row has none of them, it is a row, and the columns are those
@@ -270,7 +271,7 @@ def read_table(data: bytes, *, known: Collection[str] = (), columns: Sequence[st
     if mark := re.fullmatch(r'"?sep=(.)"?[,;\t|]*', head.strip(" ")):
         separator, body, first = mark[1], body[len(head) + 1 :], 2
         head = body.split("\n", 1)[0]
-    separator = separator or max("\t;,|", key=re.sub(r'"[^"]*"', "", head[:4096]).count)
+    separator = separator or _separator(re.sub(r'"[^"]*"', "", head[:4096]), bool(known))
     unclosed: list[int] = []
     records = _records(body, separator, first, unclosed)
     names: list[str] = []
@@ -300,6 +301,13 @@ def read_table(data: bytes, *, known: Collection[str] = (), columns: Sequence[st
             f"{long:,} rows have more cells than the header; the rest belongs to the last column."
         )
     return out
+
+
+def _separator(head: str, may_be_row: bool) -> str:
+    found = [s for s in "\t;,|" if s in head] or ["\t"]
+    if not may_be_row:
+        return max(found, key=head.count)
+    return "\t" if "\t" in found else min(found, key=head.find)
 
 
 def _records(text: str, separator: str, line: int, unclosed: list[int]) -> Iterator[tuple[int, list[str]]]:

@@ -6,6 +6,7 @@ Pictures are drawn here. Not covered: what recipes learn (test_training_adapter.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import pickle
@@ -16,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from toy import ToyEmbedder
 
 from sugar.errors import InputError, SettingsError
+from sugar.gallery import Gallery
 from sugar.sequence import Sample
 from sugar.training.data import open_data, open_one
 from sugar.training.data.check import check, report
@@ -162,19 +165,48 @@ def test_mmc4_and_vist(tmp_path: Path) -> None:
     assert query.text.splitlines() == WORDS[:3] and referent.images[0].size == (12, 10)
 
 
-def test_webdataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "shard.tar"
-    with tarfile.open(path, "w") as tar:
-        for n, words in enumerate(WORDS):
-            made = io.BytesIO()
-            Image.new("RGB", (12, 10)).save(made, "PNG")
-            for suffix, data in (("png", made.getvalue()), ("txt", words.encode())):
-                info = tarfile.TarInfo(f"{n:04d}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    dataset, _ = open_one(f"webdataset={path}")
+def picture_bytes(kind: str) -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (12, 10)).save(made, kind)
+    return made.getvalue()
+
+
+JPEG, PNG = picture_bytes("JPEG"), picture_bytes("PNG")
+
+
+def tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as file:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+def said(spec: str) -> list[list[str] | str]:
+    """What each row says: its texts, or why it is bad. No row's captions raise."""
+    dataset, _ = open_one(spec)
+    rows = [read_row(dataset, i) for i in range(len(dataset))]
+    for i, row in enumerate(rows):
+        assert isinstance(row, BadRow) or dataset.captions(i), "a good row has texts"
+        assert all(isinstance(c, str) and c for c in dataset.captions(i))
+    return [r.reason if isinstance(r, BadRow) else texts(r) for r in rows]
+
+
+def texts(row: Example) -> list[str]:
+    if row.conversations and row.conversations[0].skill == "answer":
+        return [s.text for t in row.conversations[0].turns for s in t.sample if not s.is_image]
+    return [s.text for s in row.slices if not s.is_image]
+
+
+def test_webdataset(tmp_path: Path) -> None:
+    members = {
+        f"{n:04d}.{s}": PNG if s == "png" else w.encode() for n, w in enumerate(WORDS) for s in ("png", "txt")
+    }
+    dataset, _ = open_one(f"webdataset={tar(tmp_path / 'shard.tar', members)}")
     assert len(dataset) == 4 and dataset[3].samples[1].sample.text == WORDS[3]
+    assert pickle.loads(pickle.dumps(dataset))[3].samples[0].sample.images[0].size == (12, 10)
 
 
 def test_the_drawn_world_is_one_data_set() -> None:
@@ -194,6 +226,419 @@ def test_unknown_data_is_refused(tmp_path: Path) -> None:
         open_data([])
     with pytest.raises(InputError, match="neither a table"):
         open_one(str(pictures(tmp_path / "bare", NAMES)))
+
+
+# --- files as people have them ------------------------------------------------------------------------------
+
+EMPTY = "The caption is empty or null."
+TALK = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "a dog"}]
+
+
+def ask(question: object, answer: object, **row: object) -> dict[str, object]:
+    return {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}], **row}
+
+
+LLAVA_ROWS = {
+    "no picture": (ask("Hi", "Hello", image=None), ["Hi", "Hello"]),
+    "an empty name": (ask("Hi", "Hello", image=""), ["Hi", "Hello"]),
+    "a list of no names": (ask("Hi", "Hello", images=[None]), ["Hi", "Hello"]),
+    "no mark": (ask("What?", "a dog", image="a.jpg"), ["What?", "a dog"]),
+    "images": (ask("<image>What?", "a dog", images=["a.jpg"]), ["What?", "a dog"]),
+    "two pictures": (ask("<image>A <image> B?", "no", image=["a.jpg", "b.jpg"]), ["A", "B?", "no"]),
+    "messages": (
+        {
+            "messages": [
+                {"role": "user", "content": "<image>What?"},
+                {"role": "assistant", "content": "a dog"},
+            ],
+            "images": ["a.jpg"],
+        },
+        ["What?", "a dog"],
+    ),
+    "parts": (
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "image", "image": "a.jpg"}, {"type": "text", "text": "Q"}],
+                },
+                {"role": "assistant", "content": [{"type": "text", "text": "A"}]},
+            ]
+        },
+        ["Q", "A"],
+    ),
+    "roles": (
+        {"conversations": [{"from": "Human", "value": "q"}, {"from": "BOT", "value": "a"}]},
+        ["q", "a"],
+    ),
+    "an empty system turn": (
+        {"conversations": [{"from": "system", "value": ""}, *TALK], "image": "a.jpg"},
+        ["What?", "a dog"],
+    ),
+    "a system text": (ask("q", "a", system="Be short."), ["Be short.", "q", "a"]),
+    "two questions": (
+        {"conversations": [{"from": "human", "value": "one"}, *TALK], "image": "a.jpg"},
+        ["one", "What?", "a dog"],
+    ),
+    "a mark in the answer": (ask("<image>\nq", "an <image> tag", image="a.jpg"), ["q", "an <image> tag"]),
+    "a mark in a sentence": (
+        ask("<image>\nWhat is <image> here?", "a tag", image="a.jpg"),
+        ["What is <image> here?", "a tag"],
+    ),
+    "backslashes": (ask("<image>q", "a", image="images\\c.jpg"), ["q", "a"]),
+    "another machine's path": (ask("<image>q", "a", image="/home/ann/set/images/C.JPG"), ["q", "a"]),
+    "a published folder": (ask("<image>q", "a", image="coco/train2017/d.jpg"), ["q", "a"]),
+    "a number": (ask("<image>How many?", 4, image="a.jpg"), ["How many?", "4"]),
+    "the word None": (ask("How many?", "None"), ["How many?", "None"]),
+    "an address": (ask("<image>q", "a", image="http://x.org/a.jpg"), "is an address"),
+    "a NUL": (ask("<image>q", "a", image="a\0.jpg"), r"a\x00.jpg is missing"),
+    "a long name": (ask("<image>q", "a", image="a" * 5000), "...aaa"),
+    "an object for a name": (ask("<image>q", "a", image={"path": "a.jpg"}), "`image` is an object"),
+    "a null answer": (ask("q", None), "Turn 2, of gpt, is empty or null"),
+    "NaN": (ask("q", float("nan")), "Turn 2, of gpt, is empty or null"),
+    "a null question": (ask(None, "a"), "Turn 1, of human, is empty or null"),
+    "an unknown role": ({"conversations": [{"from": "cat", "value": "q"}]}, "said by 'cat'"),
+    "no conversation": ({"id": 1}, "Its conversation is null"),
+    "a text for a conversation": ({"conversations": "q"}, "Its conversation is a text"),
+    "a null turn": ({"conversations": [None, *TALK]}, "Turn 1 is null"),
+    "marks without pictures": (
+        ask("<image>\n<image>q", "a", image="a.jpg"),
+        "2 <image> marks and 1 pictures",
+    ),
+    "a null row": (None, "The row is null"),
+    "a text for a row": ("oops", "The row is a text"),
+    "a number for a row": (7, "The row is a number"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", "lines.json", ".json.gz"])
+def test_llava_rows_of_many_hands(tmp_path: Path, suffix: str) -> None:
+    """Whatever a row is, it is learnt as a person expects, or it is a bad row with its reason."""
+    folder = pictures(tmp_path / "set", ["a.jpg", "b.jpg", "images/c.jpg", "train2017/d.jpg"])
+    rows = [row for row, _ in LLAVA_ROWS.values()]
+    dumped = json.dumps(rows) if suffix == ".json" else "\n".join(map(json.dumps, rows))
+    data = b"\xef\xbb\xbf" + dumped.encode()
+    (folder / f"mix{suffix}").write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    for name, found, (_, wanted) in zip(
+        LLAVA_ROWS, said(f"llava={folder}"), LLAVA_ROWS.values(), strict=True
+    ):
+        assert found == wanted if isinstance(wanted, list) else wanted in found, name
+
+
+def test_a_broken_line_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(f'{json.dumps(ask("q", "a"))}\n{{"conversations": \n')
+    assert said(f"llava={tmp_path}")[0] == ["q", "a"] and "not JSON" in said(f"llava={tmp_path}")[1]
+    (tmp_path / "d.jsonl").write_text('{"image": "a.jpg"}\n')
+    with pytest.raises(InputError, match="not a list of rows with"):
+        open_one(f"llava={tmp_path}")
+
+
+MMC4_ROWS = [
+    ({"text_list": ["one\u2028two", None, "three"]}, {"matched_text_index": 0}, ["one\u2028two", "three"]),
+    ({"text_list": ["one"]}, {"matched_text_index": None}, "`matched_text_index` null"),
+    ({"text_list": ["one"]}, {"matched_text_index": 7}, "`matched_text_index` 7; the texts are 0 to 0"),
+    ({"text_list": ["one"]}, {"matched_text_index": -1}, "`matched_text_index` -1"),
+    ({"text_list": ["one"]}, {"image_name": None}, "has no `image_name`"),
+    ({"text_list": [None, ""]}, {}, "says nothing"),
+    ({"text_list": None}, {}, "`text_list` is null"),
+    ({"text_list": ["one"], "image_info": None}, None, "`image_info` is null"),
+    ({"text_list": ["one"], "image_info": [None]}, None, "is null, not an object"),
+    (None, None, "The row is null"),
+    ("oops", None, "The row is a text"),
+]
+
+
+def test_mmc4_rows_of_many_hands(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, ["a.jpg"])
+    info = {"image_name": "a.jpg", "matched_text_index": 0}
+    rows = [row if more is None else {"image_info": [info | more], **row} for row, more, _ in MMC4_ROWS]
+    (folder / "docs.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), "utf-8")
+    for found, (_, _, wanted) in zip(said(f"mmc4={folder}"), MMC4_ROWS, strict=True):
+        assert found == wanted if isinstance(wanted, list) else wanted in found
+    assert "Empty or null sentences, left out: 3." in open_one(f"mmc4={folder}")[0].notes
+
+
+def test_a_story_without_a_text_is_one_bad_row(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, ["1.png", "2.jpg"])
+    lines = [(s, n, p, t) for s in "56" for n, (p, t) in enumerate((("1", "a"), ("2", "b")))]
+    told = [
+        [
+            {
+                "story_id": s,
+                "worker_arranged_photo_order": n,
+                "photo_flickr_id": p,
+                "text": None if s + p == "62" else t,
+            }
+        ]
+        for s, n, p, t in lines
+    ]
+    (folder / "val.json").write_text(json.dumps({"annotations": [*told, None]}))
+    rows = said(f"vist={folder}#val")
+    assert rows[0] == ["a", "b"] and all("without a text" in str(r) for r in rows[1:]) and len(rows) == 3
+
+
+TARS: dict[str, tuple[dict[str, bytes], list[object]]] = {
+    "dots in names": (
+        {"22.05.jpg": JPEG, "22.05.txt": b"x", "22.06.jpg": JPEG, "22.06.txt": b"y", "22.07.jpg": JPEG},
+        [["x"], ["y"], "It has no caption"],
+    ),
+    "dots in one name": ({"a.jpg": JPEG, "a.txt": b"x", "b.v2.jpg": JPEG, "b.v2.txt": b"y"}, [["x"], ["y"]]),
+    "dots in the folder": ({"train.v1/1.jpg": JPEG, "train.v1/1.txt": b"x"}, [["x"]]),
+    "several files of a key": (
+        {"1.jpg": JPEG, "1.seg.png": PNG, "1.caption.txt": b"x", "1.cls": b"7"},
+        [["x"]],
+    ),
+    "mixed endings": (
+        {"1.jpg": JPEG, "1.txt": b"x", "2.png": PNG, "2.txt": b"y", "3.JPEG": JPEG, "3.TXT": b"z"},
+        [["x"], ["y"], ["z"]],
+    ),
+    "no text in the first": ({"1.jpg": JPEG, "2.jpg": JPEG, "2.txt": b"y"}, ["It has no caption", ["y"]]),
+    "json": (
+        {
+            "1.jpg": JPEG,
+            "1.json": b'{"caption": "x", "width": 6}',
+            "2.jpg": JPEG,
+            "2.json": b'{"caption": null}',
+        },
+        [["x"], EMPTY],
+    ),
+    "null beside a caption": ({"1.jpg": JPEG, "1.json": b'{"caption": ["x", null, NaN]}'}, [["x"]]),
+    "no JSON": ({"1.jpg": JPEG, "1.json": b"{x"}, ["cannot be read"]),
+    "blanks": ({"1.jpg": JPEG, "1.txt": b" \n", "2.jpg": JPEG, "2.txt": b"None"}, [EMPTY, EMPTY]),
+    "another encoding": (
+        {"1.jpg": JPEG, "1.txt": "B\u00e4rli im Schnee".encode("cp1252")},
+        [["B\u00e4rli im Schnee"]],
+    ),
+    "a byte order mark": ({"1.jpg": JPEG, "1.txt": b"\xef\xbb\xbfx"}, [["x"]]),
+    "macOS": ({"./._1.jpg": b"\0\5", "__MACOSX/1.jpg": b"\0", "./1.jpg": JPEG, "./1.txt": b"x"}, [["x"]]),
+    "gzipped members": ({"1.jpg": JPEG, "1.json.gz": gzip.compress(b'{"text": "x"}')}, [["x"]]),
+    "a damaged picture": ({"1.jpg": JPEG[:60], "1.txt": b"x"}, ["damaged"]),
+}
+
+
+@pytest.mark.parametrize("name", TARS)
+def test_tars_of_many_hands(tmp_path: Path, name: str) -> None:
+    members, wanted = TARS[name]
+    for found, want in zip(said(f"webdataset={tar(tmp_path / 't.tar', members)}"), wanted, strict=True):
+        assert found == want if isinstance(want, list) else str(want) in found
+
+
+def test_several_tars_as_people_name_them(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    for n, mode in enumerate(("w", "w", "w:gz")):
+        suffix = "tar.gz" if mode == "w:gz" else "tar"
+        tar(folder / f"s-{n:03d}.{suffix}", {"0.jpg": JPEG, "0.txt": WORDS[n].encode()}, mode)
+    ways = {
+        "": 3,
+        "/s-{000..001}.tar": 2,
+        "/*.tar": 2,
+        f"/s-000.tar::{folder}/s-001.tar": 2,
+        "/s-{000,001}.tar:3": 2,
+    }
+    for way, count in ways.items():
+        assert said(f"webdataset={folder}{way}") == [[w] for w in WORDS[:count]], way
+    gzipped, _ = open_one(f"webdataset={folder}/s-002.tar.gz")
+    unpacked = gzipped._tars[0]  # type: ignore[attr-defined]
+    assert unpacked.is_file() and pickle.loads(pickle.dumps(gzipped))[0]
+    del gzipped
+    assert not unpacked.exists()
+    cut = (folder / "s-000.tar").read_bytes()[:1700]
+    (folder / "s-000.tar").write_bytes(cut)
+    assert "cut short" in open_one(f"webdataset={folder}/s-000.tar")[0].notes[0]
+    for wrong in ("/s-{000..005}.tar", "/*.zip", "://x"):
+        with pytest.raises(InputError):
+            open_one(f"webdataset={folder}{wrong}")
+    with pytest.raises(InputError, match="is an address"):
+        open_one("webdataset=https://example.org/a.tar")
+
+
+def coco_file(*named: tuple[object, object], said: object = None) -> str:
+    annotations = said or [{"image_id": i, "caption": WORDS[n]} for n, (i, _) in enumerate(named)]
+    return json.dumps({"images": [{"id": i, "file_name": f} for i, f in named], "annotations": annotations})
+
+
+def test_coco_as_people_have_it(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "coco", ["val2017/1.jpg", "val2017/2.jpg"])
+    file = folder / "annotations" / "captions_val2017.json"
+    file.parent.mkdir()
+    for names in (("1.jpg", "2.jpg"), ("val2017/1.jpg", "coco/val2017/2.jpg")):
+        file.write_text(coco_file((1, names[0]), ("2", names[1])))
+        for spec in (f"{folder}#val", folder, file, file.parent, folder / "val2017"):
+            assert said(f"coco={spec}") == [[WORDS[0]], [WORDS[1]]], spec
+    beside = pictures(tmp_path / "flat", ["1.jpg"]) / "mine.json"
+    beside.write_text(coco_file((1, "val2017/1.jpg")))
+    assert said(f"coco={beside}") == said(f"coco={beside.parent}") == [[WORDS[0]]]
+    (folder / "annotations" / "captions_train2017.json").write_text(coco_file((1, "1.jpg")))
+    assert (
+        "captions_train2017.json is read, not captions_val2017.json" in open_one(f"coco={folder}")[0].notes[0]
+    )
+
+
+def test_coco_annotations_of_nothing(tmp_path: Path) -> None:
+    file = pictures(tmp_path, ["1.jpg", "2.jpg"]) / "captions.json"
+    rows = [(1, "x"), (1, None), (2, None), (3, "y"), (999, "z"), (None, "z"), (2, "nan")]
+    annotations = [*({"image_id": i, "caption": c} for i, c in rows), None, "x", {"image_id": 2}]
+    file.write_text(coco_file((1, "1.jpg"), (2, "2.jpg"), (3, None), said=annotations))
+    first, *others = said(f"coco={file}")
+    assert first == ["x"] and "Empty or null captions" in open_one(f"coco={file}")[0].notes[0]
+    wanted = [EMPTY, "3 has no file name", "999 is not among", *["names no picture"] * 3]
+    assert len(others) == 6 and all(w in str(o) for w, o in zip(wanted, others, strict=True))
+    file.write_text(coco_file((1, "1.jpg"), said=[{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}]))
+    with pytest.raises(InputError, match="holds no captions: its annotations have bbox, category_id"):
+        open_one(f"coco={file}")
+
+
+@pytest.mark.parametrize("kind", ["coco", "flickr"])
+def test_karpathy_s_splits(tmp_path: Path, kind: str) -> None:
+    folder = pictures(
+        tmp_path, ["flickr30k-images/1.jpg", "flickr30k-images/2.jpg", "flickr30k-images/3.jpg"]
+    )
+    images = [
+        {"filename": f"{n}.jpg", "split": s, "sentences": [{"raw": c} for c in raw]}
+        for n, s, raw in ((1, "train", ["x", None]), (2, "restval", ["y"]), (3, "test", [None]))
+    ]
+    (folder / "dataset_flickr30k.json").write_text(json.dumps({"images": images}))
+    spec = f"{kind}={folder}"
+    assert said(f"{spec}#train") == [["x"], ["y"]] and said(f"{spec}#restval") == [["y"]]
+    assert any("restval" in n for n in open_one(f"{spec}#train")[0].notes)
+    assert EMPTY in said(f"{spec}#test")[0] and len(said(spec)) == 3
+    with pytest.raises(InputError, match="no split 'val'; it has train, restval, test"):
+        open_one(f"{spec}#val")
+
+
+FLICKR = {
+    "tokens": (
+        "Flickr8k.token.txt",
+        'a.jpg#0\tA , in , pink ; x\na.jpg#1\t"A dog" .\n',
+        ["A , in , pink ; x", '"A dog" .'],
+    ),
+    "Kaggle": (
+        "captions.txt",
+        'image,caption\na.jpg,"A dog, a ""cat"" ."\na.jpg,A man, sitting .\n',
+        ['A dog, a "cat" .', "A man, sitting ."],
+    ),
+    "a byte order mark": ("captions.txt", "\ufeffimage,caption\na.jpg,A dog .\n", ["A dog ."]),
+    "bars": (
+        "results.csv",
+        "image_name| comment_number| comment\na.jpg| 0| Two , dogs .\na.jpg| 1| b | c\n",
+        ["Two , dogs .", "b | c"],
+    ),
+    "three columns": (
+        "captions.txt",
+        "image_name,comment_number,comment\na.jpg,0, Two , dogs\n",
+        ["Two , dogs"],
+    ),
+    "a # in the name": ("captions.txt", "image,caption\na#1.jpg,A dog .\n", ["A dog ."]),
+}
+
+
+@pytest.mark.parametrize("name", FLICKR)
+def test_flickr_as_people_have_it(tmp_path: Path, name: str) -> None:
+    file, text, wanted = FLICKR[name]
+    folder = pictures(tmp_path, ["Images/a.jpg", "Images/a#1.jpg"])
+    (folder / file).write_text(text, "utf-8")
+    (folder / "Flickr8k.lemma.token.txt").write_text("a.jpg#0\tlemma\n")
+    assert said(f"flickr={folder}{'' if file.startswith('Flickr8k') else f'/{file}'}") == [wanted]
+
+
+FOLDERS: dict[str, tuple[str, bytes | str, list[object]]] = {
+    "semicolons of Excel": (
+        "captions.csv",
+        "file;caption\r\na.jpg;B\u00e4rli, im Schnee\r\n".encode("cp1252"),
+        [["B\u00e4rli, im Schnee"]],
+    ),
+    "sep=": ("captions.csv", "sep=;\r\nfile;caption\r\na.jpg;x\r\n", [["x"]]),
+    "UTF-16": ("captions.tsv", "file\tcaption\na.jpg\tB\u00e4rli\n".encode("utf-16"), [["B\u00e4rli"]]),
+    "a byte order mark": ("captions.csv", "\ufefffile,caption\na.jpg,x\n", [["x"]]),
+    "an open quotation mark": (
+        "captions.tsv",
+        'file\tcaption\na.jpg\t"open dog\nb.jpg\t"Pizza" sign\n',
+        [['"open dog'], ['"Pizza" sign']],
+    ),
+    "quotes": ("captions.csv", 'file,caption\na.jpg,"a dog, a ""cat"""\n', [['a dog, a "cat"']]),
+    "no header": (
+        "captions.csv",
+        "a.jpg,my dog; old; brown\nb.jpg,my cat\n",
+        [["my dog; old; brown"], ["my cat"]],
+    ),
+    "a header in other words": ("captions.csv", "Datei;Text dazu\na.jpg;x\n", [["x"]]),
+    "names in other spellings": (
+        "Captions.CSV",
+        "File Name,Caption\n./A.JPG,x\nsub\\c.jpg,y\nu\u0308.jpg,z\n",
+        [["x"], ["y"], ["z"]],
+    ),
+    "pandas": ("captions.csv", "file,caption\na.jpg,nan\nb.jpg,None\n", [EMPTY, EMPTY]),
+    "nothing": ("captions.csv", "file,caption\na.jpg,\n,x\nb.jpg,  \n", [EMPTY, "names no picture", EMPTY]),
+    "null in lines": (
+        "captions.jsonl",
+        '{"file": "a.jpg", "caption": null}\nnull\n{"file": "b.jpg", "caption": ["x\u2028y", null, 4]}\n{x\n',
+        [EMPTY, "It is null", ["x\u2028y", "4"], "not JSON"],
+    ),
+    "an object": ("captions.json", '{\n"a.jpg": "x",\n"b.jpg": ["y", null]}', [["x"], ["y"]]),
+    "a wrapped list": ("captions.json", '{"data": [{"image": "a.jpg", "caption": "x"}]}', [["x"]]),
+    "lists in cells": ("captions.csv", 'raw,filename\n"[""x"", null]",a.jpg\n', [["x"]]),
+    "a text beside": ("a.txt", "\ufeffB\u00e4rli", [["B\u00e4rli"]]),
+    "a Windows text beside": ("A.TXT", "B\u00e4rli im Schnee".encode("cp1252"), [["B\u00e4rli im Schnee"]]),
+    "an empty text beside": ("a.jpg.txt", "", [EMPTY]),
+    "no text beside": ("a.txt", b"\0\1\2\3\0\0\5\6", ["not a text"]),
+    "paths elsewhere": ("captions.csv", "file,caption\n/etc/passwd,x\n../../a.jpg,y\n", ["outside", ["y"]]),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_of_many_hands(tmp_path: Path, name: str) -> None:
+    file, data, wanted = FOLDERS[name]
+    folder = pictures(tmp_path / "set", ["a.jpg", "b.jpg", "sub/C.jpg", "\u00fc.jpg"])
+    (folder / "._a.jpg").write_bytes(b"\0\5")
+    (folder / file).write_bytes(data.encode() if isinstance(data, str) else data)
+    for found, want in zip(said(str(folder)), wanted, strict=True):
+        assert found == want if isinstance(want, list) else str(want) in found
+
+
+def test_parquet_and_its_nothing(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    folder = pictures(tmp_path, ["a.jpg", "b.jpg"])
+    rows = {
+        "file_name": ["a.jpg", "b.jpg", None],
+        "caption": [["x", None], None, ["z"]],
+        "n": [1.0, float("nan"), 2],
+    }
+    parquet.write_table(pyarrow.table(rows), folder / "captions.parquet")
+    found = said(str(folder))
+    assert found[0] == ["x"] and EMPTY in found[1] and "names no picture" in found[2]
+
+
+def test_splits_of_folders(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, ["train/a.jpg", "test/b.jpg"])
+    for split, name in (("train", "a"), ("test", "b")):
+        (folder / split / "metadata.csv").write_text(f"file_name,text\n{name}.jpg,{split}\n")
+    assert said(f"{folder}#train") == [["train"]]
+    with pytest.raises(InputError, match="folders test, train hold tables: write #test"):
+        open_one(str(folder))
+    (folder / "captions.csv").write_text("file,caption,split\ntrain/a.jpg,x,dev\ntest/b.jpg,y,fit\n")
+    assert said(f"{folder}#fit") == [["y"]]
+    with pytest.raises(InputError, match="no split 'val'; it has dev, fit"):
+        open_one(f"{folder}#val")
+    (folder / "captions.csv").write_text("file,caption\ntrain/a.jpg,x\ntest/b.jpg,y\n")
+    (folder / "val_list.txt").write_text("\ufeffB.jpg\r\n", "utf-8")
+    assert said(f"{folder}#val") == [["y"]]
+    (folder / "val_list.txt").write_text("c.jpg\n")
+    with pytest.raises(InputError, match="names none of the 2 rows"):
+        open_one(f"{folder}#val")
+
+
+def test_a_gallery_s_name_is_looked_for_where_the_app_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.create(tmp_path / "kept" / "holiday", ToyEmbedder()) as gallery:
+        gallery.add([("a.png", PNG)])
+        gallery.set_caption(gallery.items()[0].id, "a red star")
+    monkeypatch.setenv("SUGAR_GALLERY", str(tmp_path / "kept"))
+    assert said("gallery=holiday") == [["a red star"]]
+    with pytest.raises(InputError, match="kept/winter"):
+        open_one("gallery=winter")
 
 
 # --- examples, mixtures, bad rows ---------------------------------------------------------------------------

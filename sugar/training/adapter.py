@@ -8,6 +8,7 @@ The rows of a step come from the processor that inference uses. Memory is that o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from sugar.training.adapter_card import adapter_card
 from sugar.training.compare import compare
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
+from sugar.training.data.example import Example
 from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import Reader
 from sugar.training.gradient_cache import backward_in_parts
@@ -40,6 +42,8 @@ from sugar.training.terms import Terms
 from sugar.training.validation import Validation
 
 __all__ = ["ADAPTER", "AdapterConfig", "AdapterModule", "AdapterTask"]
+
+log = logging.getLogger("sugar")
 
 ADAPTER = "sugar"
 VISION_BYTES = 4 << 20
@@ -139,6 +143,9 @@ class AdapterTask:
         self.sugar.backbone.vision.max_bytes = VISION_BYTES
         if mixture is None:
             opened = open_data(config.data)
+            for dataset, _ in opened:
+                for note in dataset.notes if parallel.rank() == 0 else ():
+                    log.warning("%s: %s", dataset.name, note)
             mixture = Mixture(
                 [d for d, _ in opened], [w for _, w in opened], seed=config.seed, held_out=config.held_out
             )
@@ -182,7 +189,7 @@ class AdapterTask:
             return teachers
         if parallel.rank() == 0 or not teachers.cached:
             reader = Reader(self.mixture)
-            examples = [
+            examples: list[Example] = [
                 reader.example(d, int(row)) for d, rows in enumerate(self.mixture.kept) for row in rows
             ]
             teachers.learn(examples)

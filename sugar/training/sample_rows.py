@@ -66,7 +66,7 @@ class SampleRows:
         self.processor = processor
 
     def rows(self, example: Example, positions: Sequence[Sequence[int]]) -> list[TrainRow]:
-        """The rows of a joined example. positions: per sample the drawn slice ends."""
+        """The rows of an example. positions: per sample the drawn slice ends."""
         pictures: dict[str, PreparedImage] = {}
         found, at = [], 0
         for target, drawn in zip(example.samples, positions, strict=True):
@@ -143,12 +143,21 @@ class StepReader:
 
     def __call__(self, step: int) -> StepRows:
         chosen = list(enumerate(self.reader.mixture.rows(step, self.batch)))[self.rank :: self.world]
-        examples, positions = [], []
+        examples: list[Example] = []
+        positions: list[list[int]] = []
+        rows: list[TrainRow] = []
         for n, (d, row) in chosen:
-            rng = np.random.default_rng([self.seed, step, n])
-            example = self.rows.choose(self.reader.example(d, row), rng)
+
+            def drawn(example: Example, n: int = n) -> tuple[Example, list[list[int]], list[TrainRow]]:
+                rng = np.random.default_rng([self.seed, step, n])
+                example = self.rows.choose(example, rng)
+                ends = draw_positions(example, rng)
+                return example, ends, self.rows.rows(example, ends)
+
+            example, ends, made = self.reader.example(d, row, drawn)
+            before = sum(len(p) for p in positions)
+            rows += [replace(row, indices=[before + i for i in row.indices]) for row in made]
             examples.append(example)
-            positions += draw_positions(example, rng)
-        batch = join(examples)
-        rows = self.rows.rows(batch, positions)
-        return StepRows(rows, batch_facts(batch, positions, self.teachers), self.micro_batch, self.bad)
+            positions += ends
+        facts = batch_facts(join(examples), positions, self.teachers)
+        return StepRows(rows, facts, self.micro_batch, self.bad)

@@ -16,7 +16,7 @@ from sugar.core import Sugar
 from sugar.metrics import recall_at_k
 from sugar.sequence import Sample
 from sugar.training import parallel
-from sugar.training.data.example import Example
+from sugar.training.data.example import BadRow, Example
 from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import read_row
 
@@ -58,12 +58,16 @@ class Validation:
     def pairs(self) -> list[tuple[Sample, Sample]]:
         """(picture, text) of each row kept aside that has both."""
         if self._pairs is None:
-            rows = [read_row(self.mixture.datasets[d], row) for d, row in self.mixture.validation]
-            examples = [r for r in rows if isinstance(r, Example) and r.pairs]
-            self._pairs = [
-                (e.samples[e.pairs[0][1]].sample, e.samples[e.pairs[0][0]].sample) for e in examples
-            ]
+            rows = [read_row(self.mixture.datasets[d], row, self._pair) for d, row in self.mixture.validation]
+            self._pairs = [row for row in rows if row is not None and not isinstance(row, BadRow)]
         return self._pairs
+
+    def _pair(self, example: Example) -> tuple[Sample, Sample] | None:
+        if not example.pairs:
+            return None
+        text, picture = (example.samples[n].sample for n in example.pairs[0])
+        self.sugar.processor.encode(text.text)  # raises where the model knows none of its words
+        return picture, text
 
     def measure(self, step: int, adapter: str | None = "") -> dict[str, float] | None:
         """Retrieval among the rows kept aside; None where there are fewer than two.

@@ -95,7 +95,7 @@ class PromptRows(SampleRows):
         return Example((Target(shown), Target(first)), spoken, pairs=((1, 0),), source=example.source)
 
     def rows(self, example: Example, positions: Sequence[Sequence[int]]) -> list[TrainRow]:
-        """Rows of joined examples: a picture, its short caption, and perhaps a long one behind
+        """Rows of an example: a picture, its short caption, and perhaps a long one behind
         the picture."""
         pictures: dict[str, PreparedImage] = {}
         spoken = {id(c.turns[0].sample): c.turns[1].sample.text for c in example.conversations}

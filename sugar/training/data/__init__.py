@@ -31,6 +31,9 @@ FORMATS = {
 }
 """Format -> (file of this room, its function). A function takes a path and a split, and returns a Dataset."""
 
+NO_PATH = ("drawn", "gallery", "webdataset")
+"""Formats that may be named by something else: nothing, a gallery's name, a pattern of tars."""
+
 SPEC = re.compile(
     r"(?:(?P<kind>\w+)=)?(?P<path>[^#]*?)(?:#(?P<split>[\w-]+))?(?::(?P<weight>\d+(?:\.\d+)?))?"
 )
@@ -46,7 +49,7 @@ def open_one(spec: str) -> tuple[Dataset, float]:
             f"--data {shown(spec)} is not FORMAT=PATH#SPLIT:WEIGHT. Formats: {', '.join(FORMATS)}."
         )
     given = match["path"]
-    path = existing(given) or Path(given) if kind in ("drawn", "gallery") else there(given, f"--data {kind}")
+    path = existing(given) or Path(given) if kind in NO_PATH else there(given, f"--data {kind}")
     module, function = FORMATS[kind]
     opener = getattr(importlib.import_module(f"sugar.training.data.{module}"), function)
     return opener(path, match["split"] or ""), float(match["weight"] or 1)

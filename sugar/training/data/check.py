@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sugar.sequence import Sample
+from sugar.text_files import clean_text
 from sugar.training.data.example import BadRow, Dataset, Example, texts_of
 from sugar.training.data.reading import MOST_BAD, read_row
 
@@ -32,7 +33,8 @@ SHOWN = 3
 class Checked:
     """What was found.
 
-    lengths: tokens of each row's sequences. samples: the first rows as they will be trained.
+    notes: what was guessed or passed over when the set was opened. lengths: tokens of each row's sequences.
+    samples: the first rows as they will be trained.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Checked:
     answers: int = 0
     lengths: list[int] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     duplicates: int = 0
     overlap: dict[str, int] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
@@ -63,23 +66,26 @@ class Checked:
 def check(dataset: Dataset, overlap: Sequence[Dataset] = (), *, model: str, rows: int, out: Path) -> Checked:
     """Open up to `rows` rows, spread evenly; compare the captions of all of them (of a long set, 100,000)."""
     from sugar.core import Sugar
-    from sugar.training.sample_rows import SampleRows
+    from sugar.training.sample_rows import SampleRows, TrainRow
 
-    found = Checked(dataset.name, len(dataset))
+    found = Checked(dataset.name, len(dataset), notes=list(dataset.notes))
     maker = SampleRows(Sugar.from_pretrained(model).processor)
     pictures: list[Image.Image] = []
+
+    def laid_out(row: Example) -> tuple[Example, list[TrainRow]]:
+        return row, maker.rows(row, [[len(t.sample) - 1] for t in row.samples])
+
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(rows, len(dataset))).astype(int)):
-        row = read_row(dataset, int(index))
+        read = read_row(dataset, int(index), laid_out)
         found.opened += 1
-        if isinstance(row, BadRow):
-            found.bad.append(row)
+        if isinstance(read, BadRow):
+            found.bad.append(read)
             continue
+        row, made = read
         slices = row.slices
         found.pictures += sum(s.is_image for s in slices)
         found.texts += sum(not s.is_image for s in slices)
         found.answers += sum(t.role == "assistant" for c in row.conversations for t in c.turns)
-        positions = [[len(t.sample) - 1] for t in row.samples]
-        made = maker.rows(row, positions)
         found.lengths += [len(r.layout) for r in made]
         if len(found.samples) < SHOWN:
             found.samples.append(_shown(row, maker, made))
@@ -146,9 +152,11 @@ def report(found: Checked) -> str:
         f"tokens a sequence: {lengths or 'none'}",
         f"captions that occur again: {found.duplicates:,}",
         *(f"captions that {name} has too: {n:,}" for name, n in found.overlap.items()),
+        *(f"note: {note}" for note in found.notes),
         f"bad rows: {len(found.bad)} ({share:.1%}); above {MOST_BAD:.0%} training stops",
         *(f"  {bad.source}: {bad.reason}" for bad in found.bad[:10]),
         "",
         *found.samples,
     ]
-    return "\n".join([*lines, *([f"pictures: {found.grid}"] if found.grid else [])])
+    report = "\n".join([*lines, *([f"pictures: {found.grid}"] if found.grid else [])])
+    return clean_text(report)  # names of files hold what no terminal prints

@@ -78,10 +78,12 @@ class BadRow:
 class Dataset(Protocol):
     """Rows by number. Opening one reads its pictures; `len` and the texts are known before.
 
-    captions(i): the texts of row i without opening a picture, for duplicates and overlap.
+    captions(i): the texts of row i without opening a picture, for duplicates and overlap; none of a bad row.
+    notes: what was guessed or passed over when it was opened, a sentence each.
     """
 
     name: str
+    notes: list[str]
 
     def __len__(self) -> int: ...
 

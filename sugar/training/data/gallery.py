@@ -15,6 +15,7 @@ from sugar.gallery import Gallery
 from sugar.images import open_image
 from sugar.paths import existing, shown
 from sugar.sequence import Embeddings, Sample
+from sugar.settings import Settings
 from sugar.training.data.example import Example, captioned
 
 __all__ = ["GalleryCaptions", "open_gallery"]
@@ -25,6 +26,7 @@ class GalleryCaptions:
 
     def __init__(self, gallery: Any, *, name: str) -> None:
         self.name = name
+        self.notes: list[str] = []
         self.rows: list[tuple[Path, str, str]] = [
             (gallery.picture_path(item.id), item.name, item.caption.strip())
             for item in gallery.items()
@@ -54,8 +56,8 @@ class _NoModel:
 
 
 def open_gallery(path: Path, split: str = "") -> GalleryCaptions:
-    """A gallery's folder, or a name below gallery_index/."""
-    places = (path, Path("gallery_index") / path)
+    """A gallery's folder, or the name of one of the app's (`SUGAR_GALLERY`, gallery_index/ without it)."""
+    places = (path, Settings.read([]).gallery_root / path)
     folder = next((place for place in places if existing(place / "gallery.db")), None)
     if folder is None:
         raise InputError(f"There is no gallery at {shown(places[0])} or {shown(places[1])}.")

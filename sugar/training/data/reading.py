@@ -1,6 +1,7 @@
 """Opening rows while some of them are bad: skipped and counted, and too many of them end the run.
 
-    reader = Reader(mixture); reader.examples(step, batch)
+    reader = Reader(mixture); reader.example(0, 17)
+    reader.example(0, 17, use=rows_of_tokens)    # a row that cannot be laid out as tokens is bad as well
     reader.bad                                   # [BadRow(source, reason), ...]
 
 A bad row's place is taken by the next row of its data set, the same in every run.
@@ -9,6 +10,8 @@ A bad row's place is taken by the next row of its data set, the same in every ru
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from sugar.errors import InputError, SugarError
 from sugar.training.data.example import BadRow, Dataset, Example
@@ -21,12 +24,19 @@ MOST_BAD = 0.05
 
 log = logging.getLogger("sugar")
 
+T = TypeVar("T")
 
-def read_row(dataset: Dataset, index: int) -> Example | BadRow:
-    """A row, or why it cannot be used."""
+
+def as_it_is(example: Example) -> Example:
+    return example
+
+
+def read_row(dataset: Dataset, index: int, use: Callable[[Example], T] = as_it_is) -> T | BadRow:  # type: ignore[assignment]
+    """What is used of a row, or why it cannot be used."""
     try:
-        return dataset[index]
-    except (SugarError, OSError, KeyError, TypeError, ValueError) as error:
+        return use(dataset[index])
+    # Files of people: decoders, archives and image processors raise what they like, and no row ends a run
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, SugarError) else str(error)
         return BadRow(f"{dataset.name}: row {index}", reason)
 
@@ -46,17 +56,17 @@ class Reader:
         """The examples of a step."""
         return [self.example(d, row) for d, row in self.mixture.rows(step, batch)]
 
-    def example(self, d: int, row: int) -> Example:
-        """A row, or the next good one after it."""
+    def example(self, d: int, row: int, use: Callable[[Example], T] = as_it_is) -> T:  # type: ignore[assignment]
+        """What is used of a row, or of the next good one after it."""
         rows = self.mixture.kept[d]
         start = int(rows.searchsorted(row))
         for shift in range(len(rows)):
             key = (d, int(rows[(start + shift) % len(rows)]))
             if key in self.bad:
                 continue
-            found = read_row(self.mixture.datasets[d], key[1])
+            found = read_row(self.mixture.datasets[d], key[1], use)
             self.read.add(key)
-            if isinstance(found, Example):
+            if not isinstance(found, BadRow):
                 return found
             self._count(key, found)
         raise InputError(f"{self.mixture.datasets[d].name} has no row that can be used.")

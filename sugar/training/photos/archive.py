@@ -21,6 +21,7 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.images import open_image
+from sugar.text_files import decode, lines
 
 __all__ = ["Archive", "clean"]
 
@@ -44,12 +45,12 @@ class Archive:
     def lines(self, name: str) -> list[str]:
         """The non-empty lines of a text file."""
         try:
-            text = (self.folder / name).read_text("utf-8")
+            text = decode((self.folder / name).read_bytes()).text
         except OSError as error:
             raise InputError(
                 f"{self.folder / name} cannot be read ({error}). Name the folder with --data."
             ) from error
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in lines(text) if line.strip()]
 
     def split(self, name: str) -> list[str]:
         """The photos of the official split "train", "dev" or "test"."""
