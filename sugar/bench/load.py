@@ -3,7 +3,7 @@
     python -m sugar bench load [--only flood,sessions,visitors,bombs,leaving] [--seconds 30]
 
 Starts the app as a Space does (public, one proxy in front) and speaks to it over plain HTTP. Each row stands
-beside the bar that was set for two cores. "Bombs" are requests of some hundred kilobytes that name or hold far more.
+beside the bar that was set for two cores. "Bombs" are small requests that name or hold far more.
 Not covered: uploads past a quota and foreign pages (tests/test_gate.py).
 """
 
