@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,8 +25,9 @@ from sugar.errors import InputError
 from sugar.images import gallery_items
 from sugar.sequence import Sample, Turn
 from sugar.services.generation import Generated
+from sugar.text_files import clean_text
 
-__all__ = ["Attachment", "Conversation", "Message", "readable"]
+__all__ = ["Attachment", "Conversation", "Message"]
 
 SMALL = 512 * 512
 """Pixels up to which a picture is kept without loss."""
@@ -38,11 +38,6 @@ SET_ASIDE = "(a picture that was set aside)"
 
 DELETED = "(a picture that was deleted)"
 """What stands in the place of a gallery picture that no gallery has any more."""
-
-
-def readable(text: str) -> str:
-    """A text with a mark in the place of half characters, which neither a page nor a tokenizer takes."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,14 +238,14 @@ class Conversation:
         memory: how many questions, the last ones; None for all. Pictures of earlier ones that are not set
         aside come first.
         """
-        turns = [Turn("system", Sample(readable(self.system)))] if self.system.strip() else []
+        turns = [Turn("system", Sample(clean_text(self.system)))] if self.system.strip() else []
         asked = [n for n, m in enumerate(self.shown) if m.role == "user"]
         start = asked[-memory] if memory and len(asked) > memory else 0
         own = {p.key for m in self.shown[start:] for p in m.pictures}
         earlier: list[Part] = [p for p in self.pictures if p.key not in own]
         for number, message in enumerate(self.shown[start:]):
             said = message.parts if number else (*earlier, *message.parts)
-            parts = [readable(p) if isinstance(p, str) else p.image for p in said if self._is_read(p)]
+            parts = [clean_text(p) if isinstance(p, str) else p.image for p in said if self._is_read(p)]
             if message.role == "assistant" and not parts:
                 continue
             turns.append(Turn(message.role, Sample(parts or [SET_ASIDE])))
@@ -273,5 +268,5 @@ class Conversation:
     def name(self) -> str:
         """Its title, or its first words."""
         words = self.title or next((m.text for m in self.messages if m.text.strip()), "")
-        short = " ".join(readable(words).split())
+        short = " ".join(clean_text(words).split())
         return short if len(short) <= 60 else short[:57] + "..."

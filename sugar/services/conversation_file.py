@@ -25,8 +25,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sugar import text_files
 from sugar.atomic import sweep, write_whole
-from sugar.errors import InputError, NotSavedError, SugarError
+from sugar.errors import ImageError, InputError, NotSavedError, SugarError
 from sugar.images import GALLERY_ITEM, ImageLimits, open_image
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.generation import Generated
@@ -91,7 +92,7 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
     """
     wrong = InputError("This is not a conversation that Sugar saved. Choose a file from Export.")
     try:
-        head, *lines = [line for line in data.decode("utf-8-sig").split("\n") if line.strip()]
+        head, *lines = [line for line in text_files.lines(text_files.decode(data).text) if line.strip()]
         told = json.loads(head)
         if told["sugar_conversation"] != FORMAT or len(lines) > MAX_MESSAGES:
             raise wrong
@@ -104,7 +105,7 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
         if any(not -1 <= m.parent < i for i, m in enumerate(messages)):
             raise wrong
         return replace(talk, set_aside=frozenset(renamed[k] for k in told["set_aside"]))
-    except SugarError:
+    except ImageError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise wrong from None
@@ -149,7 +150,7 @@ def _index(value: Any, count: int) -> int:
 def _head(path: Path) -> dict[str, Any]:
     """The first line of a whole file. Raises OSError; ValueError: cut short, or no conversation."""
     with path.open("rb") as file:
-        told = json.loads(file.readline().decode("utf-8-sig"))
+        told = json.loads(file.readline())
         file.seek(max(0, path.stat().st_size - 16))
         if not file.read().rstrip().endswith(b"}"):
             raise ValueError("cut short")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sugar.atomic import sweep, write_whole
 from sugar.errors import InputError
+from sugar.text_files import read_json
 
 __all__ = ["SavedSearch", "SavedSearches"]
 
@@ -78,7 +79,7 @@ class SavedSearches:
 
     def _read(self) -> dict[str, SavedSearch]:
         try:
-            rows = [SavedSearch(**row) for row in json.loads(self.path.read_bytes().decode("utf-8-sig"))]
+            rows = [SavedSearch(**row) for row in read_json(self.path.read_bytes())]
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, RecursionError) as error:

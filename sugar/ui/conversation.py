@@ -22,9 +22,10 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.images import gallery_items, thumbnail
 from sugar.sequence import Sample
-from sugar.services.conversation import Attachment, Conversation, Message, readable
+from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
+from sugar.text_files import clean_text
 from sugar.ui.drawing import speed_line
 from sugar.ui.incoming import MAX_SIDE, picture, text
 from sugar.ui.text import chat as words
@@ -64,9 +65,9 @@ def to_messages(talk: Conversation, visitor: VisitorSession) -> list[dict[str, A
 def _content(message: Message, numbers: dict[str, int], visitor: VisitorSession) -> list[dict[str, Any]]:
     if message.answer is not None:
         line = speed_line(message.answer) + pictures_read([numbers[k] for k in message.read if k in numbers])
-        return [{"type": "text", "text": readable(message.text) or " "}, {"type": "text", "text": line}]
+        return [{"type": "text", "text": clean_text(message.text) or " "}, {"type": "text", "text": line}]
     return [
-        {"type": "text", "text": readable(part)}
+        {"type": "text", "text": clean_text(part)}
         if isinstance(part, str)
         else _file(keep_picture(part, visitor), words.PICTURE.format(n=numbers[part.key]))
         for part in message.parts
@@ -128,7 +129,7 @@ def as_message_value(parts: Sample | Sequence[str | Image.Image], visitor: Visit
     said: list[str] = []
     for part in parts:
         if isinstance(part, str):
-            said.append(readable(part))
+            said.append(clean_text(part))
         else:
             files.append(keep_picture(part, visitor))
             if said:
