@@ -21,7 +21,7 @@ from sugar.gallery.catalogue import (
     sweep_visitors,
     touch_visitor,
 )
-from sugar.gallery.clearing import sweep
+from sugar.gallery.clearing import discard, sweep
 from sugar.gallery.embedding import EmbeddingModel
 from sugar.gallery.items import Filters, Item
 from sugar.gallery.lifecycle import Gallery
@@ -45,6 +45,7 @@ __all__ = [
     "FileResult",
     "build_sample",
     "close_visitor",
+    "discard",
     "follow",
     "holding",
     "list_named",

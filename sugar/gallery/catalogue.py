@@ -33,8 +33,28 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def list_named(root: str | os.PathLike) -> list[str]:
-    """Names of the galleries under `root`, sorted; visitors' are not among them."""
-    return sorted(p.parent.name for p in Path(root).glob("*/gallery.db") if not p.parent.name.startswith("."))
+    """Names of the galleries under `root`, sorted; visitors' are not among them.
+
+    One that cannot be looked at is among them: opening it says why.
+    """
+    try:
+        folders = list(Path(root).iterdir())
+    except OSError:
+        return []
+    return sorted(p.name for p in folders if not p.name.startswith(".") and is_gallery(p))
+
+
+def is_gallery(folder: Path) -> bool:
+    """Whether there is a gallery in a folder, whole or not; also when nobody may look."""
+    try:
+        (folder / "gallery.db").lstat()
+    except (NotADirectoryError, ValueError):
+        return False
+    except FileNotFoundError:
+        return folder.is_symlink() and not folder.exists()  # to a disk that is not there
+    except OSError:
+        return True
+    return True
 
 
 def holding(folders: Iterable[Path], items: Iterable[str]) -> set[str]:
@@ -43,7 +63,7 @@ def holding(folders: Iterable[Path], items: Iterable[str]) -> set[str]:
     All of them when a gallery cannot be read: what may still be there is not gone.
     """
     wanted, found = sorted(set(items)), set()
-    for folder in folders if wanted else ():
+    for folder in filter(is_gallery, folders) if wanted else ():
         try:
             with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
                 rows = store.read(
@@ -70,8 +90,7 @@ def open_named(
 ) -> Gallery:
     """The gallery of that name, created when there is none. Raises GalleryError."""
     folder = named_folder(root, name)
-    exists = (folder / "gallery.db").exists()
-    return Gallery.open(folder, model) if exists else Gallery.create(folder, model, settings)
+    return Gallery.open(folder, model) if is_gallery(folder) else Gallery.create(folder, model, settings)
 
 
 def open_visitor(

@@ -25,8 +25,6 @@ from sugar.gallery.store import READ_ONLY, Store
 
 __all__ = ["GalleryFiles"]
 
-RUNNING = "Another run is filling this gallery. Wait for it, or cancel it."
-
 
 class GalleryFiles(GalleryReader):
     """A gallery's locks and files."""

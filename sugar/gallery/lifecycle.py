@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import BusyError, FingerprintError, GalleryError
-from sugar.gallery.clearing import DELETING, IMPORTING, remove_folder
+from sugar.gallery.clearing import IMPORTING, hide, remove_folder
 from sugar.gallery.copies import disk_errors
 from sugar.gallery.embedding import EmbeddingModel
 from sugar.gallery.exporting import export_zip
-from sugar.gallery.files import RUNNING
 from sugar.gallery.gathering import gather
 from sugar.gallery.importing import import_steps
 from sugar.gallery.ingest import Ingest
+from sugar.gallery.locks import RUNNING
 from sugar.gallery.options import GallerySettings
 from sugar.gallery.reindex import Reindex
 from sugar.gallery.reports import IngestReport, Progress
@@ -108,8 +108,7 @@ class Gallery(GalleryWriter):
         with self.run_lock().held(RUNNING), self.changing():
             self._index = None
             self.store.close()
-            hidden = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}{DELETING}")
-            os.rename(self.folder, hidden)
+            hidden = hide(self.folder)
         remove_folder(hidden)
         self.after_delete()
 

@@ -15,7 +15,10 @@ import filelock
 
 from sugar.errors import BusyError, GalleryError
 
-__all__ = ["FileLock", "WriterLock"]
+__all__ = ["RUNNING", "FileLock", "WriterLock"]
+
+
+RUNNING = "Another run is filling this gallery. Wait for it, or cancel it."
 
 
 class FileLock:

@@ -16,8 +16,8 @@ import numpy as np
 from sugar.errors import GalleryError
 from sugar.gallery import copies
 from sugar.gallery.embedding import Vectors, embed_each
-from sugar.gallery.files import RUNNING
 from sugar.gallery.items import Item
+from sugar.gallery.locks import RUNNING
 from sugar.gallery.sources import Source
 from sugar.gallery.writing import NewPicture
 

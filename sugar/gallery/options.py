@@ -48,8 +48,19 @@ class GallerySettings:
 
     @classmethod
     def from_json(cls, text: str) -> GallerySettings:
-        """Raises SettingsError for an unknown key."""
-        values = json.loads(text)
+        """Raises SettingsError for an unknown key, and for what are no settings."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            values = None
+        kinds = {f.name: type(f.default) for f in fields(cls)}
+        if not isinstance(values, dict) or any(
+            type(v) is not kinds.get(k, type(v)) for k, v in values.items()
+        ):
+            raise SettingsError(
+                f"The gallery's own settings are damaged ({text[:60]!r}). Restore its folder from a backup, "
+                "or delete the gallery."
+            )
         if unknown := set(values) - {f.name for f in fields(cls)}:
             raise SettingsError(
                 f"Unknown gallery settings {sorted(unknown)}. A newer program made it; use that one."

@@ -11,6 +11,8 @@ import sqlite3
 from sugar.search_words import fold, indexed
 
 FORMAT = 2
+TABLES = {"meta", "items", "thumbnails", "models", "vectors", "sources", "deleted_files"}
+"""What every gallery of this format has. Others (words, notes) are made when they are needed."""
 
 _VECTORS = """
 CREATE TABLE models (fingerprint TEXT PRIMARY KEY, dimension INTEGER NOT NULL) WITHOUT ROWID;

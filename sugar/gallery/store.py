@@ -11,23 +11,25 @@ One connection, guarded by a lock, serves all threads. Not covered: picture file
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from sugar.atomic import replacing
-from sugar.errors import BusyError, GalleryError
+from sugar.errors import BusyError, GalleryError, SugarError
 from sugar.gallery.copies import DiskFullError
 from sugar.gallery.items import Item
 from sugar.gallery.keywords import ensure_words, forget_words
-from sugar.gallery.schema import FORMAT, SCHEMA, connect, upgrade
+from sugar.gallery.schema import FORMAT, SCHEMA, TABLES, connect, upgrade
 from sugar.paths import existing, shown
 
 READ_ONLY = "This gallery is opened for reading only. Make your own gallery to add or delete pictures."
@@ -79,44 +81,46 @@ class Store:
     def open(cls, path: Path, *, read_only: bool = False) -> Store:
         """Open an existing file. Raises GalleryError when it is missing, damaged or of an unknown format."""
         name = path.parent.name
-        if existing(path) is None or not path.is_file():
-            raise GalleryError(
-                f"There is no gallery in {shown(name)}. Check the name, or create it by adding pictures."
-            )
-        uri = path.absolute().as_uri()
-        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-        if not read_only and not writable:
-            raise GalleryError(
-                f"The folder of gallery {name!r} cannot be written to. Check its permissions, or open it "
-                "for reading."
-            )
-        try:
+        with sqlite_errors(name), ExitStack() as opened:
+            if not _is_file(path):
+                raise GalleryError(
+                    f"There is no gallery in {shown(name)}. Check the name, or create it by adding pictures."
+                )
+            uri = path.absolute().as_uri()
+            writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+            if not read_only and not writable:
+                raise GalleryError(
+                    f"The folder of gallery {name!r} cannot be written to. Check its permissions, or open it "
+                    "for reading."
+                )
             if not writable:  # a read-only place cannot hold SQLite's own lock files
-                db = connect(f"{uri}?mode=ro&immutable=1")
+                db = opened.enter_context(closing(connect(f"{uri}?mode=ro&immutable=1")))
             else:
-                db = connect(f"{uri}?mode={'ro' if read_only else 'rw'}")
-            version = dict(db.execute("SELECT key, value FROM meta")).get("format")
+                db = opened.enter_context(closing(connect(f"{uri}?mode={'ro' if read_only else 'rw'}")))
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            version = meta.get("format")
             if version == "1" and writable:
                 with closing(connect(f"{uri}?mode=rw")) as writer:
                     upgrade(writer)
                 for left in (path.parent / "index").glob("*.*"):
                     left.unlink()  # derived from format 1; built anew
                 version = str(FORMAT)
-        except sqlite3.OperationalError as error:
-            raise GalleryError(
-                f"The gallery {name!r} cannot be opened ({error}). Check its permissions."
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise GalleryError(
-                f"The gallery file {path.name!r} is damaged ({error}). Restore it, or delete the gallery."
-            ) from error
-        if version != str(FORMAT):
-            db.close()
-            raise GalleryError(
-                f"The gallery {name!r} has format version {version}, this program reads {FORMAT}. "
-                + ("Open it once where it can be written." if version == "1" else "Use the newer program.")
-            )
-        return cls(path, db, read_only)
+            if version != str(FORMAT):
+                raise GalleryError(
+                    f"The gallery {name!r} has format version {version}, this program reads {FORMAT}. "
+                    + (
+                        "Open it once where it can be written."
+                        if version == "1"
+                        else "Use the newer program."
+                    )
+                )
+            known = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if missing := sorted(TABLES - known):
+                raise GalleryError(damaged(name, f"it lacks {', '.join(missing)}"))
+            if not str(meta.get("epoch")).isdecimal() or not meta.get("salt"):
+                raise GalleryError(damaged(name, "its own settings are not whole"))
+            opened.pop_all()
+            return cls(path, db, read_only)
 
     def close(self) -> None:
         with self.lock:
@@ -126,12 +130,12 @@ class Store:
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction.
 
-        Raises GalleryError when read-only or when the disk is full, BusyError when another process holds
-        the file.
+        Raises GalleryError when read-only, damaged or when the disk is full, BusyError when another process
+        holds the file.
         """
         if self.read_only:
             raise GalleryError(READ_ONLY)
-        with self.lock:
+        with self.lock, self._errors():
             try:
                 if not self._wal:
                     self._db.execute("PRAGMA journal_mode=WAL")
@@ -140,25 +144,18 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
-            except BaseException as error:
+            except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                translated = _translated(error)
-                if translated is error:
-                    raise
-                raise translated from error
+                raise
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return sqlite_errors(self.path.parent.name)
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:
-        """All rows of a query. Raises GalleryError when the gallery was closed."""
-        with self.lock:
-            try:
-                return self._db.execute(sql, values).fetchall()
-            except sqlite3.ProgrammingError as error:
-                if "closed" not in str(error):
-                    raise
-                raise GalleryError(
-                    f"The gallery {self.path.parent.name!r} was closed. Open it again."
-                ) from error
+        """All rows of a query. Raises GalleryError when the gallery was closed, or is damaged."""
+        with self.lock, self._errors():
+            return self._db.execute(sql, values).fetchall()
 
     def meta(self, key: str, default: str = "") -> str:
         rows = self.read("SELECT value FROM meta WHERE key = ?", (key,))
@@ -215,6 +212,8 @@ class Store:
                 (after, fingerprint),
             )
             for seq, item, blob in rows:
+                if len(blob) % (4 * dimension):
+                    raise GalleryError(damaged(self.path.parent.name, "a vector is cut short"))
                 yield seq, item, np.frombuffer(blob, "<f4").reshape(-1, dimension)
             if not rows:
                 return
@@ -227,15 +226,12 @@ class Store:
         may stay in the WAL until the next scrub. On a full disk the zeroed pages stay in the file.
         """
         with self.lock:
-            try:
+            with suppress(DiskFullError), self._errors():
                 forget_words(self._db)
                 if self.path.stat().st_size < _SMALL:
                     self._db.execute("VACUUM")
                 else:
                     self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            except sqlite3.OperationalError as error:
-                if not isinstance(_translated(error), DiskFullError):
-                    raise _translated(error) from error
             for _ in range(100):
                 if self.empty_log():
                     return
@@ -255,7 +251,7 @@ class Store:
 
     def settle(self) -> None:
         """Leave WAL mode: one plain file that can be read in place, as it ships with a clone."""
-        with self.lock:
+        with self.lock, self._errors():
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA journal_mode=DELETE").fetchall()
             self._wal = False
@@ -282,17 +278,70 @@ def _item(r: tuple) -> Item:
     )
 
 
-def _translated(error: BaseException) -> BaseException:
-    if isinstance(error, sqlite3.OperationalError):
-        if "full" in str(error) or "disk I/O" in str(error):
+def _is_file(path: Path) -> bool:
+    """Whether a gallery's file is there. Raises GalleryError: something else is, or nobody may look."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        if path.parent.is_symlink() and not path.parent.exists():
+            raise GalleryError(
+                f"The gallery {path.parent.name!r} is a link to a folder that is not there. "
+                "Connect its disk, or delete the gallery."
+            ) from None
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return False
+        raise GalleryError(
+            f"The gallery {path.parent.name!r} cannot be looked at ({error.strerror}). Check the permissions "
+            "of its folder, and that its disk is there."
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise GalleryError(damaged(path.parent.name, "it is not a file"))
+    return True
+
+
+def damaged(name: str, why: object) -> str:
+    """What a person is told of a gallery that cannot be read. name: of its folder."""
+    return (
+        f"The file gallery.db of the gallery {name!r} is damaged ({why}). Restore its folder from a backup. "
+        "Without one, copy its folder pictures to another place, delete the gallery, and add them again."
+    )
+
+
+@contextmanager
+def sqlite_errors(name: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours: the only place that does. name: of the gallery's folder.
+
+    What a program did wrong (a statement that is none, a broken constraint) stays as it is.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if (told := _told(error, name)) is None:
+            raise
+        raise told from error
+
+
+def _told(error: sqlite3.DatabaseError, name: str) -> SugarError | None:
+    text = str(error)
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
+        return GalleryError(f"The gallery {name!r} was closed. Open it again.")
+    if type(error) is sqlite3.OperationalError:
+        if "full" in text or "disk I/O" in text:
+            failing = "" if "full" in text else " or failing"
             return DiskFullError(
-                f"The disk is full ({error}). What was reported as done is kept. "
-                "Free some space and try again."
+                f"The disk is full{failing} ({text}). What was reported as done is kept. Free some space and "
+                "try again."
             )
-        if "locked" in str(error) or "busy" in str(error):
+        if "locked" in text or "busy" in text:
             return BusyError("Another program is writing to this gallery. Wait for it, or close it.")
-        if "readonly" in str(error) or "unable to open" in str(error):
+        if "readonly" in text or "unable to open" in text:
             return GalleryError(
-                "The gallery's folder cannot be written to. Check its permissions, or make another gallery."
+                f"The folder of gallery {name!r} cannot be opened or written to ({text}). Check its "
+                "permissions, or make another gallery."
             )
-    return error
+        if "syntax error" in text or "interrupted" in text:
+            return None
+        return GalleryError(damaged(name, text))  # a table, a column or a letter that is not there
+    return GalleryError(damaged(name, text)) if type(error) is sqlite3.DatabaseError else None

@@ -18,12 +18,13 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sugar.errors import GalleryError
-from sugar.gallery.files import RUNNING
 from sugar.gallery.gathering import folder_origin, gather_folder
+from sugar.gallery.locks import RUNNING
 from sugar.gallery.names import clean_name
 from sugar.gallery.reports import FileResult, IngestReport, Progress
 from sugar.gallery.sources import Refusal, Source
@@ -48,13 +49,10 @@ def watched(gallery: Gallery) -> list[str]:
 def watched_in(path: str | os.PathLike) -> list[str]:
     """The same for a gallery's folder that is not open, without a model. [] for one that cannot be read."""
     try:
-        store = Store.open(Path(path) / "gallery.db", read_only=True)
-    except GalleryError:
+        with closing(Store.open(Path(path) / "gallery.db", read_only=True)) as store:
+            return list(_kept(store))
+    except (GalleryError, ValueError):
         return []
-    try:
-        return list(_kept(store))
-    finally:
-        store.close()
 
 
 def watch(gallery: Gallery, folder: str | os.PathLike) -> str:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sugar.errors import GalleryError, InputError
+from sugar.errors import GalleryError, InputError, SettingsError
 from sugar.services.conversation_file import FOLDER, SavedConversations
 from sugar.services.identity import Visitor
 from sugar.services.modes import Mode
@@ -92,7 +92,7 @@ class Galleries:
         folders = [self.root / n for n in ([SAMPLE] if self.private else list_named(self.root))]
         if self.private and visitor is not None:
             folders.append(self.private_folder(visitor))
-        return holding([f for f in folders if (f / "gallery.db").is_file()], items)
+        return holding(folders, items)
 
     def forget_deleted(self, visitor: Visitor | None) -> None:
         """Remove what shows a picture that is in no gallery any more: files of the visitor's, and pictures of
@@ -194,13 +194,22 @@ class Galleries:
             return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 
     def remove(self, page: Page, name: str, model: Any) -> None:
-        """Delete a whole gallery.
+        """Delete a whole gallery, also one that cannot be opened.
 
         A visitor's own on a shared host is emptied. Raises GalleryError for the sample.
         """
-        gallery = self.open(page, name, model)
+        from sugar.gallery import discard
+
         if self.read_only(name):
             raise GalleryError("The sample gallery is for reading. Create one of your own.")
+        try:
+            gallery = self.open(page, name, model)
+        except (GalleryError, SettingsError):
+            if name not in self.names(page):
+                raise
+            discard(self.private_folder(page.visitor) if self.private else self.root / name)
+            self.forget_deleted(page.visitor)
+            return
         if self.private:
             gallery.clear()
             return

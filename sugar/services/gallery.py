@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sugar.errors import GalleryError, InputError
+from sugar.errors import GalleryError, InputError, SettingsError
 from sugar.sequence import Sample
 from sugar.services.gallery_types import AddRequest, Cell, GalleryState, Group, Listing
 from sugar.services.jobs import Job, Jobs, JobState
@@ -56,7 +57,8 @@ class GalleryService:
     def show(self, page: Any, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
         """Look at a gallery. Raises GalleryError when this visitor has none of that name."""
         state = page.state.of(GalleryState)
-        self._open(page, name)
+        if name not in self.names(page):
+            raise GalleryError("There is no gallery of that name. Choose one from the list.")
         state.name, state.order, state.favourites, state.opened = name, order, favourites, None
         return self.listing(page)
 
@@ -77,18 +79,26 @@ class GalleryService:
 
     def remove(self, page: Any, name: str) -> None:
         """Delete a whole gallery. Raises GalleryError for the sample, BusyError while a run fills it."""
-        self.undo_bin.undo(self._open(page, name))
+        with suppress(GalleryError, SettingsError):  # one that cannot be opened goes too
+            self.undo_bin.undo(self._open(page, name))
         self.galleries.remove(page, name, self.workspace.model())
 
     # -- looking
 
     def listing(self, page: Any) -> Listing:
-        """All pictures of the gallery that is shown."""
-        from sugar.gallery import Filters
-
-        name, state = self.shown(page), page.state.of(GalleryState)
+        """All pictures of the gallery that is shown; none, and the reason, when it cannot be read."""
+        name = self.shown(page)
         if not name:
             return Listing("", True, ())
+        try:
+            return self._listing(page, name)
+        except (GalleryError, SettingsError) as error:
+            return Listing(name, True, (), problem=str(error))
+
+    def _listing(self, page: Any, name: str) -> Listing:
+        from sugar.gallery import Filters
+
+        state = page.state.of(GalleryState)
         gallery = self._open(page, name)
         filters = Filters(favourite=True) if state.favourites else None
         leaving = self.undo_bin.waiting(gallery)

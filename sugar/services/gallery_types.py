@@ -36,6 +36,7 @@ class Listing:
     """All pictures of a gallery as ids, in order, by month ("2025-08", or "" where no time is known).
 
     pending: how many the loaded model has not embedded yet. leaving: how many can still be brought back.
+    problem: why the gallery cannot be read, and what to do; "" when it can.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Listing:
     leaving: int = 0
     bytes: int = 0
     order: str = "newest"
+    problem: str = ""
 
     @property
     def count(self) -> int:

@@ -22,6 +22,8 @@ def stats_line(listing: Listing) -> str:
     """How many pictures there are, and how many the loaded model has not embedded yet."""
     if not listing.name:
         return f'<p class="sugar-empty">{words.NONE}</p>'
+    if listing.problem:
+        return f'<p role="alert">{escape(listing.problem)}</p>'
     if not listing.count and not listing.leaving:
         return f'<p class="sugar-empty">{words.EMPTY}</p>'
     size = f"{listing.bytes / 1e6:,.1f} MB" if listing.bytes < 1e9 else f"{listing.bytes / 1e9:,.2f} GB"
