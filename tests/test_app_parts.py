@@ -28,7 +28,7 @@ from sugar.settings import Settings
 from sugar.ui.conversation import as_message_value, from_history, to_messages
 from sugar.ui.drawing import escape, heat_map, score_bar, speed_line, status_line
 from sugar.ui.faults import shown
-from sugar.ui.incoming import number, parts, picture, text
+from sugar.ui.incoming import number, parts, picture, read_uploads, text
 from sugar.ui.markdown import as_written, harmless
 from sugar.ui.model_drawing import card_markdown, load_line, preset_needs
 from sugar.ui.visitors import Visitors
@@ -333,6 +333,59 @@ def test_a_history_comes_in_either_shape(visitor: Page, cache: Path) -> None:
 def test_what_is_not_a_history(bad: Any) -> None:
     with pytest.raises(InputError):
         from_history(bad, SETTINGS)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that were decoded."""
+    import sugar.ui.incoming as incoming
+
+    paths: list[str] = []
+    real = incoming.open_image
+    monkeypatch.setattr(
+        incoming, "open_image", lambda value, **k: paths.append(str(value)) or real(value, **k)
+    )
+    return paths
+
+
+def test_a_history_is_counted_before_it_is_decoded(cache: Path, decoded: list[str]) -> None:
+    named = {"type": "file", "file": {"path": saved(cache)}}
+    talk = from_history([{"role": "user", "content": [named] * 12}] * 20, SETTINGS)
+    assert len(decoded) == 1 and len(talk.pictures) == 1  # named 240 times, decoded once
+    files = [{"type": "file", "file": {"path": saved(cache, f"{n}.png")}} for n in range(13)]
+    for history in (
+        [{"role": "user", "content": [f]} for f in files],
+        [{"role": "user", "content": [named] * 400}],
+    ):
+        with pytest.raises(InputError, match="pictures|parts"):
+            from_history(history, SETTINGS)
+    assert len(decoded) == 1
+
+
+def test_notes_are_counted_and_weighed_before_they_are_read(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = cache / "large.txt"
+    with large.open("wb") as file:
+        file.truncate(25_000_000)
+    note = cache / "note.txt"
+    note.write_bytes(b"The mill was built in 1874.")
+    reads: list[Path] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or real(path))
+    assert read_uploads([{"path": str(note), "orig_name": "n.txt"}] * 60, SETTINGS, 100)[0][0] == "n.txt"
+    assert reads == [note]  # named 60 times, read once
+    more = [cache / f"{n}.txt" for n in range(5)]
+    for path in more:
+        large.rename(path) if path is more[0] else path.hardlink_to(more[0])
+    for files, match in (
+        ([{"path": str(p)} for p in more], "125 MB together"),
+        ([{"path": str(note)}] * 300, "at once"),
+        ([str(cache / f"x{n}") for n in range(101)], "101 files"),
+    ):
+        with pytest.raises(InputError, match=match):
+            read_uploads(files, SETTINGS, 100)
+    assert reads == [note]
 
 
 def test_an_answer_says_what_it_read(visitor: Page) -> None:

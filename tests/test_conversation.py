@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 from dataclasses import replace
@@ -125,6 +126,34 @@ def bad_files() -> list[bytes]:
         file({**head, "set_aside": ["nothing"]}, question, answer),
         file(head, question, {**answer, "read": ["nothing"]}),
     ]
+
+
+def test_pictures_of_a_file_from_elsewhere_are_small_and_decoded_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """130 KB that unpack to 2.4 GB: a conversation of Sugar's holds pictures as the page keeps them."""
+    import sugar.services.conversation_file as module
+
+    def conversation(pictures: list[bytes]) -> bytes:
+        parts = [{"picture": base64.b64encode(p).decode()} for p in pictures]
+        head = {"sugar_conversation": 2, "title": "t", "system": "", "leaf": 0, "set_aside": [], "items": []}
+        turn = {"role": "user", "parent": -1, "parts": [*parts, {"text": "x"}]}
+        return "".join(json.dumps(line) + "\n" for line in (head, turn)).encode()
+
+    def png(side: int, mode: str = "1", colour: int = 0) -> bytes:
+        out = io.BytesIO()
+        Image.new(mode, (side, side), colour).save(out, "PNG")
+        return out.getvalue()
+
+    opened: list[bytes] = []
+    real = module.open_image
+    monkeypatch.setattr(module, "open_image", lambda data, **k: opened.append(data) or real(data, **k))
+    with pytest.raises(SugarError, match="pixels"):
+        from_bytes(conversation([png(8900)] * 10))
+    with pytest.raises(SugarError, match="together"):
+        from_bytes(conversation([png(2000, "P", n) for n in range(16)]))
+    opened.clear()
+    assert len(from_bytes(conversation([png(64)] * 10)).pictures) == 1 and len(opened) == 1
 
 
 @pytest.mark.parametrize("data", bad_files())

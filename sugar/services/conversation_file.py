@@ -42,6 +42,10 @@ log = logging.getLogger("sugar")
 FORMAT = 2
 MAX_MESSAGES = 1000
 MAX_TITLE = 80
+MAX_PIXELS = 4_000_000
+"""Of one picture of a file from elsewhere: the page keeps pictures at 1,024 pixels a side."""
+MAX_ALL_PIXELS = 60_000_000
+"""Of all pictures of one conversation together: 180 MB of memory."""
 GONE = "This conversation is no longer there."
 _KEY = re.compile(r"[0-9a-f]{16}")
 _ITEM = re.compile(rb'"([0-9a-f]{64})"')
@@ -98,7 +102,9 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
             raise wrong
         renamed: dict[str, str] = {}
         limits = limits or ImageLimits()
-        messages = tuple(_message(json.loads(line), limits, renamed, own=bool(key)) for line in lines)
+        limits = limits if key else replace(limits, max_pixels=min(limits.max_pixels, MAX_PIXELS))
+        opened = _Opened(limits, own=bool(key))
+        messages = tuple(_message(json.loads(line), opened, renamed) for line in lines)
         talk = Conversation(
             messages, _index(told["leaf"], len(messages)), _text(told["system"]), _text(told["title"]), key
         )
@@ -111,17 +117,43 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
         raise wrong from None
 
 
-def _message(line: Any, limits: ImageLimits, renamed: dict[str, str], *, own: bool) -> Message:
+class _Opened:
+    """The pictures of one file: each is decoded once, however often it is named.
+
+    Raises InputError: together they have too many pixels.
+    """
+
+    def __init__(self, limits: ImageLimits, *, own: bool) -> None:
+        self.limits, self.own, self.pixels = limits, own, 0
+        self._known: dict[tuple[str, str], tuple[Attachment, str]] = {}
+
+    def open(self, part: dict[str, Any]) -> tuple[Attachment, str]:
+        """(the picture, its key in the file)."""
+        item = _text(part["item"]) if self.own and "item" in part else ""
+        known = (_text(part["picture"]), item)
+        if known not in self._known:
+            data = base64.b64decode(part["picture"], validate=True)
+            image = open_image(data, limits=self.limits).image
+            self.pixels += image.width * image.height
+            if self.pixels > MAX_ALL_PIXELS:
+                raise InputError(
+                    f"The pictures of this conversation have more than {MAX_ALL_PIXELS // 1_000_000} million "
+                    "pixels together. Take some out of it and export it again."
+                )
+            if item:
+                image.info[GALLERY_ITEM] = item
+            picture = Attachment.of(image)
+            self._known[known] = picture, Attachment(picture.image, data, "").key
+        return self._known[known]
+
+
+def _message(line: Any, opened: _Opened, renamed: dict[str, str]) -> Message:
     """One message. Pictures are encoded anew, so `renamed` collects their keys in the file and here."""
     parts: list[str | Attachment] = []
     for part in line["parts"]:
         if "picture" in part:
-            data = base64.b64decode(part["picture"], validate=True)
-            image = open_image(data, limits=limits).image
-            if own and "item" in part:
-                image.info[GALLERY_ITEM] = _text(part["item"])
-            picture = Attachment.of(image)
-            renamed[Attachment(picture.image, data, "").key] = picture.key
+            picture, before = opened.open(part)
+            renamed[before] = picture.key
             parts.append(picture)
         else:
             parts.append(_text(part["text"]))

@@ -6,7 +6,6 @@ Not covered: the layout and the wiring (ask.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -23,7 +22,7 @@ from sugar.ui.conversation import keep_reduced
 from sugar.ui.drawing import escape, speed_line
 from sugar.ui.examples import EXAMPLES
 from sugar.ui.grid import picked
-from sugar.ui.incoming import number, picture, read_upload, text
+from sugar.ui.incoming import number, picture, read_uploads, text
 from sugar.ui.text import ask as words
 
 __all__ = ["AskHandlers", "MAX_EXAMPLES", "STRICTNESS", "request_of"]
@@ -42,11 +41,10 @@ class AskHandlers:
     # -- notes
 
     def take_notes(self, request: gr.Request, files: Any) -> str:
-        paths = [f for f in (files if isinstance(files, list) else [files]) if f]
-        sent = [(_name(f), read_upload(f, self.app.settings)) for f in paths[:MAX_FILES]]
+        sent = read_uploads(files, self.app.settings, MAX_FILES)
         reading = self.service.take_notes(self.app.visitor(request), sent)
         refused = "".join(f"<br>{escape(name)}: {escape(why)}" for name, why in reading.refused[:20])
-        return f"{escape(words.YOUR_NOTES.format(reading=reading))}{refused}" if paths else words.NO_NOTES
+        return f"{escape(words.YOUR_NOTES.format(reading=reading))}{refused}" if sent else words.NO_NOTES
 
     def keep_notes(self, request: gr.Request, gallery: Any) -> str:
         name = "" if gallery in (None, words.NO_GALLERY) else text(gallery, self.app.settings)
@@ -142,9 +140,3 @@ def request_of(
     sample = Sample([picture(image, settings), said] if image is not None else [said])
     name = "" if gallery in (None, "", words.NO_GALLERY) else gallery
     return AskRequest(sample, name, int(number(read, 1, MAX_READ, words.READ)), str(strictness), **how)
-
-
-def _name(file: Any) -> str:
-    """An upload's own name, the last part only."""
-    given = file.get("orig_name") or file.get("path") if isinstance(file, dict) else file
-    return Path(str(given)).name

@@ -33,6 +33,8 @@ from sugar.ui.text import chat as words
 __all__ = ["as_message_value", "from_history", "keep_picture", "keep_reduced", "to_messages"]
 
 MAX_MESSAGES = 200
+MAX_PARTS = 100
+"""Texts and pictures of one message of a program's history."""
 
 
 @dataclass
@@ -95,6 +97,7 @@ def from_history(history: Any, settings: Settings) -> Conversation:
     if not isinstance(history, list | None) or len(history or ()) > MAX_MESSAGES:
         raise InputError(f"A conversation is a list of at most {MAX_MESSAGES} messages. Begin a new one.")
     talk = Conversation()
+    opened = _opened(history or (), settings)
     for message in history or ():
         if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
             raise InputError('A message has a role, "user" or "assistant", and a content.')
@@ -102,7 +105,7 @@ def from_history(history: Any, settings: Settings) -> Conversation:
         items = content if isinstance(content, list) else [content]
         if not items:
             raise InputError("A message is empty.")
-        parts = [part for item in items if (part := _part(item, settings))]
+        parts = [part for item in items if (part := _part(item, settings, opened))]
         if message["role"] == "assistant":
             talk = talk.said(next((p for p in parts if isinstance(p, str)), ""))
         elif parts:
@@ -110,14 +113,37 @@ def from_history(history: Any, settings: Settings) -> Conversation:
     return talk
 
 
-def _part(item: Any, settings: Settings) -> str | Image.Image:
+def _opened(history: Sequence[Any], settings: Settings) -> dict[str, Attachment]:
+    """The pictures that a history names, by path: counted before any is decoded, and each decoded once."""
+    paths: dict[str, None] = {}
+    for message in history:
+        content = message.get("content") if isinstance(message, dict) else None
+        items = content if isinstance(content, list) else [content]
+        if len(items) > MAX_PARTS:
+            raise InputError(f"A message has {len(items)} parts; {MAX_PARTS} is the limit. Send fewer.")
+        paths |= dict.fromkeys(path for item in items if (path := _path(item)))
+        if len(paths) > settings.max_pictures:
+            raise InputError(
+                f"The conversation names more than {settings.max_pictures} pictures. Begin a new one."
+            )
+    return {path: Attachment.of(picture(path, settings)) for path in paths}
+
+
+def _path(item: Any) -> str:
+    """The path of a part that is a file; "" for any other."""
+    if not isinstance(item, dict) or isinstance(item.get("text"), str):
+        return ""
+    file = item.get("file", item)
+    return file["path"] if isinstance(file, dict) and isinstance(file.get("path"), str) else ""
+
+
+def _part(item: Any, settings: Settings, opened: dict[str, Attachment]) -> str | Attachment:
     if isinstance(item, str):
-        item = {"type": "text", "text": item}
+        return text(item, settings, required=False)
     if isinstance(item, dict) and isinstance(item.get("text"), str):
         return text(item["text"], settings, required=False)
-    file = item.get("file", item) if isinstance(item, dict) else None
-    if isinstance(file, dict) and isinstance(file.get("path"), str):
-        return picture(file["path"], settings)
+    if path := _path(item):
+        return opened[path]
     raise InputError("A message holds texts and pictures, nothing else.")
 
 

@@ -23,10 +23,13 @@ from sugar.images import GALLERY_ITEM, ImageLimits, open_image
 from sugar.settings import Settings
 from sugar.ui.cache import private_files
 
-__all__ = ["MAX_SIDE", "in_cache", "number", "parts", "picture", "read_upload", "text"]
+__all__ = ["MAX_SIDE", "in_cache", "number", "parts", "picture", "read_upload", "read_uploads", "text"]
 
 MAX_SIDE = 1024
 """Pixels on the longer side of any picture that a model sees or a page shows."""
+
+AT_ONCE = 4
+"""How many files of the largest size may be read at once."""
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 
@@ -102,12 +105,42 @@ def read_upload(value: Any, settings: Settings) -> bytes:
 
     Raises InputError: none, not an upload, too large.
     """
-    path = value.get("path") if isinstance(value, dict) else value
+    path = _path_of(value)
     if not isinstance(path, (str, Path)) or not in_cache(path):
         raise InputError("There is no file. Choose one.")
     if Path(path).stat().st_size > settings.max_upload_mb * 1_000_000:
         raise InputError(f"The file is larger than {settings.max_upload_mb} MB. Send a smaller one.")
     return Path(path).read_bytes()
+
+
+def read_uploads(values: Any, settings: Settings, most: int) -> list[tuple[str, bytes]]:
+    """(own name, bytes) of uploaded files: each path once, counted and weighed before any is read.
+
+    Raises InputError: more than `most` files, too many bytes together, or what `read_upload` raises.
+    """
+    given = values if isinstance(values, list) else [values]
+    if len(given) > 2 * most:
+        raise InputError(f"{len(given)} files were sent at once; {most} is the limit. Send fewer.")
+    files = {str(_path_of(f)): f for f in given if f}
+    if len(files) > most:
+        raise InputError(f"{len(files)} files were sent at once; {most} is the limit. Send fewer.")
+    size = sum(Path(path).stat().st_size for path in files if in_cache(path))
+    if size > AT_ONCE * settings.max_upload_mb * 1_000_000:
+        raise InputError(
+            f"The files have {size // 1_000_000} MB together; {AT_ONCE * settings.max_upload_mb} MB is the "
+            "limit. Send them in parts."
+        )
+    return [(_own_name(f), read_upload(f, settings)) for f in files.values()]
+
+
+def _path_of(value: Any) -> Any:
+    return value.get("path") if isinstance(value, dict) else value
+
+
+def _own_name(file: Any) -> str:
+    """An upload's own name, the last part only."""
+    given = file.get("orig_name") or file.get("path") if isinstance(file, dict) else file
+    return Path(str(given)).name
 
 
 def in_cache(path: str | Path) -> bool:
