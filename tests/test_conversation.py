@@ -151,7 +151,7 @@ def test_pictures_of_a_file_from_elsewhere_are_small_and_decoded_once(
     with pytest.raises(SugarError, match="pixels"):
         from_bytes(conversation([png(8900)] * 10))
     with pytest.raises(SugarError, match="together"):
-        from_bytes(conversation([png(2000, "P", n) for n in range(16)]))
+        from_bytes(conversation([png(2000, "L", n) for n in range(16)]))
     opened.clear()
     assert len(from_bytes(conversation([png(64)] * 10)).pictures) == 1 and len(opened) == 1
 
