@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import eventually
 from pictures import photo, png
 from PIL import Image
 from toy import ToyModel
@@ -279,3 +280,50 @@ def test_a_cancelled_run_keeps_what_is_done(service, page, filled, tmp_path, mod
     go.set()
     assert job.over.wait(60) and job.state().phase == "cancelled"
     assert 5 < service.listing(page).count < 85
+
+
+def upload(page, name: str, seed: int) -> Path:
+    path = page.files / name
+    path.write_bytes(png(seed))
+    return path
+
+
+def test_an_add_waits_while_another_run_fills_the_gallery(service, page, filled):
+    """A watched folder or a command line fills it: nothing is refused, and the upload is there in the end."""
+    gallery = service.workspace.gallery(page, "trip")
+    path = upload(page, "late.png", 700)
+    with Gallery.open(gallery.folder, gallery.model) as other, other.run_lock().held("busy"):
+        job = service.add(page, AddRequest("trip", (path,), remove=True))
+        assert eventually(lambda: "Another run" in job.state().note) and path.exists()
+        cancelled = service.add(page, AddRequest("trip", (upload(page, "no.png", 701),), remove=True))
+        service.cancel(page, cancelled.id)
+    assert ended(job).added == 1 and not path.exists()
+    assert cancelled.over.wait(10) and cancelled.state().phase == "cancelled"
+
+
+def test_a_wait_can_be_cancelled(service, page, filled):
+    gallery = service.workspace.gallery(page, "trip")
+    with Gallery.open(gallery.folder, gallery.model) as other, other.run_lock().held("busy"):
+        job = service.add(page, AddRequest("trip", (upload(page, "no.png", 702),), remove=True))
+        assert eventually(lambda: "Another run" in job.state().note)
+        service.cancel(page, job.id)
+        assert job.over.wait(10) and job.state().phase == "cancelled"
+    assert not (page.files / "no.png").exists()
+
+
+def test_an_upload_that_could_not_be_taken_in_stays_for_another_try(service, page, filled, monkeypatch):
+    gallery = service.workspace.gallery(page, "trip")
+    path = upload(page, "again.png", 703)
+
+    def full(*args, **options):
+        raise GalleryError("The disk is full.")
+
+    monkeypatch.setattr(gallery, "commit", full)
+    job = service.add(page, AddRequest("trip", (path,), remove=True))
+    assert job.over.wait(60) and job.state().problem == "The disk is full." and path.exists()
+    monkeypatch.undo()
+    before = len(gallery)
+    service.again(page)
+    assert eventually(lambda: len(gallery) == before + 1 and not path.exists())
+    service.again(page)  # nothing is left to try
+    assert len(gallery) == before + 1

@@ -164,7 +164,7 @@ class Captions:
                 continue
             if (data := self._bytes(name, MAX_TEXT)) is None:
                 continue
-            with suppress(InputError, ValueError, TypeError, OverflowError, OSError):
+            with suppress(ValueError, LookupError, TypeError, OverflowError, OSError):
                 told = read_json(data)
                 if isinstance(told, dict) and ("photoTakenTime" in told or "description" in told):
                     used.add(name)

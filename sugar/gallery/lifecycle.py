@@ -123,16 +123,25 @@ class Gallery(GalleryWriter):
         cancel: threading.Event | None = None,
         batch_size: int = 32,
         workers: int | None = None,
+        waiting: Callable[[], Any] | None = None,
     ) -> IngestReport:
         """Take in files, folders, zips or (name, bytes) pairs.
 
         captions: {file name: caption}, before any sidecar file. batch_size: pictures per model call and per
-        transaction. workers: decoding threads, by default up to four. Raises BusyError when another run
-        fills this gallery, GalleryError when it is read-only or the disk is full: what was reported as
-        added is kept. Errors of the model itself (a whole batch fails) pass through.
+        transaction. workers: decoding threads, by default up to four. waiting: called now and then while
+        another run fills this gallery; without it that raises BusyError. Raises GalleryError when it is
+        read-only or the disk is full: what was reported as added is kept. Errors of the model itself (a whole
+        batch fails) pass through.
         """
         return _drive(
-            self.adding(sources, captions=captions, cancel=cancel, batch_size=batch_size, workers=workers),
+            self.adding(
+                sources,
+                captions=captions,
+                cancel=cancel,
+                batch_size=batch_size,
+                workers=workers,
+                waiting=waiting,
+            ),
             progress,
         )
 
@@ -144,9 +153,10 @@ class Gallery(GalleryWriter):
         cancel: threading.Event | None = None,
         batch_size: int = 32,
         workers: int | None = None,
+        waiting: Callable[[], Any] | None = None,
     ) -> Steps:
         """`add`, a batch at a time."""
-        with self.run_lock().held(RUNNING):
+        with self.run_lock().held(RUNNING, waiting):
             limits = self.settings.upload_limits
             entries = gather(sources, salt=self.store.meta("salt"), limits=limits, captions=captions)
             return (yield from self.take_in(entries, cancel=cancel, batch_size=batch_size, workers=workers))
@@ -174,13 +184,24 @@ class Gallery(GalleryWriter):
         progress: Callable[[Progress], Any] | None = None,
         cancel: threading.Event | None = None,
         batch_size: int = 32,
+        waiting: Callable[[], Any] | None = None,
     ) -> IngestReport:
-        """Embed the items that have no vectors of this model, from their kept copies."""
-        return _drive(self.embedding_pending(cancel=cancel, batch_size=batch_size), progress)
+        """Embed the items that have no vectors of this model, from their kept copies.
 
-    def embedding_pending(self, *, cancel: threading.Event | None = None, batch_size: int = 32) -> Steps:
+        waiting: as in `add`.
+        """
+        steps = self.embedding_pending(cancel=cancel, batch_size=batch_size, waiting=waiting)
+        return _drive(steps, progress)
+
+    def embedding_pending(
+        self,
+        *,
+        cancel: threading.Event | None = None,
+        batch_size: int = 32,
+        waiting: Callable[[], Any] | None = None,
+    ) -> Steps:
         """`embed_pending`, a batch at a time. Stopped or killed, the next run goes on where it was."""
-        with self.run_lock().held(RUNNING):
+        with self.run_lock().held(RUNNING, waiting):
             run = Reindex(self, cancel=cancel, batch_size=batch_size)
             try:
                 yield from run.steps()

@@ -7,9 +7,10 @@ held for one change: a batch of an ingest, a deletion, a caption. A change waits
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -56,10 +57,15 @@ class FileLock:
         self._lock.release()
 
     @contextmanager
-    def held(self, busy: str, wait: float = 0.0) -> Iterator[None]:
-        """Hold it for a block. Raises BusyError with the words `busy` when another holder keeps it."""
-        if not self.acquire(wait):
-            raise BusyError(busy)
+    def held(self, busy: str, waiting: Callable[[], Any] | None = None) -> Iterator[None]:
+        """Hold it for a block. Raises BusyError with the words `busy` when another holder keeps it.
+
+        waiting: called now and then until the other holder lets go, instead; it ends the wait by raising.
+        """
+        while not self.acquire(0.5 if waiting else 0.0):
+            if waiting is None:
+                raise BusyError(busy)
+            waiting()
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sugar.errors import GalleryError, InputError, SettingsError
+from sugar.errors import Cancelled, GalleryError, InputError, SettingsError
 from sugar.sequence import Sample
 from sugar.services.gallery_types import AddRequest, Cell, GalleryState, Group, Listing
 from sugar.services.jobs import Job, Jobs, JobState
@@ -198,26 +198,43 @@ class GalleryService:
     # -- long work
 
     def add(self, page: Any, request: AddRequest) -> Job:
-        """Take files in, in the background. The job's result is the IngestReport."""
+        """Take files in, in the background; while another run fills the gallery, this one waits.
+
+        The job's result is the IngestReport. After a failure the uploads stay, and `again` tries once more.
+        """
         gallery = self._writable(page, request.gallery)
         if not request.paths:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
 
         def work(job: Job) -> Any:
             try:
-                return gallery.add(request.paths, progress=_told(job), cancel=job.stop)
-            finally:
-                for path in request.paths if request.remove else ():
-                    path.unlink(missing_ok=True)
+                report = gallery.add(
+                    request.paths, progress=_told(job), cancel=job.stop, waiting=_waiting(job)
+                )
+            except Cancelled:
+                _let_go(request)
+                raise
+            except BaseException:
+                page.state.of(GalleryState).failed.append(request)
+                raise
+            _let_go(request)
+            return report
 
         return self.jobs.start(page.visitor, "add", request.gallery, work)
+
+    def again(self, page: Any) -> None:
+        """Try once more to take in what failed before. Raises what `add` does; the rest waits on."""
+        failed = page.state.of(GalleryState).failed
+        while failed:
+            self.add(page, failed[0])
+            failed.pop(0)
 
     def reindex(self, page: Any, name: str) -> Job:
         """Embed what the loaded model has not embedded, in the background. The result is the IngestReport."""
         gallery = self._writable(page, name)
 
         def work(job: Job) -> Any:
-            return gallery.embed_pending(progress=_told(job), cancel=job.stop)
+            return gallery.embed_pending(progress=_told(job), cancel=job.stop, waiting=_waiting(job))
 
         return self.jobs.start(page.visitor, "index", name, work)
 
@@ -306,6 +323,19 @@ def as_file(page: Any, gallery: Any, ids: Sequence[int]) -> str:
     path = page.keep(b"", ".zip", name=gallery.folder.name, items=items)
     write_zip(gallery, ids, path)
     return path
+
+
+def _waiting(job: Job) -> Callable[[], None]:
+    def tell() -> None:
+        job.check()
+        job.report(0, 0, "Another run is filling this gallery. This one begins when that has ended.")
+
+    return tell
+
+
+def _let_go(request: AddRequest) -> None:
+    for path in request.paths if request.remove else ():
+        path.unlink(missing_ok=True)
 
 
 def _told(job: Job) -> Callable[[Any], None]:

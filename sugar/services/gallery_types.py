@@ -14,17 +14,21 @@ Jpeg = bytes
 
 @dataclass
 class GalleryState:
-    """What one page keeps: the gallery that is shown, its order, and the picture that is open."""
+    """What one page keeps: the gallery that is shown, its order, and the picture that is open.
+
+    failed: what could not be taken in; uploads among it wait for another try.
+    """
 
     name: str = ""
     order: str = "newest"
     favourites: bool = False
     opened: int | None = None
+    failed: list[AddRequest] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class AddRequest:
-    """Files to take in. remove: they are uploads, and go when the run has read them."""
+    """Files to take in. remove: they are uploads, and go when the run has taken them in."""
 
     gallery: str
     paths: tuple[Path, ...]

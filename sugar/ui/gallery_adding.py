@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from sugar.errors import InputError
+from sugar.errors import InputError, SugarError
 from sugar.ui.gallery_drawing import watched_html
 from sugar.ui.gallery_work import Change, GalleryWork
 from sugar.ui.text import gallery as words
@@ -64,8 +64,19 @@ class GalleryAdding(GalleryWork):
     def add(self, request: gr.Request, name: Any) -> Change:
         kept = self.app.visitor(request).state.of(Sent)
         files, kept.paths = kept.paths, []
-        target = self.calls.receiving(request, name)
-        self.calls.add(request, target, files, most=MOST_SENT)
+        return self._add(request, name, files)
+
+    def _add(self, request: gr.Request, name: Any, files: list[str]) -> Change:
+        """Begin to take uploads in. Where that is refused through no fault of theirs, they are kept."""
+        try:
+            target = self.calls.receiving(request, name)
+            self.calls.add(request, target, files, most=MOST_SENT)
+        except InputError:
+            raise
+        except SugarError as error:  # too much work under way, or no room
+            kept = self.app.visitor(request).state.of(Sent)
+            kept.paths = [*files, *kept.paths]
+            raise type(error)(f"{error} {words.KEPT}") from error
         return self._begun_in(request, target)
 
     def snap(self, request: gr.Request, name: Any, picture: Any) -> Change:
@@ -74,9 +85,7 @@ class GalleryAdding(GalleryWork):
             return {self.view.camera: gr.skip()}
         path = self.calls.upload(request, picture)
         named = path.with_name(f"{words.CAMERA} {datetime.now():%Y-%m-%d %H.%M.%S}{path.suffix}")
-        target = self.calls.receiving(request, name)
-        self.calls.add(request, target, str(path.rename(named)))
-        return {**self._begun_in(request, target), self.view.camera: None}
+        return {**self._add(request, name, [str(path.rename(named))]), self.view.camera: None}
 
     def add_folder(self, request: gr.Request, name: Any, folder: Any) -> Change:
         target = self.calls.receiving(request, name)

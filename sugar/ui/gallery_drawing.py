@@ -12,7 +12,10 @@ from sugar.ui.drawing import escape
 from sugar.ui.grid import cell, grid_of
 from sugar.ui.text import gallery as words
 
-__all__ = ["jobs_html", "report_table", "same_html", "stats_line", "watched_html"]
+__all__ = ["AGAIN", "jobs_html", "report_table", "same_html", "stats_line", "watched_html"]
+
+AGAIN = "again"
+"""What a click on "Try again" picks; a job's number otherwise."""
 
 MOST_ROWS = 200
 MOST_SAID = 10
@@ -41,9 +44,10 @@ def _job(state: JobState) -> str:
     title = words.JOB_KINDS[state.kind].format(title=state.title)
     if state.over:
         told = f"{words.PHASES[state.phase]}. {state.problem}" if state.problem else words.PHASES[state.phase]
-        return (
-            f'<div class="sugar-job" role="status"><b>{escape(title)}</b> <span>{escape(told)}</span></div>'
-        )
+        again = state.kind == "add" and state.phase == "failed"
+        retry = f'<button type="button" data-pick="{AGAIN}">{words.AGAIN}</button>' if again else ""
+        text = f"<b>{escape(title)}</b> <span>{escape(told)}</span>{retry}"
+        return f'<div class="sugar-job" role="status">{text}</div>'
     note = state.note or words.PHASES.get(state.phase, "")
     value = f' value="{state.done}"' if state.total else ""
     bar = f'<progress{value} max="{max(1, state.total)}" aria-label="{escape(title)}"></progress>'

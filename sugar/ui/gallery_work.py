@@ -13,7 +13,7 @@ from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
 from sugar.ui.context import AppContext
 from sugar.ui.gallery_calls import GalleryCalls
-from sugar.ui.gallery_drawing import jobs_html, report_table, stats_line, watched_html
+from sugar.ui.gallery_drawing import AGAIN, jobs_html, report_table, stats_line, watched_html
 from sugar.ui.gallery_view import GalleryView
 from sugar.ui.gallery_wall import listing_of
 from sugar.ui.text import gallery as words
@@ -76,8 +76,15 @@ class GalleryWork:
         }
 
     def cancel(self, request: gr.Request, event: gr.EventData) -> Change:
-        page = self.app.visitor(request)
-        self.service.cancel(page, str(getattr(event, "pick", "")))
+        """End a job, or try again what failed."""
+        page, pick = self.app.visitor(request), str(getattr(event, "pick", ""))
+        if pick == AGAIN:
+            self.service.again(page)
+            return {
+                self.view.jobs: jobs_html(self.service.running(page)),
+                self.view.timer: gr.Timer(1.0, active=True),
+            }
+        self.service.cancel(page, pick)
         return {self.view.jobs: jobs_html(self.service.running(page))}
 
     def reindex(self, request: gr.Request, name: Any) -> Change:

@@ -26,6 +26,8 @@ ADD_FOLDER, WATCH, UNWATCH = "Add folder", "Watch folder", "Stop watching"
 WATCHED, WATCHING = "Watched folders", "Watching {folder}"
 WATCH_COUNTS = "{added} came, {removed} went since the start. New and removed files follow."
 MORE = "and {n:,} more"
+AGAIN = "Try again"
+KEPT = "What was sent is kept, and goes with what is sent next."
 REPORT = "Report"
 PICTURES = "Pictures"
 
