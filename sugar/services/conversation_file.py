@@ -120,7 +120,7 @@ def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") ->
 class _Opened:
     """The pictures of one file: each is decoded once, however often it is named.
 
-    Raises InputError: together they have too many pixels.
+    Raises ImageError: one cannot be opened, or together they have too many pixels.
     """
 
     def __init__(self, limits: ImageLimits, *, own: bool) -> None:
@@ -136,7 +136,7 @@ class _Opened:
             image = open_image(data, limits=self.limits).image
             self.pixels += image.width * image.height
             if self.pixels > MAX_ALL_PIXELS:
-                raise InputError(
+                raise ImageError(
                     f"The pictures of this conversation have more than {MAX_ALL_PIXELS // 1_000_000} million "
                     "pixels together. Take some out of it and export it again."
                 )
