@@ -166,14 +166,41 @@ def test_the_pages_of_one_visitor_do_not_stop_each_other(tmp_path: Path) -> None
         assert late.is_set(), "an answer asked for at the last moment ends too"
 
 
-def test_pages_and_visitors_are_bounded(tmp_path: Path) -> None:
-    visits = Visits(PUBLIC, PrivateFiles(tmp_path), most=10, most_pages=3)
+def test_the_pages_of_a_visitor_are_bounded(tmp_path: Path) -> None:
+    closed: list[str] = []
+    visits = Visits(PUBLIC, PrivateFiles(tmp_path), most_pages=3)
+    visits.on_close.append(closed.append)
     ann = Visitor("a" * 32, "token")
-    pages = [visits.page(ann, str(n)) for n in range(5)]
-    assert visits.pages(ann) == pages[2:]
-    for n in range(20):
-        visits.touch(Visitor(f"{n:032x}", "session"))
-    assert len(visits) == 10 and not visits.known(ann)
+    first = visits.page(ann, "first")
+    with first.answering() as answer:
+        for n in range(5):
+            visits.page(ann, str(n))
+        assert not answer.is_set(), "an answer that is written is not given up for a made-up session"
+    assert [page.session for page in visits.pages(ann)] == ["first", "3", "4"] and closed == ["0", "1", "2"]
+    visits.leave(ann)
+    assert closed[3:] == ["first", "3", "4"]
+
+
+def test_made_up_keys_send_nobody_away(tmp_path: Path) -> None:
+    """10,050 made-up keys used to take a real visitor's gallery away."""
+    visits = Visits(PUBLIC, PrivateFiles(tmp_path), most=12, of_one_address=5)
+    galleries = {"a" * 32}
+    visits.keeping.append(lambda visitor: visitor.id in galleries)
+    ann, bob = Visitor("a" * 32, "token", "10.0.0.1"), Visitor("b" * 32, "token", "10.0.0.1")
+    visits.touch(ann)
+    visits.page(bob, "1").keep(b"notes", ".txt")
+    for n in range(50):
+        visits.page(Visitor(f"{n:032x}", "key", "10.0.0.1"), "s")
+    assert len(visits) == 5 and visits.known(ann) and visits.known(bob)
+    for n in range(50, 53):
+        visits.page(Visitor(f"{n:032x}", "key", "10.0.0.1"), "s").state.of(dict)["words"] = "x"
+    with pytest.raises(BusyError, match="of your address"):
+        visits.touch(Visitor("c" * 32, "token", "10.0.0.1"))
+    for n in range(7):
+        visits.page(Visitor(f"{n:031x}f", "token", f"10.0.1.{n}"), "s").keep(b"x", ".txt")
+    with pytest.raises(BusyError, match="as many visitors as this host"):
+        visits.touch(Visitor("d" * 32, "token", "10.0.0.9"))
+    assert not visits.touch(ann), "who is here goes on"
 
 
 def test_a_bucket_fills_again() -> None:

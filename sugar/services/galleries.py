@@ -237,6 +237,10 @@ class Galleries:
                 self._close(key)
             shutil.rmtree(self.private_folder(visitor), ignore_errors=True)
 
+    def keeps(self, visitor: Visitor) -> bool:
+        """Whether a visitor has a gallery of their own, in public mode."""
+        return self.private and self.private_folder(visitor).exists()
+
     def check_room(self, page: Page, adding: int = 0) -> None:
         """Whether the visitor may add so many bytes. Raises GalleryError."""
         folders = [self.visitors.files.folder(page.visitor), self.private_folder(page.visitor)]

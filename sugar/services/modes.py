@@ -114,8 +114,9 @@ def resolve(name: str, *, host: str, share: bool, auth: str, space: bool) -> Mod
 
 def mode_of(settings: Settings) -> Mode:
     """The mode that these settings ask for, here. Raises SettingsError, see `resolve`."""
-    how = {"host": settings.host, "share": settings.share, "auth": settings.auth}
-    return resolve(settings.mode, **how, space=on_a_space())
+    return resolve(
+        settings.mode, host=settings.host, share=settings.share, auth=settings.auth, space=on_a_space()
+    )
 
 
 def on_a_space() -> bool:

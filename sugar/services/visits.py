@@ -4,7 +4,8 @@
     page = visits.page(visitor, "a1")          # one open page: its state, its answer, its files
     visits.sweep_every(60)                     # visitors without a sign for the mode's grace period go
 
-A dropped connection ends nothing. Not covered: who a visitor is (identity.py).
+A dropped connection ends nothing. Names and keys can be made up, so a new one never sends away a visitor who
+keeps something: newcomers are refused instead. Not covered: who a visitor is (identity.py).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from sugar.errors import BusyError
 from sugar.services.identity import Visitor
 from sugar.services.modes import Mode
 from sugar.services.private_files import PrivateFiles
+from sugar.services.quotas import network_of
 
 __all__ = ["Page", "VisitorState", "Visits"]
 
@@ -44,6 +47,10 @@ class VisitorState:
                 self._kept[kind] = kind()
             return self._kept[kind]
 
+    def __bool__(self) -> bool:
+        """Whether anything is kept."""
+        return bool(self._kept)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -63,6 +70,7 @@ class Page:
         self.visitor, self.session, self.files = visitor, session, files
         self.state = VisitorState()
         self.fresh = True
+        self.answers = 0
         self._stop = threading.Event()
         self._gone = False
 
@@ -79,9 +87,11 @@ class Page:
         event = self._stop = threading.Event()
         if self._gone:
             event.set()
+        self.answers += 1
         try:
             yield event
         finally:
+            self.answers -= 1
             event.set()
 
     def stop(self) -> None:
@@ -98,7 +108,8 @@ class Page:
 @dataclass
 class _Visit:
     visitor: Visitor
-    seen: float
+    address: str
+    seen: float = 0.0
     pages: dict[str, Page] = field(default_factory=dict)
 
 
@@ -109,8 +120,9 @@ class Visits:
         mode: its grace period says how long a visitor without a sign stays known.
         files: all visitors' private files. A visitor's go when the visitor goes.
         clock: seconds that never go back.
-        most: visitors known at once. Beyond it the one with the oldest sign goes.
-        most_pages: pages of one visitor.
+        most: visitors known at once.
+        of_one_address: visitors of one address known at once.
+        most_pages: pages of one visitor. Beyond it the oldest that writes no answer is forgotten.
     """
 
     def __init__(
@@ -118,45 +130,85 @@ class Visits:
         mode: Mode,
         files: PrivateFiles,
         clock: Callable[[], float] = time.monotonic,
-        most: int = 10_000,
-        most_pages: int = 50,
+        most: int = 2000,
+        of_one_address: int = 200,
+        most_pages: int = 20,
     ) -> None:
         self.mode, self.files = mode, files
         self._clock, self._most, self._most_pages = clock, most, most_pages
+        self._of_one_address = of_one_address
         self._visits: dict[str, _Visit] = {}
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self.on_leave: list[Callable[[Visitor], None]] = []
+        self.on_close: list[Callable[[str], None]] = []
+        """Told the session of every page that is forgotten."""
+        self.keeping: list[Callable[[Visitor], bool]] = []
+        """Whether something is kept for a visitor, besides files: such a visitor is never sent away."""
         self.busy: Callable[[Visitor], bool] = lambda visitor: False
         """Whether work for a visitor still runs: such a visitor stays, whatever the clock says."""
 
     def touch(self, visitor: Visitor) -> bool:
-        """The visitor gave a sign. Whether the visitor is new here."""
+        """The visitor gave a sign. Whether the visitor is new here.
+
+        Raises BusyError: the visitor is new, and there is no room that nobody needs.
+        """
         gone = None
         with self._lock:
             visit = self._visits.pop(visitor.id, None)
             new = visit is None
-            if new and len(self._visits) >= self._most:
-                gone = next(iter(self._visits.values())).visitor
-            self._visits[visitor.id] = visit or _Visit(visitor, 0.0)
+            if new:
+                gone = self._in_place_of(visitor)
+            self._visits[visitor.id] = visit or _Visit(visitor, network_of(visitor.address))
             self._visits[visitor.id].seen = self._clock()
         if gone is not None:
             self.leave(gone)
         return new
 
+    def _in_place_of(self, visitor: Visitor) -> Visitor | None:
+        """Who goes for a newcomer: nobody while there is room, else one of the same address who keeps
+        nothing. Raises BusyError. Holds the lock already.
+        """
+        address = network_of(visitor.address)
+        same = [v for v in self._visits.values() if v.address == address]
+        if len(self._visits) < self._most and len(same) < self._of_one_address:
+            return None
+        for visit in same:
+            if not self._keeps(visit):
+                return visit.visitor
+        raise BusyError(
+            f"There are as many visitors {'of your address ' if len(same) >= self._of_one_address else ''}"
+            "as this host takes at a time. Try again in some minutes."
+        )
+
+    def _keeps(self, visit: _Visit) -> bool:
+        """Whether a visitor has anything here that is worth a place."""
+        here = visit.visitor
+        return (
+            any(page.answers or page.state for page in visit.pages.values())
+            or self.files.folder(here).exists()
+            or self.busy(here)
+            or any(keeps(here) for keeps in self.keeping)
+        )
+
     def page(self, visitor: Visitor, session: str | None) -> Page:
         """The page of that session. One that is not known here is made, with `fresh` set. Also a sign."""
         self.touch(visitor)
-        oldest = None
+        old = None
         with self._lock:
             pages = self._visits[visitor.id].pages
             found = pages.pop(session or "", None)
             if found is None and len(pages) >= self._most_pages:
-                oldest = pages.pop(next(iter(pages)))
+                old = pages.pop(next((name for name, p in pages.items() if not p.answers), next(iter(pages))))
             pages[session or ""] = found = found or Page(visitor, session or "", self.files)
-        if oldest is not None:
-            oldest.leave()
+        if old is not None:
+            self._close(old)
         return found
+
+    def _close(self, page: Page) -> None:
+        page.leave()
+        for callback in self.on_close:
+            callback(page.session)
 
     def known(self, visitor: Visitor) -> bool:
         with self._lock:
@@ -172,7 +224,7 @@ class Visits:
         with self._lock:
             visit = self._visits.pop(visitor.id, None)
         for page in visit.pages.values() if visit else []:
-            page.leave()
+            self._close(page)
         for callback in self.on_leave if visit else []:
             callback(visitor)
         shutil.rmtree(self.files.folder(visitor), ignore_errors=True)

@@ -56,6 +56,7 @@ class AppContext(Wiring):
         self.watching = Watching(self.workspace, Page(Visitor("0" * 32, "owner"), "", visitors.files))
         self.visitors.visits.on_leave += [self.jobs.leave, self.galleries.leave]
         self.visitors.visits.busy = self.jobs.busy
+        self.visitors.visits.keeping.append(self.galleries.keeps)
         self.models.on_change.append(self.galleries.release)
 
     def visitor(self, request: gr.Request | None) -> Page:
@@ -64,7 +65,7 @@ class AppContext(Wiring):
 
     def closed(self, request: gr.Request) -> None:
         """A page was closed, or its connection dropped: its answer ends. Its visitor may come back."""
-        self.visitor(request).stop()
+        self.visitors.stop(request)
 
     def model(self) -> Any:
         """The loaded model. Waits while it loads. Raises ModelError when it cannot be loaded."""

@@ -124,6 +124,13 @@ class Visitors:
             session = f"key {request.headers.get(KEY)}"
         return self.visits.page(visitor, session)
 
+    def stop(self, request: Any) -> None:
+        """End the answer of the page behind a request. A page that is not known stays unknown."""
+        session = getattr(request, "session_hash", None)
+        for page in self.visits.pages(self.behind(request)):
+            if page.session == session:
+                page.stop()
+
     def admit(self, request: Any, *, uses_model: bool) -> None:
         """Count a request. Raises BusyError over a limit."""
         self.quotas.admit(self.behind(request), uses_model=uses_model)
