@@ -13,14 +13,14 @@ from test_deletion import Own, ask_about, machine, noise
 
 from sugar.errors import GalleryError, SettingsError
 from sugar.gallery import Gallery, list_named, watched_in
+from sugar.gallery.schema import connect
 
 
 def sql(*statements: str) -> Callable[[Path], None]:
     def change(db: Path) -> None:
-        connection = sqlite3.connect(db)
+        connection = connect(db.as_uri())
         for statement in statements:
             connection.execute(statement)
-        connection.commit()
         connection.close()
 
     return change
