@@ -1,6 +1,6 @@
 """What is read of a picture's EXIF: orientation, time taken, camera and place.
 
-Not covered: opening the picture (images.py).
+Not covered: opening the picture (images.py), what is a time (taken.py), what is a place (place.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from sugar import place, taken
+
 __all__ = ["Exif"]
+
+_YEARS = range(1826, 2100)  # from the oldest photograph that is kept; clocks that were never set say others
+_HEMISPHERES = ({"n": 1, "s": -1}, {"e": 1, "w": -1})
 
 
 class Exif:
-    """The metadata of one opened picture. Broken EXIF costs a picture nothing but its metadata."""
+    """The metadata of one picture whose pixels are loaded: loading may turn it upright, and says so here.
+
+    Broken EXIF costs a picture nothing but its metadata.
+    """
 
     def __init__(self, image: Image.Image) -> None:
         self._exif: Any = {}
@@ -37,14 +45,22 @@ class Exif:
 
     @staticmethod
     def _time(exif: Any) -> datetime | None:
+        """The time of taking, else of digitizing; the time of the last change only where neither is told.
+
+        A time of taking that is blank, all zeros or cannot be read says that the day is not known, and the
+        day of an edit is then no better than none.
+        """
         detail = exif.get_ifd(ExifTags.IFD.Exif)
-        for raw in (
-            detail.get(ExifTags.Base.DateTimeOriginal),
-            detail.get(ExifTags.Base.DateTimeDigitized),
-            exif.get(306),
-        ):
-            with suppress(ValueError, TypeError):
-                return datetime.strptime(str(raw).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        told = [
+            value
+            for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized)
+            for value in (detail.get(tag), exif.get(tag))  # some programs write it beside the make
+            if value not in (None, "", b"")
+        ]
+        for value in told or [exif.get(ExifTags.Base.DateTime)]:
+            found = taken.read(value)
+            if found is not None and found.time.year in _YEARS:
+                return found.time
         return None
 
     @staticmethod
@@ -56,7 +72,24 @@ class Exif:
     @staticmethod
     def _gps(exif: Any) -> tuple[float, float] | None:
         gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
-        if not {1, 2, 3, 4} <= set(gps):
-            return None
-        latitude, longitude = (float(d) + float(m) / 60 + float(s) / 3600 for d, m, s in (gps[2], gps[4]))
-        return (-latitude if gps[1] == "S" else latitude), (-longitude if gps[3] == "W" else longitude)
+        latitude, longitude = (
+            _degrees(gps.get(tag + 1), gps.get(tag), signs)
+            for tag, signs in zip((1, 3), _HEMISPHERES, strict=True)
+        )
+        return place.pair(latitude, longitude)
+
+
+def _degrees(value: Any, hemisphere: Any, signs: dict[str, int]) -> float | None:
+    """Degrees, or degrees and minutes, or these and seconds, in a hemisphere: "S", "s ", b"South".
+
+    None where any of them is missing, is not a number (0/0), or is out of its range: sixty minutes. A number
+    without its hemisphere is half a value: "North" is a guess that is wrong for half of the Earth.
+    """
+    told = hemisphere.decode("latin-1") if isinstance(hemisphere, bytes) else str(hemisphere)
+    sign = signs.get(told.strip("\0 ")[:1].lower())
+    parts = [float(part) for part in (value if isinstance(value, (tuple, list)) else (value,))]
+    if sign == -1 and parts[0] < 0:
+        parts[0] = -parts[0]  # said twice
+    if sign is None or not 1 <= len(parts) <= 3 or parts[0] < 0 or not all(0 <= p < 60 for p in parts[1:]):
+        return None
+    return sign * sum(part / 60**n for n, part in enumerate(parts))

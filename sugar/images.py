@@ -7,14 +7,18 @@
 Opened: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC/HEIF, AVIF; of an animation, the first frame. The header is
 judged before anything is decoded. What comes out is upright, sRGB, on white where it was transparent, and
 carries no metadata: time and camera are returned beside it, the location only when `keep_location` asks for
-it. Not covered: camera raw files, vector files, video.
+it. A JPEG that lacks nothing but its end mark is whole; one with more pixels than are decoded is decoded to
+half its size or less. Not covered: camera raw files, vector files, video.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
+import struct
 import threading
+import zlib
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +27,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from sugar import taken
 from sugar.errors import ImageError
 from sugar.exif import Exif
 from sugar.paths import shown
@@ -66,6 +72,8 @@ _SIGNATURES = (
     (0, b"\x89PNG", "a damaged PNG"),
     (0, b"GIF8", "a damaged GIF"),
     (8, b"WEBP", "a damaged WebP"),
+    (0, b"II*\0", "a TIFF with a rare kind of pixels"),
+    (0, b"MM\0*", "a TIFF with a rare kind of pixels"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a zip archive or an Office document"),
     (0, b"8BPS", "a Photoshop file"),
@@ -94,12 +102,20 @@ _ONE_LARGE = (
     threading.Lock()
 )  # two very large pictures are never decoded at once, so that memory stays bounded
 _SRGB = ImageCms.createProfile("sRGB")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_END = b"\xff\xd9"  # of a JPEG; no byte of its pixels looks like it
+_SEGMENT = re.compile(rb"\xff[\x02-\xcf\xda-\xfe]")  # the start of a segment with a length
+_NOISE = b"".join(
+    mark + b"\x5a\xc3\x17\xe8" * 64 for mark in (b"", *(bytes((255, 208 + n)) for n in range(8)))
+)
+_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # the texts of a PNG that exif.py reads
+_MOST_TEXT, _MOST_PROFILE = 1_000_000, 8_000_000  # bytes, unpacked; printers' profiles are large
 
 
 @dataclass(frozen=True)
 class ImageLimits:
     """What is refused: more bytes, more pixels (from the header), or a longer side over `max_ratio` times
-    the shorter.
+    the shorter. A JPEG may have four times as many pixels: its decoder gives it at most `max_pixels` large.
     """
 
     max_bytes: int = 30_000_000
@@ -112,7 +128,8 @@ class Picture:
     """One opened picture. `image` is RGB, upright, without metadata, at most `max_side` long.
 
     Width and height are the source's, upright. `sha256` is of the source's bytes. `taken` is the camera's
-    local time. `location` is (latitude, longitude) in degrees.
+    local time; day_from_name: the camera says none, and it is what the file's name says. `location` is
+    (latitude, longitude) in degrees.
     """
 
     image: Image.Image
@@ -123,6 +140,7 @@ class Picture:
     taken: datetime | None = None
     camera: str = ""
     location: tuple[float, float] | None = None
+    day_from_name: bool = False
 
 
 def open_image(
@@ -131,9 +149,12 @@ def open_image(
     limits: ImageLimits | None = None,
     max_side: int | None = None,
     keep_location: bool = False,
+    name: str = "",
 ) -> Picture:
     """Open a picture from bytes, a path or a binary file, no larger than `max_side` pixels on its longer
     side (a larger JPEG may come out at three quarters of it or more, where its decoder halves it to that).
+
+    name: of the file; a day in it counts where the camera says none. A path has its own.
 
     Raises ImageError: no such file, empty, not a picture of `FORMATS`, damaged or truncated, over `limits`.
     """
@@ -141,10 +162,11 @@ def open_image(
     data = _read(source, limits)
     if not data:
         raise ImageError("The file is empty (0 bytes). Choose a picture file.")
+    if not name and isinstance(source, (str, Path)):
+        name = str(source)
     _load_decoders()
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            return _decode(opened, data, limits, max_side, keep_location)
+        image, width, height, kind, exif = _decode(data, limits, max_side)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -164,6 +186,18 @@ def open_image(
             f"The picture is damaged or cut short ({type(error).__name__}: {error}). Save or download it "
             "again."
         ) from error
+    named = taken.in_name(name) if exif.taken is None else None
+    return Picture(
+        image,
+        hashlib.sha256(data).hexdigest(),
+        width,
+        height,
+        kind,
+        named.time if named else exif.taken,
+        exif.camera,
+        exif.location if keep_location else None,
+        day_from_name=named is not None,
+    )
 
 
 def thumbnail(image: Image.Image, side: int = 256, *, quality: int = 80) -> bytes:
@@ -239,44 +273,168 @@ def _looks_like(data: bytes) -> str:
 
 
 def _decode(
-    opened: Image.Image, data: bytes, limits: ImageLimits, max_side: int | None, keep_location: bool
-) -> Picture:
-    width, height = opened.size
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            f"The picture is {width} x {height}, over {limits.max_pixels / 1e6:g} megapixels. Send a "
-            "smaller one."
-        )
-    if max(width, height) > limits.max_ratio * min(width, height):
-        raise ImageError(
-            f"The picture is {width} x {height}, longer than {limits.max_ratio} times its width. Crop it "
-            "first."
-        )
-    kind = "JPEG" if opened.format == "MPO" else str(opened.format)
-    exif = Exif(opened)
-    profile = opened.info.get("icc_profile")
-    if max_side and opened.format in (
-        "JPEG",
-        "MPO",
-    ):  # the decoder halves for nearly nothing, once or more, where enough is left
-        scale = 0.75 * max_side / max(width, height)
-        opened.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
-    large = opened.size[0] * opened.size[1] > _LARGE_PIXELS
-    guard: AbstractContextManager[Any] = _ONE_LARGE if large else nullcontext()
-    with guard:
-        opened.load()
-        image = _shrunk(_upright_modes(opened), max_side)
-    image = _srgb(image, profile)
+    data: bytes, limits: ImageLimits, max_side: int | None
+) -> tuple[Image.Image, int, int, str, Exif]:
+    """(the clean picture, width and height of the source, its format, its EXIF)."""
+    readable, profile = _without_texts(data) if data.startswith(_PNG) else (data, None)
+    with _opened(readable) as opened:
+        width, height = opened.size
+        most = _decoded_size(opened, data, limits)
+        if max(width, height) > limits.max_ratio * min(width, height):
+            raise ImageError(
+                f"The picture is {width} x {height}, longer than {limits.max_ratio} times its width. Crop it "
+                "first."
+            )
+        kind, profile = str(opened.format), profile or opened.info.get("icc_profile")
+        guard: AbstractContextManager[Any] = _ONE_LARGE if width * height > _LARGE_PIXELS else nullcontext()
+        with guard:
+            loaded = _loaded(opened, data, most, max_side)
+            exif = Exif(loaded)  # after loading: Pillow turns a TIFF upright by then, and says so there
+            if kind != "JPEG":
+                width, height = loaded.size
+            image = _srgb(_shrunk(_upright_modes(loaded), max_side), profile)
     if exif.orientation in _TURNS:
         image = image.transpose(_TURNS[exif.orientation])
         if exif.orientation >= 5:
             width, height = height, width
     clean = Image.new("RGB", image.size)
     clean.paste(image)
-    sha = hashlib.sha256(data).hexdigest()
-    return Picture(
-        clean, sha, width, height, kind, exif.taken, exif.camera, exif.location if keep_location else None
+    return clean, width, height, kind, exif
+
+
+def _opened(data: bytes) -> Any:
+    """The header, read. A JPEG goes to its own reader: Pillow's caps do not know that it can be decoded to
+    less, and its reader of several pictures (MPO) hides where the first one's data begin."""
+    if data.startswith(_JPEG):
+        return JpegImageFile(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _decoded_size(opened: Any, data: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """The largest size at which the picture is decoded: its own, for a large JPEG half of it.
+
+    Raises ImageError: over the limits, or a large JPEG whose scans take more memory than that.
+    """
+    width, height = opened.size
+    pixels = width * height
+    if pixels <= limits.max_pixels:
+        return width, height
+    if opened.format == "JPEG" and pixels <= 4 * limits.max_pixels:
+        sampling = [(across, down) for _, across, down, _ in opened.layer]
+        samples = sum(across * down for across, down in sampling) / max(a * d for a, d in sampling)
+        # all of its coefficients wait in memory unless the first scan, just read, is of all channels at once
+        start, channels = opened.fp.tell(), len(sampling)
+        head = data[start - 2 * channels - 6 : start - 2 * channels - 3]
+        at_once = head == bytes((0, 6 + 2 * channels, channels)) and "progressive" not in opened.info
+        if at_once or 2 * samples * pixels <= 6 * limits.max_pixels:  # 2 bytes for each coefficient
+            return width // 2, height // 2
+    raise ImageError(
+        f"The picture is {width} x {height}, over {limits.max_pixels / 1e6:g} megapixels. Send a smaller one."
     )
+
+
+def _loaded(opened: Any, data: bytes, most: tuple[int, int], max_side: int | None) -> Image.Image:
+    """The picture with its pixels, of a JPEG as few as are enough: its decoder halves for nearly nothing."""
+    if opened.format != "JPEG":
+        opened.load()
+        return opened
+    size = most
+    if max_side:
+        scale = 0.75 * max_side / max(opened.size)
+        width, height = (max(1, int(side * scale)) for side in opened.size)
+        size = (min(most[0], width), min(most[1], height))
+    if data.find(_END, opened.fp.tell()) < 0:
+        return _halved(_opened(_ended(data, opened, most)), size)
+    return _halved(opened, size)
+
+
+def _halved(opened: Any, size: tuple[int, int]) -> Image.Image:
+    """A JPEG with its pixels, halved as often as `size` allows."""
+    opened.draft(None, size)
+    opened.load()
+    return opened
+
+
+def _ended(data: bytes, opened: Any, size: tuple[int, int]) -> bytes:
+    """A JPEG that lacks nothing but its end mark, with it. Raises ImageError when it lacks more.
+
+    All scans must be there. Of the last one, the decoder looks at nothing that follows when no pixel is
+    missing. So it is decoded without and with noise before the end mark: one differing pixel, and it is cut.
+    """
+    bare = data.rstrip(b"\0")  # a disk or a download may have filled up what is missing
+    if len(data) - len(bare) < 4:
+        bare = data  # but the last pixels may look like this too
+    if bare.endswith(b"\xff"):  # half an end mark, or with its zero a byte of the pixels
+        bare = bare + b"\0" if len(bare) < len(data) else bare[:-1]
+    seen = set()
+    for noise in (b"", _NOISE):
+        image = _halved(_opened(bare + noise + _END), size)
+        pixels = hashlib.sha256()
+        for top in range(0, image.height, 256):
+            pixels.update(image.crop((0, top, image.width, min(top + 256, image.height))).tobytes())
+        seen.add(pixels.digest())
+    if len(seen) > 1 or not _all_scans(bare, [number for number, *_ in opened.layer]):
+        raise ImageError(
+            "The picture is damaged or cut short (a part of it is missing). Save or download it again."
+        )
+    return bare + _END
+
+
+def _all_scans(data: bytes, channels: list[int]) -> bool:
+    """Does a JPEG begin the scans of all coefficients of its channels, to their last bit?"""
+    missing = {channel: set(range(64)) for channel in channels}
+    at = 2
+    while (found := _SEGMENT.search(data, at)) is not None:
+        at = found.end()
+        size = int.from_bytes(data[at : at + 2], "big")
+        if size < 2 or at + size > len(data):
+            return False
+        if data[at - 1] == 0xDA:
+            count = data[at + 2]
+            first, last, bits = data[at + 3 + 2 * count : at + 6 + 2 * count]
+            for channel in data[at + 3 : at + 3 + 2 * count : 2]:
+                if bits & 15 == 0:
+                    missing[channel] -= set(range(first, last + 1))
+        at += size
+    return not any(missing.values())
+
+
+def _without_texts(data: bytes) -> tuple[bytes, bytes | None]:
+    """A PNG without the texts that nobody reads, and its colour profile where Pillow would not unpack it.
+
+    Pillow refuses the picture when such a chunk unpacks to more than a megabyte. Kept are the texts that hold
+    EXIF and the orientation, unless they are that large. No chunk is unpacked beyond the caps.
+    """
+    kept: list[bytes] = []
+    profile: bytes | None = None
+    start = at = len(_PNG)
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + size
+        if kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            name, _, body = data[at + 8 : end - 4].partition(b"\0")
+            if kind == b"iCCP":
+                found = _unpacked(body[1:], _MOST_PROFILE)
+                drop = found is None or len(found) > _MOST_TEXT
+                profile = found if drop else None
+            else:
+                packed = body[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
+                packing = body[1:] if kind == b"zTXt" else body[2:].split(b"\0", 2)[-1]
+                drop = name not in _TEXTS or (packed and _unpacked(packing, _MOST_TEXT) is None)
+            if drop:
+                kept.append(data[start:at])
+                start = end
+        at = end
+    return (data[: len(_PNG)] + b"".join(kept) + data[start:], profile) if kept else (data, None)
+
+
+def _unpacked(data: bytes, most: int) -> bytes | None:
+    """What zlib packed; None when it is broken or unpacks to more than `most` bytes."""
+    try:
+        found = zlib.decompressobj().decompress(data, most + 1)
+    except zlib.error:
+        return None
+    return None if len(found) > most else found
 
 
 _TURNS = {
@@ -294,17 +452,58 @@ _TURNS = {
 def _upright_modes(image: Image.Image) -> Image.Image:
     """Any Pillow mode -> L, RGB or CMYK, 8 bits, transparency over white."""
     mode = image.mode
-    if mode.startswith("I") or mode == "F":  # 16 and 32 bits: Pillow's own convert clips at 255
-        values = np.asarray(image, np.float64)
-        top = 65535.0 if mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
-        top = max(top, float(values.max(initial=0))) if mode in ("I", "F") else top
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    if mode.startswith("I") or mode == "F":  # Pillow's own convert clips at 255
+        return _eight_bits(image)
+    if mode == "LAB":
+        return (
+            ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _SRGB, outputMode="RGB") or image
+        )
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         white.alpha_composite(rgba)
         return white.convert("RGB")
     return image if mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """One channel of 12, 16 or 32 bits, or of floats -> L, from what its writer meant by black and white."""
+    values = np.asarray(image)  # (h, w)
+    tags = getattr(image, "tag_v2", {})
+    bits, signed = tags.get(TiffImagePlugin.BITSPERSAMPLE), tags.get(TiffImagePlugin.SAMPLEFORMAT) == (2,)
+    if values.dtype == np.int32 and bits == (32,) and not signed:
+        values = values.view(np.uint32)
+    black, white = _black_and_white(values, 32767.0 if signed and bits == (16,) else 65535.0)
+    shown = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), 256):  # in bands, for the sake of memory
+        band = np.nan_to_num(
+            values[top : top + 256].astype(np.float64), nan=black, posinf=white, neginf=black
+        )
+        shown[top : top + 256] = np.clip((band - black) * (255 / (white - black)), 0, 255)
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
+        np.subtract(255, shown, out=shown)
+    return Image.fromarray(shown)
+
+
+def _black_and_white(values: np.ndarray, most: float) -> tuple[float, float]:
+    """The values that stand for black and white in a file which does not say so.
+
+    Zero and the most that fits in as many bits as are used: 8, 10, 12, 14, or `most`; for floats 1, though a
+    few highlights may be brighter. Where that cannot be meant - values below zero, or floats that would all
+    be dark - the darkest and the brightest value.
+
+    values: (h, w). Not numbers and infinities do not count.
+    """
+    floats = values.dtype.kind == "f"
+    numbers = values[np.isfinite(values)] if floats else values
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
+    if low < 0:
+        return low, high if high > low else 0.0
+    if floats and np.count_nonzero(numbers > 1) <= numbers.size // 100:
+        return 0.0, 1.0 if high > 1 / 64 else high or 1.0
+    if floats and high < 64:
+        return 0.0, high
+    return 0.0, next((white for white in (255.0, 1023.0, 4095.0, 16383.0, most) if high <= white), high)
 
 
 def _shrunk(image: Image.Image, max_side: int | None) -> Image.Image:

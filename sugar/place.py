@@ -2,19 +2,35 @@
 
     read("48.21,16.37")                    # (48.21, 16.37, 2.0): latitude, longitude, kilometres around
     find("what is near 48.2, 16.4?")       # ((48.2, 16.4, 2.0), "what is?")
+    pair(48.2, 16.4), pair(48.2, None)     # (48.2, 16.4), None: what every place of a picture passes
 
 No names of places: a list of them would be another package, and a lookup would leave the machine.
 """
 
 from __future__ import annotations
 
-__all__ = ["AROUND", "Place", "find", "read"]
+__all__ = ["AROUND", "Place", "find", "pair", "read"]
 
 Place = tuple[float, float, float]
 """(latitude, longitude) in degrees, and kilometres."""
 
 AROUND = 2.0
 """Kilometres around a place where none are said."""
+
+
+def pair(latitude: object, longitude: object) -> tuple[float, float] | None:
+    """Both degrees of a place on Earth, or None: half a pair, not finite, out of range, or (0, 0), which
+    devices without a fix write and where there is only sea.
+
+    >>> pair(48.21, 16.37), pair(999, 999), pair(float("nan"), 16.37), pair(0, 0), pair("48", 16)
+    ((48.21, 16.37), None, None, None, None)
+    """
+    for value, most in ((latitude, 90), (longitude, 180)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= most:
+            return None
+    if latitude == longitude == 0:
+        return None
+    return float(latitude), float(longitude)  # type: ignore[arg-type]
 
 
 def read(text: str) -> Place | None:
@@ -32,7 +48,7 @@ def read(text: str) -> Place | None:
     if len(numbers) < len(parts):
         return None
     latitude, longitude, around = [*numbers, AROUND][:3]
-    if abs(latitude) > 90 or abs(longitude) > 180 or not 0 < around <= 20_000:
+    if pair(latitude, longitude) is None or not 0 < around <= 20_000:
         return None
     return latitude, longitude, around
 

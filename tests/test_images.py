@@ -9,18 +9,23 @@ import contextlib
 import io
 import random
 import struct
+import subprocess
+import sys
+import tracemalloc
 import zlib
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import encoded
-from PIL import Image
+from PIL import Image, ImageCms
 
 from sugar.errors import ImageError
 from sugar.images import ImageLimits, near_duplicate, open_image, signature, thumbnail
 
 RED = (250, 20, 30)
+DATA = Path(__file__).parent / "data"
 
 
 def half(size=(40, 20)) -> Image.Image:
@@ -53,25 +58,51 @@ def test_an_animation_gives_its_first_frame(kind):
     assert is_red(open_image(data).image.getpixel((8, 8)))
 
 
+TURNED_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+"""Orientation -> the Image.Transpose whose result the tag turns back."""
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "LZW TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied(orientation):
-    upright = half()
-    undo = {
-        2: 0,
-        3: 3,
-        4: 1,
-        5: 5,
-        6: 2,
-        7: 6,
-        8: 4,
-    }  # Image.Transpose values whose result the tag turns back
-    stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation in undo else upright
+def test_orientation_is_applied_once(kind, orientation):
+    """Pillow turns a TIFF, and a HEIC by its own mark; it was turned a second time."""
+    upright = Image.new("RGB", (48, 32), "white")
+    upright.paste(RED, (0, 0, 16, 12))
+    undo = TURNED_BACK.get(orientation)
+    stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    picture = open_image(encoded(stored, "PNG", exif=exif))
-    assert (picture.width, picture.height) == picture.image.size == (40, 20)
-    assert is_red(picture.image.getpixel((5, 10))) and not is_red(picture.image.getpixel((35, 10)))
+    exif[0x0112], exif[0x0110] = orientation, "X100"
+    options = {"compression": "tiff_lzw"} if "LZW" in kind else {}
+    picture = open_image(encoded(stored, kind.split()[-1], exif=exif.tobytes(), **options))
+    assert (picture.width, picture.height) == picture.image.size == (48, 32)
+    assert is_red(picture.image.getpixel((4, 4))) and picture.camera == "X100"
+    assert not any(is_red(picture.image.getpixel(at)) for at in ((43, 4), (43, 27), (4, 27)))
     assert not picture.image.getexif()
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "CMYK", "I;16", "F"])
+def test_a_tiff_of_any_mode_is_turned_once(mode, orientation):
+    upright = half((48, 32)).convert("L")
+    stored = upright.transpose(Image.Transpose(TURNED_BACK[orientation]))
+    if mode in ("I;16", "F"):
+        values = np.asarray(stored, np.uint16 if mode == "I;16" else np.float32)
+        stored = Image.fromarray(values)
+    else:
+        stored = stored.convert(mode)
+    data = encoded(stored, "TIFF", tiffinfo={274: orientation}, save_all=True, append_images=[stored])
+    picture = open_image(data)
+    assert (picture.width, picture.height) == picture.image.size == (48, 32)
+    assert picture.image.getpixel((4, 16))[0] < 130 and picture.image.getpixel((43, 16)) == (255, 255, 255)
+
+
+def test_an_orientation_that_only_xmp_tells():
+    told = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    stored = half((40, 20)).transpose(Image.Transpose.ROTATE_90)
+    for data in (encoded(stored, "JPEG", xmp=told), encoded(stored, "TIFF", tiffinfo={700: told})):
+        picture = open_image(data)
+        assert (picture.width, picture.height) == picture.image.size == (40, 20)
+        assert is_red(picture.image.getpixel((5, 10))) and not is_red(picture.image.getpixel((35, 10)))
 
 
 def camera_exif() -> Image.Exif:
@@ -127,6 +158,66 @@ def test_modes_become_rgb():
         255,
         255,
     )
+
+
+RAMP = np.tile(np.linspace(0, 1, 64), (16, 1))  # black to white, (16, 64)
+
+
+def shades(values: np.ndarray, kind: str = "TIFF", **options) -> list[int]:
+    """What is shown of the first, the middle and the last column."""
+    image = open_image(encoded(Image.fromarray(values), kind, **options)).image
+    return [image.getpixel((x, 8))[0] for x in (0, 32, 63)]
+
+
+def around(*values: int):
+    return pytest.approx(list(values), abs=3)
+
+
+@pytest.mark.parametrize(
+    "low, high, dtype",
+    [
+        *((0, high, np.uint16) for high in (255, 1023, 4095, 16383, 65535)),
+        *((0, high, np.float32) for high in (0.001, 1, 10, 255, 4095, 65535, 1e6)),
+        *((-1, 1, np.float32), (-1024, 3071, np.float32), (-1e30, 1e30, np.float32)),
+        *((0, 65535, np.int32), (0, 2**31 - 1, np.int32), (-1024, 3071, np.int32)),
+    ],
+)
+def test_deep_greys_are_scaled_to_what_a_person_sees(low, high, dtype):
+    """0 to 1 and 12 bits became black."""
+    values = (low + RAMP * (high - low)).astype(dtype)
+    assert shades(values) == around(0, 129, 255)
+    if dtype == np.uint16:
+        assert shades(values, "PNG") == around(0, 129, 255)
+
+
+def test_deep_greys_with_holes_highlights_and_nothing_to_scale():
+    holes = RAMP.astype(np.float32)
+    holes[:3] = [[np.nan], [np.inf], [-np.inf]]
+    assert shades(holes) == around(0, 129, 255)
+    shown = open_image(encoded(Image.fromarray(holes), "TIFF")).image
+    assert [shown.getpixel((32, y))[0] for y in range(3)] == [0, 255, 0]
+    highlight = RAMP.astype(np.float32)
+    highlight[0, 5] = 40
+    assert shades(highlight) == around(0, 129, 255), "one bright spot does not make the rest black"
+    assert shades((RAMP * 40000).astype(np.uint16)) == around(0, 79, 155), "16 bits that are not all used"
+    assert shades(RAMP.astype(np.float32) * np.nan) == shades(RAMP.astype(np.float32) * 0) == [0, 0, 0]
+    assert shades(RAMP.astype(np.float32) * 0 - 5) == [0, 0, 0]
+    assert shades((RAMP * 65535).astype(np.uint16), tiffinfo={262: 0}) == around(255, 126, 0), "white is zero"
+
+
+def test_a_lab_picture_opens():
+    lab = ImageCms.createProfile("LAB")
+    stored = ImageCms.profileToProfile(half(), ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    picture = open_image(encoded(stored, "TIFF")).image
+    assert is_red(picture.getpixel((5, 10))) and not is_red(picture.getpixel((35, 10)))
+
+
+def test_a_tiff_that_cannot_be_opened_is_named_as_one():
+    data = encoded(half((8, 8)), "TIFF").replace(
+        struct.pack("<HHII", 258, 3, 3, 134), struct.pack("<HHII", 258, 3, 3, 0)
+    )
+    with pytest.raises(ImageError, match="a TIFF with a rare kind of pixels"):
+        open_image(data)
 
 
 def swapped_profile() -> bytes:
@@ -186,6 +277,153 @@ def png_header(width: int, height: int) -> bytes:
         struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (chunk, body, b"IEND")
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def with_chunks(data: bytes, *chunks: bytes) -> bytes:
+    """A PNG with more chunks after its header."""
+    made = b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    return data[:33] + made + data[33:]
+
+
+def test_a_png_with_large_texts_is_read_and_its_texts_are_not():
+    """1.5 MB of text in a chunk made a whole picture "damaged or cut short"."""
+    assert open_image(DATA / "png_ztxt_1_5mb.png").image.getpixel((5, 5)) == (200, 30, 30)
+    many = zlib.compress(bytes(20_000_000))
+    large = zlib.compress(b"a" * 2_000_000)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    texts = (
+        *[b"zTXtworkflow\0\0" + many] * 8,
+        b"iTXtprompt\0\1\0\0\0" + large,
+        b"iTXtprompt\0\0\0\0\0" + b"a" * 2_000_000,
+        b"tEXtparameters\0" + b"a" * 2_000_000,
+        b"zTXtRaw profile type exif\0\0" + large,
+        b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + large,
+        b"zTXtbroken\0\0no zlib",
+    )
+    data = with_chunks(encoded(half(), "PNG", exif=exif), *texts)
+    tracemalloc.start()
+    picture = open_image(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert is_red(picture.image.getpixel((35, 10))), "turned by its EXIF"
+    assert peak < 3 * len(data), "no text was unpacked"
+    after = data[:-12] + with_chunks(b" " * 33, *texts[:2])[33:] + data[-12:]
+    assert is_red(open_image(after).image.getpixel((35, 10))), "and after the pixels"
+
+
+def test_a_png_that_tells_its_exif_in_a_text():
+    raw = b"Exif\0\0" + camera_exif().tobytes().removeprefix(b"Exif\0\0")
+    told = f"\nexif\n{len(raw):8}\n".encode() + raw.hex().encode() + b"\n"
+    data = with_chunks(encoded(half()), b"zTXtRaw profile type exif\0\0" + zlib.compress(told))
+    assert open_image(data).taken == datetime(2024, 5, 17, 8, 9, 10)
+
+
+def test_a_png_with_a_large_colour_profile_is_read_by_it_and_a_bomb_without():
+    large = swapped_profile() + bytes(2_000_000)
+    data = with_chunks(encoded(half()), b"iCCPlarge\0\0" + zlib.compress(large))
+    pixel = open_image(data).image.getpixel((5, 10))
+    assert pixel[1] > 200 and pixel[0] < 150, "red in that profile is green in sRGB"
+    for body in (zlib.compress(bytes(29_000_000)), b"no zlib"):
+        assert is_red(
+            open_image(with_chunks(encoded(half()), b"iCCPbomb\0\0" + body)).image.getpixel((5, 10))
+        )
+
+
+JPEGS = {
+    "plain": {},
+    "progressive": {"progressive": True},
+    "optimized": {"optimize": True},
+    "with restarts": {"restart_marker_rows": 1},
+    "4:4:4": {"subsampling": 0},
+}
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS.keys())
+def test_a_jpeg_that_lacks_its_end_mark_is_whole_and_one_that_lacks_more_is_not(options):
+    rough = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    rough = rough.resize((317, 243), Image.Resampling.BICUBIC)
+    rough.paste((200, 200, 200), (0, 160, 317, 243))
+    data = encoded(rough, "JPEG", **options)
+    whole = open_image(data).image.tobytes()
+    for cut in (data[:-2], data[:-1], data[:-2] + bytes(5000), data[:-1] + bytes(5000), data + b"more"):
+        assert open_image(cut).image.tobytes() == whole
+    rng = random.Random(0)
+    for missing in (
+        len(data) // 2,
+        len(data) // 4,
+        50,
+        20,
+        *(rng.randrange(20, len(data) // 2) for _ in range(12)),
+    ):
+        for filled in (b"", bytes(5000)):
+            with pytest.raises(ImageError, match="cut short"):
+                open_image(data[:-missing] + filled)
+
+
+def test_the_jpeg_without_its_last_two_bytes():
+    assert open_image(DATA / "jpeg_without_eoi.jpg").image.size == (240, 160)
+
+
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_cut():
+    """All of its rows are there, but coarse."""
+    data = encoded(half((317, 243)), "JPEG", progressive=True)
+    scans = [at for at in range(len(data)) if data.startswith(b"\xff\xc4", at)]
+    assert len(scans) > 5
+    for at in scans[-4:]:
+        with pytest.raises(ImageError, match="cut short"):
+            open_image(data[:at])
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_phones_largest_photos_are_decoded_to_less(progressive):
+    """108 megapixels were refused. Here the cap is smaller, as is the photo."""
+    limits = ImageLimits(max_pixels=250_000)
+    photo = half((800, 600))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photo.rotate(90, expand=True), "JPEG", progressive=progressive, exif=exif)
+    picture = open_image(data, limits=limits)
+    assert (picture.width, picture.height, *picture.image.size) == (800, 600, 400, 300)
+    assert is_red(picture.image.getpixel((50, 150))) and not is_red(picture.image.getpixel((350, 150)))
+    assert open_image(data, limits=limits, max_side=100).image.size == (100, 75)
+    assert open_image(data[:-2], limits=limits).image.tobytes() == picture.image.tobytes()
+    for larger in (
+        encoded(half((1100, 1000)), "JPEG", progressive=progressive),
+        encoded(photo),
+        encoded(photo, "WEBP"),
+    ):
+        with pytest.raises(ImageError, match="over 0.25 megapixels"):
+            open_image(larger, limits=limits)
+
+
+def test_a_large_photo_whose_scans_take_too_much_memory_is_refused():
+    """A progressive JPEG keeps all of its coefficients, however small it is decoded."""
+    limits = ImageLimits(max_pixels=200_000)
+    for options, opens in (
+        ({"subsampling": 0}, True),
+        ({"subsampling": 0, "progressive": True}, False),
+        ({"subsampling": 2, "progressive": True}, False),
+    ):
+        data = encoded(half((850, 850)), "JPEG", **options)
+        if opens:
+            assert open_image(data, limits=limits).image.size == (425, 425)
+        else:
+            with pytest.raises(ImageError, match="over 0.2 megapixels"):
+                open_image(data, limits=limits)
+
+
+def test_108_megapixels_stay_within_the_memory_of_the_cap():
+    made = (
+        "import io, resource; from PIL import Image; from sugar.images import open_image\n"
+        "out = io.BytesIO(); Image.new('L', (12000, 9000), 90).save(out, 'JPEG', quality=30)\n"
+        "data = out.getvalue()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "picture = open_image(data); print(picture.image.size, picture.width, picture.height)\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000\n"
+    )
+    run = subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "(6000, 4500) 12000 9000", run.stderr
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (30000, 30000), (2**31 - 1, 2**31 - 1)])
