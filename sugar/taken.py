@@ -31,11 +31,14 @@ class Taken(NamedTuple):
         return self.time.isoformat() + "?" * self.from_name
 
 
-_TIME = re.compile(
-    r"(?P<year>\d{4})(?P<mark>[-:/. ]) ?(?P<month>\d{1,2})(?P=mark) ?(?P<day>\d{1,2})(?!\d)"
+_CLOCK = (
     r"(?:[T ] *(?P<hour>\d{1,2})[-:.]? ?(?P<minute>\d{1,2})(?:[-:.]? ?(?P<second>\d{1,2}))?(?!\d)"
     r"(?:[.,]\d*)?\s*(?P<half>[AaPp][Mm])?)?"
 )
+_TIME = re.compile(
+    r"(?P<year>\d{4})(?P<mark>[-:/. ]) ?(?P<month>\d{1,2})(?P=mark) ?(?P<day>\d{1,2})(?!\d)" + _CLOCK
+)
+_DOTTED = re.compile(r"(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4})(?!\d)" + _CLOCK)
 _COMPACT = re.compile(
     # a word of its own, so no part of a number or of a hash: "IMG20240501", "2024-05-01"
     r"(?<![^\W_])[^\W\d_]*(?P<year>(?:19|20)\d\d)(?P<mark>[-_.]?)(?P<month>\d\d)(?P=mark)(?P<day>\d\d)"
@@ -57,7 +60,7 @@ def read(text: object) -> Taken | None:
     if len(told) == 19 and told[10] == "T":  # as `Taken` writes it: by far the most
         with suppress(ValueError):
             return Taken(datetime.fromisoformat(told))
-    found = _TIME.match(told) or _COMPACT.match(told)
+    found = _TIME.match(told) or _DOTTED.match(told) or _COMPACT.match(told)
     time = _time(found) if found else None
     return Taken(time, told.endswith("?")) if time else None
 

@@ -133,7 +133,6 @@ HOSTILE = {
     "a long row": (first(name="x" * 70_000), "longer than 65,536 bytes"),
     "a name that is no text": (first(name={"a": 1}), "not a text"),
     "a bad time": (first(taken="yesterday"), "not whole"),
-    "a bad place": (first(location=[1e9, 0]), "degrees"),
     "not a row": (swap("items.jsonl", lambda d: b"7\n" + d), "not what an export holds"),
     "not JSON": (swap("items.jsonl", lambda d: b"\xff\xfe\n" + d), "cannot be read"),
     "too many vectors": (first(slices={"toy-1": 10**6}), "number is not from"),

@@ -22,6 +22,7 @@ from sugar.file_names import FileNames, name_key
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.names import clean_caption, clean_name
 from sugar.gallery.sources import Refusal, passed_over
+from sugar.taken import read
 from sugar.text_files import decode, read_json, read_json_rows, read_table, word
 
 __all__ = ["Captions", "Told", "is_caption_file"]
@@ -32,7 +33,6 @@ _TABLES = re.compile(r"(captions|metadata)\.(csv|tsv|jsonl)", re.IGNORECASE)
 _FILE = ("file", "file_name", "filename", "file name", "image", "image_name", "picture", "path", "name")
 _CAPTION = ("caption", "text", "description", "title")
 _TAKEN = ("taken", "date", "datetime", "date_taken")
-_TIMES = ("%Y:%m:%d %H:%M:%S", "%Y:%m:%d", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,13 @@ class Captions:
                 said = f"{clean_name(file)} ({where})" if file else where
                 self.rest.append(Refusal(said, "The row names no picture that is here.", "row"))
                 continue
-            time = _time(taken)
+            time = read(taken)
             if taken and time is None:
                 why = f"The date {taken!r} cannot be read. Write it as 2024-05-31 or 2024-05-31T18:30."
                 self.rest.append(Refusal(where, why, "line"))
             before = self._rows.get(below + meant, Told())
-            self._rows[below + meant] = Told(clean_caption(caption) or before.caption, time or before.taken)
+            told = None if time is None or time.from_name else time.time  # a guess from a name stays one
+            self._rows[below + meant] = Told(clean_caption(caption) or before.caption, told or before.taken)
 
     def _read_texts(self, pictures: Sequence[str], beside: dict[str, str]) -> set[str]:
         """Captions from texts. Those that are not UTF-8 are detected together: one alone is too short."""
@@ -215,12 +216,3 @@ def _of_google(key: str) -> str:
         name = head
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}{number}{dot}{suffix}"
-
-
-def _time(text: str) -> datetime | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    for form in _TIMES:
-        with suppress(ValueError):
-            return datetime.strptime(text, form)
-    return None

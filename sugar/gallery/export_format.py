@@ -9,15 +9,16 @@ are its own.
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sugar import place
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.items import Item
 from sugar.gallery.names import clean_caption, clean_name
+from sugar.taken import read
 
 __all__ = ["FORMAT", "MAX_ROW", "ExportRow", "file_of", "parse", "parse_row", "row_of", "vectors_file"]
 
@@ -45,6 +46,7 @@ class ExportRow:
     camera: str
     location: tuple[float, float] | None
     slices: dict[str, int]
+    day_from_name: bool
 
 
 def file_of(item: Item) -> str:
@@ -70,6 +72,7 @@ def row_of(item: Item, slices: dict[str, int], *, include_location: bool) -> dic
         "format": item.format,
         "bytes": item.bytes,
         "taken": item.taken.isoformat() if item.taken else None,
+        "day_from_name": item.day_from_name,
         "camera": item.camera,
         "location": item.location if include_location else None,
         "slices": slices,
@@ -101,7 +104,9 @@ def parse_row(line: bytes, number: int) -> ExportRow:
         match = _FILE.fullmatch(row["file"])
         if match is None:
             raise ValueError("its file is not a picture of an export")
-        taken = row.get("taken")
+        taken = read(_text(row["taken"])) if row.get("taken") else None
+        if taken is None and row.get("taken"):
+            raise ValueError("its time cannot be read")
         location = row.get("location")
         slices = row.get("slices", {})
         if not isinstance(slices, dict):
@@ -117,10 +122,12 @@ def parse_row(line: bytes, number: int) -> ExportRow:
             height=_whole(row["height"], 1, 1_000_000),
             format=clean_name(_text(row["format"]))[:8],
             bytes=_whole(row["bytes"], 0, 2**48),
-            taken=datetime.fromisoformat(_text(taken)).replace(tzinfo=None) if taken else None,
+            taken=taken.time if taken else None,
             camera=clean_caption(_text(row.get("camera", "")))[:80],
-            location=None if location is None else (_degrees(location[0], 90), _degrees(location[1], 180)),
+            # earlier programs wrote what is no place
+            location=place.pair(*location) if isinstance(location, list) and len(location) == 2 else None,
             slices={_text(k): _whole(v, 0, MAX_SLICES) for k, v in slices.items()},
+            day_from_name=row.get("day_from_name") is True,
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ArchiveError(f"{what} is not whole ({error}). Export the gallery again.") from None
@@ -136,9 +143,3 @@ def _whole(value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"a number is not from {low:,} to {high:,}")
     return value
-
-
-def _degrees(value: Any, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.fabs(value) <= most:
-        raise ValueError("a location is not in degrees")
-    return float(value)

@@ -111,6 +111,5 @@ def _table(items: list[Item]) -> str:
     writer = csv.writer(out)
     writer.writerow(["file", "caption", "taken", "name"])
     for item in items:
-        taken = item.taken.isoformat() if item.taken else ""
-        writer.writerow([file_of(item), item.caption, taken, item.name])
+        writer.writerow([file_of(item), item.caption, item.taken_text, item.name])
     return out.getvalue()

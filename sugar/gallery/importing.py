@@ -150,6 +150,7 @@ class _Reading:
             height=row.height,
             format=row.format,
             taken=row.taken,
+            day_from_name=row.day_from_name,
             camera=row.camera,
             location=location,
         )

@@ -177,6 +177,7 @@ class Ingest:
                 limits=settings.image_limits,
                 max_side=settings.picture_side,
                 keep_location=settings.keep_location,
+                name=source.name,
             )
         except ImageError as error:
             return Refusal(source.name, str(error))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from sugar import place
 from sugar.errors import InputError
 from sugar.search_words import fold
+from sugar.taken import Taken
 
 __all__ = ["Filters", "Item"]
 
@@ -15,8 +17,9 @@ __all__ = ["Filters", "Item"]
 class Item:
     """One picture of a gallery, without its pixels.
 
-    width, height, bytes, format: of the source file. taken: the camera's local time. location: (latitude,
-    longitude) in degrees, where the gallery keeps locations. caption_by: "" for a person's caption, else the
+    width, height, bytes, format: of the source file. taken: the camera's local time; day_from_name: only the
+    file's name says it. location: (latitude, longitude) in degrees, where the gallery keeps locations.
+    caption_by: "" for a person's caption, else the
     name of the model that wrote it. has_vectors: the model at hand has embedded it.
     """
 
@@ -36,6 +39,12 @@ class Item:
     suffix: str
     favourite: bool = False
     caption_by: str = ""
+    day_from_name: bool = False
+
+    @property
+    def taken_text(self) -> str:
+        """`taken` as text, with a "?" where only the name says it; "" for none."""
+        return "" if self.taken is None else str(Taken(self.taken, self.day_from_name))
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Filters:
         for key in ("after", "before"):
             if (value := getattr(self, key)) is not None and not isinstance(value, date):
                 raise InputError(f"{key} is {value!r}; give a date or a datetime.")
-        if self.near is not None and not (abs(self.near[0]) <= 90 and abs(self.near[1]) <= 180):
+        if self.near is not None and place.pair(*self.near[:2]) is None:
             raise InputError(f"near is {self.near}; give latitude, longitude in degrees, and kilometres.")
 
     def where(self) -> tuple[str, list[object]]:

@@ -85,6 +85,7 @@ def _taken(source: Gallery, target: Gallery, item: Item) -> tuple[NewPicture, Ve
         height=item.height,
         format=item.format,
         taken=item.taken,
+        day_from_name=item.day_from_name,
         camera=item.camera,
         location=item.location if target.settings.keep_location else None,
     )

@@ -48,7 +48,7 @@ def write_zip(gallery: GalleryReader, ids: Iterable[int], path: str | os.PathLik
         for item in items:
             name = _name(item, used)
             archive.writestr(name, _bytes(gallery, item))
-            writer.writerow([name, item.caption, item.taken.isoformat() if item.taken else ""])
+            writer.writerow([name, item.caption, item.taken_text])
         archive.writestr("captions.csv", table.getvalue(), zipfile.ZIP_DEFLATED)
     return len(items)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 
+from sugar import place
 from sugar.search_words import fold, indexed
 
 FORMAT = 2
@@ -91,11 +92,13 @@ def _kilometres(
 ) -> float | None:
     """Great-circle distance of two places in degrees (haversine formula, mean Earth radius).
 
-    None without one.
+    None without one, and for what was stored and is none.
     """
-    if latitude is None or longitude is None:
+    there = place.pair(latitude, longitude)
+    if there is None:
         return None
-    a, b = math.radians(latitude), math.radians(latitude_2)
+    (latitude, longitude), b = there, math.radians(latitude_2)
+    a = math.radians(latitude)
     half = math.sin((b - a) / 2) ** 2
     half += math.cos(a) * math.cos(b) * math.sin(math.radians(longitude_2 - longitude) / 2) ** 2
     return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(half)))

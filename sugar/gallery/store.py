@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sugar import place
 from sugar.atomic import replacing
 from sugar.errors import BusyError, GalleryError, SugarError
 from sugar.gallery.copies import DiskFullError
@@ -31,6 +32,7 @@ from sugar.gallery.items import Item
 from sugar.gallery.keywords import ensure_words, forget_words
 from sugar.gallery.schema import FORMAT, SCHEMA, TABLES, connect, upgrade
 from sugar.paths import existing, shown
+from sugar.taken import read
 
 READ_ONLY = "This gallery is opened for reading only. Make your own gallery to add or delete pictures."
 _SMALL = 256_000_000  # bytes: below this a deletion rebuilds the whole file, above it moves pages
@@ -258,6 +260,7 @@ class Store:
 
 
 def _item(r: tuple) -> Item:
+    taken = read(r[8]) if r[8] else None
     return Item(
         id=r[0],
         name=r[1],
@@ -267,14 +270,15 @@ def _item(r: tuple) -> Item:
         height=r[5],
         format=r[6],
         bytes=r[7],
-        taken=datetime.fromisoformat(r[8]) if r[8] else None,
+        taken=taken.time if taken else None,
         camera=r[9],
-        location=None if r[10] is None else (r[10], r[11]),
+        location=place.pair(r[10], r[11]),  # earlier programs stored what is no place
         added=datetime.fromisoformat(r[12]),
         has_vectors=bool(r[13]),
         suffix=r[14],
         favourite=bool(r[15]),
         caption_by=r[16],
+        day_from_name=taken is not None and taken.from_name,
     )
 
 

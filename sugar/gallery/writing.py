@@ -24,6 +24,7 @@ from sugar.gallery.notes import forget_notes, keep_notes
 from sugar.gallery.sources import Source
 from sugar.gallery.store import READ_ONLY
 from sugar.images import Picture, near_duplicate
+from sugar.taken import Taken
 
 __all__ = ["REPLACED", "GalleryWriter", "NewPicture"]
 
@@ -102,7 +103,10 @@ class GalleryWriter(GalleryFiles):
     def _insert(self, db: Any, new: NewPicture, now: str) -> int:
         p = new.picture
         latitude, longitude = p.location or (None, None)
-        taken = new.source.taken or p.taken or new.source.clock
+        source = new.source
+        taken = None if p.taken is None else Taken(p.taken, p.day_from_name)
+        if source.taken is not None or (source.clock is not None and (taken is None or taken.from_name)):
+            taken = Taken(source.taken or source.clock)
         values: tuple[object, ...] = (
             p.sha256,
             new.name or new.source.name,
@@ -112,7 +116,7 @@ class GalleryWriter(GalleryFiles):
             p.format,
             new.size,
         )
-        values += (taken and taken.isoformat(), p.camera, latitude, longitude, now, new.suffix, new.signature)
+        values += (taken and str(taken), p.camera, latitude, longitude, now, new.suffix, new.signature)
         values += (int(new.favourite), new.caption_by)
         item = db.execute(_INSERT, values).lastrowid
         db.execute("DELETE FROM deleted_files WHERE file = ?", (new.file,))  # deleted before and added again

@@ -201,6 +201,7 @@ def as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: Ranking) -> list[Hi
                 margin=margin,
                 meta={
                     "taken": item.taken,
+                    "day_from_name": item.day_from_name,
                     "width": item.width,
                     "height": item.height,
                     "camera": item.camera,

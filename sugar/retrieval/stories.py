@@ -87,6 +87,7 @@ def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: 
                 items=told,
                 meta={
                     "taken": first.taken,
+                    "day_from_name": first.day_from_name,
                     "until": last.taken,
                     "names": [items[i].name for i in told],
                     "relevance": relevance(margin),

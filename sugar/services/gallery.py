@@ -356,5 +356,6 @@ def _cell(item: Any, thumbnail: bytes) -> Cell:
         bytes=item.bytes,
         camera=item.camera,
         location=item.location,
+        day_from_name=item.day_from_name,
         thumbnail=thumbnail,
     )

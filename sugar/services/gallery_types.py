@@ -73,6 +73,7 @@ class Cell:
     bytes: int
     camera: str
     location: tuple[float, float] | None = None
+    day_from_name: bool = False
     thumbnail: Jpeg = field(repr=False, default=b"")
 
 

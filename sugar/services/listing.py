@@ -38,7 +38,13 @@ def _as_hits(gallery: Any, ids: list[int], meta: dict[str, Any]) -> tuple[Hit, .
             rank=rank,
             shortlist_score=0.0,
             rank_before=rank,
-            meta={"taken": items[i].taken, "width": items[i].width, "height": items[i].height, **meta},
+            meta={
+                "taken": items[i].taken,
+                "day_from_name": items[i].day_from_name,
+                "width": items[i].width,
+                "height": items[i].height,
+                **meta,
+            },
         )
         for rank, i in enumerate(ids)
     )

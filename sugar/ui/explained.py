@@ -51,7 +51,8 @@ def facts(explanation: Explanation) -> str:
     if "width" in hit.meta:
         told.append(words.SIZE_OF.format(width=hit.meta["width"], height=hit.meta["height"]))
     if hit.meta.get("taken"):
-        told.append(words.TAKEN_AT.format(taken=hit.meta["taken"]))
+        text = words.DAY_BY_NAME if hit.meta.get("day_from_name") else words.TAKEN_AT
+        told.append(text.format(taken=hit.meta["taken"]))
     if "agreement" in hit.meta:
         told.append(words.MODEL_SAYS.format(share=hit.meta["agreement"]))
     return " · ".join(told)

@@ -142,6 +142,7 @@ def _as_json(gallery: Any, item: Any, thumbnails: bool) -> dict[str, Any]:
         "height": item.height,
         "bytes": item.bytes,
         "taken": item.taken.isoformat() if item.taken else "",
+        "day_from_name": item.day_from_name,
         "camera": item.camera,
         "has_vectors": item.has_vectors,
     }

@@ -35,6 +35,8 @@ def cells_of(name: str, cells: Iterable[Cell]) -> str:
 def large_of(name: str, cell: Cell, image: Any) -> str:
     """One picture for the lightbox."""
     taken = f" · {cell.taken:%Y-%m-%d %H:%M}" if cell.taken else ""
+    if cell.day_from_name:
+        taken = f" · {words.FROM_NAME.format(day=cell.taken)}"
     where = f" · {cell.location[0]:.4f},{cell.location[1]:.4f}" if cell.location else ""
     about = f"{cell.width} x {cell.height} · {cell.bytes / 1e6:.2f} MB{taken}{where} {cell.camera}"
     return wall.large_message(name, _cell(cell), image, about)

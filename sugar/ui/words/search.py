@@ -91,6 +91,7 @@ SCORE = "score {score:.2f}"
 
 # -- the open hit
 SIZE_OF = "{width} x {height}"
+DAY_BY_NAME = "{taken:%Y-%m-%d} (from its name)"
 TAKEN_AT = "taken {taken:%Y-%m-%d %H:%M}"
 MODEL_SAYS = "the model says yes with {share:.0%}"
 RUN_OF = "A run of {n} pictures"

@@ -27,6 +27,9 @@ BUTTONS = {
     "rename": "Rename",
 }
 
+FROM_NAME = "{day:%Y-%m-%d} (from its name)"
+"""A day that only the file's name tells."""
+
 SIMILAR = "Similar pictures"
 ONWARD = {
     "chat": "Chat about this",
