@@ -286,9 +286,19 @@ def _decode(
                 "first."
             )
         kind, profile = str(opened.format), profile or opened.info.get("icc_profile")
-        guard: AbstractContextManager[Any] = _ONE_LARGE if width * height > _LARGE_PIXELS else nullcontext()
+        size, whole = most, True
+        if kind == "JPEG":
+            size = _halved_enough(opened.size, most, max_side)
+            whole = data.find(_END, opened.fp.tell()) >= 0
+        at_once = size if whole and "progressive" not in opened.info else most
+        large = at_once[0] * at_once[1] > _LARGE_PIXELS
+        guard: AbstractContextManager[Any] = _ONE_LARGE if large else nullcontext()
         with guard:
-            loaded = _loaded(opened, data, most, max_side)
+            if kind == "JPEG":
+                loaded = _halved(opened if whole else _opened(_ended(data, opened, most)), size)
+            else:
+                loaded = opened
+                loaded.load()
             exif = Exif(loaded)  # after loading: Pillow turns a TIFF upright by then, and says so there
             if kind != "JPEG":
                 width, height = loaded.size
@@ -333,23 +343,17 @@ def _decoded_size(opened: Any, data: bytes, limits: ImageLimits) -> tuple[int, i
     )
 
 
-def _loaded(opened: Any, data: bytes, most: tuple[int, int], max_side: int | None) -> Image.Image:
-    """The picture with its pixels, of a JPEG as few as are enough: its decoder halves for nearly nothing."""
-    if opened.format != "JPEG":
-        opened.load()
-        return opened
-    size = most
-    if max_side:
-        scale = 0.75 * max_side / max(opened.size)
-        width, height = (max(1, int(side * scale)) for side in opened.size)
-        size = (min(most[0], width), min(most[1], height))
-    if data.find(_END, opened.fp.tell()) < 0:
-        return _halved(_opened(_ended(data, opened, most)), size)
-    return _halved(opened, size)
+def _halved_enough(size: tuple[int, int], most: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """The size below which a JPEG is not halved: its decoder does it for nearly nothing, once or more."""
+    if max_side is None:
+        return most
+    scale = 0.75 * max_side / max(size)
+    width, height = (max(1, int(side * scale)) for side in size)
+    return min(most[0], width), min(most[1], height)
 
 
 def _halved(opened: Any, size: tuple[int, int]) -> Image.Image:
-    """A JPEG with its pixels, halved as often as `size` allows."""
+    """A JPEG with its pixels, halved as often as it stays as large as `size`."""
     opened.draft(None, size)
     opened.load()
     return opened
