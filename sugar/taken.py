@@ -5,7 +5,7 @@
     str(in_name("IMG-20240501-WA0001.jpg"))         # "2024-05-01T00:00:00?", which `read` reads again
 
 The clock at the place counts: an offset is passed over, as are parts of a second. Not covered: forms that
-name two days (04/05/2024), years of two digits, seconds since 1970.
+name two days (04/05/2024; with dots the day comes first), years of two digits, seconds since 1970.
 """
 
 from __future__ import annotations

@@ -188,6 +188,7 @@ TIMES = {
     "2024-05-04T16:41:42+02:00": AFTERNOON,
     "2024-05-04T16:41:42Z": AFTERNOON,
     "20240504T164142Z": AFTERNOON,
+    "04.05.2024 16:41:42": AFTERNOON,
     "2024: 5: 4 16:41:42": AFTERNOON,
     "  2024:05:04 16:41:42 ": AFTERNOON,
     "2024:05:04 04:41:42 PM": AFTERNOON,
@@ -320,16 +321,21 @@ def test_what_a_person_says_of_the_time_is_no_guess(tmp_path: Path) -> None:
     with Gallery.create(tmp_path / "g", ToyModel()) as gallery:
         folder = tmp_path / "in"
         folder.mkdir()
-        for n, name in enumerate(("a.png", "IMG-20230102-WA0003.png", "IMG-20230103-WA0003.png")):
-            (folder / name).write_bytes(encoded(Image.new("RGB", (20, 20), (90 * n, 9, 9))))
+        google = {"description": "g", "photoTakenTime": {"timestamp": "1672531200"}}
+        (folder / "IMG-20230104-WA0001.png.json").write_text(json.dumps(google))
+        names = ("a.png", "IMG-20230102-WA0003.png", "IMG-20230103-WA0003.png", "IMG-20230104-WA0001.png")
+        for n, name in enumerate(names):
+            (folder / name).write_bytes(encoded(Image.new("RGB", (20, 20), (60 * n, 9, 9))))
         (folder / "captions.csv").write_text(
             "file,caption,taken\na.png,x,2024/05/04 16:41:42+02:00\nIMG-20230102-WA0003.png,y,1999-12-31\n"
             "IMG-20230103-WA0003.png,z,2022-01-01T00:00:00?\n",
             "utf-8",
         )
-        gallery.add(folder)
+        report = gallery.add(folder)
+        assert not [row for row in report.rows if "cannot be read" in row.reason]
         assert {i.caption: (i.taken, i.day_from_name) for i in gallery.items()} == {
             "x": (AFTERNOON, False),
             "y": (datetime(1999, 12, 31), False),
             "z": (datetime(2023, 1, 3), True),
+            "g": (datetime(2023, 1, 1), False),
         }, "a guess that another program exported stays a guess"

@@ -105,8 +105,9 @@ class GalleryWriter(GalleryFiles):
         latitude, longitude = p.location or (None, None)
         source = new.source
         taken = None if p.taken is None else Taken(p.taken, p.day_from_name)
-        if source.taken is not None or (source.clock is not None and (taken is None or taken.from_name)):
-            taken = Taken(source.taken or source.clock)
+        told = source.taken or (source.clock if taken is None or taken.from_name else None)
+        if told is not None:
+            taken = Taken(told)
         values: tuple[object, ...] = (
             p.sha256,
             new.name or new.source.name,
