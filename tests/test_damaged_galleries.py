@@ -153,7 +153,7 @@ def test_a_damaged_index_is_built_again(own: Own, name: str, data: bytes | None)
 
 
 def test_letters_that_are_none_are_said(own: Own) -> None:
-    sql("UPDATE items SET name = CAST(x'ff80' AS TEXT) WHERE id = 2")(own.gallery.store.path)
+    sql("UPDATE items SET camera = CAST(x'ff80' AS TEXT) WHERE id = 2")(own.gallery.store.path)
     with pytest.raises(GalleryError, match="damaged"):
         own.gallery.items()
     assert own.gallery.item(1).name == "holiday0.png"
