@@ -65,6 +65,9 @@ _NAMES = {
     "cp949": "EUC-KR",
     "big5hkscs": "Big5",
 }
+_UNSEEN = " \n\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""What a text may hold without saying anything: joiners, marks of direction, a byte order mark."""
+
 _MAX_QUOTED = 100_000
 _MAX_REFUSED = 50
 
@@ -175,7 +178,8 @@ def word(value: Any) -> str | None:
             return None
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, str):
-        return clean_text(value).strip() or None
+        text = clean_text(value).strip()
+        return text if text.strip(_UNSEEN) else None
     return None
 
 

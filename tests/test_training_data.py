@@ -12,22 +12,27 @@ import json
 import pickle
 import tarfile
 import zipfile
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from toy import ToyEmbedder
 
+from sugar.__main__ import main
 from sugar.errors import InputError, SettingsError
 from sugar.gallery import Gallery
+from sugar.model.layout import Layout
 from sugar.sequence import Sample
 from sugar.training.data import open_data, open_one
 from sugar.training.data.check import check, report
-from sugar.training.data.example import BadRow, Example, captioned, join
+from sugar.training.data.example import BadRow, Example, captioned, join, texts_of
 from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import Reader, read_row
-from sugar.training.sample_rows import one_caption
+from sugar.training.sample_rows import SampleRows, StepReader, TrainRow, one_caption
 
 WORDS = ["a red star", "a blue cat", "a green tree", "a pink fish"]
 
@@ -289,6 +294,7 @@ LLAVA_ROWS = {
     "another machine's path": (ask("<image>q", "a", image="/home/ann/set/images/C.JPG"), ["q", "a"]),
     "a published folder": (ask("<image>q", "a", image="coco/train2017/d.jpg"), ["q", "a"]),
     "a number": (ask("<image>How many?", 4, image="a.jpg"), ["How many?", "4"]),
+    "unseen signs": (ask("q", "\ufeff\u200b "), "Turn 2, of gpt, is empty or null"),
     "the word None": (ask("How many?", "None"), ["How many?", "None"]),
     "an address": (ask("<image>q", "a", image="http://x.org/a.jpg"), "is an address"),
     "a NUL": (ask("<image>q", "a", image="a\0.jpg"), r"a\x00.jpg is missing"),
@@ -701,6 +707,79 @@ def test_bad_rows_are_skipped_and_counted_and_too_many_stop() -> None:
         poor = Reader(Mixture([Numbers("x", 100, bad=20)], seed=0))
         for step in range(25):
             poor.examples(step, 4)
+
+
+class WordRows(SampleRows):
+    """Rows without a model: one for each sample and conversation; it knows no word with a snowman."""
+
+    def __init__(self, processor: object = None) -> None:
+        self.processor = SimpleNamespace(decode=str)  # type: ignore[assignment]
+
+    def rows(self, example: Example, positions: Sequence[Sequence[int]]) -> list[TrainRow]:
+        if any("\u2603" in text for text in texts_of(example)):
+            raise InputError("No word of it is known.")
+        ends = np.cumsum([0, *map(len, positions)])
+        found = [TrainRow(Layout([1], [], []), [], list(range(a, b))) for a, b in pairwise(ends)]
+        return found + [TrainRow(Layout([1, 2], [], [], ((1, 2),))) for _ in example.conversations]
+
+
+def many_hands(folder: Path) -> Path:
+    """A LLaVA set of 200 good rows and a few that no model can read."""
+    pictures(folder, [f"{n}.png" for n in range(200)])
+    rows: list[object] = [ask("<image>What?", f"number {n}", image=f"{n}.png") for n in range(200)]
+    rows[::50] = [
+        None,
+        ask("<image>What?", None, image="1.png"),
+        "oops",
+        ask("<image>What?", "\u2603", image="2.png"),
+    ]
+    (folder / "mix.json").write_text(json.dumps(rows))
+    return folder
+
+
+def test_a_run_goes_on_over_rows_that_are_or_turn_bad(tmp_path: Path) -> None:
+    """A row may be null, have a text that the model cannot read, or lose its picture on the way."""
+    folder = many_hands(tmp_path / "set")
+    mixture = Mixture([open_one(f"llava={folder}")[0]], seed=1)
+    read = StepReader(pickle.loads(pickle.dumps(Reader(mixture))), WordRows(), None, 0, 8, 4)
+    for step in range(50):
+        if step == 25:  # the second epoch begins
+            (folder / "7.png").unlink()
+            (folder / "8.png").write_bytes(PNG[:40])
+        data = read(step)
+        indices = [i for row in data.rows for i in row.indices]
+        assert sorted(indices) == list(range(data.facts.count)) == list(range(8))
+        assert len(data.rows) == 16 and data.bad == read.bad
+    reasons = {row: bad.reason for (_, row), bad in read.reader.bad.items()}
+    wanted = {
+        **{0: "row is null", 50: "is empty or null", 100: "row is a text", 150: "No word"},
+        **{7: "7.png is missing", 8: "damaged PNG"},
+    }
+    assert set(reasons) == set(wanted) and all(wanted[row] in reason for row, reason in reasons.items())
+
+
+def test_the_check_survives_every_row_and_says_what_was_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sugar.core.Sugar.from_pretrained", lambda name: SimpleNamespace(processor=None))
+    monkeypatch.setattr("sugar.training.sample_rows.SampleRows", WordRows)
+    talks = many_hands(tmp_path / "talks")
+    album = pictures(tmp_path / "album", [f"{n}.png" for n in range(60)])
+    lines = [
+        "file;caption",
+        *(f'{n}.png;"Z\u00fcrich {n}' if n == 5 else f"{n}.png;Z\u00fcrich {n}" for n in range(60)),
+    ]
+    (album / "captions.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+    out = ["--out", str(tmp_path / "out"), "--json"]
+    assert main(["data", "check", f"llava={talks}", str(album), *out]) == 0
+    said = capsys.readouterr().out
+    found = json.loads(said.splitlines()[-1])
+    assert [(len(f["bad"]), f["usable"], f["opened"]) for f in found] == [(4, True, 200), (0, True, 60)]
+    assert "The row is null" in said and "No word of it is known" in said
+    assert "note: captions.csv: Its encoding is not UTF-8; it was read as Windows-1252." in said
+    assert "note: captions.csv: A quotation mark is not closed in row 7" in said and "ï»¿" not in said
+    (talks / "mix.json").write_text(json.dumps([None, *[ask("q", "a")] * 9]))
+    assert main(["data", "check", f"llava={talks}", *out]) == 1 and "10.0%" in capsys.readouterr().out
 
 
 def test_the_check_says_what_is_wrong(tmp_path: Path) -> None:
