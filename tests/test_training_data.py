@@ -474,6 +474,7 @@ def test_coco_as_people_have_it(tmp_path: Path) -> None:
     beside = pictures(tmp_path / "flat", ["1.jpg"]) / "mine.json"
     beside.write_text(coco_file((1, "val2017/1.jpg")))
     assert said(f"coco={beside}") == said(f"coco={beside.parent}") == [[WORDS[0]]]
+    assert "#train is passed over" in open_one(f"coco={file}#train")[0].notes[0]
     (folder / "annotations" / "captions_train2017.json").write_text(coco_file((1, "1.jpg")))
     assert (
         "captions_train2017.json is read, not captions_val2017.json" in open_one(f"coco={folder}")[0].notes[0]
@@ -582,6 +583,12 @@ FOLDERS: dict[str, tuple[str, bytes | str, list[object]]] = {
     ),
     "an object": ("captions.json", '{\n"a.jpg": "x",\n"b.jpg": ["y", null]}', [["x"], ["y"]]),
     "a wrapped list": ("captions.json", '{"data": [{"image": "a.jpg", "caption": "x"}]}', [["x"]]),
+    "lists of pandas": (
+        "captions.csv",
+        "file,caption\na.jpg,\"['x', None]\"\nb.jpg,\"['one' 'two']\"\n",
+        [["x"], ["['one' 'two']"]],
+    ),
+    "kohya": ("meta.json", '{"a.jpg": {"caption": "x"}, "b": {"caption": null}}', [["x"], EMPTY]),
     "lists in cells": ("captions.csv", 'raw,filename\n"[""x"", null]",a.jpg\n', [["x"]]),
     "a text beside": ("a.txt", "\ufeffB\u00e4rli", [["B\u00e4rli"]]),
     "a Windows text beside": ("A.TXT", "B\u00e4rli im Schnee".encode("cp1252"), [["B\u00e4rli im Schnee"]]),

@@ -8,6 +8,7 @@ Not covered: benchmarks (sugar/evaluation).
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import read_row
 
 __all__ = ["Validation", "measure_pairs"]
+
+log = logging.getLogger("sugar")
 
 SHOWN = 3
 """Answers and hits that are written to samples.jsonl."""
@@ -59,6 +62,9 @@ class Validation:
         """(picture, text) of each row kept aside that has both."""
         if self._pairs is None:
             rows = [read_row(self.mixture.datasets[d], row, self._pair) for d, row in self.mixture.validation]
+            for row in rows if parallel.rank() == 0 else ():
+                if isinstance(row, BadRow):
+                    log.warning("skipped %s: %s", row.source, row.reason)
             self._pairs = [row for row in rows if row is not None and not isinstance(row, BadRow)]
         return self._pairs
 

@@ -34,6 +34,7 @@ from sugar.training.data.files import (
     find,
     hidden,
     kind_of,
+    no_split,
     pictures_of,
     read_lines,
     read_rows,
@@ -97,7 +98,9 @@ def open_folder(path: Path, split: str = "") -> CaptionedPictures:
 
     split: a folder of that name, the rows whose column `split` says so, or files of a list `*split*.txt`.
     """
-    if path.is_file() and path.suffix.lower() != ".zip":
+    if path.suffix.lower() == ".zip" and path.is_file():
+        raise InputError(f"{path} is a zip file. Unpack it, and name its folder.")
+    if path.is_file():
         return _of_table(path.stem, path, path.parent, split)
     if split and (path / split).is_dir():
         path, split = path / split, ""
@@ -139,7 +142,10 @@ def _of_table(name: str, file: Path, folder: Path, split: str) -> CaptionedPictu
 
 
 def _names_pictures(value: dict[str, Any]) -> bool:
-    return bool(value) and all(str(k).lower().endswith(PICTURES) for k in value)
+    """Whether an object's keys are names of pictures, and not of columns."""
+    if not value or {*NAME_COLUMNS, *TEXT_COLUMNS} & {k.lower() for k in value}:
+        return False
+    return all(k.lower().endswith(PICTURES) or isinstance(v, dict) for k, v in value.items())
 
 
 def _said(rows: Rows, file: Path, folder: Path, split: str) -> list[tuple[str, Any]]:
@@ -226,10 +232,13 @@ def open_coco(path: Path, split: str = "") -> CaptionedPictures:
     """
     notes: list[str] = []
     file, root = (path, pictures_of(path)) if path.is_file() else _coco_file(path, split, notes)
-    data = read_whole(file)
+    data, guessed = read_whole(file)
+    notes += guessed
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         raise InputError(f"{file} is not a COCO captions file: it has no list `images`.")
     published = "annotations" in data
+    if published and path.is_file():
+        notes += no_split(path, split)
     said = _published(data, file) if published else _karpathy(data["images"], split, file, notes)
     return CaptionedPictures(path.stem, root, said, notes)
 
@@ -299,8 +308,7 @@ def _karpathy(images: list[Any], split: str, file: Path, notes: list[str]) -> li
                 said.append((name or f"image {n}", Unusable("It has no `filename` or no `sentences`.")))
                 continue
             folder = word(image.get("filepath"))
-            raw = [s.get("raw") if isinstance(s, dict) else None for s in sentences]
-            said.append((f"{folder}/{name}" if folder else name, raw or [None]))
+            said.append((f"{folder}/{name}" if folder else name, sentences or [None]))
     return said
 
 

@@ -9,6 +9,7 @@ Not covered: what a row means; bytes to text (sugar/text_files.py).
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import gzip
 import json
@@ -74,16 +75,29 @@ class Unusable(str):
 def caption_words(said: Any) -> list[str]:
     """The captions in a value of a table or of JSON, in order, without those that say nothing.
 
-    said: one value, a list of them, or a cell that holds a JSON list.
+    said: one value, an object with one (`{"raw": "a dog", "tokens": ...}`), a list of them, or a cell that
+    holds a list, as JSON or pandas writes it.
     """
     if isinstance(said, str) and said.lstrip().startswith("["):
-        try:
-            found = json.loads(said)
-        except ValueError:
-            found = said
-        said = found if isinstance(found, list) else said
-    words = [word(s) for s in (said if isinstance(said, list) else [said])]
-    return [w for w in words if w is not None and w.lower() not in NO_WORDS]
+        said = _list_in(said.strip())
+    if isinstance(said, dict):
+        said = next((said[c] for c in TEXT_COLUMNS if said.get(c)), None)
+    if isinstance(said, list):
+        return [w for s in said if not isinstance(s, list) for w in caption_words(s)]
+    found = word(said)
+    return [] if found is None or found.lower() in NO_WORDS else [found]
+
+
+def _list_in(cell: str) -> str | list[Any]:
+    """The list that a cell holds, or the cell: `["a", null]`, `['a', None]`."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(cell)
+            if isinstance(found, list) and (
+                read is json.loads or repr(found) == cell
+            ):  # not ['a' 'b'] of NumPy
+                return found
+    return cell
 
 
 def kind_of(value: Any) -> str:
@@ -115,9 +129,10 @@ def read_text(path: Path) -> tuple[str, str]:
     return text.text, text.note
 
 
-def read_whole(path: Path) -> Any:
-    """A JSON file. Raises InputError when it cannot be read or is none."""
-    return _of(path, read_json)
+def read_whole(path: Path) -> tuple[Any, list[str]]:
+    """A JSON file, and what was guessed of it. Raises InputError when it cannot be read or is none."""
+    note = _of(path, decode).note
+    return _of(path, read_json), [f"{path.name}: {note}"] if note else []
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -211,6 +226,11 @@ def find(folder: Path, *patterns: str, notes: list[str] | None = None) -> Path:
                 notes.append(f"{found[0].name} is read, not {others}; name another as the path.")
             return found[0]
     raise InputError(f"{folder} holds none of {', '.join(patterns)}.")
+
+
+def no_split(path: Path, split: str) -> list[str]:
+    """The note that a split was asked of one file, where it names a file of a folder."""
+    return [f"#{split} is passed over: {path.name} was named, and is read whole."] if split else []
 
 
 def hidden(path: Path) -> bool:

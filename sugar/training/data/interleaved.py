@@ -17,7 +17,7 @@ from sugar.errors import InputError
 from sugar.sequence import Sample
 from sugar.text_files import word
 from sugar.training.data.example import Example, Target
-from sugar.training.data.files import PictureFiles, Unusable, find, kind_of, read_rows, read_whole
+from sugar.training.data.files import PictureFiles, Unusable, find, kind_of, no_split, read_rows, read_whole
 
 
 class Documents:
@@ -91,8 +91,9 @@ class Stories:
     """VIST: caption and picture in turn, up to the last caption, against the last picture."""
 
     def __init__(self, file: Path, root: Path, notes: list[str]) -> None:
-        self.name, self.files, self.notes = file.name.partition(".")[0], PictureFiles(root), notes
-        found = read_whole(file)
+        self.name, self.files = file.name.partition(".")[0], PictureFiles(root)
+        found, guessed = read_whole(file)
+        self.notes = [*notes, *guessed]
         entries = found.get("annotations") if isinstance(found, dict) else None
         if not isinstance(entries, list):
             raise InputError(f"{file} is not a VIST SIS file: it has no list `annotations`.")
@@ -141,7 +142,7 @@ class Stories:
 
 def open_mmc4(path: Path, split: str = "") -> Documents:
     """A json lines file of documents, or a folder with one."""
-    notes: list[str] = []
+    notes = no_split(path, split) if path.is_file() else []
     names = (f"*{split}*.jsonl", f"*{split}*.jsonl.gz", f"*{split}*.json")
     file = path if path.is_file() else find(path, *names, notes=notes)
     return Documents(file, file.parent, notes)
@@ -149,7 +150,7 @@ def open_mmc4(path: Path, split: str = "") -> Documents:
 
 def open_vist(path: Path, split: str = "") -> Stories:
     """A SIS file, or a folder with one; pictures are named by their Flickr id."""
-    notes: list[str] = []
+    notes = no_split(path, split) if path.is_file() else []
     names = (f"{split}*.json",) if split else ("*.story-in-sequence.json", "*sis*.json", "*.json")
     file = path if path.is_file() else find(path, *names, notes=notes)
     return Stories(file, file.parent, notes)

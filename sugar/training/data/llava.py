@@ -15,7 +15,7 @@ from sugar.errors import InputError
 from sugar.sequence import Sample, Turn
 from sugar.text_files import word
 from sugar.training.data.example import Conversation, Example, Target
-from sugar.training.data.files import PictureFiles, Unusable, find, kind_of, pictures_of, read_rows
+from sugar.training.data.files import PictureFiles, Unusable, find, kind_of, no_split, pictures_of, read_rows
 
 MARK = re.compile("<image>", re.IGNORECASE)
 PLACED = re.compile(r"(?:^|(?<=\n))\s*(?:<image>\s*)+|<image>\s*$", re.IGNORECASE)
@@ -65,7 +65,8 @@ class Conversations:
             _, said = _talk(self.rows[index][1])
         except InputError:
             return []
-        return [" ".join(p for p in parts if isinstance(p, str)) for _, parts in said]
+        texts = (" ".join(p for p in parts if isinstance(p, str)) for _, parts in said)
+        return [text for text in texts if text]
 
 
 def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
@@ -188,9 +189,9 @@ def _placed(said: list[tuple[str, list[Any]]], count: int) -> list[tuple[str, li
 
 def open_llava(path: Path, split: str = "") -> Conversations:
     """A LLaVA file, or a folder with one. split is part of the file's name."""
-    notes: list[str] = []
     if path.is_file():
-        return Conversations(path, pictures_of(path), notes)
+        return Conversations(path, pictures_of(path), no_split(path, split))
+    notes: list[str] = []
     names = [f"*{split}*{suffix}" for suffix in (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")]
     file = find(path, *names, *(f"*/{n}" for n in names), notes=notes)
     return Conversations(file, path, notes)

@@ -39,7 +39,7 @@ LIMIT = 10_000_000
 SUFFIX = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """One picture of a tar: where its bytes lie, and its captions or why there are none."""
 
