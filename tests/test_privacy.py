@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from conftest import Served, serve
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+
+from sugar.ui.faults import LogBound
 
 PLACE = b"N47-22-31-E8-32-27-my-own-garden"
 GPS, AREA = 0x8825, 28
@@ -62,6 +66,48 @@ def test_a_refused_file_does_not_stay_either(tmp_path: Path) -> None:
     report = client.predict("mine", [handle_file(str(broken))], api_name="/gallery_add")
     assert "refused" in report["counts"]
     assert files_with(PLACE, *folders_of(app)) == []
+
+
+def test_a_picture_among_notes_loses_its_place_too(shared_app: Served, tmp_path: Path) -> None:
+    """Notes sent as pictures used to keep GPS and camera, also under a name that says another kind."""
+    ann, broken = Somebody(shared_app, "ann"), tmp_path / "broken.jpg"
+    notes = [photo(tmp_path / name) for name in ("garden.jpg", "garden.txt")]
+    broken.write_bytes(notes[0].read_bytes()[:-400])
+    sent = [ann.send(path) for path in (*notes, broken)]
+    ann.call("ask", question="what is red?", notes=sent)
+    assert files_with(PLACE, *folders_of(shared_app)) == []
+
+
+def test_a_log_line_is_nobodys_words(capfd: pytest.CaptureFixture[str]) -> None:
+    """A fault of the server was logged with its message, in which a %0A began a line of its own."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("12:00:00 %(message)s"))
+    handler.addFilter(LogBound())
+    logger = logging.Logger("uvicorn.error")
+    logger.addHandler(handler)
+    said = "\n12:00:00 all ".join(["priv" + "ate words", "galleries were deleted"])
+    try:
+        raise ValueError(said)
+    except ValueError:
+        logger.exception("Exception in ASGI application")
+    logger.warning("%s is damaged", "x\n12:00:00 forged\r\x1b[2J\u2028")
+    told = capfd.readouterr().err
+    assert "private" not in told and "ValueError" in told and "test_privacy.py" in told
+    assert len(re.findall("^12:00:00", told, re.MULTILINE)) == 2 and "\x1b" not in told and "\r" not in told
+
+
+def test_nobody_fills_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """One client wrote 1.7 MB of log a second."""
+    handler, logger, bound, now = logging.StreamHandler(), logging.Logger("uvicorn.error"), LogBound(), [0.0]
+    bound._lines._clock = lambda: now[0]
+    handler.addFilter(bound)
+    logger.addHandler(handler)
+    for _ in range(1000):
+        logger.warning("Invalid HTTP request received.")
+    assert capfd.readouterr().err.count("\n") == 400
+    now[0] = 1.0
+    logger.warning("later")
+    assert "later (600 records" in capfd.readouterr().err
 
 
 # -- two visitors

@@ -3,9 +3,10 @@ and a place.
 
     raise shown(error) from None  # around every handler, see AppContext.guarded
     keep_words_out_of_the_log()                                    # once, before the app is served
+    bound_the_log()                                                # once, when it is served
 
-The log gets the place of a fault but not its message, which may quote a visitor. Not covered: which errors
-there are (sugar/errors.py).
+The log gets the place of a fault but not its message, which may quote a visitor; and so many lines a second.
+Not covered: which errors there are (sugar/errors.py).
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from sugar.errors import SugarError
+from sugar.services.quotas import Buckets
 from sugar.ui.drawing import escape
 from sugar.ui.text import frame as words
 
-__all__ = ["keep_words_out_of_the_log", "log_fault", "shown"]
+__all__ = ["LogBound", "bound_the_log", "keep_words_out_of_the_log", "log_fault", "shown"]
 
 log = logging.getLogger("sugar")
+
+LINES, AT_ONCE = 20.0, 400.0
+"""Lines of log a second, and those that may come at once."""
 
 
 def shown(error: Exception) -> Exception:
@@ -50,8 +55,52 @@ def _asked_by_the_page() -> bool:
 
 def log_fault(error: BaseException, number: str = "") -> None:
     """Where a fault came from, without its message, which may quote a visitor."""
-    where = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-    log.error("fault %s: %s\n%s", number, type(error).__name__, where)
+    log.error("fault %s: %s\n%s", number, type(error).__name__, _place(error))
+
+
+def _place(error: BaseException) -> str:
+    return "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+
+
+class LogBound(logging.Filter):
+    """What a handler writes, whoever asks for it and however often.
+
+    A record begins one line; its further lines are indented, and control characters are spelt out, so that
+    nobody's words look like a line of the log. Faults of other libraries are told by their place alone.
+    Records beyond LINES a second are counted, and the count is told by the next.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = Buckets(AT_ONCE, LINES)
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            error, ours = record.exc_info[1], record.name.split(".")[0] == "sugar"
+            told = "".join(traceback.format_exception(error)) if ours else _place(error)
+            message = f"{message}\n{type(error).__name__}\n{told}"
+        lines = message.rstrip("\n").split("\n")
+        if self._lines.take("", len(lines)):
+            self._left_out += 1
+            return False
+        if self._left_out:
+            lines[0] += f" ({self._left_out} records before this one were too many for the log)"
+            self._left_out = 0
+        text = "\n    ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)
+        record.msg, record.args = text, ()
+        record.exc_info = record.exc_text = record.stack_info = None
+        record.__dict__.pop("color_message", None)  # uvicorn's second copy
+        return True
+
+
+def bound_the_log() -> None:
+    """Bound every handler that writes for the app."""
+    for name in (None, "sugar", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "gradio"):
+        for handler in logging.getLogger(name).handlers:
+            if not any(isinstance(known, LogBound) for known in handler.filters):
+                handler.addFilter(LogBound())
 
 
 def keep_words_out_of_the_log() -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from sugar.errors import InputError
-from sugar.images import GALLERY_ITEM, ImageLimits, open_image
+from sugar.errors import ImageError, InputError
+from sugar.images import GALLERY_ITEM, SUFFIXES, ImageLimits, open_image
 from sugar.settings import Settings
 from sugar.ui.cache import private_files
 
@@ -101,7 +101,8 @@ def _forget_original(path: Path, image: Image.Image) -> None:
 
 
 def read_upload(value: Any, settings: Settings) -> bytes:
-    """The bytes of an uploaded file that is not a picture.
+    """The bytes of an uploaded file of any kind. A picture among them loses its metadata, as one that is
+    used: a clean copy takes its place.
 
     Raises InputError: none, not an upload, too large.
     """
@@ -110,7 +111,14 @@ def read_upload(value: Any, settings: Settings) -> bytes:
         raise InputError("There is no file. Choose one.")
     if Path(path).stat().st_size > settings.max_upload_mb * 1_000_000:
         raise InputError(f"The file is larger than {settings.max_upload_mb} MB. Send a smaller one.")
-    return Path(path).read_bytes()
+    data = Path(path).read_bytes()
+    try:
+        picture(path, settings)
+    except ImageError:  # no picture, or one that cannot be cleaned
+        files = private_files()
+        if Path(path).suffix.lower() in SUFFIXES and (found := files.inside(path)) is not None:
+            files.replace(found, b"")
+    return data
 
 
 def read_uploads(values: Any, settings: Settings, most: int) -> list[tuple[str, bytes]]:

@@ -21,7 +21,7 @@ from sugar.errors import SettingsError
 from sugar.settings import Settings
 from sugar.ui.cache import cache_folder
 from sugar.ui.context import AppContext
-from sugar.ui.faults import keep_words_out_of_the_log
+from sugar.ui.faults import bound_the_log, keep_words_out_of_the_log
 from sugar.ui.fetching import bounded_downloads
 from sugar.ui.gate import Gate
 from sugar.ui.look import head, styles, theme
@@ -72,6 +72,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         run_history=False,
         app_kwargs={"middleware": middleware},
     )
+    bound_the_log()  # by now the server has made its handlers
     shipped |= _shipped(app)
     app.visitors.begin()
     if app.mode.folders:
