@@ -275,6 +275,7 @@ def read_table(data: bytes, *, known: Collection[str] = (), columns: Sequence[st
     if mark := re.fullmatch(r'"?sep=(.)"?[,;\t|]*', head.strip(" ")):
         separator, body, first = mark[1], body[len(head) + 1 :], 2
         head = body.split("\n", 1)[0]
+    head = head or body.lstrip("\n").split("\n", 1)[0]
     separator = separator or _separator(re.sub(r'"[^"]*"', "", head[:4096]), bool(known))
     unclosed: list[int] = []
     records = _records(body, separator, first, unclosed)
@@ -352,18 +353,24 @@ def _record(text: str, at: int, end: int, separator: str, width: int) -> tuple[l
         after = close + 1
         while close >= 0 and text[after : after + 1] == " ":
             after += 1
-        if close < 0 or text[after : after + 1] not in ("", "\n", separator):
-            return cells, -1
-        inside = text[start + 1 : close]
-        if "\n" in inside and _are_rows(inside, separator, width):
-            return cells, -1
-        cells.append(inside.replace('""', '"'))
+        inside = text[start + 1 : close].replace('""', '"') if close >= 0 else ""
+        swallows = "\n" in inside and _are_rows(inside, separator, width)
+        if close < 0 or text[after : after + 1] not in ("", "\n", separator) or swallows:
+            escaped = _ESCAPED.match(text, start, end)
+            if not escaped or text[escaped.end() : escaped.end() + 1] not in ("", "\n", separator):
+                return cells, -1
+            inside, after = re.sub(r"\\(.)", r"\1", escaped[1]), escaped.end()
+        cells.append(inside)
         if text[after : after + 1] != separator:
             return cells, after
         at = after + 1
         if at > end:
             end = text.find("\n", at)
             end = len(text) if end < 0 else end
+
+
+_ESCAPED = re.compile(r'"((?:[^"\\\n]|\\.)*)" *')
+"""A quoted cell as databases write it: quotation marks in it stand behind a backslash."""
 
 
 def _closing(text: str, at: int) -> int:

@@ -77,7 +77,7 @@ def test_a_line_ends_at_a_newline_and_nowhere_else() -> None:
 
 
 def test_what_says_nothing_is_no_word() -> None:
-    nothing = [None, "", "  ", float("nan"), float("inf"), [], {}, ["a"]]
+    nothing = [None, "", "  ", float("nan"), float("inf"), [], {}, ["a"], "\ufeff", " \u200b\u2060 "]
     assert [word(value) for value in nothing] == [None] * len(nothing)
     assert [word(v) for v in (" a ", 4, 4.0, 2.5, True, False, 0)] == [
         "a",
@@ -132,6 +132,17 @@ def test_quoted_cells_hold_lines_separators_and_marks() -> None:
     ]
 
 
+def test_databases_put_a_backslash_before_a_quotation_mark() -> None:
+    rows = read_table(rb"""file,caption
+a.jpg,"a \"red\", old dog"
+b.jpg,"it says \"no\""
+c.jpg,"ends in C:\"
+d.jpg,"open \"
+""").rows
+    said = ['a "red", old dog', 'it says "no"', "ends in C:\\", "open \\"]
+    assert [row["caption"] for _, row in rows] == said
+
+
 def test_a_comma_in_the_last_unquoted_cell_stays_in_it_and_is_said() -> None:
     table = read_table(b"image,caption\na.jpg,A dog , a cat .\nb.jpg| x\n")
     assert table.rows[0][1] == {"image": "a.jpg", "caption": "A dog , a cat ."}
@@ -148,12 +159,16 @@ def test_a_table_without_a_header_has_columns_by_order() -> None:
         (1, {"file": "a.jpg", "caption": "my dog"}),
         (2, {"file": "b.jpg", "caption": "my cat"}),
     ]
+    kinds = {"known": ("file", "caption"), "columns": ("file", "caption")}
+    for row in (b"a.jpg,x; y; z", b"a.jpg\tx, y, z", b"a.jpg;x, y, z", b"\n\na.jpg|x, y, z"):
+        ((_, found),) = read_table(row, **kinds).rows
+        assert found["file"] == "a.jpg" and found["caption"][:1] == "x"
     assert read_table(b"").rows == [] == read_table(b"file,caption\n").rows
 
 
 def test_a_hostile_table_costs_no_more_than_its_size() -> None:
     """Every row opens a cell. A reading that looked ahead from each to the end would not end in a day."""
-    for row in (b'"\n', b'"""a\n', b'x,"\n', b'"a""\n', b'""""\n'):
+    for row in (b'"\n', b'"""a\n', b'x,"\n', b'"a""\n', b'""""\n', b'"\\"\n'):
         assert read_table(b"a,b\n" + row * 50_000).columns == ("a", "b")
 
 
