@@ -131,7 +131,7 @@ def test_a_copied_answer_is_what_was_read(page: Any) -> None:
 def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None:
     code = "".join((STATIC / f"{name}.js").read_text("utf-8") for name in ("files", "adding"))
     page.set_content(
-        "<div id=gallery-sending><p>Hint</p></div>"
+        "<div id=gallery-sending><p data-passed='%n passed: %names'>Hint</p></div>"
         "<input type=file multiple><button id=gallery-files></button>"
         "<button id=gallery-add onclick='window.begun = true'></button><div id=gallery-grid>x</div>"
         f"<script>{code}</script>"
@@ -144,12 +144,13 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
             return {readEntries: (done) => done(parts.shift())};
           }});
           const names = Array.from({length: 45}, (_, n) => file(`${n}.jpg`));
-          const tree = folder(file("a.HEIC"), folder(...names), file("notes.txt"), file("b.zip"));
+          const rest = [".hidden", "Thumbs.db", "a.mov", "$&.mp4"].map(file);
+          const tree = folder(file("a.HEIC"), folder(...names), file("captions.csv"), file("b.zip"), ...rest);
           const files = await sugarFiles.dropped({items: [{webkitGetAsEntry: () => tree}], files: []});
           const parts = [];
           const input = document.querySelector("input");
           input.addEventListener("change", () => parts.push(input.files.length));
-          sugarAdding.add(files);
+          sugarAdding.take(files);
           const told = document.querySelector("p").textContent;
           sugarAdding.next();
           sugarAdding.next();
@@ -158,7 +159,7 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
           return [files.length, parts, told, early, window.begun, document.querySelector("p").textContent];
         }"""
     )
-    assert sent == [47, [20, 20, 7], "20 / 47", None, True, "Hint"]
+    assert sent == [50, [20, 20, 8], "20 / 48", None, True, "Hint 2 passed: a.mov, $&.mp4"]
 
 
 def test_what_the_server_refuses_is_told_once(page: Any) -> None:

@@ -113,6 +113,23 @@ def test_captions_among_files_that_are_handed_over_one_by_one(tmp_path: Path) ->
         assert rest == [("row", "none.jpg (Captions.csv, row 3)")]
 
 
+def test_of_files_with_one_name_nothing_is_taken_for_the_other(tmp_path: Path) -> None:
+    """A browser sends two folders: their tables have one name, and so have two of their pictures."""
+    first = {
+        "a.jpg": png(1),
+        "IMG_1.jpg": png(2),
+        "captions.csv": b"file,caption\na.jpg,one\nIMG_1.jpg,which?\n",
+    }
+    second = {"b.jpg": png(3), "IMG_1.jpg": png(4), "captions.csv": b"file,caption\nb.jpg,two\n"}
+    pictures, rest = gathered(*first.items(), *second.items())
+    assert {n: caption for n, (caption, _) in pictures.items()} == {
+        "a.jpg": "one",
+        "b.jpg": "two",
+        "IMG_1.jpg": "",
+    }
+    assert rest == [("row", "IMG_1.jpg (captions.csv, row 3)")]
+
+
 def test_texts_of_one_folder_are_detected_together(tmp_path: Path) -> None:
     words = {"a": "Die Gänse", "b": "Müller", "c": "Straßenfest in Köln", "d": "plain"}
     texts = {f"{n}.txt": w.encode("cp1252") for n, w in words.items()}

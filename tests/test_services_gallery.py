@@ -17,13 +17,15 @@ from PIL import Image
 from toy import ToyModel
 
 from sugar.errors import GalleryError, InputError
-from sugar.gallery import Gallery, GallerySettings, exporting, importing
+from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, exporting, importing
 from sugar.services.gallery import GalleryService
 from sugar.services.gallery_types import AddRequest, GalleryState
 from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
 from sugar.services.undo import DelayedDeletions
 from sugar.services.visits import VisitorState
+from sugar.services.watching import Watching
+from sugar.ui.gallery_drawing import report_table, watched_html
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Space:
 
     def __init__(self, root: Path, model) -> None:
         self.galleries, self._model = Folders(root), model
+        self.settings = SimpleNamespace(gallery_root=root)
 
     def model(self):
         return self._model
@@ -327,3 +330,38 @@ def test_an_upload_that_could_not_be_taken_in_stays_for_another_try(service, pag
     assert eventually(lambda: len(gallery) == before + 1 and not path.exists())
     service.again(page)  # nothing is left to try
     assert len(gallery) == before + 1
+
+
+def test_a_watched_folder_says_what_it_left_and_passed_over(service, page, filled, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "nas").mkdir(parents=True)
+    (folder / "here.png").write_bytes(png(710))
+    (folder / "nas" / "there.png").write_bytes(png(711))
+    (folder / "film.mov").write_bytes(b"x")
+    watching = Watching(service.workspace, page, seconds=0.05)
+    try:
+        watching.watch("trip", str(folder))
+        [key] = [(w.gallery, w.folder) for w in watching.of("trip")]
+        assert eventually(lambda: watching.of("trip")[0].said == ("film.mov: Videos are not taken in.",))
+        (folder / "nas").rename(tmp_path / "away")
+        (folder / "nas").mkdir()
+        assert eventually(lambda: len(watching.of("trip")[0].said) == 2)
+        [state] = watching.of("trip")
+        assert state.removed == 0 and state.said[1].startswith("nas: No picture is left in this folder")
+        assert "nas: No picture" in watched_html([state]) and "film.mov" in watched_html([state])
+        (folder / "nas").rmdir()
+        (tmp_path / "away").rename(folder / "nas")
+        assert eventually(lambda: len(watching.of("trip")[0].said) == 1)
+    finally:
+        watching.end()
+    table = report_table(service.workspace.gallery(page, "trip").add(folder))
+    assert "<td>film.mov</td><td>passed over</td>" in table and "1 passed over" in table
+
+
+def test_a_long_report_begins_with_what_stands_for_many(tmp_path):
+    rows = [FileResult(f"{n}.png", "unchanged") for n in range(300)]
+    rows += [FileResult("bad.png", "refused", "damaged"), FileResult("7 videos", "passed over", "x", files=7)]
+    report = IngestReport(rows)
+    assert report.counts == {"unchanged": 300, "refused": 1, "passed over": 7}
+    table = report_table(report)
+    assert table.index("7 videos") < table.index("bad.png") < table.index("0.png") and "and 102 more" in table

@@ -15,8 +15,10 @@ import os
 import re
 import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -68,7 +70,7 @@ def gather(
         except OSError as error:
             reason = f"The file cannot be read ({error.strerror}). Check the name and the permissions."
             out.append(Refusal(clean_name(_name(source)), reason))  # type: ignore[arg-type]
-    return _within(limits, (_finished(e, given) for e in [*singles.captions.rest, *out]))
+    return _within(limits, (_finished(e, given) for e in [*singles.rest, *out]))
 
 
 def _located(source: SourceLike) -> _Here | Refusal:
@@ -88,20 +90,28 @@ def _holds_many(source: _Here) -> bool:
 
 
 class _Singles:
-    """Files that are handed over one by one; captions may be among them, or lie beside them."""
+    """Files that are handed over one by one; captions may be among them, or lie beside them.
+
+    They come from any folders, as a browser sends those in a folder: of two captions.csv each speaks of all
+    pictures, and nothing speaks of a picture whose name is there twice.
+    """
 
     def __init__(self, sources: Sequence[_Here], salt: str) -> None:
         self._salt = salt
-        self._by_name = {_name(source): source for source in sources}
-        pictures = [name for name in self._by_name if not not_a_picture(name)]
-        texts = [name for name in self._by_name if _is_text(name)]
-        self.captions = Captions(pictures, texts, self._read)
+        count = Counter(_name(source) for source in sources)
+        pictures = [name for name, n in count.items() if n == 1 and not not_a_picture(name)]
+        tables: list[dict[str, _Here]] = [{}]
+        for source in sources:
+            if _is_text(name := _name(source)):
+                free = next((t for t in tables if name not in t), None)
+                if free is None:
+                    tables.append(free := {})
+                free[name] = source
+        self._captions = [Captions(pictures, texts, partial(_text, texts)) for texts in tables]
 
-    def _read(self, name: str, most: int) -> bytes:
-        source = self._by_name[name]
-        if isinstance(source, tuple):
-            return source[1][:most]
-        return _head(source, most)
+    @property
+    def rest(self) -> list[Refusal]:
+        return [refusal for captions in self._captions for refusal in captions.rest]
 
     def entries(self, source: _Here) -> Entries:
         name = _name(source)
@@ -109,19 +119,25 @@ class _Singles:
             return []
         if not_a_picture(name) in ("video", "raw"):
             return [passed_over(name)]
-        told, rest = self.captions.of(name), list[Refusal]()
+        told = next((t for c in self._captions if (t := c.of(name)) != Told()), Told())
         if isinstance(source, tuple):
             data = source[1]
-            return [
-                Source(
-                    name, "", len(data), -1, lambda cap: data[: cap + 1], told.caption, told.taken, told.clock
-                )
-            ]
+
+            def read(cap: int) -> bytes:
+                return data[: cap + 1]
+
+            return [Source(name, "", len(data), -1, read, told.caption, told.taken, told.clock)]
+        rest = list[Refusal]()
         if told == Told():
             beside = Captions([name], _beside(source), lambda n, most: _head(source.with_name(n), most))
             told, rest = beside.of(name), beside.rest
         origin = folder_origin(self._salt, source.parent)
         return [*rest, _file(source, name, origin, told, lambda n: not is_gone(source.with_name(n)))]
+
+
+def _text(texts: Mapping[str, _Here], name: str, most: int) -> bytes:
+    source = texts[name]
+    return source[1][:most] if isinstance(source, tuple) else _head(source, most)
 
 
 def _is_text(name: str) -> bool:

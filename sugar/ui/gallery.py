@@ -23,6 +23,9 @@ from sugar.ui.wall import onward_of, picture_wall
 
 TAB = ("gallery", words.TITLE)
 
+CAPTIONS = (".txt", ".csv", ".tsv", ".jsonl", ".json")
+"""Texts that come with pictures."""
+
 
 def build(app: AppContext) -> None:
     """Lay out the tab and wire it."""
@@ -80,13 +83,14 @@ def _adding(view: GalleryView, folders: bool) -> gr.Button:
         view.files = gr.UploadButton(
             words.ADD,
             file_count="multiple",
-            file_types=["image", *SUFFIXES, ".zip"],
+            file_types=["image", *SUFFIXES, ".zip", *CAPTIONS],
             variant="primary",
             scale=0,
             min_width=150,
             elem_id="gallery-files",
         )
-        gr.HTML(f'<p class="sugar-hint" role="status">{words.ADD_HINT}</p>', elem_id="gallery-sending")
+        hint = f'<p class="sugar-hint" role="status" data-passed="{words.PASSED}">{words.ADD_HINT}</p>'
+        gr.HTML(hint, elem_id="gallery-sending")
     with gr.Accordion(words.MORE_WAYS if folders else words.CAMERA, open=False):
         view.camera = PictureInput(
             label=words.CAMERA, sources=["webcam"], height=280, elem_id="gallery-camera", buttons=[]

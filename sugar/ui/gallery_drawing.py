@@ -65,7 +65,7 @@ def _watched(one: Watched) -> str:
     title = words.WATCHING.format(folder=one.folder)
     stop = f'<button type="button" data-pick="{escape(one.folder)}">{words.UNWATCH}</button>'
     said, more = one.said[:MOST_SAID], len(one.said) - MOST_SAID
-    said += (words.MORE.format(n=more),) if more > 0 else ()
+    said += (words.AND_MORE.format(n=more),) if more > 0 else ()
     lines = "".join(f"<br>{escape(line)}" for line in said)
     return f'<div class="sugar-job"><b>{escape(title)}</b><span>{escape(told)}{lines}</span>{stop}</div>'
 
@@ -79,7 +79,7 @@ def report_table(report: Any) -> str:
         (r for r in report.rows if r.status != "added" or r.reason),
         key=lambda r: (r.status not in told, r.status in ("updated", "renamed", "unchanged", "duplicate")),
     )
-    more = words.MORE.format(n=len(rows) - MOST_ROWS) if len(rows) > MOST_ROWS else ""
+    more = words.AND_MORE.format(n=len(rows) - MOST_ROWS) if len(rows) > MOST_ROWS else ""
     body = "".join(
         f"<tr><td>{escape(r.name)}</td><td>{escape(r.status)}</td><td>{escape(r.reason)}</td></tr>"
         for r in rows[:MOST_ROWS]

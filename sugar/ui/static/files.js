@@ -14,11 +14,11 @@ const sugarFiles = {
     return true;
   },
 
-  // All files of a drop, those inside folders too.
+  // All files of a drop, those inside folders too, but for a system's own.
   async dropped(transfer) {
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const found = entries.length ? (await Promise.all(entries.map((e) => sugarFiles.inside(e)))).flat() : [...transfer.files];
-    return found.filter(sugarFiles.fits);
+    return found.filter((file) => !/^(\.|thumbs\.db$|desktop\.ini$)/i.test(file.name));
   },
   async inside(entry) {
     if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
