@@ -163,6 +163,64 @@ def test_two_visitors_see_nothing_of_each_other(shared_app: Served, tmp_path: Pa
     assert "annas-secret-garden" in ann.call("gallery_items", gallery="mine")
 
 
+def event(one: Somebody, name: str, data: list[Any], session: str) -> httpx.Response:
+    """Put an event into the queue, as the page does."""
+    known = one.http.get("/config").json()["dependencies"]
+    number = next(d["id"] for d in known if d["api_name"] == name)
+    body = {"data": data, "fn_index": number, "session_hash": session}
+    return one.http.post("/gradio_api/queue/join", json=body)
+
+
+def heard(one: Somebody, session: str) -> str:
+    with one.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        return "".join(stream.iter_text())
+
+
+def test_the_name_of_a_session_opens_nothing(shared_app: Served) -> None:
+    """It stands in addresses that proxies write down; it was enough to export, read and cancel."""
+    ann, bob, nobody = (Somebody(shared_app, name) for name in ("ann", "bob", "nobody"))
+    nobody.http.cookies.clear()
+    hers = "ann" + os.urandom(6).hex()
+    sent = [{"text": "my secret is forty-two", "files": []}, None, "", 0, 1, 8, -1]
+    joined = event(ann, "send", sent, hers)
+    assert joined.status_code == 200
+    assert "forty-two" in heard(ann, hers)
+    joined = event(ann, "send", sent, hers).json()["event_id"]
+    for other in (bob, nobody):
+        assert event(other, "export_it", [None], hers).status_code == 403
+        listened = other.http.get("/gradio_api/queue/data", params={"session_hash": hers})
+        assert listened.status_code == 403 and "forty-two" not in listened.text
+        assert other.http.get(f"/gradio_api/heartbeat/{hers}").status_code == 403
+        for session in (hers, "bobs-own-session"):
+            cancel = {"session_hash": session, "fn_index": 0, "event_id": joined}
+            assert other.http.post("/gradio_api/cancel", json=cancel).status_code == 403
+        assert other.http.get(f"/gradio_api/call/send/{joined}").status_code == 403
+        run = {"data": [None], "session_hash": hers}
+        assert other.http.post("/gradio_api/run/export_it", json=run).status_code == 403
+    assert "forty-two" in heard(ann, hers), "hers goes on"
+
+
+def test_the_path_of_a_file_opens_nothing(shared_app: Served, tmp_path: Path) -> None:
+    """The page's address answered 403, and the endpoints read the same file."""
+    ann, bob = Somebody(shared_app, "ann"), Somebody(shared_app, "bob")
+    picture, note = ann.send(photo(tmp_path / "garden.jpg")), tmp_path / "notes.txt"
+    note.write_text("The mill was built in 1874.")
+    notes = ann.send(note)
+    for endpoint, values in (
+        ("chat", {"message": {"text": "what?", "files": [picture]}, "history": []}),
+        ("chat", {"message": {"text": "x"}, "history": [{"role": "user", "content": [{"file": picture}]}]}),
+        ("search", {"query": [{"picture": picture}], "gallery": "sample"}),
+        ("compare", {"pictures": [picture, picture], "captions": ["a", "b"]}),
+        ("ask", {"question": "when was the mill built?", "notes": [notes]}),
+        ("ask", {"question": "what is it?", "picture": picture}),
+        ("gallery_add", {"gallery": "mine", "files": [picture]}),
+        ("gallery_import", {"name": "x", "file": notes}),
+    ):
+        said = bob.call(endpoint, **values)
+        assert "event: error" in said and "1874" not in said, endpoint
+    assert "event: complete" in ann.call("compare", pictures=[picture, picture], captions=["a", "b"])
+
+
 def test_a_dropped_connection_takes_nothing_and_the_grace_period_ends(tmp_path: Path) -> None:
     """One dropped connection used to delete the gallery 12 s later, while the page still showed it."""
     app = serve(tmp_path / "app", mode="public")

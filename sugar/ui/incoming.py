@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gradio.context import LocalContext
 from PIL import Image
 
 from sugar.errors import ImageError, InputError
@@ -152,15 +153,20 @@ def _own_name(file: Any) -> str:
 
 
 def in_cache(path: str | Path) -> bool:
-    """Whether a path lies inside the app's own cache: nothing else is ever opened for a visitor."""
+    """Whether the asker may have the file: it lies in the app's cache, and is no other visitor's."""
     from gradio.utils import get_upload_folder
 
     try:
-        return (
-            Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()) and Path(path).is_file()
-        )
+        found = Path(path).resolve()
+        if not found.is_relative_to(Path(get_upload_folder()).resolve()) or not found.is_file():
+            return False
     except (OSError, ValueError):
         return False
+    page = LocalContext.blocks.get(None)  # set by Gradio around every event, as the request is
+    app = getattr(page, "app_context", None)
+    if app is None or app.visitors.files.inside(found) is None:
+        return True
+    return app.visitors.files.readable(found, app.visitors.behind(LocalContext.request.get(None)))
 
 
 def parts(message: Any, settings: Settings) -> list[str | Image.Image]:

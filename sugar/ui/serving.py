@@ -26,6 +26,7 @@ from sugar.ui.fetching import bounded_downloads
 from sugar.ui.gate import Gate
 from sugar.ui.look import head, styles, theme
 from sugar.ui.packed import PACKED
+from sugar.ui.sessions import Sessions
 from sugar.ui.uploads import Uploads
 
 __all__ = ["launch"]
@@ -47,6 +48,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     shipped = _shipped(app)
     middleware = [
         Middleware(Gate, visitors=app.visitors, settings=settings),
+        Middleware(Sessions, visitors=app.visitors),
         Middleware(Uploads, visitors=app.visitors, settings=settings, shipped=shipped),
         PACKED,
     ]
