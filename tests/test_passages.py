@@ -4,10 +4,13 @@ import io
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import docx
 import pytest
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
 from pictures import encoded
 from PIL import Image
 from pypdf import PdfWriter
@@ -132,6 +135,224 @@ def test_every_kind_of_file_becomes_passages():
     assert not reading.refused and str(reading) == "7 passages, 3 question/answer pairs, 2 pictures to read"
 
 
+DATA = Path(__file__).parent / "data"
+PAIRS_OF_DATA = {
+    "german_excel_cp1252.csv": [
+        ("Wie heißt der Hund?", "Bärli"),
+        ("Wo steht das Haus?", "in Köln, Straße 5"),
+    ],
+    "chinese_excel_gbk.csv": [("狗叫什么名字?", "小白"), ("房子在哪里?", "在北京")],
+    "excel_sep_line.csv": [("What is the dog called?", "Rex")],
+    "crlf_json.jsonl": [("What is the dog called?", "Rex"), ("How old?", "4")],
+    "notes_cp1252.txt": [("Unser Hund heißt Bärli. Er mag Käse – und “Würste”.", "")],
+    "notes_cp1251.md": [("Нашу собаку зовут Белка.", "")],
+    "tabs_quotes.tsv": [
+        ('"Best pizza" said Ann', ""),
+        ('12" ruler on the desk', ""),
+        ('"unclosed quote at start', ""),
+        ("The cat is black.", ""),
+    ],
+}
+GUESSED = {
+    "german_excel_cp1252.csv": "Windows-1252",
+    "chinese_excel_gbk.csv": "GBK",
+    "notes_cp1252.txt": "Windows-1252",
+    "notes_cp1251.md": "Windows-1251",
+    "tabs_quotes.tsv": "not closed in row 2, 4",
+}
+
+
+@pytest.mark.parametrize("name", PAIRS_OF_DATA)
+def test_files_as_people_s_programs_write_them(name):
+    reading = read_files([(name, (DATA / name).read_bytes())])
+    assert [(p.text, p.answer) for p in reading.passages] == PAIRS_OF_DATA[name] and not reading.refused
+    assert [n for n, _ in reading.notes] == [name] * (name in GUESSED)
+    assert all(GUESSED[name] in told for _, told in reading.notes)
+
+
+def test_values_of_json_are_words_or_nothing():
+    rows = b"""[{"question": "How old?", "answer": 4}, {"question": "Is it wild?", "answer": false},
+        {"question": "Who?", "answer": null}, {"text": NaN}, null, {"Question": 7, "ANSWER ": 2.50}]"""
+    reading = read_files([("a.json", rows)])
+    told = [(p.text, p.answer) for p in reading.passages]
+    assert told == [("How old?", "4"), ("Is it wild?", "false"), ("7", "2.5")]
+    assert [name for name, _ in reading.refused] == ["a.json, row 3", "a.json, row 5"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "shift_jis"])
+def test_notes_in_other_encodings(encoding):
+    text = "犬の名前はシロです。雪が好きです。"
+    reading = read_files([("a.txt", text.encode(encoding)), ("b.md", f"# 犬\n\n{text}".encode(encoding))])
+    assert [p.text for p in reading.passages] == [text, text] and not reading.refused
+
+
+def test_a_line_separator_ends_no_line():
+    rows = '{"text": "one\u2028two"}\n{"text": "three\x85four"}\n'.encode()
+    reading = read_files([("a.jsonl", rows), ("b.txt", "five\u2028six".encode())])
+    assert [p.text for p in reading.passages] == ["one two", "three four", "five six"]
+
+
+def test_words_parted_at_the_end_of_a_line_are_whole():
+    assert told("An exam-\nple, pre-\nand post-war, Jean-\nPaul, so\u00ad\nft.", read_plain) == [
+        ("", "An example, pre- and post-war, Jean- Paul, soft.")
+    ]
+
+
+def test_a_long_caption_is_cut_and_said():
+    reading = read_files([("star.png", STAR), ("star.txt", b"x" * 3000)])
+    assert len(reading.passages[0].text) == 2000 and "3,000" in reading.notes[0][1]
+
+
+def test_html_in_markdown_keeps_its_text():
+    text = """# Dogs
+
+<div align="center">
+The vet of Rex is <b>Dr. Miller</b> in Oak&nbsp;Street.<br/>
+She is kind.
+</div>
+
+<details><summary>Food</summary>
+
+Rex eats **two** bowls.
+
+</details>
+
+<table>
+<tr><th>Name</th><th>Age</th></tr>
+<tr><td>Rex</td><td>4</td></tr>
+</table>
+
+<h2>Chip</h2>
+<ul><li>number 1234</li><li>under the skin</li></ul>
+<script>var hidden = 1</script><style>p {}</style>
+
+A <!-- secret --> line<br>with <kbd>a</kbd> x<y, y>z and `vector<int>`. <img src="a.png" alt="Rex">
+"""
+    left: Counter[str] = Counter()
+    assert [(b.title, " | ".join(b.sentences)) for b in read_markdown(text, left)] == [
+        ("Dogs", "The vet of Rex is Dr. Miller in Oak Street. | She is kind."),
+        ("Dogs", "Food"),
+        ("Dogs", "Rex eats two bowls."),
+        ("Dogs", "Name: Rex. Age: 4."),
+        ("Dogs › Chip", "number 1234 | under the skin"),
+        ("Dogs › Chip", "A line with a x<y, y>z and vector<int>."),
+    ]
+
+
+def test_the_marks_of_obsidian_and_notion_are_read_as_text():
+    text = """> [!note]- About Rex
+> Rex is ==brown==.
+
+See [[Rex the dog|Rex]], [[Bea]] and ![[rex.png]] %%not this%%
+[wiki](https://a.b/Rex_(dog) "t") &amp; more[^1].
+
+- [ ] buy a leash
+- [x] call <vet@dogs.example>
+
+[^1]: Graz
+
+[link]: http://a.b/c "gone"
+
+<aside>
+Feed \\*twice\\*.
+</aside>
+"""
+    left: Counter[str] = Counter()
+    assert [b.sentences for b in read_markdown(text, left)] == [
+        ["About Rex", "Rex is brown."],
+        ["See Rex, Bea and wiki & more."],
+        ["buy a leash", "call vet@dogs.example"],
+        ["Graz"],
+        ["Feed twice."],
+    ]
+    assert left == {"pictures": 1}
+
+
+def test_a_docx_says_what_its_page_shows():
+    left: Counter[str] = Counter()
+    blocks = list(read_docx((DATA / "docx_controls_and_changes.docx").read_bytes(), left))
+    assert [b.sentences for b in blocks] == [
+        ["Rex is a brown dog."],
+        ["The vet of Rex is Dr. Miller (content control)."],
+        ["Rex was born in Graz (tracked insertion)."],
+        ["Name of the owner: Ann Smith (form field)"],
+        ["Rex weighs 20 kg (text box)."],
+        ["Name: Rex. Age: 4. City: Graz."],
+        ["Name: Bella. Age: 7. City: Linz."],
+        ["Rex from Graz."],
+        ["buy a leash", "call the vet"],
+        ["Header: project Alpha"],
+    ]
+    assert {b.title for b in blocks[:-1]} == {"Dogs"} and not +left
+    blocks = list(read_docx((DATA / "docx_layout_table.docx").read_bytes()))
+    assert [b.sentences for b in blocks] == [["outer"], ["Key: chip. Value: 1234."]]
+
+
+NAMES = nsdecls("w") + ' xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+
+
+def of_xml(*parts: str) -> list[str]:
+    """What is read of a docx with these elements in its body."""
+    document = docx.Document()
+    for part in parts:
+        document.element.body.insert(-1, parse_xml(part.replace(">", f" {NAMES}>", 1)))
+    out = io.BytesIO()
+    document.save(out)
+    return [told for block in read_docx(out.getvalue()) for told in block.sentences]
+
+
+def run(text: str, inside: str = "") -> str:
+    return f'<w:r>{inside}<w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def row(*cells: str, inside: str = "") -> str:
+    told = "".join(f"<w:tc>{inside}<w:p>{run(cell)}</w:p></w:tc>" for cell in cells)
+    return f"<w:tr>{told}</w:tr>"
+
+
+def test_text_boxes_are_read_once():
+    box = f"<w:txbxContent><w:p>{run('In a box.')}</w:p></w:txbxContent>"
+    choice = f"<mc:Choice Requires='wps'><w:drawing>{box}</w:drawing></mc:Choice>"
+    other = f"<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback>"
+    text = f"<w:p>{run('Before.')}<w:r><mc:AlternateContent>{choice}{other}</mc:AlternateContent></w:r></w:p>"
+    assert of_xml(text) == ["Before.", "In a box."]
+
+
+def test_what_a_page_does_not_show_is_not_read():
+    assert of_xml(
+        f"<w:p>{run('Moved')}<w:moveFrom>{run('away')}</w:moveFrom>"
+        f"<w:moveTo>{run(' here.')}</w:moveTo></w:p>",
+        f"<w:p>{run('hidden', '<w:rPr><w:vanish/></w:rPr>')}{run('Seen.')}</w:p>",
+        f"<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent><w:p>{run('Click')}</w:p>"
+        "</w:sdtContent></w:sdt>",
+        f"<w:p>{run('One')}<w:r><w:br/><w:t>so</w:t><w:softHyphen/><w:t>ft</w:t></w:r></w:p>",
+    ) == ["Moved here.", "Seen.", "One", "soft"]
+
+
+def test_tables_of_a_docx_are_rows_or_layouts_and_merged_cells_are_read_once():
+    wide = "<w:tcPr><w:gridSpan w:val='100000000'/></w:tcPr>"
+    inner = f"<w:tr><w:tc><w:p/><w:tbl>{row('Key', 'Value')}{row('chip', '12')}</w:tbl></w:tc></w:tr>"
+    assert of_xml(
+        f"<w:tbl>{row('Left.', 'Right.')}</w:tbl>",
+        f"<w:tbl>{row('Name', 'Age')}{row('Dogs', inside=wide)}{row('Rex', '4')}"
+        f"{row('gone', inside='<w:tcPr><w:vMerge/></w:tcPr>')}{inner}</w:tbl>",
+    ) == ["Left.", "Right.", "Dogs.", "Name: Rex. Age: 4.", "Key: chip. Value: 12."]
+
+
+def test_parts_that_are_not_read_are_counted():
+    document = docx.Document()
+    document.add_paragraph("A star:")
+    document.add_picture(io.BytesIO(STAR))
+    out = io.BytesIO()
+    document.save(out)
+    reading = read_files([("a.docx", out.getvalue()), ("b.pdf", pdf("one", "")), ("c.md", b"A ![](s.png)")])
+    assert reading.notes == [
+        ("a.docx", "Not read: 1 pictures."),
+        ("b.pdf", "Not read: 1 pages without text."),
+        ("c.md", "Not read: 1 pictures."),
+    ]
+
+
 def test_captions_from_a_csv_with_semicolons():
     data = "\ufefffile;caption\nstar.png;a red star\n".encode()
     reading = read_files([("c.csv", data), ("star.png", STAR)])
@@ -150,18 +371,21 @@ def bomb() -> bytes:
     [
         ("a.odt", b"x", "not read"),
         ("a.md", b"", "empty"),
-        ("a.txt", b"\0\1\2", "zero bytes"),
+        ("a.txt", b"\0\1\2", "not a text"),
         ("a.png", b"no picture", "not a picture"),
         ("a.csv", b"x,y\n1,2\n", "columns are x, y"),
         ("a.csv", b"question,answer\n,5\n", "missing"),
         ("a.csv", b"question,answer,picture\nq,a,../../etc/passwd\n", "not sent along"),
-        ("a.csv", b'question,answer\n"' + b"x" * 200_000 + b'",a\n', "cannot be read"),
+        ("a.csv", b'question,answer\n"' + b"x" * 200_000 + b'",a\n', "longer than 4,000 characters"),
         ("a.md", b"x" * 3_000_000, "at most"),
         ("a.md", b"\n" * 200_000 + b"x", "lines"),
         ("noname", b"x", "without suffix"),
         ("a.jsonl", b"[" * 100_000, "not JSON"),
         ("a.jsonl", b'{"n": ' + b"9" * 5000 + b"}", "not JSON"),
         ("a.jsonl", b"[1]", "not a JSON object"),
+        ("a.csv", b"question,answer\n", "no rows"),
+        ("a.md", b"---\ntags: x\n---\n<script>\nvar a\n</script>\n![](x.png)\n", "not read: 1 pictures"),
+        ("a.txt", b"-- ** --", "No words"),
         ("a.pdf", b"%PDF-1.4 nothing", "damaged"),
         ("a.pdf", pdf(""), "no text"),
         ("a.pdf", pdf("secret", password="x"), "password"),
@@ -247,6 +471,24 @@ PIECES = (
         "]: <",
         "\\",
     ),
+    *(
+        "<div>",
+        "</div>",
+        "<td ",
+        "<!--",
+        "-->",
+        "[[",
+        "]]",
+        "==",
+        "%%",
+        "](",
+        "[^",
+        "a-\n",
+        "。",
+        "\u00ad",
+        "x.png",
+    ),
+    *(),
 )
 FUZZ = """
 import random, sys, time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -15,16 +16,18 @@ from sugar.passages.office import read_office
 from sugar.passages.passage import Passage, PassageLimits, Reading
 from sugar.passages.plain import read_plain
 from sugar.passages.sentences import Block, clean, pack
-from sugar.passages.tables import read_csv, read_json_lines, take_rows
+from sugar.passages.tables import capped, check_columns, take_rows
+from sugar.text_files import Text, decode, read_json_rows, read_table
 
 __all__ = ["SUFFIXES", "read_files"]
 
 MARKDOWN = (".md", ".markdown")
 PLAIN = (".txt", ".text")
-ROWS = (".csv", ".tsv", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv")
+JSON = (".jsonl", ".ndjson", ".json")
 OFFICE = (".pdf", ".docx")
 MAX_LINES = 100_000
-SUFFIXES = (*MARKDOWN, *PLAIN, *ROWS, *OFFICE)
+SUFFIXES = (*MARKDOWN, *PLAIN, *TABLES, *JSON, *OFFICE)
 """Suffixes of the files that are read beside pictures."""
 _READ = f"Use {', '.join(s[1:] for s in SUFFIXES)}, or pictures."
 
@@ -49,14 +52,18 @@ def read_files(files: Sequence[tuple[str, bytes]], limits: PassageLimits | None 
         if suffix in PICTURE_SUFFIXES:
             continue
         try:
-            if suffix in ROWS:
-                text = _decoded(data, limits.max_text_bytes)
-                rows = read_json_lines(text) if suffix in (".jsonl", ".ndjson") else read_csv(text)
+            if suffix in TABLES:
+                check_columns(table := read_table(_bounded(data, limits.max_text_bytes)))
+                take_rows(name, table, pictures, captions, out, limits.max_passages)
+            elif suffix in JSON:
+                rows = read_json_rows(_bounded(data, limits.max_text_bytes))
                 take_rows(name, rows, pictures, captions, out, limits.max_passages)
             elif suffix in PLAIN and (twin := twins.get(PurePosixPath(name).stem)):
-                captions[twin] = clean(_decoded(data, limits.max_text_bytes)[:4000])[:2000]
+                text = _decoded(data, limits.max_text_bytes)
+                out.note(name, text.note)
+                captions[twin] = capped(name, clean(text.text), out)
             elif suffix in SUFFIXES:
-                _take_blocks(name, _blocks(suffix, data, limits), out, limits.max_passages)
+                _take_blocks(name, suffix, data, limits, out)
             else:
                 out.refuse(name, f"{suffix or 'A file without suffix'} is not read. {_READ}")
         except ValueError as error:
@@ -85,35 +92,44 @@ def _pictures(
     return pictures
 
 
-def _blocks(suffix: str, data: bytes, limits: PassageLimits) -> Iterable[Block]:
+def _take_blocks(name: str, suffix: str, data: bytes, limits: PassageLimits, out: Reading) -> None:
+    left: Counter[str] = Counter()
+    blocks: Iterable[Block]
     if suffix in OFFICE:
-        return read_office(data, suffix[1:], limits)
-    text = _decoded(data, limits.max_text_bytes)
-    if (lines := text.count("\n")) > MAX_LINES:
-        raise ValueError(f"The file has {lines:,} lines; {MAX_LINES:,} are read at most. Split it.")
-    return read_markdown(text) if suffix in MARKDOWN else read_plain(text)
-
-
-def _take_blocks(name: str, blocks: Iterable[Block], out: Reading, most: int) -> None:
-    for block, text in pack(blocks):
-        if len(out.passages) > most:
+        blocks = read_office(data, suffix[1:], limits, left)
+    else:
+        text = _decoded(data, limits.max_text_bytes)
+        out.note(name, text.note)
+        if (lines := text.text.count("\n")) > MAX_LINES:
+            raise ValueError(f"The file has {lines:,} lines; {MAX_LINES:,} are read at most. Split it.")
+        blocks = read_markdown(text.text, left) if suffix in MARKDOWN else read_plain(text.text)
+    before = len(out.passages)
+    for block, part in pack(blocks):
+        if len(out.passages) > limits.max_passages:
             return
         where = f"{name}, page {block.page}" if block.page else name
-        out.passages.append(Passage(f"{where} › {block.title}" if block.title else where, text))
+        out.passages.append(Passage(f"{where} › {block.title}" if block.title else where, part))
+    parts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(left.items()) if count)
+    if len(out.passages) == before:
+        raise ValueError(f"No words of it can be read{f' (not read: {parts})' if parts else ''}.")
+    out.note(name, f"Not read: {parts}." if parts else "")
 
 
 def _name(path: str) -> str:
     return clean(PurePosixPath(path[-400:].replace("\\", "/")).name) or "unnamed"
 
 
-def _decoded(data: bytes, most: int) -> str:
+def _decoded(data: bytes, most: int) -> Text:
     """The text of a file. Raises ValueError: too large, not a text, or empty."""
-    if len(data) > most:
-        raise ValueError(f"The file has {len(data):,} bytes; {most:,} are read at most. Split it.")
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if b"\0" in data[:8192] and not wide:
-        raise ValueError("This is not a text (it holds zero bytes). Save it as plain UTF-8 text.")
-    text = data.decode("utf-16" if wide else "utf-8-sig", "replace")
-    if not text.strip():
+    text = decode(_bounded(data, most))
+    if not text.text.strip():
         raise ValueError("The file is empty.")
     return text
+
+
+def _bounded(data: bytes, most: int) -> bytes:
+    if len(data) > most:
+        raise ValueError(f"The file has {len(data):,} bytes; {most:,} are read at most. Split it.")
+    if not data.strip():
+        raise ValueError("The file is empty.")
+    return data

@@ -1,49 +1,73 @@
 """Markdown, parsed by markdown-it-py: headings become title paths; paragraphs, lists and table rows become
-blocks.
+blocks. HTML in it is parsed by lxml (hypertext.py). Obsidian's and Notion's marks are read as text.
 
 Only the block structure is parsed by the library, which takes linear time. The marks inside a line (emphasis,
-code, links) are taken off by `plain_line`, also in linear time.
+code, links, tags) are taken off by `plain_line`, also in linear time. Dropped: comments, scripts, styles, the
+YAML block at the start. Pictures and embedded objects are counted in `left`.
 """
 
 from __future__ import annotations
 
+import html
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sugar.passages.sentences import Block, clean, sentences
+from sugar.passages.hypertext import INLINE, Heading, Row, read_html
+from sugar.passages.sentences import Block, clean, sentences, told_row
 
 __all__ = ["plain_line", "read_markdown"]
 
 MAX_TITLE = 80
-_LINK = re.compile(r"!?\[([^\[\]]{0,300})\](?:\([^()\s]{0,500}\)|\[[^\[\]]{0,100}\])")
+_PICTURE = re.compile(
+    r"!\[[^\[\]]{0,300}\][(\[]|!\[\[[^\[\]|]{1,300}\.(?:png|jpe?g|gif|webp|svg|bmp|tiff?|heic)\b", re.I
+)
+_LINK = re.compile(
+    r"!?\[([^\[\]]{0,300})\]"
+    r"(?:\((?:<[^<>\n]{0,500}>|(?:[^()\s]|\([^()\s]{0,200}\)){0,500})(?:\s+[\"'][^\"'\n]{0,200}[\"'])?\)"
+    r"|\[[^\[\]]{0,100}\])"
+)
+_WIKI_LINK = re.compile(r"(!?)\[\[([^\[\]|]{1,300}?)\\?(?:\|([^\[\]]{0,300}))?\]\]")
+_DEFINITION = re.compile(r"^\[(?!\^)[^\[\]\n]{1,300}\]:[ \t]+\S*[/.#]\S*(?:[ \t]+[\"'(][^\n]{0,200})?$", re.M)
+_FOOTNOTE = re.compile(r"\[\^[^\[\]\s]{1,50}\]:?")
+_OPENING = re.compile(r"^\s*(?:\[![\w-]{1,40}\][+-]?[ \t]*(?P<title>[^\n]*)\n?|\[[ xX]\][ \t])")
+_HIGHLIGHT = re.compile(r"==([^=\n]{1,300})==|%%[^%\n]{0,300}%%")
+_TAG = re.compile(
+    rf"(`[^`]+`)|</?(?:({'|'.join(sorted(INLINE))})|br|center|p|div|details|summary|input|button)(?:[\s/][^<>]*)?>",
+    re.IGNORECASE,
+)
+_AUTOLINK = re.compile(r"<((?:https?|ftp|mailto):[^<>\s]{1,2000}|[^<>\s@]{1,200}@[^<>\s@]{1,200})>")
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 _MARKS = str.maketrans("", "", "*`~")
 _ONLY_MARKS = frozenset("*_`~ ")
 
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])
+    """Without link definitions: a footnote of one word would pass for one and be lost."""
+    return MarkdownIt("commonmark").enable("table").disable(["inline", "text_join", "reference"])
 
 
-def read_markdown(text: str) -> Iterator[Block]:
+def read_markdown(text: str, left: Counter[str] | None = None) -> Iterator[Block]:
     """One block for each paragraph, list and table row, under the path of headings above it.
 
     >>> [(b.title, b.sentences) for b in read_markdown("# Trees\\n\\n## Oaks\\n\\nIt is tall. It is old.")]
     [('Trees › Oaks', ['It is tall.', 'It is old.'])]
     """
-    reader = _Reader()
-    for token in _parser().parse(_without_front_matter(text)):
+    reader = _Reader(Counter() if left is None else left)
+    for token in _parser().parse(_without_comments(_without_front_matter(text))):
         yield from reader.take(token)
 
 
 class _Reader:
     """What is open while the tokens of a Markdown text go by: headings, a list, a table."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: Counter[str]) -> None:
+        self.left = left
         self.path: list[tuple[int, str]] = []  # (level, heading) of the headings above
         self.heading = 0  # the level of the open heading
         self.lists = 0  # how many lists are open, one inside the other
@@ -57,6 +81,8 @@ class _Reader:
         name, _, edge = token.type.rpartition("_")
         if token.type in ("inline", "fence", "code_block"):
             yield from self._text(token)
+        elif token.type == "html_block":
+            yield from self._html(token.content)
         elif name == "heading":
             self.heading = int(token.tag[1:]) if edge == "open" else 0
         elif name in ("bullet_list", "ordered_list"):
@@ -68,7 +94,7 @@ class _Reader:
             self.in_cell = edge == "open"
         elif name == "tr" and edge == "open":
             self.row = []
-        elif name == "tr" and self.header and (told := _row(self.header, self.row)):
+        elif name == "tr" and self.header and (told := told_row(zip(self.header, self.row, strict=False))):
             yield Block(self._title, [told])
         elif token.type == "thead_close":
             self.header = self.row
@@ -76,17 +102,39 @@ class _Reader:
             self.header = []
 
     def _text(self, token: Token) -> Iterator[Block]:
+        text = token.content
+        if token.type == "inline":
+            self.left["pictures"] += len(_PICTURE.findall(text))
         if self.heading:
-            if title := plain_line(token.content)[:MAX_TITLE]:
-                self.path = [(n, t) for n, t in self.path if n < self.heading] + [(self.heading, title)]
+            self._head(self.heading, text)
         elif self.in_cell:
-            self.row.append(plain_line(token.content))
+            self.row.append(plain_line(text))
+        elif token.type != "inline":
+            yield from self._say(sentences(text))
         else:
-            told = sentences(plain_line(token.content) if token.type == "inline" else token.content)
-            if self.lists:
-                self.items += told
-            elif told:
-                yield Block(self._title, told)
+            opening = _OPENING.match(text)  # a callout's kind and title, or the box of a task
+            told = sentences(plain_line(opening["title"] or "")) if opening else []
+            yield from self._say(told + sentences(plain_line(text[opening.end() :] if opening else text)))
+
+    def _html(self, text: str) -> Iterator[Block]:
+        for part in read_html(text, self.left):
+            if isinstance(part, Heading):
+                self._head(part.level, part.text)
+            elif isinstance(part, Row):
+                yield from self._say([told_row((plain_line(h), plain_line(c)) for h, c in part.cells)])
+            else:
+                yield from self._say([told for line in part for told in sentences(plain_line(line))])
+
+    def _say(self, told: list[str]) -> Iterator[Block]:
+        told = list(filter(None, told))
+        if self.lists:
+            self.items += told
+        elif told:
+            yield Block(self._title, told)
+
+    def _head(self, level: int, text: str) -> None:
+        if title := plain_line(text)[:MAX_TITLE]:
+            self.path = [(n, t) for n, t in self.path if n < level] + [(level, title)]
 
     @property
     def _title(self) -> str:
@@ -94,20 +142,33 @@ class _Reader:
 
 
 def plain_line(text: str) -> str:
-    """A line without the marks of emphasis, code and links.
+    """A line without the marks of emphasis, code, links, tags and footnotes.
 
-    >>> plain_line("The **oak** in [the park](http://x) is `old`")
-    'The oak in the park is old'
+    >>> plain_line("The **oak** in [the park](http://x) is <b>==very==</b> `old`, see [[Oaks|here]]")
+    'The oak in the park is very old, see here'
     """
-    text = _LINK.sub(r"\1", text).translate(_MARKS)
+    text = _WIKI_LINK.sub(_linked, _FOOTNOTE.sub("", _DEFINITION.sub("", text)))
+    text = _HIGHLIGHT.sub(r"\1", _LINK.sub(r"\1", text))
+    text = _ESCAPE.sub(r"\1", _AUTOLINK.sub(r"\1", _TAG.sub(lambda m: m[1] or ("" if m[2] else " "), text)))
+    text = html.unescape(text.translate(_MARKS))
     words = [w.strip("_") or w if not _ONLY_MARKS.issuperset(w) else "" for w in clean(text).split(" ")]
     return " ".join(filter(None, words))
 
 
-def _row(header: list[str], cells: list[str]) -> str:
-    """A table row as a sentence: "Name: oak. Height: 20 m."."""
-    pairs = [(h, c) for h, c in zip(header, cells, strict=False) if c]
-    return " ".join(f"{h}: {c}." if h else f"{c}." for h, c in pairs)
+def _linked(link: re.Match[str]) -> str:
+    """What a wiki link shows: its own words, or the page's name; a picture that is embedded shows none."""
+    if link[1] and _PICTURE.match(link[0]):
+        return ""
+    return link[3] or link[2].replace("#", " ").strip()
+
+
+def _without_comments(text: str) -> str:
+    """The text without what stands between <!-- and -->."""
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join([*kept, text[at:]])
 
 
 def _without_front_matter(text: str) -> str:

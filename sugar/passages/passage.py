@@ -64,13 +64,21 @@ class Passage:
 
 @dataclass
 class Reading:
-    """The result of reading files: passages in order, and the refused files with their reasons."""
+    """The result of reading files: passages in order, and (name, words) of two kinds.
+
+    refused: files and rows that were not read, with the reason. notes: what was guessed in a file that was
+    read, and the parts of it that were not.
+    """
 
     passages: list[Passage] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def refuse(self, name: str, reason: str) -> None:
         self.refused.append((name, reason))
+
+    def note(self, name: str, *told: str) -> None:
+        self.notes += [(name, words) for words in told if words]
 
     def __str__(self) -> str:
         kinds = [p.kind for p in self.passages]

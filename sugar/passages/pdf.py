@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from pypdf import PdfReader
@@ -22,8 +23,14 @@ MAX_PAGE_BYTES = 5_000_000
 """Bytes of the drawing commands of one page."""
 
 
-def read_pdf(data: bytes, *, max_pages: int = 500, seconds: float = 30) -> Iterator[Block]:
-    """Raises ValueError with the reason: damaged, protected, too many pages, too slow, or without text."""
+def read_pdf(
+    data: bytes, left: Counter[str] | None = None, *, max_pages: int = 500, seconds: float = 30
+) -> Iterator[Block]:
+    """Raises ValueError with the reason: damaged, protected, too many pages, too slow, or without text.
+
+    left: takes the number of pages without text.
+    """
+    left = Counter() if left is None else left
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     began, found = time.monotonic(), False
     try:
@@ -38,7 +45,9 @@ def read_pdf(data: bytes, *, max_pages: int = 500, seconds: float = 30) -> Itera
             contents = page.get_contents()
             if contents is not None and len(contents.get_data()) > MAX_PAGE_BYTES:
                 raise ValueError(f"Page {number} is too large to be read. Save the file as text.")
-            for block in read_plain(_joined(page.extract_text() or "")):
+            blocks = list(read_plain(page.extract_text() or ""))
+            left["pages without text"] += not blocks
+            for block in blocks:
                 found = True
                 yield Block("", block.sentences, number)
             if time.monotonic() - began > seconds:
@@ -49,8 +58,3 @@ def read_pdf(data: bytes, *, max_pages: int = 500, seconds: float = 30) -> Itera
         raise ValueError("The PDF is damaged. Open it in a viewer and save it again.") from error
     if not found:
         raise ValueError("The PDF holds no text; its pages may be scans. Use text recognition first.")
-
-
-def _joined(text: str) -> str:
-    """Lines of a page with words that were parted at the end of a line put together again."""
-    return text.replace("-\n", "") if text.count("-\n") > 2 else text

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["MAX_CHARACTERS", "MAX_WORDS", "Block", "clean", "pack", "sentences"]
+__all__ = ["MAX_CHARACTERS", "MAX_WORDS", "Block", "clean", "pack", "sentences", "told_row"]
 
 MAX_WORDS = 80
 MAX_CHARACTERS = 800
@@ -114,6 +114,15 @@ def _joined(part: list[str]) -> str:
 def _between(sentence: str) -> str:
     bare = sentence.rstrip(_CLOSING)
     return "\n" if not bare.endswith(_ENDS) else "" if bare[-1] in "。！？｡" else " "
+
+
+def told_row(cells: Iterable[tuple[str, str]]) -> str:
+    """The row of a table, as (heading, cell) pairs, as one sentence.
+
+    >>> told_row([("Name", "oak"), ("", "old"), ("Height", "")])
+    'Name: oak. old.'
+    """
+    return " ".join(f"{heading}: {cell}." if heading else f"{cell}." for heading, cell in cells if cell)
 
 
 def _pieces(sentence: str, words: int, characters: int) -> Iterator[str]:

@@ -43,7 +43,8 @@ class AskHandlers:
     def take_notes(self, request: gr.Request, files: Any) -> str:
         sent = read_uploads(files, self.app.settings, MAX_FILES)
         reading = self.service.take_notes(self.app.visitor(request), sent)
-        refused = "".join(f"<br>{escape(name)}: {escape(why)}" for name, why in reading.refused[:20])
+        told = [*reading.refused[:20], *reading.notes[:20]]
+        refused = "".join(f"<br>{escape(name)}: {escape(why)}" for name, why in told)
         return f"{escape(words.YOUR_NOTES.format(reading=reading))}{refused}" if sent else words.NO_NOTES
 
     def keep_notes(self, request: gr.Request, gallery: Any) -> str:
