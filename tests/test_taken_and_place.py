@@ -20,7 +20,7 @@ from sugar.gallery import Filters, Gallery, GallerySettings
 from sugar.gallery.moving import move
 from sugar.images import open_image
 from sugar.place import find, pair, read
-from sugar.rag import KnowledgeBase
+from sugar.rag import KnowledgeBase, ask
 from sugar.sequence import Sample
 from sugar.services.gallery import _cell
 from sugar.taken import Taken, in_name
@@ -310,6 +310,8 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
         assert sum("(from its name)" in text for text in about) == 3 and any(
             "2024-05-04 16:41" in t for t in about
         )
+        *_, reply = ask(model, KnowledgeBase(model, gallery=gallery), Sample("what was in 2024?"), k=3)
+        assert (reply.by, reply.text.count("(its day is from its name)")) == ("quote", 1)
         gallery.export(tmp_path / "e.zip")
         with Gallery.import_zip(tmp_path / "e.zip", tmp_path / "i", model) as again:
             assert {i.name: (i.taken and i.taken.year, i.day_from_name) for i in again.items()} == seen

@@ -173,11 +173,15 @@ def _quotation(base: KnowledgeBase, question: Sample, known: list[Hit], passages
 
 
 def _of_a_time_or_place(known: list[Hit]) -> Reply:
-    told = [f"“{hit.caption or hit.name}” [{n}]" for n, hit in enumerate(known, 1)]
+    by_time = known[0].meta["found_by"] == ("date",)
+    guessed = [" (its day is from its name)" * (by_time and hit.meta["day_from_name"]) for hit in known]
+    told = [
+        f"“{h.caption or h.name}” [{n}]{g}" for n, (h, g) in enumerate(zip(known, guessed, strict=True), 1)
+    ]
     count = f"{len(known)} picture{'s' * (len(known) > 1)}"
     numbers = tuple(range(1, len(known) + 1))
     meta = known[0].meta
-    told_of = f"from the time {meta['when']!r}" if meta["found_by"] == ("date",) else f"taken {meta['where']}"
+    told_of = f"from the time {meta['when']!r}" if by_time else f"taken {meta['where']}"
     return Reply(f"{count} {told_of}: {', '.join(told)}", known, "quote", numbers, known[0])
 
 

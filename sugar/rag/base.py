@@ -273,6 +273,7 @@ class KnowledgeBase:
         passage = Passage(item.name, item.caption, item=item.id)
         hit = self._hit(passage, query, words, vector, fused, None)
         hit.meta["taken"], hit.meta["when"] = item.taken, when.phrase if when is not None else ""
+        hit.meta["day_from_name"] = item.day_from_name
         hit.meta["where"] = f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else ""
         return hit
 
