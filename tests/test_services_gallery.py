@@ -22,7 +22,7 @@ from sugar.services.gallery import GalleryService
 from sugar.services.gallery_types import AddRequest, GalleryState
 from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
-from sugar.services.undo import DelayedDeletions
+from sugar.services.undo import LEAVING, DelayedDeletions
 from sugar.services.visits import VisitorState
 from sugar.services.watching import Watching
 from sugar.ui.gallery_drawing import report_table, watched_html
@@ -152,10 +152,16 @@ def test_a_deletion_can_be_taken_back_until_it_is_true(service, page, filled):
     listing = service.listing(page)
     assert (listing.count, listing.leaving, len(gallery)) == (3, 2, 5)
     assert service.undo(page) == 2 and service.listing(page).count == 5
-    service.delete(page, ids[:2])
-    service.delete(page, ids[2:3])  # what waited goes when more is deleted
-    assert len(gallery) == 3 and service.listing(page).count == 2
-    assert service.finish(page) == 1 and len(gallery) == 2 and service.undo(page) == 0
+    service.delete(page, ids[:1])
+    service.delete(page, ids[1:2])  # both wait: Undo brings both back
+    assert service.listing(page).leaving == 2 and len(gallery) == 5
+    assert service.undo(page) == 2 and service.listing(page).count == 5
+    assert not (gallery.folder / LEAVING).exists()
+    service.delete(page, ids[:1])
+    service.delete(page, ids[1:3])
+    assert len(gallery) == 5 and service.listing(page).count == 2
+    assert service.finish(page) == 3 and len(gallery) == 2 and service.undo(page) == 0
+    assert not (gallery.folder / LEAVING).exists()
     assert service.delete(page, ids, at_once=True) == 2 and len(gallery) == 0
 
 

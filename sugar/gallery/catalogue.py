@@ -15,9 +15,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sugar.errors import GalleryError
@@ -26,6 +26,7 @@ from sugar.gallery.embedding import EmbeddingModel
 from sugar.gallery.lifecycle import Gallery
 from sugar.gallery.options import VISITOR_SETTINGS, GallerySettings
 from sugar.gallery.store import Store
+from sugar.sequence import Embeddings, Sample
 
 IDLE_SECONDS = 3600.0
 _VISITORS = "visitors"
@@ -65,15 +66,40 @@ def holding(folders: Iterable[Path], items: Iterable[str]) -> set[str]:
     wanted, found = sorted(set(items)), set()
     for folder in filter(is_gallery, folders) if wanted else ():
         try:
-            with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
-                rows = store.read(
-                    "SELECT sha256 FROM items WHERE sha256 IN (SELECT value FROM json_each(?))",
-                    (json.dumps(wanted),),
-                )
+            found |= set(numbers_of(folder, wanted).values())
         except GalleryError:
             return set(wanted)
-        found |= {sha256 for (sha256,) in rows}
     return found
+
+
+def numbers_of(folder: Path, items: Iterable[str]) -> dict[int, str]:
+    """{id: SHA-256} of those of the items that the gallery in a folder has. Raises GalleryError."""
+    with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
+        sql = "SELECT id, sha256 FROM items WHERE sha256 IN (SELECT value FROM json_each(?))"
+        return dict(store.read(sql, (json.dumps(sorted(items)),)))
+
+
+def erase(folder: Path, items: Iterable[str]) -> int:
+    """Delete pictures, by their SHA-256, for good from a gallery that need not be open; how many went.
+
+    Raises GalleryError, BusyError.
+    """
+    numbers = numbers_of(folder, items)
+    with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
+        known = store.read("SELECT fingerprint, dimension FROM models LIMIT 1") or [("none", 1)]
+    with Gallery.open(folder, _Absent(*known[0])) as gallery:
+        return gallery.delete(numbers)
+
+
+@dataclass(frozen=True)
+class _Absent:
+    """A model that is not loaded: nothing can be embedded."""
+
+    fingerprint: str
+    dimension: int
+
+    def embed(self, samples: Sequence[Sample], *, batch_size: int | None = None) -> Embeddings:
+        raise GalleryError("No model is loaded, so nothing can be added.")
 
 
 def named_folder(root: str | os.PathLike, name: str) -> Path:

@@ -38,9 +38,14 @@ class GalleryService:
     """One for the whole app. `page`: the visitor's page (services/visits.py)."""
 
     def __init__(self, workspace: Workspace, jobs: Jobs, undo: DelayedDeletions | None = None) -> None:
+        from sugar.gallery import list_named
+
         self.workspace, self.jobs = workspace, jobs
         self.galleries: Any = workspace.galleries
         self.undo_bin = undo or DelayedDeletions()
+        root = self.galleries.root
+        folders = [root / name for name in list_named(root)]
+        self.undo_bin.resume(folders, lambda: self.galleries.forget_deleted(None))
 
     # -- which gallery
 
@@ -207,6 +212,7 @@ class GalleryService:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
 
         def work(job: Job) -> Any:
+            self.undo_bin.finish(gallery)  # a picture that waits to go may come again
             try:
                 report = gallery.add(
                     request.paths, progress=_told(job), cancel=job.stop, waiting=_waiting(job)
