@@ -34,8 +34,8 @@ from sugar.sequence import Embeddings, Sample, Sampling, Turn
 
 __all__ = ["Sugar"]
 
-DEFAULT = "default"
-"""In place of an adapter's name: the one that the model was opened with, if any."""
+DEFAULT = ""
+"""In place of an adapter's name, which is never empty: the one that the model was opened with, if any."""
 
 
 class Sugar(LoadedModel):
@@ -109,7 +109,7 @@ class Sugar(LoadedModel):
         return cls(loaded, head, name=name, folder=None, profile=profile)
 
     def named(self, adapter: str | None) -> str | None:
-        """An adapter's name for the parts: "default" is the one that the model was opened with."""
+        """An adapter's name for the parts: "" is the one that the model was opened with."""
         return self.adapter if adapter == DEFAULT else adapter
 
     def unknown_words(self, text: str) -> tuple[str, ...]:

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
@@ -15,10 +18,11 @@ import torch
 from pictures import noise
 
 from sugar.core import Sugar
-from sugar.errors import InputError, ModelError
+from sugar.errors import InputError, ModelError, SettingsError
 from sugar.model import encoders
 from sugar.model import folders as model_folders
 from sugar.model.head import EmbeddingHead
+from sugar.model.lora import CONFIG, WEIGHTS
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1), noise(2)
@@ -136,6 +140,271 @@ def test_an_adapter_folder_is_complete(pair: tuple[Path, Path]) -> None:
     }
     card = (pair[0] / "README.md").read_text()
     assert "library_name: peft" in card and "LoRA rank 4" in card
+
+
+# -- names and files of people -------------------------------------------------------------------
+
+NAMES = [
+    "llava-1.5-7b-holiday",
+    "default",
+    "base",
+    "None",
+    "two words",
+    "度假 ümit",
+    "-dash",
+    "n" * 200,
+    ".hidden",
+]
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to))
+
+
+def configured(folder: Path, to: Path, **changes: Any) -> Path:
+    """A copy whose adapter_config.json says something else."""
+    file = copied(folder, to) / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    return to
+
+
+def test_a_person_s_name_is_a_label(
+    llava: Path, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Sugar.from_pretrained(llava, adapter=pair[0])
+    on, off = said(first), said(first, adapter=None)
+    model = Sugar.from_pretrained(llava)
+    for name in NAMES:
+        assert model.load_adapter(copied(pair[0], tmp_path / name)) == name
+    assert model.adapters == NAMES
+    for name in NAMES:
+        assert said(model, adapter=name) == on and said(model, adapter=None) == off
+        again = model.save_adapter(tmp_path / "saved" / name, name)
+        assert {p.name for p in again.iterdir()} == {p.name for p in pair[0].iterdir()}
+    assert model.load_adapter(copied(pair[1], tmp_path / "elsewhere" / "base")) == "base (2)"
+    assert model.load_adapter(f"{copied(pair[1], tmp_path / 'elsewhere' / 'x' / 'base')}/") == "base (3)"
+    monkeypatch.chdir(pair[1])
+    assert model.load_adapter(".") == "two"
+    monkeypatch.chdir(copied(pair[1], tmp_path / "there") / "..")
+    assert model.load_adapter("there/../there") == "there" and said(model, adapter="there") != on
+    for name in reversed(model.adapters):
+        model.unload_adapter(name)
+    assert said(model) == off
+    back = Sugar.from_pretrained(llava, adapter=tmp_path / "saved" / "default")
+    assert back.adapter == "default" and said(back) == on
+    with pytest.raises(ModelError, match="needs a name"):
+        back.new_adapter("", None)
+    with pytest.raises(SettingsError, match="is no pattern"):
+        back.new_adapter("x", None, targets="(")
+    with pytest.raises(SettingsError, match="matches no linear layer"):
+        back.new_adapter("x", None, targets="q_proj")
+    assert said(back) == on
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
+    "a pointer": (WEIGHTS, lambda data: POINTER, "Git LFS pointer"),
+    "a cut file": (WEIGHTS, lambda data: data[:1000], "damaged or cut short"),
+    "a file cut in its header": (WEIGHTS, lambda data: data[:7], "damaged or cut short"),
+    "an empty file": (WEIGHTS, lambda data: b"", "is empty"),
+    "a web page": (WEIGHTS, lambda data: b"<!DOCTYPE html><html>404", "is a web page"),
+    "another kind": (WEIGHTS, lambda data: b"PK\3\4" + bytes(500), "damaged or cut short"),
+    "no weights": (WEIGHTS, lambda data: None, "is missing"),
+    "a header of a petabyte": (WEIGHTS, lambda data: b"\xff" * 6 + bytes(99), "damaged or cut short"),
+    "no config": (CONFIG, lambda data: None, "is no adapter"),
+    "a pointer for a config": (CONFIG, lambda data: POINTER, "Git LFS pointer"),
+    "no JSON": (CONFIG, lambda data: b"{", "not valid JSON"),
+    "a list": (CONFIG, lambda data: b"[]", "holds a list"),
+    "deep JSON": (CONFIG, lambda data: b"[" * 100_000, "not valid JSON"),
+    "no UTF-8": (CONFIG, lambda data: b'{"a": "\xff"}', "not valid JSON"),
+    "a list for settings": ("sugar.json", lambda data: b"[]", "holds a list"),
+    "strange settings": ("sugar.json", lambda data: b'{"format": 1, "base": 7}', "was made for"),
+    "a strange profile": (
+        "sugar.json",
+        lambda data: data.replace(b'"kind"', b'"profile": {"reading": 7}, "kind"'),
+        "has a wrong type",
+    ),
+    "a strange name": ("sugar.json", lambda data: b'{"format": 1, "name": {}}', "has format"),
+    "a pointer for a head": ("head.safetensors", lambda data: POINTER, "Git LFS pointer"),
+    "a cut head": ("head.safetensors", lambda data: data[:900], "damaged or cut short"),
+    "no head": ("head.safetensors", lambda data: None, "no embedding head"),
+    "soft prompts that are none": ("soft_prompts.safetensors", lambda data: b"x", "damaged or cut short"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_adapter_is_named_and_changes_nothing(
+    what: str, opened: Sugar, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    name, changed, message = DAMAGE[what]
+    file = copied(pair[0], tmp_path / "a") / name
+    data = changed(file.read_bytes() if file.exists() else b"")
+    file.unlink() if data is None else file.write_bytes(data)
+    refused(opened, tmp_path / "a", message)
+
+
+def refused(model: Sugar, folder: Path, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as seen:
+        model.load_adapter(folder)
+    assert len(str(seen.value)) < 600 and model.adapters == []
+    assert not any(hasattr(m, "lora_A") for m in model.model.modules()), "the base is as it was"
+
+
+@pytest.fixture(scope="module")
+def opened(llava: Path) -> Sugar:
+    return Sugar.from_pretrained(llava)
+
+
+def test_links_folders_and_pickles_in_place_of_files(
+    opened: Sugar, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for number, (make, message) in enumerate(
+        (
+            (lambda f: f.mkdir(), "is a folder"),
+            (lambda f: f.symlink_to("nowhere"), "a link that leads nowhere"),
+            (lambda f: f.symlink_to(f.name), "a link that leads nowhere"),
+            (lambda f: f.symlink_to(__file__), "damaged"),
+            (lambda f: f.with_name("adapter_model.bin").write_bytes(b"\x80"), "can run code when opened"),
+        )
+    ):
+        file = copied(pair[0], tmp_path / str(number)) / WEIGHTS
+        file.unlink()
+        make(file)
+        refused(opened, file.parent, message)
+    cache = copied(pair[0], tmp_path / "blobs")  # as the hub's cache keeps files
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for path in cache.iterdir():
+        (linked / path.name).symlink_to(path)
+    (linked / "more.safetensors").mkdir()
+    (linked / "README.md").unlink()
+    model = Sugar.from_pretrained(opened.folder or "", adapter=linked)
+    assert model.adapter == "linked" and model.fingerprint != opened.fingerprint
+
+
+SLOW = r"^(([a-z_]+)+)+\.(q_proj|v_proj)!$"
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "another kind": ({"peft_type": "IA3"}, "'IA3' adapter; Sugar loads LoRA"),
+    "no kind": ({"peft_type": None}, "Sugar loads LoRA"),
+    "a list as kind": ({"peft_type": ["LORA"]}, "Sugar loads LoRA"),
+    **{
+        f"r = {r!r}": ({"r": r}, "whole number from 1|tensors have rank")
+        for r in (0, -4, 10**9, 5, 4.0, "4", True, None, [4], float("nan"))
+    },
+    **{
+        f"alpha = {a!r}": ({"lora_alpha": a}, "lora_alpha a number")
+        for a in (0, -1, float("nan"), float("inf"), "8", None, {}, True, 10**400)
+    },
+    "a flag that is none": ({"use_dora": "yes"}, "true or false"),
+    "DoRA without magnitudes": ({"use_dora": True}, "does not fit this model"),
+    "PiSSA": ({"init_lora_weights": "pissa"}, "changed its base too"),
+    "a start without sense": ({"init_lora_weights": ["x"]}, "changed its base too"),
+    "copied layers": ({"layer_replication": [[0, 2], [0, 2]]}, "cannot do"),
+    "trained tokens": ({"trainable_token_indices": [1]}, "cannot do"),
+    "what nobody knows": ({"quantum": True}, "cannot do"),
+    "an alpha pattern": ({"alpha_pattern": {SLOW: 4}}, "alpha_pattern"),
+    "an alpha pattern of a word": ({"alpha_pattern": {"q_proj": "4"}}, "alpha_pattern"),
+    "an alpha list": ({"alpha_pattern": [1]}, "alpha_pattern"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_configuration_is_refused(
+    what: str, opened: Sugar, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    changes, message = ODD[what]
+    refused(opened, configured(pair[0], tmp_path / "a", **changes), message)
+
+
+WITHOUT_MATTER: dict[str, dict[str, Any]] = {
+    "a slow pattern": {"target_modules": SLOW, "exclude_modules": SLOW},
+    "a published pattern": {"target_modules": r"^(?!.*(vision_model)).*(?:q_proj|v_proj).*$"},
+    "a published list": {"target_modules": ["qkv_proj", "o_proj", "q_proj", "v_proj"]},
+    "slow layers": {"layers_pattern": SLOW, "layers_to_transform": [0, 1]},
+    "no targets": {"target_modules": None},
+    "targets without sense": {"target_modules": {"a": 1}, "modules_to_save": 7, "rank_pattern": {SLOW: 4}},
+    "code": {"auto_mapping": {"base_model_class": "Popen", "parent_library": "evil_module"}},
+    "training only": {"lora_dropout": "x", "bias": "all", "runtime_config": {"a": 1}},
+    "an old config": {"alpha_pattern": None, "rank_pattern": None, "init_lora_weights": None},
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT_MATTER)
+def test_the_tensors_say_which_layers_change(
+    what: str, opened: Sugar, llava: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    name = opened.load_adapter(configured(pair[0], tmp_path / "a", **WITHOUT_MATTER[what]))
+    on = said(opened, adapter=name)
+    opened.unload_adapter(name)
+    opened.load_adapter(pair[0], "plain")
+    assert said(opened, adapter="plain") == on != said(opened, adapter=None)
+    opened.unload_adapter("plain")
+    assert "evil_module" not in sys.modules
+
+
+def test_alphas_and_ranks_by_layer_and_names_of_older_releases(
+    opened: Sugar, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    def scales(folder: Path) -> dict[str, set[tuple[int, float]]]:
+        name = opened.load_adapter(folder)
+        found: dict[str, set[tuple[int, float]]] = {"q_proj": set(), "v_proj": set()}
+        for layer, module in opened.model.named_modules():
+            for rank in getattr(module, "r", {}).values():
+                found[layer.rpartition(".")[2]].add((rank, next(iter(module.scaling.values()))))
+        opened.unload_adapter(name)
+        return found
+
+    patterned = configured(pair[0], tmp_path / "a", alpha_pattern={r"self_attn\.q_proj$": 2})
+    assert scales(patterned) == {"q_proj": {(4, 0.5)}, "v_proj": {(4, 2.0)}}
+    mixed = configured(pair[0], tmp_path / "mixed", rank_pattern={"v_proj": 2})
+    tensors = load_file(mixed / WEIGHTS)
+    small = {
+        k: v if "q_proj" in k else (v[:2] if "lora_A" in k else v[:, :2]).contiguous()
+        for k, v in tensors.items()
+    }
+    save_file(small, mixed / WEIGHTS)
+    assert scales(mixed) == {"q_proj": {(4, 2.0)}, "v_proj": {(2, 4.0)}}
+    older = copied(pair[0], tmp_path / "older")  # LLaVA's layers before Transformers 4.52
+    renamed = {
+        k.replace("model.language_model.layers", "language_model.model.layers"): v for k, v in tensors.items()
+    }
+    save_file(renamed, older / WEIGHTS)
+    assert set(renamed).isdisjoint(tensors) and scales(older) == scales(pair[0])
+    key = next(iter(tensors))
+    for number, odd in enumerate(
+        (
+            {**tensors, key.replace("layers.0", "layers.77"): tensors[key] + 0},
+            {**tensors, "base_model.model.lm_head.weight": tensors[key] + 0},
+            {**tensors, key: tensors[key].T.contiguous()},
+            {**tensors, key: tensors[key] * float("nan")},
+            {**tensors, key: tensors[key].to(torch.int32)},
+            {**tensors, key: torch.tensor(1.0)},
+            {k: v for k, v in tensors.items() if k != key},
+            {},
+        )
+    ):
+        folder = copied(pair[0], tmp_path / f"odd{number}")
+        save_file(odd, folder / WEIGHTS)
+        refused(opened, folder, "does not fit this model|not finite|holds no tensors")
+
+
+def test_an_adapter_of_the_vision_tower_is_seen(llava: Path, tmp_path: Path) -> None:
+    model = Sugar.from_pretrained(llava)
+    model.new_adapter("eyes", None, rank=4, alpha=8, targets=r".*vision_tower.*\.(q_proj|v_proj)")
+    for key, p in model.model.named_parameters():
+        if "lora_" in key:
+            torch.nn.init.normal_(p, std=0.5)
+    model.forget()
+    model.save_adapter(tmp_path / "eyes", "eyes")
+    both = Sugar.from_pretrained(llava)
+    off = both.embed([Sample(A)], adapter=None).pooled
+    both.load_adapter(tmp_path / "eyes")
+    on = both.embed([Sample(A)], adapter="eyes").pooled
+    assert not np.allclose(on, off)
+    assert np.allclose(both.embed([Sample(A)], adapter=None).pooled, off), "features are not kept across"
+    assert np.allclose(both.embed([Sample(A)], adapter="eyes").pooled, on)
 
 
 @pytest.mark.parametrize("family", checkpoints.FAMILIES)

@@ -7,12 +7,15 @@ shipped checkpoint (test_checkpoint.py), the drawn world (test_scenes.py).
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
@@ -26,6 +29,7 @@ from sugar.core import Sugar
 from sugar.dtw import reference
 from sugar.errors import ModelError, SettingsError
 from sugar.evaluation import retrieval
+from sugar.evaluation.opening import open_model
 from sugar.model.head import EmbeddingHead
 from sugar.model.tiny import TinyConfig, build
 from sugar.scenes import draw, encode_facts, sample_scene, scene_facts, short_caption, split_rng, vocabulary
@@ -581,6 +585,34 @@ def test_another_seed_does_not_resume(tmp_path: Path, small_models: None) -> Non
     run_of(config(tmp_path)).save()
     with pytest.raises(SettingsError, match="seed"):
         run_of(config(tmp_path, seed=1)).resume()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[: len(data) // 2], "damaged or cut short.*Delete it to begin again"),
+        (lambda data: b"", "is empty"),
+        (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (lambda data: pickle.dumps({"step": print}), "damaged or cut short"),
+        (lambda data: _saved({"step": 1}), "no state of such a run"),
+        (lambda data: _saved([1]), "no state of such a run"),
+    ],
+    ids=["cut", "empty", "a pointer", "a pickle", "another state", "a list"],
+)
+def test_a_damaged_state_says_so(damage: Any, message: str, tmp_path: Path, small_models: None) -> None:
+    run_of(config(tmp_path)).save()
+    file = next(tmp_path.rglob("state.pt"))
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ModelError, match=message):
+        run_of(config(tmp_path)).resume()
+    with pytest.raises(ModelError):
+        open_model(file.parent)
+
+
+def _saved(value: Any) -> bytes:
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")

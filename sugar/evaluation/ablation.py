@@ -25,6 +25,7 @@ from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
 from sugar.evaluation.opening import open_model
+from sugar.model.files import read_state
 from sugar.paths import output_folder
 from sugar.training.from_nothing import DrawnTask, SugarConfig
 from sugar.training.loop import STATE, Run, train
@@ -127,7 +128,7 @@ def base(out: Path, config: SugarConfig) -> dict[str, torch.Tensor]:
     """The weights of the shared base, but for the head of the embeddings."""
     config = replace(config, out=str(out / "base"))
     train(DrawnTask(config), quiet=True)
-    state = torch.load(out / "base" / STATE, map_location="cpu", weights_only=True)["model"]
+    state = read_state(out / "base" / STATE, "model")["model"]
     return {k: v for k, v in state.items() if not k.startswith("head.")}
 
 

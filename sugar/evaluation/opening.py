@@ -40,11 +40,10 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
     folder = existing(path)
     if folder is None or not (state_file := folder / STATE).is_file():
         return Sugar.from_pretrained(str(path), device=device)
-    import torch
-
     from sugar.model.devices import pick_device
+    from sugar.model.files import read_state
 
-    state = torch.load(state_file, map_location="cpu", weights_only=True)
+    state = read_state(state_file, "step", "config", "model")
     config = state["config"]
     if "terms" not in config or "mix" not in config:
         raise ModelError(

@@ -13,20 +13,22 @@ agree. Not covered: merging into the base, prompt tuning.
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import Any
 
 from sugar.errors import ModelError
 from sugar.model import checkpoint
 from sugar.model.backbone import Backbone
+from sugar.model.files import read_json
 from sugar.model.head import EmbeddingHead
-from sugar.model.lora import TARGETS
+from sugar.model.lora import ADAPTER_FILES, TARGETS, read_lora
+from sugar.model.profile import Profile
 from sugar.model.soft_prompts import PROMPTS_FILE, SoftPrompts
+from sugar.paths import output_folder, shown
 
-__all__ = ["ADAPTER_FILE", "Adapters", "base_identity", "check_base", "model_card"]
+__all__ = ["Adapters", "base_identity", "check_base", "model_card"]
 
-ADAPTER_FILE = "adapter_model.safetensors"
 SHAPES = ("family", "hidden", "layers", "vocabulary")
 
 
@@ -48,29 +50,27 @@ def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
 
     Raises ModelError when it is no adapter, or another base's.
     """
-    if not (folder / "adapter_config.json").is_file() or not (folder / ADAPTER_FILE).is_file():
+    lacking = next((name for name in ADAPTER_FILES if not os.path.lexists(folder / name)), None)
+    if lacking == ADAPTER_FILES[0]:
         raise ModelError(
-            f"{folder} is no adapter: adapter_config.json or {ADAPTER_FILE} is missing. Name a folder "
-            "made by save_adapter."
+            f"{folder} is no adapter: {lacking} is missing. Name a folder made by save_adapter, or by PEFT."
         )
     settings = checkpoint.read_settings(folder)
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    if config.get("peft_type") != "LORA":
-        raise ModelError(f"{folder} is a {config.get('peft_type')} adapter; Sugar loads LoRA.")
-    wanted = settings.get("base") or {"repository": config.get("base_model_name_or_path")}
+    config = read_json(folder / ADAPTER_FILES[0])
+    stated = settings.get("base") or {"repository": config.get("base_model_name_or_path")}
+    wanted = stated if isinstance(stated, dict) else {}
+    theirs = shown(str(wanted.get("repository") or "another base"))
     for key in SHAPES:
         if key in wanted and wanted[key] != base[key]:
             raise ModelError(
-                f"The adapter {folder.name} was made for another base ({key} {wanted[key]}; this one "
-                f"has {base[key]}). "
-                f"Open {wanted.get('repository') or 'its own base'} first."
+                f"The adapter {folder.name} was made for another base ({key} {str(wanted[key])[:60]}; this "
+                f"one has {base[key]}). Open {theirs} first."
             )
     same_weights = wanted.get("fingerprint") and wanted["fingerprint"] == base["fingerprint"]
     same_name = wanted.get("repository") and wanted["repository"] == base["repository"]
     if not (same_weights or same_name):
         raise ModelError(
-            f"The adapter {folder.name} was made for {wanted.get('repository') or 'another base'}, not "
-            f"for {base['repository']}. "
+            f"The adapter {folder.name} was made for {theirs}, not for {base['repository']}. "
             "Open its own base first, or train one for this base."
         )
     return settings
@@ -130,21 +130,33 @@ class Adapters:
         """The name for the adapter of a folder: with a number where another folder's has it already."""
         plain = "".join(c for c in name if c.isprintable()).strip() or "adapter"
         taken, number = plain, 2
-        while taken in self.settings and self.settings[taken].get("folder") != folder:
+        while (other := self.settings.get(taken)) and not other.get("folder", folder).samefile(folder):
             taken, number = f"{plain} ({number})", number + 1
         return taken
 
     def load(self, folder: Path, name: str, base: dict[str, Any]) -> None:
-        """Put the adapter of a folder beside the others. Raises ModelError when it is another base's."""
+        """Put the adapter of a folder beside the others. Raises ModelError when it is another base's.
+
+        All of it is read before the model is touched.
+        """
         settings = check_base(folder, base)
-        head = EmbeddingHead.load(folder).to(self.backbone.device) if settings.get("head") else None
+        Profile.from_settings(settings)
+        lora = read_lora(folder, self.backbone.model)
+        head = EmbeddingHead.load(folder) if settings.get("head") else None
+        prompts = SoftPrompts.load(folder) if os.path.lexists(folder / PROMPTS_FILE) else None
+        for part, width in ((head, head and head.hidden), (prompts, prompts and prompts.width)):
+            if part is not None and width != self.backbone.hidden_size:
+                raise ModelError(
+                    f"The {type(part).__name__} in {folder} reads {width} numbers; this model's states have "
+                    f"{self.backbone.hidden_size}. Open its own base first."
+                )
         with self.backbone.lock:
-            self.backbone.lora.load(folder, name, settings)
-            if (folder / PROMPTS_FILE).is_file():
-                prompts = self._prompts[name] = SoftPrompts.load(folder).to(self.backbone.device)
+            self.backbone.lora.load(lora, name, {**settings, "folder": folder})
+            if prompts is not None:
+                self._prompts[name] = prompts.to(self.backbone.device)
                 prompts.attach(self.backbone.model, active=lambda: self.backbone.lora.active == name)
             if head is not None:
-                self._heads[name] = head
+                self._heads[name] = head.to(self.backbone.device)
 
     def create(
         self, name: str, head: EmbeddingHead | None, *, rank: int, alpha: int, targets: str = TARGETS
@@ -182,17 +194,9 @@ class Adapters:
             raise ModelError(
                 f"No adapter named {name!r} is loaded; there are {', '.join(self.names) or 'none'}."
             )
-        path.mkdir(parents=True, exist_ok=True)
+        path = output_folder(path, "The adapter's folder")
         with self.backbone.lock:
-            peft = self.backbone.lora.peft
-            config = peft.peft_config[name]
-            config.base_model_name_or_path = base["repository"]
-            peft.save_pretrained(path, selected_adapters=[name], save_embedding_layers=False)
-            own = path / name  # PEFT puts named adapters in a folder of their own
-            if own.is_dir():
-                for written in own.glob("*"):
-                    written.replace(path / written.name)
-                own.rmdir()
+            rank = self.backbone.lora.save(name, path, base["repository"])
             head = self.head(name)
             if head is not None:
                 head.save(path)
@@ -201,7 +205,7 @@ class Adapters:
             sizes = head.sizes if head is not None else None
             stated = {k: v for k, v in self.settings[name].items() if k == "profile"}
             checkpoint.write_settings(path, kind="adapter", name=name, base=base, head=sizes, **stated)
-            parts = [f"LoRA rank {config.r}"]
+            parts = [f"LoRA rank {rank}"]
             parts += ["an embedding head"] if head is not None else []
             parts += ["soft prompts"] if name in self._prompts else []
             (path / "README.md").write_text(model_card(name, base, " and ".join(parts), card), "utf-8")

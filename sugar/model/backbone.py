@@ -65,7 +65,7 @@ class Backbone:
         self.family: str = model.config.model_type
         self.text_config = model.config.get_text_config()
         self.vision = VisionCache()
-        self.lora = LoraStack(model)
+        self.lora = LoraStack(model, self.vision.clear)
         self.lock = threading.RLock()
 
     @property

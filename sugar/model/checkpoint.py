@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sugar.errors import ModelError
+from sugar.model.files import read_json
 from sugar.model.head import EmbeddingHead
 
 __all__ = ["FORMAT", "card", "fingerprint", "read_settings", "save", "write_settings"]
@@ -42,16 +44,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises ModelError for another format or broken JSON.
     """
     path = folder / SETTINGS_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}). Save the checkpoint again with save_pretrained."
-        ) from error
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        seen = settings.get("format") if isinstance(settings, dict) else settings
+    settings = read_json(path)
+    if settings.get("format") != FORMAT or not isinstance(settings.get("name", ""), str):
+        seen = settings.get("format")
         raise ModelError(
             f"{path} has format {seen!r}; this Sugar reads format {FORMAT}. Update Sugar, or save the "
             "checkpoint again."
@@ -98,7 +95,7 @@ def save(
 def card(folder: Path) -> str:
     """The checkpoint's README.md without its YAML header; empty when there is none."""
     path = folder / "README.md"
-    text = path.read_text("utf-8") if path.is_file() else ""
+    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     if text.startswith("---\n") and "\n---\n" in text[4:]:
         text = text[4:].split("\n---\n", 1)[1]
     return text.strip()
@@ -136,14 +133,10 @@ def fingerprint(folders: list[Path], *parts: str) -> str:
     """
     digest = hashlib.sha256("\0".join(parts).encode())
     for folder in folders:
-        for path in sorted(
-            [
-                *folder.glob("*.safetensors"),
-                *(folder / name for name in TOKENISERS if (folder / name).is_file()),
-            ]
-        ):
-            _hash_file(digest, path)
+        for path in sorted([*folder.glob("*.safetensors"), *(folder / name for name in TOKENISERS)]):
+            if path.is_file():
+                _hash_file(digest, path)
         for name in ("config.json", "adapter_config.json"):
             if (folder / name).is_file():
-                digest.update(json.dumps(_plain(json.loads((folder / name).read_text("utf-8")))).encode())
+                digest.update(json.dumps(_plain(read_json(folder / name))).encode())
     return digest.hexdigest()[:32]

@@ -8,7 +8,6 @@ Safetensors only, no remote code. Not covered: downloading (hub.py), reading wei
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -17,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from sugar.errors import ModelError
 from sugar.model import hub
 from sugar.model.devices import choose_precision, pick_device
 from sugar.model.families import FAMILIES
+from sugar.model.files import read_json, tensor_shapes
 from sugar.model.presets import find, here
+from sugar.paths import shown
 
 __all__ = ["EMBEDDED", "count_parameters", "fetch", "local_folder", "read_config"]
 
@@ -31,6 +30,9 @@ log = logging.getLogger("sugar")
 
 EMBEDDED = ("sugar-photo", "sugar-tiny")
 """Presets that ship with Sugar, as folders of `assets/`."""
+
+UNQUANTISED = ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens")
+"""Parts of the names of weights that NF4 leaves as they are."""
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
@@ -94,8 +96,10 @@ def check_family(config: dict[str, Any], where: str) -> str:
     Code of a checkpoint's own is never run.
     """
     family = config.get("model_type")
-    if family not in FAMILIES:
-        raise ModelError(f"{where} is a {family!r} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise ModelError(f"{where} is a {shown(str(family))} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
+    if not isinstance(config.get("quantization_config") or {}, dict):
+        raise ModelError(f"{where} has a config.json without sense (quantization_config). Download it again.")
     if config.get("auto_map"):
         log.warning("%s brings code of its own; Sugar never runs it and uses the one in Transformers", where)
     return family
@@ -107,17 +111,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises ModelError when it is missing, or of a family that Sugar does not serve.
     """
     path = folder / "config.json"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ModelError(
             f"{folder} holds no config.json, so it is not a checkpoint. Name a folder made by "
             "save_pretrained, or a preset."
         )
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({error}). Download or save the checkpoint again."
-        ) from error
+    config = read_json(path)
     check_family(config, str(folder))
     return config
 
@@ -128,39 +127,17 @@ def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float
 
     Raises ModelError when there are no safetensors or a file is damaged or missing.
     """
-    index = folder / "model.safetensors.index.json"
-    names = (
-        sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        if index.is_file()
-        else ["model.safetensors"]
-    )
+    index, whole = folder / "model.safetensors.index.json", "model.safetensors"
+    listed = read_json(index).get("weight_map") if os.path.lexists(index) else {whole: whole}
+    names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+    if not names or any(Path(name).name != name for name in names):
+        raise ModelError(f"{index} does not name the files of the weights. Download the checkpoint again.")
     total = kept = 0
     for name in names:
-        path = folder / name
-        if not path.is_file():
-            pickles = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
-            why = (
-                f" It holds {pickles[0]}, which can run code when opened: Sugar reads safetensors only."
-                if pickles
-                else ""
-            )
-            raise ModelError(
-                f"{path} is missing.{why} Download the checkpoint again, or convert it to safetensors."
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                keys = file.keys()
-                for key in keys:
-                    shape = file.get_slice(key).get_shape()
-                    size = math.prod(shape)
-                    if config.get("quantization_config") and size and shape[-1] == 1:
-                        size *= 2  # two 4-bit weights per byte
-                    total += size
-                    vision = any(
-                        part in key
-                        for part in ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens")
-                    )
-                    kept += size if vision else 0
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error}). Delete it and download it again.") from error
+        for key, shape in tensor_shapes(folder / name).items():
+            size = math.prod(shape)
+            if config.get("quantization_config") and size and shape[-1:] == (1,):
+                size *= 2  # two 4-bit weights per byte
+            total += size
+            kept += size if any(part in key for part in UNQUANTISED) else 0
     return total / 1e9, kept / 1e9

@@ -10,14 +10,15 @@ runs in. Not covered: pooling of tokens to slices, which is `sugar.model.process
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sugar.errors import ModelError
+from sugar.model.files import read_tensors, reason
 
 __all__ = ["EmbeddingHead", "HEAD_FILE"]
 
@@ -57,21 +58,22 @@ class EmbeddingHead(nn.Module):
         Raises ModelError when missing or not a head.
         """
         path = Path(folder) / HEAD_FILE
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise ModelError(
                 f"{path} is missing, so this checkpoint has no embedding head. Use a Sugar checkpoint, or "
                 "encoder='triple'."
             )
+        tensors = read_tensors(path)
         try:
-            tensors = load_file(path)
             (head_hidden, hidden), dimension = (
                 tensors["first.weight"].shape,
                 tensors["second.weight"].shape[0],
             )
             head = cls(hidden, head_hidden, dimension)
             head.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError(
-                f"{path} is not an embedding head of Sugar ({error}). Save it again with save_pretrained."
+                f"{path} is not an embedding head of Sugar ({reason(error)}). Save it "
+                "again with save_pretrained."
             ) from error
         return head.eval()

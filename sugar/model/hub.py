@@ -10,7 +10,6 @@ compared with the hub's own SHA-256 once. Not covered: data sets.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import ModelError
+from sugar.model.files import read_json, reason
 
 __all__ = ["DownloadProgress", "Remote", "download", "explained", "look", "print_progress"]
 
@@ -104,7 +104,7 @@ def explained(error: Exception, repository: str, revision: str) -> ModelError:
             "will be reused."
         )
     else:
-        why = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        why = f"{type(error).__name__}: {reason(error)}"
         text = f"{repository} could not be downloaded ({why}). Try again: it resumes."
     return ModelError(text)
 
@@ -194,7 +194,7 @@ def download(
             if name.endswith(".safetensors") and not checked:
                 assert check is not None
                 path = hf_hub_download(repository, config_name, revision=revision, **common)
-                check(remote, json.loads(Path(path).read_text("utf-8")))
+                check(remote, read_json(Path(path)))
                 _room(remote, Path(path))
                 checked = True
             meter = _meter(progress, remote, name, done) if progress else None

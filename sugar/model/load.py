@@ -10,18 +10,17 @@ Not covered: several devices, offloading of layers.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from sugar.errors import ModelError
 from sugar.model.devices import DTYPES, choose_precision, pick_device
 from sugar.model.families import UNQUANTISED, VIDEO_PROCESSORS
+from sugar.model.files import read_json, reason
 from sugar.model.folders import count_parameters, read_config
 from sugar.model.processor import Processor
 
@@ -63,10 +62,10 @@ def load_processor(folder: Path, family: str) -> Any:
     )
     settings = {}
     if (path := folder / "processor_config.json").is_file():
-        settings = json.loads(path.read_text("utf-8"))
+        settings = read_json(path)
     template = next((p.read_text("utf-8") for p in (folder / "chat_template.jinja",) if p.is_file()), None)
     if template is None and (path := folder / "chat_template.json").is_file():
-        template = json.loads(path.read_text("utf-8"))["chat_template"]
+        template = read_json(path)["chat_template"]
     extra = {"image_seq_length": settings["image_seq_length"]} if "image_seq_length" in settings else {}
 
     parts = classmethod(
@@ -135,14 +134,17 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
         elif device == "cpu":
             keep_unpacked(model)
         processor = Processor(load_processor(folder, family), model.config.image_token_id, family)
-    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+    except (ModelError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # Transformers and tokenizers raise whatever a strange file leads them to
         raise ModelError(
-            f"{folder} cannot be opened as a {family} checkpoint ({error}). Download or save it again."
+            f"{folder} cannot be opened as a {family} checkpoint ({reason(error)}). Download "
+            "or save it again."
         ) from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     log.info("%s: %s", name, why)
     written = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
-    return Loaded(
-        model, processor, family, device, precision, why, stored, getattr(torch, written, torch.float32)
-    )
+    dtype = getattr(torch, written, None)
+    dtype = dtype if isinstance(dtype, torch.dtype) else torch.float32
+    return Loaded(model, processor, family, device, precision, why, stored, dtype)

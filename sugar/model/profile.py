@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
 from typing import Any
 
 from sugar.errors import ModelError
@@ -87,13 +88,20 @@ class Profile:
 
         Raises ModelError for an unknown key or a broken template.
         """
-        stated = dict(settings.get("profile") or {})
+        given = settings.get("profile") or {}
+        stated = dict(given) if isinstance(given, dict) else {"profile": given}
         if unknown := set(stated) - {f.name for f in fields(cls)}:
             raise ModelError(
                 f"The profile in sugar.json has unknown keys: {', '.join(sorted(unknown))}. Remove them."
             )
-        if "confirms" in stated:
+        if isinstance(stated.get("confirms"), list):
             stated["confirms"] = tuple(stated["confirms"])
+        for name, value in stated.items():
+            plain = getattr(cls(), name)
+            kinds = (int, float, NoneType) if plain is None else type(plain)
+            inner = value.values() if name in ("abstain", "evidence") and isinstance(value, dict) else ()
+            if not isinstance(value, kinds) or not all(isinstance(v, int | float) for v in inner):
+                raise ModelError(f"The profile's {name!r} in sugar.json has a wrong type. Correct it.")
         return cls(**stated)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sugar.errors import ModelError
+from sugar.model.files import read_tensors, reason
 
 __all__ = ["PROMPTS_FILE", "SoftPrompts"]
 
@@ -50,6 +50,10 @@ class SoftPrompts(nn.Module):
         ids = {name: torch.tensor(list(tokens)) for name, tokens in zip(NAMES, (image, text), strict=True)}
         vectors = {name: (t, table[t.to(table.device)].float().clone()) for name, t in ids.items()}
         return cls(vectors, int(model.config.image_token_id))
+
+    @property
+    def width(self) -> int:
+        return int(self.vectors[NAMES[0]].shape[1])
 
     def attach(self, model: Any, *, active: Callable[[], bool]) -> None:
         """Read the vectors whenever `active()`. Detach with `detach()`."""
@@ -91,12 +95,15 @@ class SoftPrompts(nn.Module):
     def load(cls, folder: str | Path) -> SoftPrompts:
         """Read `soft_prompts.safetensors`. Raises ModelError when it is not one."""
         path = Path(folder) / PROMPTS_FILE
+        tensors = read_tensors(path)
         try:
-            tensors = load_file(path)
             prompts = {n: (tensors[f"{n}.ids"], tensors[f"{n}.vectors"]) for n in NAMES}
+            widths = {v.shape[1] for ids, v in prompts.values() if ids.shape == v.shape[:1] and len(ids)}
+            if len(widths) != 1 or any(v.dim() != 2 for _, v in prompts.values()):
+                raise ValueError(f"of sizes {[tuple(v.shape) for _, v in prompts.values()]}")
             made = cls(prompts, int(tensors["image_token"]))
-        except (OSError, KeyError, SafetensorError) as error:
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError(
-                f"{path} is not a file of soft prompts ({error}). Save the adapter again."
+                f"{path} is not a file of soft prompts ({reason(error)}). Save the adapter again."
             ) from error
         return made.requires_grad_(False)

@@ -8,7 +8,7 @@ RAG.
     model(..., mm_encoder_outputs=as_encoder_outputs(features, family))
 
 Features leave the vision tower and projector in the language model's width; they do not depend on LoRA in the
-language model. Not covered: adapters that change the vision tower (`adapters.py` clears the cache for those).
+language model. Not covered: adapters that change the vision tower (`lora.py` clears the cache for those).
 """
 
 from __future__ import annotations

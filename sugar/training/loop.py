@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
+from sugar.model.files import read_state
 from sugar.training import parallel, sharding
 from sugar.training.config import RunConfig, rate_at
 from sugar.training.curves import plot_curves, read_log
@@ -112,7 +113,7 @@ class Run:
         path = self.out / STATE
         if not path.is_file():
             return False
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path, "step", "model", "optimizers", "must_agree", "best")
         for key, value in self.task.resumable().items():
             if state["must_agree"].get(key) != value:
                 raise SettingsError(
@@ -120,15 +121,18 @@ class Run:
                     "another --out."
                 )
         own = self.trained()
-        if own.keys() != state["model"].keys():
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state["model"].items()}:
             raise SettingsError(
                 f"{path} holds other weights than this run trains; the terms or the base differ. Use "
                 "another --out."
             )
         for name, value in own.items():
             value.copy_(state["model"][name])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        try:
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        except (ValueError, KeyError) as error:
+            raise SettingsError(f"{path} was made with another optimiser. Use another --out.") from error
         self.step, self.best = state["step"], state["best"]
         return True
 

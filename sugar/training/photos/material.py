@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sugar.model.efficientnet import EfficientNetLite
+from sugar.model.files import read_state
 from sugar.model.photo import Encode
 from sugar.training.photos import teachers
 from sugar.training.photos.archive import Archive, clean
@@ -203,7 +204,7 @@ def _without(lines: Sequence[str], captions: Sequence[str], most: int, rng: np.r
 def _dual(tower: EfficientNetLite, data: Captioned, config: DualConfig, path: Path, reads: bool) -> Dual:
     if path.is_file():
         dual = Dual(tower, data.views[0][:, 0].float(), config, data.captions.shape[-1])
-        dual.load_state_dict(torch.load(path, weights_only=True))
+        dual.load_state_dict(read_state(path))
         return dual.eval().requires_grad_(False)
     dual = train_dual(tower, data, config, reads=reads)
     torch.save(dual.state_dict(), path)

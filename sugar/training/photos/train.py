@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
+from sugar.model.files import read_state
 from sugar.model.head import EmbeddingHead
 from sugar.model.photo import Encode
 from sugar.paths import output_folder, there
@@ -151,7 +152,7 @@ def _learn_text(
     teacher's space.
     """
     if path.is_file():
-        network.load_state_dict(torch.load(path, weights_only=True))
+        network.load_state_dict(read_state(path))
         return
     size = material.captions.own.shape[1]
     head = EmbeddingHead(config.network.width, config.network.head_hidden, size)
@@ -271,7 +272,7 @@ def _run(
     """A stage of `steps` updates whose rate falls linearly from `peak` to 0; it resumes from `path`."""
     schedule, start = Schedule(network, config), 0
     if path.is_file():
-        state = torch.load(path, weights_only=True)
+        state = read_state(path, "network", "step", "muon", "adam")
         network.load_state_dict(state["network"])
         schedule.load(state)
         start = state["step"]
