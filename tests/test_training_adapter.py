@@ -81,7 +81,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: checkpoints.build(family, folder) for family in ("llava", "qwen3_vl", "idefics3")}
 
 
-def config(out: Path, base: object, data: Path, **changes: object) -> AdapterConfig:
+def config(out: Path, base: object, data: Path | str, **changes: object) -> AdapterConfig:
     made = replace(
         OWN,
         out=str(out),
@@ -236,6 +236,22 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, small_album: Path, bas
         torch.load(tmp_path / name / "state.pt", weights_only=True)["model"] for name in ("whole", "killed")
     )
     assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_run_reads_talks_without_pictures_and_goes_over_null_rows(
+    tmp_path: Path, bases: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch may hold nothing to embed, null is no answer, and a guessed encoding is said."""
+    talk = [{"from": "human", "value": "Wie hei\u00dft der Hund?"}, {"from": "gpt", "value": "B\u00e4rli"}]
+    rows = [{"conversations": talk}, None, {"conversations": [talk[0], {"from": "gpt", "value": None}]}]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows + rows[:1] * 5)
+    (tmp_path / "talks.jsonl").write_bytes(lines.encode("cp1252"))
+    changes = {"terms": Terms(similarity=0.0), "held_out": 0.0}
+    task = AdapterTask(config(tmp_path / "run", bases["llava"], f"llava={tmp_path}", **changes))
+    loop.train(task, quiet=True)
+    reasons = [bad.reason for bad in task.reader.reader.bad.values()]
+    assert sorted(reason[:13] for reason in reasons) == ["The row is nu", "Turn 2, of gp"]
+    assert "read as Windows-1252" in caplog.text and "None" not in caplog.text
 
 
 def test_workers_are_spawned(tmp_path: Path, small_album: Path) -> None:

@@ -103,7 +103,6 @@ class Drawn:
     """Coloured squares with captions of a dozen words. embedded: with samples to embed; else answers only."""
 
     name = "bench"
-    notes: list[str] = []
 
     def __init__(self, side: int, *, embedded: bool, size: int = 512) -> None:
         self.side, self.embedded, self.size = side, embedded, size

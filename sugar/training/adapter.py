@@ -30,7 +30,7 @@ from sugar.training.adapter_card import adapter_card
 from sugar.training.compare import compare
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
-from sugar.training.data.example import Example
+from sugar.training.data.example import Example, notes_of
 from sugar.training.data.mixture import Mixture
 from sugar.training.data.reading import Reader
 from sugar.training.gradient_cache import backward_in_parts
@@ -144,7 +144,7 @@ class AdapterTask:
         if mixture is None:
             opened = open_data(config.data)
             for dataset, _ in opened:
-                for note in dataset.notes if parallel.rank() == 0 else ():
+                for note in notes_of(dataset) if parallel.rank() == 0 else ():
                     log.warning("%s: %s", dataset.name, note)
             mixture = Mixture(
                 [d for d, _ in opened], [w for _, w in opened], seed=config.seed, held_out=config.held_out

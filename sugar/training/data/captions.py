@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from sugar.training.data.files import (
     caption_words,
     column,
     find,
+    first_of,
     hidden,
     kind_of,
     no_split,
@@ -104,21 +105,22 @@ def open_folder(path: Path, split: str = "") -> CaptionedPictures:
         return _of_table(path.stem, path, path.parent, split)
     if split and (path / split).is_dir():
         path, split = path / split, ""
+    name = path.name or path.resolve().name  # "." has none
     files = [p for p in sorted(path.glob("*")) if p.is_file() and not hidden(p)]
     tables = [p for p in files if suffix_of(p) in TABLES]
     named = [p for p in tables if p.name.lower().startswith(("captions.", "metadata."))]
     named += [p for p in files if p.name.lower() == "captions.txt"]
     if named:
-        return _of_table(path.name, named[0], path, split)
+        return _of_table(name, named[0], path, split, first_of(named))
     beside, notes = _beside(path)
     refused: list[InputError] = []
     for table in tables:
         try:
-            return _of_table(path.name, table, path, split)
+            return _of_table(name, table, path, split)
         except InputError as error:
             refused.append(error)
     if beside:
-        return CaptionedPictures(path.name, path, kept(beside, path, split), notes)
+        return CaptionedPictures(name, path, kept(beside, path, split), notes)
     if refused:
         raise refused[0]
     below = [p.parent.name for p in sorted(path.glob("*/metadata.*"))]
@@ -129,7 +131,9 @@ def open_folder(path: Path, split: str = "") -> CaptionedPictures:
     )
 
 
-def _of_table(name: str, file: Path, folder: Path, split: str) -> CaptionedPictures:
+def _of_table(
+    name: str, file: Path, folder: Path, split: str, notes: Sequence[str] = ()
+) -> CaptionedPictures:
     rows = read_rows(file)
     value = rows.rows[0][1]
     if len(rows.rows) == 1 and isinstance(value, dict) and _names_pictures(value):
@@ -138,7 +142,7 @@ def _of_table(name: str, file: Path, folder: Path, split: str) -> CaptionedPictu
             said = kept(said, folder, split)
     else:
         said = _said(rows, file, folder, split)
-    return CaptionedPictures(name, folder, said, rows.notes)
+    return CaptionedPictures(name, folder, said, [*notes, *rows.notes])
 
 
 def _names_pictures(value: dict[str, Any]) -> bool:

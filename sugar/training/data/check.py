@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 
 from sugar.sequence import Sample
 from sugar.text_files import clean_text
-from sugar.training.data.example import BadRow, Dataset, Example, texts_of
-from sugar.training.data.reading import MOST_BAD, read_row
+from sugar.training.data.example import BadRow, Dataset, Example, notes_of, texts_of
+from sugar.training.data.reading import MOST_BAD, read_captions, read_row
 
 __all__ = ["Checked", "check", "report"]
 
@@ -68,7 +68,7 @@ def check(dataset: Dataset, overlap: Sequence[Dataset] = (), *, model: str, rows
     from sugar.core import Sugar
     from sugar.training.sample_rows import SampleRows, TrainRow
 
-    found = Checked(dataset.name, len(dataset), notes=list(dataset.notes))
+    found = Checked(dataset.name, len(dataset), notes=notes_of(dataset))
     maker = SampleRows(Sugar.from_pretrained(model).processor)
     pictures: list[Image.Image] = []
 
@@ -103,7 +103,7 @@ def check(dataset: Dataset, overlap: Sequence[Dataset] = (), *, model: str, rows
 def _captions(dataset: Dataset, most: int = 100_000) -> Counter[str]:
     counted: Counter[str] = Counter()
     for index in range(min(len(dataset), 2000 if dataset.name == "drawn" else most)):
-        counted.update(" ".join(c.lower().split()) for c in dataset.captions(index) if c.strip())
+        counted.update(" ".join(c.lower().split()) for c in read_captions(dataset, index))
     return counted
 
 

@@ -53,7 +53,6 @@ class DrawnWorld:
     """Rows of four kinds in turn: a captioned scene with questions, a swapped pair, an edit, a story."""
 
     name = "drawn"
-    notes: list[str] = []
 
     def __init__(self, split: str = "train") -> None:
         self.split = split

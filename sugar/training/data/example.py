@@ -16,7 +16,17 @@ from PIL import Image
 
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = ["BadRow", "Conversation", "Dataset", "Example", "Target", "captioned", "join", "texts_of"]
+__all__ = [
+    "BadRow",
+    "Conversation",
+    "Dataset",
+    "Example",
+    "Target",
+    "captioned",
+    "join",
+    "notes_of",
+    "texts_of",
+]
 
 DESCRIBE = "Describe the picture."
 
@@ -79,17 +89,21 @@ class Dataset(Protocol):
     """Rows by number. Opening one reads its pictures; `len` and the texts are known before.
 
     captions(i): the texts of row i without opening a picture, for duplicates and overlap; none of a bad row.
-    notes: what was guessed or passed over when it was opened, a sentence each.
+    A data set may have `notes`.
     """
 
     name: str
-    notes: list[str]
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...
 
     def captions(self, index: int) -> list[str]: ...
+
+
+def notes_of(dataset: Dataset) -> list[str]:
+    """What was guessed or passed over when a data set was opened, a sentence each."""
+    return list(getattr(dataset, "notes", ()))
 
 
 def captioned(

@@ -221,11 +221,16 @@ def find(folder: Path, *patterns: str, notes: list[str] | None = None) -> Path:
         ]
         found = [p for p in found if p.is_file()]
         if found:
-            if len(found) > 1 and notes is not None:
-                others = ", ".join(p.name for p in found[1:4]) + (", ..." if len(found) > 4 else "")
-                notes.append(f"{found[0].name} is read, not {others}; name another as the path.")
+            if notes is not None:
+                notes += first_of(found)
             return found[0]
     raise InputError(f"{folder} holds none of {', '.join(patterns)}.")
+
+
+def first_of(found: list[Path]) -> list[str]:
+    """The note that the first of several files was chosen."""
+    others = ", ".join(p.name for p in found[1:4]) + (", ..." if len(found) > 4 else "")
+    return [f"{found[0].name} is read, not {others}; name another as the path."] if others else []
 
 
 def no_split(path: Path, split: str) -> list[str]:

@@ -26,7 +26,6 @@ class GalleryCaptions:
 
     def __init__(self, gallery: Any, *, name: str) -> None:
         self.name = name
-        self.notes: list[str] = []
         self.rows: list[tuple[Path, str, str]] = [
             (gallery.picture_path(item.id), item.name, item.caption.strip())
             for item in gallery.items()

@@ -17,7 +17,7 @@ from sugar.errors import InputError, SugarError
 from sugar.training.data.example import BadRow, Dataset, Example
 from sugar.training.data.mixture import Mixture
 
-__all__ = ["MOST_BAD", "Reader", "read_row"]
+__all__ = ["MOST_BAD", "Reader", "read_captions", "read_row"]
 
 MOST_BAD = 0.05
 """Share of bad rows above which a run stops."""
@@ -39,6 +39,14 @@ def read_row(dataset: Dataset, index: int, use: Callable[[Example], T] = as_it_i
     except Exception as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, SugarError) else str(error)
         return BadRow(f"{dataset.name}: row {index}", reason)
+
+
+def read_captions(dataset: Dataset, index: int) -> list[str]:
+    """The texts of a row, none of one that cannot be read; `read_row` says why."""
+    try:
+        return [text for text in dataset.captions(index) if text and text.strip()]
+    except Exception:
+        return []
 
 
 class Reader:

@@ -221,7 +221,8 @@ def open_webdataset(path: Path, split: str = "") -> Tars:
         if not found:
             raise InputError(f"{part} holds no .tar file.")
         files += [p for p in found if not hidden(p)]
-    return Tars(path.name.partition(".")[0] if len(files) == 1 else path.stem, files)
+    one = len(files) == 1
+    return Tars(files[0].name.partition(".")[0] if one else files[0].resolve().parent.name, files)
 
 
 def _matches(pattern: str) -> list[Path]:
