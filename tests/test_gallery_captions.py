@@ -172,8 +172,10 @@ def test_a_table_that_cannot_be_read_costs_only_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = {"captions.csv": b"\0\1\2\3" * 50, "sub/captions.csv": b"id,caption\n1,x\n", "a.txt": b"a text"}
+    texts["sub/metadata.csv"] = b"id,camera\n1,x\n"  # of another program
     pictures, rest = gathered(folder(tmp_path, ["a.png", "sub/b.png"], texts))
-    assert pictures["a.png"][0] == "a text" and rest == [("", "captions.csv"), ("", "sub/captions.csv")]
+    others = [("", "captions.csv"), ("other", "sub/metadata.csv"), ("", "sub/captions.csv")]
+    assert pictures["a.png"][0] == "a text" and rest == others
     (tmp_path / "captions.csv").unlink()
     (tmp_path / "captions.csv").symlink_to(tmp_path / "none.csv")
     pictures, rest = gathered(tmp_path)
@@ -278,6 +280,13 @@ def test_a_name_in_info_zips_extra_field_is_the_name() -> None:
     stale = good[:5] + b"\0\0\0\0" + good[9:]
     assert list(gathered(("x.zip", old_zip({raw: png(1)}, {raw: good})))[0]) == [name]
     assert list(gathered(("x.zip", old_zip({raw: png(1)}, {raw: stale})))[0]) == ["B?rli.jpg"]
+
+
+def test_names_that_a_program_has_lost_are_still_as_many_pictures() -> None:
+    """Info-ZIP writes "?" for letters that it does not know; two folders may differ by backslashes only."""
+    names = [b"????.jpg", b"????.jpg ", b"a/b.jpg", b"a\\b.jpg"]
+    data = old_zip({name: png(n) for n, name in enumerate(names)}).replace(b"????.jpg ", b"????.jpg\0")
+    assert sorted(gathered(("x.zip", data))[0]) == ["???? (2).jpg", "????.jpg", "a/b (2).jpg", "a/b.jpg"]
 
 
 def test_backslashes_and_decomposed_letters_in_a_zip() -> None:

@@ -145,6 +145,18 @@ def test_pictures_move_with_all_that_is_known_of_them(
             move(other, other, [moved.id])
 
 
+def test_what_was_said_of_a_picture_moves_to_its_double(
+    gallery: Gallery, photos: Path, tmp_path: Path
+) -> None:
+    gallery.add(photos)
+    spoken_of(gallery)
+    with Gallery.create(tmp_path / "galleries" / "second", gallery.model) as other:
+        other.add([photos / "0.png", photos / "1.png"], captions={"1.png": "own"})
+        move(gallery, other, [item.id for item in gallery.items()])
+        found = {item.name: (item.caption, item.favourite) for item in other.items()}
+        assert found["0.png"] == ("words for 0.png", True) and found["1.png"] == ("own", True)
+
+
 def test_a_person_takes_pictures_along(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
     gallery.add([photos / "0.png", photos / "deep" / "3.png"], captions={"0.png": "a, b"})
     for item in gallery.items():

@@ -507,6 +507,15 @@ def test_another_photo_under_an_old_name_replaces_nothing(gallery, tmp_path):
     assert sorted(i.caption for i in gallery.items()) == ["", "the first"]
 
 
+def test_a_name_with_a_day_is_no_time_of_taking(gallery, folder):
+    (folder / "IMG-20240501-WA0001.png").write_bytes(png(95))
+    gallery.add(folder)
+    say(gallery, I="typed")
+    (folder / "IMG-20240501-WA0001.png").write_bytes(png(96))
+    gallery.add(folder)
+    assert said(gallery)["IMG-20240501-WA0001.png"] == ("typed", "", True) and len(gallery) == 4
+
+
 def test_a_known_picture_takes_a_caption_only_where_no_person_has_given_one(gallery, folder):
     gallery.add(folder)
     say(gallery, a="typed", b="by a model")
@@ -519,6 +528,33 @@ def test_a_known_picture_takes_a_caption_only_where_no_person_has_given_one(gall
         ("two", ""),
         ("three", ""),
     ]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_a_run_that_ended_half_way_is_finished_by_the_next(gallery, folder, monkeypatch, how):
+    """Until then both pictures are there: what a renamed file holds may not have been seen yet."""
+    gallery.add(folder)
+    say(gallery, a="first", b="second")
+    (folder / "a.png").rename(folder / "z.png")
+    (folder / "a.png").write_bytes(png(90))
+    (folder / "b.png").write_bytes(png(91))
+    stop = threading.Event()
+    if how == "killed":
+        monkeypatch.setattr(type(gallery), "finish_replaced", lambda self: stop.set())
+        gallery.add(folder)
+        monkeypatch.undo()
+        assert len(gallery) == 5
+    else:
+        gallery.add(folder, progress=lambda p: stop.set(), cancel=stop, batch_size=1)
+        assert len(gallery) == 4
+    assert gallery.add(folder).refused == 0
+    assert {n: w[0] for n, w in said(gallery).items()} == {
+        "a.png": "first",
+        "b.png": "second",
+        "sub/c.png": "",
+        "z.png": "first",
+    }
+    assert not gallery.store.read("SELECT 1 FROM sources WHERE origin = 'replaced'")
 
 
 def test_what_was_replaced_is_gone_for_good(gallery, folder):

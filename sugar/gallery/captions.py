@@ -81,6 +81,7 @@ class Captions:
         return Told(caption, row.taken, google.clock)
 
     def _table(self, name: str, pictures: Sequence[str]) -> None:
+        foreign = "metadata" in name.lower()[-14:]  # so other programs call theirs too
         data = self._bytes(name, MAX_TABLE)
         if data is None:
             return
@@ -99,10 +100,14 @@ class Captions:
                 ]
                 columns = {key for _, row in rows for key in row}
             else:
-                found = read_table(data, known=(*_FILE, *_CAPTION), columns=("file", "caption", "taken"))
+                known = () if foreign else (*_FILE, *_CAPTION)
+                found = read_table(data, known=known, columns=("file", "caption", "taken"))
                 rows, columns = found.rows, set(found.columns)  # type: ignore[attr-defined]
         except InputError as error:
             self._refuse(name, f"The caption file cannot be read ({error}).")
+            return
+        if not columns & set(_FILE) and foreign:
+            self.rest.append(passed_over(name))
             return
         if not columns & set(_FILE):
             first = f"row {found.refused[0][0]}: {found.refused[0][1]}" if found.refused else "no column file"

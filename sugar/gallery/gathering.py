@@ -16,7 +16,7 @@ import re
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -267,7 +267,7 @@ def _zip(label: str, file: Path | BinaryIO, salt: str, limits: UploadLimits) -> 
         elif name.lower().endswith(".zip"):
             out.append(Refusal(clean_name(f"{label}/{name}"), "A zip inside a zip. Unpack it first."))
         elif not any(is_ignored(part) for part in name.split("/")):
-            good[name] = entry
+            good[_free(name, good)] = entry
     pictures = [n for n in good if not not_a_picture(n)]
     listed = "\n".join(f"{n}|{good[n].CRC}|{good[n].file_size}" for n in pictures)
     origin = _origin(salt, "zip", listed)
@@ -284,6 +284,14 @@ def _zip(label: str, file: Path | BinaryIO, salt: str, limits: UploadLimits) -> 
         size, crc = entry.file_size, entry.CRC
         out.append(Source(name, origin, size, crc, read, told.caption, told.taken, told.clock))
     return out
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, or "name (2)": a zip may hold one twice, as "????.jpg" of a program that lost the letters."""
+    path, n, free = PurePosixPath(name), 2, name
+    while free in taken:
+        free, n = f"{path.with_suffix('')} ({n}){path.suffix}", n + 1
+    return free
 
 
 def _reader(archive: Archive, entry: zipfile.ZipInfo) -> Callable[[int], bytes]:

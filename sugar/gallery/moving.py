@@ -7,6 +7,7 @@ Each picture is whole in the other gallery before it is deleted for good from th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ def move(source: Gallery, target: Gallery, ids: Iterable[int]) -> int:
     for at in range(0, len(items), _BATCH):
         batch = items[at : at + _BATCH]
         _copy(source, target, batch)
+        _say(target, batch)
         done += source.delete(i.id for i in batch)
     return done
 
@@ -70,6 +72,21 @@ def _copy(source: Gallery, target: Gallery, items: list[Item]) -> None:
             vectors[at] = vector
         target.commit([picture for picture, _ in made], vectors)
         target.save_index()
+
+
+def _say(target: Gallery, items: list[Item]) -> None:
+    """What was said of pictures that the target holds already goes there, where nothing was said yet."""
+    shas = {item.sha256: item for item in items}
+    rows = target.store.read(
+        "SELECT id, sha256, caption, favourite FROM items WHERE sha256 IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(shas)),),
+    )
+    for number, sha, caption, favourite in rows:
+        item = shas[sha]
+        if item.caption and not caption:
+            target.set_caption(number, item.caption, by=item.caption_by)
+        if item.favourite and not favourite:
+            target.set_favourite([number])
 
 
 def _taken(source: Gallery, target: Gallery, item: Item) -> tuple[NewPicture, Vectors | None]:

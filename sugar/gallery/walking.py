@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Set
+from functools import cached_property
 from pathlib import Path
 
 from sugar.errors import GalleryError
@@ -39,7 +40,6 @@ class Walk:
         waiting = [""]
         while waiting:
             waiting += reversed(self._scan(waiting.pop()))
-        self._listed = {*map(_key, self.files), *map(_key, self.links)}
         numbers = self.folders.get
         self.disks = {f for f in self.folders if f and numbers(f) != numbers(f.rpartition("/")[0])}
         self.disks |= disks - self.folders.keys()
@@ -102,6 +102,10 @@ class Walk:
             if folder in self.disks:
                 return folder, "The disk of this folder is away."
         return "", ""
+
+    @cached_property
+    def _listed(self) -> set[str]:
+        return {*map(_key, self.files), *map(_key, self.links)}
 
     @property
     def is_partial(self) -> bool:

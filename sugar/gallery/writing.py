@@ -24,7 +24,7 @@ from sugar.gallery.notes import forget_notes, keep_notes
 from sugar.gallery.sources import Source
 from sugar.gallery.store import READ_ONLY
 from sugar.images import Picture, near_duplicate
-from sugar.taken import Taken
+from sugar.taken import Taken, read
 
 __all__ = ["REPLACED", "GalleryWriter", "NewPicture"]
 
@@ -72,6 +72,14 @@ class NewPicture:
     def file(self) -> str:
         return f"{self.picture.sha256}{self.suffix}"
 
+    @property
+    def taken(self) -> Taken | None:
+        """When it was taken: by a table, else the picture, else Google's clock, else the file's name."""
+        p, source = self.picture, self.source
+        taken = None if p.taken is None else Taken(p.taken, p.day_from_name)
+        told = source.taken or (source.clock if taken is None or taken.from_name else None)
+        return taken if told is None else Taken(told)
+
 
 class GalleryWriter(GalleryFiles):
     """What changes a gallery. Ingest and import build on `commit`, `link` and `put_vectors`."""
@@ -103,11 +111,6 @@ class GalleryWriter(GalleryFiles):
     def _insert(self, db: Any, new: NewPicture, now: str) -> int:
         p = new.picture
         latitude, longitude = p.location or (None, None)
-        source = new.source
-        taken = None if p.taken is None else Taken(p.taken, p.day_from_name)
-        told = source.taken or (source.clock if taken is None or taken.from_name else None)
-        if told is not None:
-            taken = Taken(told)
         values: tuple[object, ...] = (
             p.sha256,
             new.name or new.source.name,
@@ -117,7 +120,15 @@ class GalleryWriter(GalleryFiles):
             p.format,
             new.size,
         )
-        values += (taken and str(taken), p.camera, latitude, longitude, now, new.suffix, new.signature)
+        values += (
+            new.taken and str(new.taken),
+            p.camera,
+            latitude,
+            longitude,
+            now,
+            new.suffix,
+            new.signature,
+        )
         values += (int(new.favourite), new.caption_by)
         item = db.execute(_INSERT, values).lastrowid
         db.execute("DELETE FROM deleted_files WHERE file = ?", (new.file,))  # deleted before and added again
@@ -162,8 +173,7 @@ class GalleryWriter(GalleryFiles):
             new.caption = new.source.caption
             return
         named_by_file, name, caption, by, favourite, *before = rows[0]
-        taken = new.source.taken or new.picture.taken
-        if _another_photo(before, (taken and taken.isoformat(), new.signature)):
+        if _another_photo(before, (new.taken and str(new.taken), new.signature)):
             new.caption = new.source.caption
             new.note = new.note or "Another photo had this name before; it is kept."
             return
@@ -343,9 +353,11 @@ class GalleryWriter(GalleryFiles):
 def _another_photo(before: Sequence[Any], now: Sequence[Any]) -> bool:
     """Whether two (taken, signature) are of two photos, not of one that was edited.
 
-    Taken at two times, and not alike: an edit keeps the time, a corrected clock keeps the picture.
+    Taken at two times, and not alike: an edit keeps the time, a corrected clock keeps the picture. A day that
+    only a file's name says is no time of taking.
     """
-    if not before[0] or not now[0] or before[0] == now[0]:
+    times = [read(look[0]) if look[0] else None for look in (before, now)]
+    if times[0] == times[1] or any(time is None or time.from_name for time in times):
         return False
     first, second = (np.frombuffer(look[1], np.uint8) for look in (before, now))
     return not near_duplicate(first, second)
