@@ -180,3 +180,78 @@ def test_twenty_thousand_pictures_scroll_with_few_cells_at_a_time(wall: Wall) ->
     )
     assert 0 < most < 200
     assert wall.page.evaluate("document.querySelector('.sugar-wall-scroll').scrollTop") > 45_000
+
+
+def open_cell(wall: Wall, caption: str = "") -> dict[str, Any]:
+    """The server's answer for picture 2."""
+    from PIL import Image
+
+    cell = {"id": 2, "name": "n2", "caption": caption, "line": ""}
+    wall.say(large_message("one", cell, Image.new("RGB", (40, 30)), "40 x 30"))
+    return {"what": "caption", "ids": [2], "text": "a dog"}
+
+
+@pytest.mark.parametrize("leaves", ["Next", "Previous", "Close", "Escape", "Back", "ArrowRight", "beside"])
+def test_what_was_typed_is_saved_when_the_picture_is_left(wall: Wall, leaves: str) -> None:
+    wall.show(list(range(5)))
+    wall.cell(2).click()
+    field = wall.page.get_by_label("Caption")
+    field.press_sequentially("a d")  # while the picture is still on its way
+    saved = open_cell(wall)
+    assert field.evaluate("field => [field.value, field === document.activeElement]") == ["a d", True]
+    field.press_sequentially("og")
+    if leaves == "Back":
+        wall.page.go_back()
+    elif leaves == "beside":
+        wall.page.mouse.click(3, 400)
+    elif leaves in ("Escape", "ArrowRight"):
+        wall.page.get_by_role("dialog").focus()
+        wall.page.keyboard.press(leaves)
+    else:
+        wall.press(leaves)
+    wall.page.wait_for_function("asked.some(([name]) => name === 'act')")
+    assert wall.asked("act") == [saved]
+    if leaves in ("Next", "Previous", "ArrowRight"):
+        return
+    expect(wall.page.get_by_role("dialog")).to_be_hidden()
+    wall.page.wait_for_function("!history.state?.sugarPicture")
+    wall.cell(2).click()
+    expect(wall.page.get_by_label("Caption")).to_have_value("a dog"), "until the server has it"
+    open_cell(wall, "a dog")
+    wall.press("Next")
+    assert wall.asked("act") == [saved], "once"
+
+
+def test_nothing_is_saved_that_was_not_typed_or_is_gone(wall: Wall) -> None:
+    wall.show(list(range(5)))
+    wall.cell(2).click()
+    open_cell(wall, "old")
+    wall.press("Next"), wall.press("Previous")
+    open_cell(wall, "old")
+    wall.page.get_by_label("Caption").fill("a dog")
+    wall.page.get_by_label("Name").fill(" ")
+    wall.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    assert [one["what"] for one in wall.asked("act")] == ["later"]
+    wall.page.get_by_label("Caption").fill("a cat")
+    wall.show([7, 8], name="another")
+    expect(wall.page.get_by_role("dialog")).to_be_hidden()
+    assert len(wall.asked("act")) == 1, "its number belongs to another picture there"
+
+
+def test_undo_can_be_reached_in_an_open_picture(wall: Wall) -> None:
+    wall.show(list(range(5)))
+    wall.cell(3).click()
+    box = wall.page.get_by_role("dialog")
+    box.get_by_role("button", name="Delete").click()
+    wall.show([0, 1, 2, 4], leaving=1)
+    expect(box.get_by_role("button", name="Next")).to_be_disabled()
+    box.get_by_role("button", name="Undo").click()
+    assert wall.asked("act")[-1]["what"] == "undo"
+    wall.show(list(range(5)))
+    wall.page.keyboard.press("ArrowLeft")
+    assert wall.asked("open")[-1] == {"id": 3}, "the picture is back, and the keys go on from there"
+    box.get_by_role("button", name="Delete").click()
+    wall.show([0, 1, 2, 4], leaving=1)
+    wall.press("Close")
+    wall.press("Undo")
+    assert [one["what"] for one in wall.asked("act")] == ["later", "undo", "later", "undo"]

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from sugar.sequence import Sample, Sampling, Turn
@@ -48,7 +49,10 @@ class VisitorSession(Protocol):
 
 
 class GalleryAccess(Protocol):
-    """Which galleries a visitor may open."""
+    """Which galleries a visitor may open. root: the folder of those that persist."""
+
+    @property
+    def root(self) -> Path: ...
 
     def names(self, visitor: Any) -> list[str]: ...
 

@@ -101,7 +101,8 @@ class GalleryHandlers(GalleryAdding):
         elif what in ("later", "delete"):
             self.service.delete(page, ids, at_once=what == "delete")
         elif what == "undo":
-            self.service.undo(page)
+            if not self.service.undo(page):
+                gr.Warning(words.TOO_LATE)
         elif what == "finish":
             self.service.finish(page)
         elif what in ("caption", "rename") and len(ids) == 1:

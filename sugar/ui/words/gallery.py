@@ -58,3 +58,4 @@ JOB_KINDS |= {"captions": "Captions for {title}", "export": "Exporting {title}"}
 CANCEL = "Cancel"
 PHASES = {"queued": "waiting", "done": "done", "failed": "failed", "cancelled": "cancelled"}
 TABLE_HEAD = ("File", "Result", "Reason")
+TOO_LATE = "Nothing waits to be deleted any more: what was deleted is gone for good."

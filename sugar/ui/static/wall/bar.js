@@ -1,6 +1,7 @@
 // The bar above a wall of pictures: selecting, and what is done with the selected ones; what was deleted can come back.
 //
 //   const bar = sugarWallBar(wall, draw)      bar.selected, bar.selecting; draw() shows the cells anew
+//                                             bar.undo: what brings pictures back; an open picture shows it instead
 //
 // Shift selects a run, a long press begins selecting.
 window.sugarWallBar = (wall, draw) => {
@@ -89,7 +90,7 @@ window.sugarWallBar = (wall, draw) => {
   };
 
   const bar = {
-    node, selected, clear,
+    node, undo, selected, clear,
     selecting: false,
     // Whether a press on a cell selects it; otherwise it opens.
     takes(id, event) {

@@ -1,18 +1,38 @@
 // One picture of a wall, large: arrow keys, swipes, zoom, what is known of it, and where it can go from here.
 //
-//   const box = sugarLightbox(wall)      box.show(id), box.close(), box.take(message of kind "large")
-window.sugarLightbox = (wall) => {
+//   const box = sugarLightbox(wall, bar)      box.show(id), box.drop(), box.take(message of kind "large")
+//
+// A caption or a name that was typed is saved when the picture is left, however it is left. It stays in its field until
+// the server has it.
+window.sugarLightbox = (wall, bar) => {
   const { make, button, press } = wallTools;
   const SWIPE = 60; // pixels of a swipe to the next picture
   const node = make("dialog", "sugar-lightbox");
   node.tabIndex = -1;
-  let open = null, down = null;
+  const typed = new Map(); // id -> {caption or rename: {text, sent}}
+  let open = null, down = null, large = {};
 
   const show = (id) => {
+    leave();
     open = id;
-    draw({});
-    if (!node.open) node.showModal();
+    large = {};
+    draw();
+    if (!node.open) {
+      node.showModal();
+      history.pushState({ ...history.state, sugarPicture: true }, ""); // Back closes the picture, not the page
+    }
     wall.trigger("open", { id });
+  };
+  const shown = () => ({ ...wall.known.get(open), ...large });
+  const stored = (cell, what) => (what === "caption" ? cell.caption : cell.name) ?? "";
+  const unsaved = () => Object.entries(typed.get(open) ?? {}).filter(([what, { text, sent }]) =>
+    !sent && text.trim() !== stored(shown(), what) && (text.trim() || what === "caption"));
+  const save = (id, what, text) => {
+    typed.set(id, { ...typed.get(id), [what]: { text, sent: true } });
+    wall.act(what, [id], text);
+  };
+  const leave = () => {
+    for (const [what, { text }] of unsaved()) save(open, what, text);
   };
   const close = () => { if (node.open) node.close(); };
   const step = (by) => {
@@ -21,8 +41,8 @@ window.sugarLightbox = (wall) => {
   };
   const act = (what, text) => wall.act(what, [open], text);
 
-  const draw = (large) => {
-    const cell = { ...wall.known.get(open), ...large }, { words, can } = wall;
+  const draw = () => {
+    const cell = shown(), { words, can } = wall;
     const image = make("img", "sugar-lightbox-image");
     Object.assign(image, { src: cell.src ?? cell.thumb ?? "", alt: cell.caption || cell.name || "", draggable: false });
     const body = make("div", "sugar-lightbox-body");
@@ -42,6 +62,7 @@ window.sugarLightbox = (wall) => {
       const [what, text] = cell.favourite ? ["unfavourite", words.unfavourite] : ["favourite", words.favourite];
       head.append(button("", text, () => act(what)), button("stop", words.delete, () => {
         const gone = open;
+        typed.delete(gone);
         if (at < wall.ids.length - 1) step(1);
         else close();
         wall.act("later", [gone]);
@@ -49,12 +70,16 @@ window.sugarLightbox = (wall) => {
     }
     head.append(button("sugar-lightbox-close", words.close, close));
     node.setAttribute("aria-label", cell.name ?? "");
-    const before = node.contains(document.activeElement) ? document.activeElement.textContent : null;
-    node.replaceChildren(head, body);
+    const had = node.contains(document.activeElement) ? document.activeElement : null;
+    const before = had?.textContent, what = had?.dataset.what, cursor = what && [had.selectionStart, had.selectionEnd];
+    node.replaceChildren(bar.undo, head, body);
     if (!node.open) return;
-    // what had the focus is drawn anew: arrow keys and Tab must go on from there
-    const same = [...node.querySelectorAll("button:enabled")].find((b) => before && b.textContent === before);
+    // what had the focus is drawn anew: arrow keys, Tab and typing must go on from there
+    const same = what
+      ? node.querySelector(`[data-what="${what}"]`)
+      : [...node.querySelectorAll("button:enabled")].find((b) => before && b.textContent === before);
     (same ?? node).focus({ preventScroll: true });
+    if (what) same?.setSelectionRange(...cursor);
   };
 
   const drawAbout = (cell) => {
@@ -82,11 +107,13 @@ window.sugarLightbox = (wall) => {
     }
     return about;
   };
-  const field = (about, kind, text, value, save, what) => {
-    const label = make("label", "", text), input = make(kind);
-    input.value = value ?? "";
+  const field = (about, kind, text, value, press, what) => {
+    const label = make("label", "", text), input = make(kind), id = open;
+    input.value = typed.get(id)?.[what]?.text ?? value ?? "";
+    input.dataset.what = what;
+    input.addEventListener("input", () => typed.set(id, { ...typed.get(id), [what]: { text: input.value, sent: false } }));
     label.append(input);
-    about.append(label, button("", save, () => act(what, input.value)));
+    about.append(label, button("", press, () => save(id, what, input.value)));
   };
 
   node.addEventListener("keydown", (event) => {
@@ -107,14 +134,37 @@ window.sugarLightbox = (wall) => {
     const { left, right, top, bottom } = node.getBoundingClientRect();
     if (target === node && (x < left || x > right || y < top || y > bottom)) close(); // beside it
   });
-  node.addEventListener("close", () => wall.cell(open)?.focus({ preventScroll: true }));
+  node.addEventListener("close", () => {
+    leave();
+    bar.node.prepend(bar.undo);
+    if (history.state?.sugarPicture) history.back();
+    wall.cell(open)?.focus({ preventScroll: true });
+  });
+  window.addEventListener("popstate", () => { if (!history.state?.sugarPicture) close(); });
+  // leaving the page while something is typed: the browser asks first
+  window.addEventListener("beforeunload", (event) => { if (node.open && unsaved().length) event.preventDefault(); });
 
   return {
-    node, show, close,
+    node, show,
+    // Another gallery is shown: what was typed belongs to a picture of the one before, which is not here any more.
+    drop() {
+      typed.clear();
+      close();
+    },
     // The list changed: what is open is asked for again where it changed.
     listed(stale) {
-      if (node.open && stale.includes(open) && wall.ids.includes(open)) wall.trigger("open", { id: open });
+      if (!node.open) return;
+      draw(); // what is before and after it may be another picture
+      if (stale.includes(open) && wall.ids.includes(open)) wall.trigger("open", { id: open });
     },
-    take(message) { if (node.open && message.id === open) draw({ ...message, ...message.cell }); },
+    take(message) {
+      const fields = typed.get(message.id) ?? {};
+      for (const what of Object.keys(fields)) {
+        if (fields[what].text.trim() === stored(message.cell, what)) delete fields[what];
+      }
+      if (!node.open || message.id !== open) return;
+      large = { ...message, ...message.cell };
+      draw();
+    },
   };
 };

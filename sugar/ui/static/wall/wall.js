@@ -29,7 +29,7 @@ window.sugarWall = (element, props, trigger, watch) => {
     cell: (id) => spacer.querySelector(`[data-pick="${id}"]`),
   };
   const bar = sugarWallBar(wall, () => draw());
-  const box = sugarLightbox(wall);
+  const box = sugarLightbox(wall, bar);
   const head = make("div", "sugar-wall-top");
   head.append(notes, bar.node);
   root.append(head, scroll, box.node);
@@ -105,7 +105,7 @@ window.sugarWall = (element, props, trigger, watch) => {
     if (other) {
       known.clear();
       bar.clear();
-      box.close();
+      box.drop();
     }
     if (other || message.order !== wall.listing.order) scroll.scrollTop = 0;
     wall.listing = message;
