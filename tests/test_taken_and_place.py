@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import encoded
+from pictures import encoded, noise
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational as R
 from toy import ToyModel
@@ -317,6 +317,23 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
             assert {i.name: (i.taken and i.taken.year, i.day_from_name) for i in again.items()} == seen
         move(gallery, other, [1])
         assert other.items()[0].day_from_name
+
+
+def test_the_day_in_a_name_tells_no_two_photos_apart(tmp_path: Path) -> None:
+    """What people said of a file stays with it when a program changes it, and writes a time."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    file = folder / "IMG-20230102-WA0003.jpg"
+    with Gallery.create(tmp_path / "g", ToyModel()) as gallery:
+        file.write_bytes(photo())
+        gallery.add(folder)
+        gallery.set_favourite([1])
+        for data in (encoded(noise(3), "JPEG"), photo(original="2022:01:01 10:00:00")):
+            file.write_bytes(data)
+            gallery.add(folder)
+            [item] = gallery.items()
+            assert item.favourite
+        assert item.taken == datetime(2022, 1, 1, 10)
 
 
 def test_what_a_person_says_of_the_time_is_no_guess(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def search(
         collapse: of near-duplicates only the best is a hit; hit.meta["duplicates"] lists the others.
         delta: width of the slice kernel.
     Returns:
-        Hits, best first. hit.meta holds taken, width, height, camera, duplicates and relevance.
+        Hits, best first. hit.meta holds taken, day_from_name, width, height, camera, duplicates and
+        relevance.
     Raises:
         InputError: k or shortlist is below 1, or the terms cancel each other out.
     """
