@@ -69,16 +69,6 @@ class NewPicture:
     others: Sequence[tuple[str, int, Vectors]] = ()
 
     @property
-    def taken(self) -> Taken | None:
-        """A person's word first, then the camera's; a clock of another program before the file's name."""
-        p, told = self.picture, self.source.taken
-        if told is None and (p.taken is None or p.day_from_name):
-            told = self.source.clock
-        if told is not None:
-            return Taken(told)
-        return None if p.taken is None else Taken(p.taken, p.day_from_name)
-
-    @property
     def file(self) -> str:
         return f"{self.picture.sha256}{self.suffix}"
 
