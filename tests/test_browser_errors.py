@@ -77,3 +77,57 @@ def test_every_event_tells_its_error(browser: Any, tmp_path: Path) -> None:
         assert "visitor's words" not in page.evaluate(SAID)
         page.locator("[data-testid=toast-close]").evaluate_all("(all) => all.forEach((one) => one.click())")
     page.close()
+
+
+def pressed(page: Any, name: str) -> str:
+    """What the page says to a press."""
+    page.get_by_role("button", name=name, exact=True).locator("visible=true").first.click()
+    toast = page.locator("[data-testid=toast-text]").first
+    toast.wait_for()
+    said = toast.inner_text()
+    page.locator("[data-testid=toast-close]").first.click()
+    toast.wait_for(state="detached")
+    return str(said)
+
+
+def test_an_act_that_does_nothing_says_why(browser: Any, app: Served) -> None:
+    window = Window(browser, app)
+    page = window.open("Chat")
+    page.locator("#conversations button").first.click()
+    assert "Title is empty" in pressed(page, "Rename")
+    assert "Ask something first" in pressed(page, "Delete")
+    assert "Ask something first" in pressed(page, "Export")
+    page.get_by_role("tab", name="Search", exact=True).click()
+    page.get_by_role("button", name="Options").locator("visible=true").first.click()
+    assert "name of 1 to 60" in pressed(page, "Save this search")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    assert "?search=" in pressed(page, "Copy link")  # a page without https may not copy
+    window.close()
+
+
+def test_a_refused_upload_is_told_and_the_next_one_goes(browser: Any, app: Served, tmp_path: Path) -> None:
+    window = Window(browser, app)
+    page = window.open("Gallery")
+    page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=413, body="Too <large>."))
+    drop = """(name) => sugarAdding.add([new File(["x"], name, {type: "image/jpeg"})])"""
+    page.locator("#gallery-sending p").wait_for()
+    for name in ("a.jpg", "b.jpg"):
+        page.evaluate(drop, name)
+        page.get_by_text("HTTP 413: Too").wait_for()
+        page.wait_for_function("sugarAdding.total === 0")
+        page.locator("[data-testid=toast-close]").first.click()
+        page.get_by_text("HTTP 413: Too").wait_for(state="detached")
+    window.close()
+
+
+def test_an_error_stands_above_an_opened_picture(browser: Any, app: Served) -> None:
+    window = Window(browser, app)
+    page = window.open("Chat")
+    page.evaluate("document.body.append(document.createElement('dialog')) ")
+    page.evaluate("document.querySelector('body > dialog').showModal()")
+    page.evaluate("sugarErrors.tell('Told above it.')")
+    page.get_by_text("Told above it.").wait_for()
+    page.wait_for_function("!!document.querySelector('.toast-wrap:popover-open')")
+    box = page.locator(".toast-wrap").bounding_box()
+    assert box["x"] + box["width"] > 1100 and box["y"] < 100 and box["height"] < 300
+    window.close()

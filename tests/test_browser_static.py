@@ -129,24 +129,31 @@ def test_a_copied_answer_is_what_was_read(page: Any) -> None:
 
 
 def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None:
-    code = "".join((STATIC / f"{name}.js").read_text("utf-8") for name in ("files", "adding"))
+    code = "".join((STATIC / f"{name}.js").read_text("utf-8") for name in ("errors", "files", "adding"))
     page.set_content(
-        "<div id=gallery-sending><p data-passed='%n passed: %names'>Hint</p></div>"
+        "<div id=gallery-sending><p>Hint</p></div>"
         "<input type=file multiple><button id=gallery-files></button>"
         "<button id=gallery-add onclick='window.begun = true'></button><div id=gallery-grid>x</div>"
         f"<script>{code}</script>"
     )
     sent = page.evaluate(
         """async () => {
-          const file = (name) => ({isFile: true, file: (done) => done(new File(["x"], name))});
+          const file = (name, words = "x") => ({isFile: true, file: (done) => done(new File([words], name))});
+          const lost = {isFile: true, name: "lost.mp4", file: (done, failed) => failed(new Error("gone"))};
+          const shut = {name: "shut", createReader: () => ({readEntries: (done, failed) => failed(new Error())})};
           const folder = (...inside) => ({createReader: () => {
             const parts = [inside.slice(0, 2), inside.slice(2), []]; // as browsers do: some at a time
             return {readEntries: (done) => done(parts.shift())};
           }});
           const names = Array.from({length: 45}, (_, n) => file(`${n}.jpg`));
-          const rest = [".hidden", "Thumbs.db", "a.mov", "$&.mp4"].map(file);
-          const tree = folder(file("a.HEIC"), folder(...names), file("captions.csv"), file("b.zip"), ...rest);
-          const files = await sugarFiles.dropped({items: [{webkitGetAsEntry: () => tree}], files: []});
+          const rest = [".hidden", "Thumbs.db", "a.mov", "$&.mp4", "<notes>.doc"].map((name) => file(name));
+          const large = [file("large.jpg", "xxxxxx"), file("large.zip", "xxxxxx"), lost];
+          const tree = folder(file("a.HEIC"), folder(...names), file("captions.csv"), ...rest, ...large, shut);
+          const said = [];
+          sugarErrors.ready((kind, text) => said.push(text), {left_out: "{n}: {names}"});
+          sugarFiles.most = {picture: 5, zip: 10};
+          const drop = {items: [{webkitGetAsEntry: () => tree}], files: []};
+          const files = sugarFiles.take(await sugarFiles.dropped(drop), sugarAdding.texts);
           const parts = [];
           const input = document.querySelector("input");
           input.addEventListener("change", () => parts.push(input.files.length));
@@ -156,10 +163,15 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
           sugarAdding.next();
           const early = window.begun;
           sugarAdding.next();
-          return [files.length, parts, told, early, window.begun, document.querySelector("p").textContent];
+          const hint = () => document.querySelector("p").textContent;
+          const end = [window.begun, hint()];
+          sugarAdding.add(files);
+          document.dispatchEvent(new Event("sugar-upload-failed"));
+          return [files.length, parts, told, early, ...end, said, hint(), sugarAdding.total];
         }"""
     )
-    assert sent == [50, [20, 20, 8], "20 / 48", None, True, "Hint 2 passed: a.mov, $&.mp4"]
+    left = ["6: a.mov, $&amp;.mp4, &lt;notes>.doc, large.jpg, lost.mp4, …"]
+    assert sent == [48, [20, 20, 8, 20], "20 / 48", None, True, "Hint", left, "Hint", 0]
 
 
 def test_what_the_server_refuses_is_told_once(page: Any) -> None:
@@ -193,7 +205,7 @@ def test_what_the_server_refuses_is_told_once(page: Any) -> None:
     words = "Too many &lt;b>requests&lt;/b>."
     assert ask(2)["error"] == words  # before the page stands: kept
     toast = "(event, text) => document.body.innerHTML += `<p data-testid=toast-text>${text}</p>`"
-    page.evaluate(f"sugarErrors.ready({toast}, 'Refused ({{status}})')")
+    page.evaluate(f"sugarErrors.ready({toast}, {{refused: 'Refused ({{status}})'}})")
 
     def told() -> list[str]:
         return page.locator("p[data-testid]").all_inner_texts()

@@ -112,6 +112,8 @@ class SavedList:
         return talk, self.shown(talk)[0]
 
     def remove(self, talk: Conversation, request: gr.Request) -> Shown:
+        if not talk.messages:
+            raise InputError(words.EMPTY)
         return self._show(self.chat.delete(talk), request)
 
     def _show(self, talk: Conversation, request: gr.Request) -> Shown:

@@ -89,8 +89,7 @@ def _adding(view: GalleryView, folders: bool) -> gr.Button:
             min_width=150,
             elem_id="gallery-files",
         )
-        hint = f'<p class="sugar-hint" role="status" data-passed="{words.PASSED}">{words.ADD_HINT}</p>'
-        gr.HTML(hint, elem_id="gallery-sending")
+        gr.HTML(f'<p class="sugar-hint" role="status">{words.ADD_HINT}</p>', elem_id="gallery-sending")
     with gr.Accordion(words.MORE_WAYS if folders else words.CAMERA, open=False):
         view.camera = PictureInput(
             label=words.CAMERA, sources=["webcam"], height=280, elem_id="gallery-camera", buttons=[]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -47,10 +48,8 @@ class SavedForm:
         self.names.select(
             app.guarded(open_saved), self.names, events.view.shown, **app.on_model, api_visibility="private"
         )
-        js = f"""async (words, gallery, mode) => {{
-            await navigator.clipboard.writeText(sugarSearch.link(words, gallery, mode));
-            sugarSearch.tell('#search-link', {words.COPIED!r});
-        }}"""
+        told = f"{json.dumps(words.COPIED)}, {json.dumps(words.NOT_COPIED)}"
+        js = f"(...asked) => sugarSearch.copy(sugarSearch.link(...asked), {told})"
         self.link.click(None, [self.box, self.gallery, self.mode], None, js=js)
         app.on_load(self._from_link, [], [self.box, self.mode])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from sugar.images import SUFFIXES
 from sugar.services.search import SearchService
 from sugar.ui import gallery_api, search_api
 from sugar.ui.components import GalleryChoice, intro
@@ -48,7 +49,10 @@ def build(app: AppContext) -> None:
             chips = html_block(words.CHIPS, js_on_load=CHIPS_SCRIPT, elem_id="search-chips")
             with gr.Row(elem_id="search-buttons"):
                 upload = gr.UploadButton(
-                    words.ADD_PICTURE, file_types=["image"], file_count="multiple", elem_id="search-picture"
+                    words.ADD_PICTURE,
+                    file_types=["image", *SUFFIXES],
+                    file_count="multiple",
+                    elem_id="search-picture",
                 )
                 clear = gr.Button(words.CLEAR, elem_id="search-clear")
                 go = gr.Button(words.SEARCH, variant="primary", elem_id="search-go")

@@ -8,6 +8,7 @@ the tab Model (model.py).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,17 @@ class Head:
                 self.line(),
                 elem_classes="sugar-status sugar-live",
                 elem_id="status",
-                js_on_load=f"sugarErrors.ready(trigger, {words.REFUSED!r});",
+                js_on_load=self._begin(),
             )
             self.larger = gr.Button(visible="hidden", size="sm", elem_id="larger", elem_classes="sugar-link")
+
+    def _begin(self) -> str:
+        """What the page's scripts must know: words, and how large a file may be."""
+        settings = self.app.settings
+        mb, zip_mb = settings.max_upload_mb, max(settings.max_upload_mb, settings.max_import_mb)
+        said = {"refused": words.REFUSED, "left_out": words.LEFT_OUT.format(mb=mb, zip_mb=zip_mb)}
+        most = {"picture": mb * 1_000_000, "zip": zip_mb * 1_000_000}
+        return f"sugarFiles.most = {json.dumps(most)}; sugarErrors.ready(trigger, {json.dumps(said)});"
 
     def wire(self, demo: gr.Blocks) -> None:
         """Show the status always. Fill what depends on the model when another one is ready, and what depends

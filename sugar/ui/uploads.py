@@ -109,7 +109,10 @@ class Uploads:
     def _check_size(self, path: Path) -> None:
         """Only an import may be larger than a picture. Raises ValueError."""
         if path.suffix.lower() != ".zip" and path.stat().st_size > self.settings.max_upload_mb * MB:
-            raise ValueError(f"A file may have {self.settings.max_upload_mb} MB.")
+            mb = path.stat().st_size / MB
+            raise ValueError(
+                f"{path.name} has {mb:.1f} MB. A file may have {self.settings.max_upload_mb} MB."
+            )
 
     def _refusal(self, scope: Scope, path: str) -> Response | None:
         """None when the file may be served: it ships with the app, or it is this visitor's."""

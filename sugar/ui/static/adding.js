@@ -5,24 +5,11 @@ const sugarAdding = {
   waiting: [],
   total: 0,
   hint: "",
-  passed: "",
   texts: /\.(txt|csv|tsv|jsonl|json)$/i, // captions that come with pictures
 
   line: () => document.querySelector("#gallery-sending p"),
   shown: () => document.querySelector("#gallery-grid")?.offsetParent != null,
 
-  // What was dropped: what is no picture is told.
-  take(files) {
-    const good = files.filter((file) => sugarFiles.fits(file) || this.texts.test(file.name));
-    const taken = new Set(good), rest = files.filter((file) => !taken.has(file)).map((file) => file.name);
-    if (rest.length) {
-      this.hint ||= this.line().textContent;
-      const names = rest.slice(0, 3).join(", ") + (rest.length > 3 ? ", ..." : "");
-      this.passed = " " + this.line().dataset.passed.replace("%n", rest.length).replace("%names", () => names);
-    }
-    if (good.length) this.add(good);
-    else this.end();
-  },
   add(files) {
     if (!files.length) return;
     const busy = this.total > 0;
@@ -54,12 +41,12 @@ const sugarAdding = {
   },
   end() {
     this.total = 0;
-    if (this.hint) this.line().textContent = this.hint + this.passed;
-    this.passed = "";
+    if (this.hint) this.line().textContent = this.hint;
   },
 };
 
 (() => {
+  document.addEventListener("sugar-upload-failed", () => { if (sugarAdding.total) sugarAdding.stop(); });
   const typing = (event) => event.target.closest?.("input, textarea, [contenteditable]");
   document.addEventListener("dragover", (event) => {
     if (!sugarAdding.shown() || !event.dataTransfer?.types.includes("Files")) return;
@@ -74,11 +61,12 @@ const sugarAdding = {
   document.addEventListener("drop", async (event) => {
     if (!sugarAdding.shown() || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    sugarAdding.take(await sugarFiles.dropped(event.dataTransfer));
+    sugarAdding.add(sugarFiles.take(await sugarFiles.dropped(event.dataTransfer), sugarAdding.texts));
   });
   document.addEventListener("paste", (event) => {
-    const files = [...(event.clipboardData?.files ?? [])].filter(sugarFiles.fits);
-    if (!sugarAdding.shown() || typing(event) || !files.length) return;
+    if (!sugarAdding.shown() || typing(event)) return;
+    const files = sugarFiles.take([...(event.clipboardData?.files ?? [])]);
+    if (!files.length) return;
     event.preventDefault();
     sugarAdding.add(files);
   });

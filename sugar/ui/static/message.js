@@ -17,7 +17,10 @@ const messageBox = {
   },
 
   send(message, talk) {
-    if (!message?.text?.trim() && !message?.files?.length) throw new Error("empty");
+    if (!message?.text?.trim() && !message?.files?.length) {
+      this.text().focus();
+      throw new Error("empty");
+    }
     if (this.busy(talk)) {
       this.wait({ button: "#send-again", text: this.text().value });
       throw new Error("later");

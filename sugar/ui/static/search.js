@@ -66,6 +66,15 @@ const sugarSearch = {
 
   scores(on) { this.find("#search-tab")?.classList.toggle("with-scores", on); },
 
+  async copy(link, copied, refused) {
+    try {
+      await navigator.clipboard.writeText(link);
+      this.tell("#search-link", copied);
+    } catch { // a page without https may not copy
+      sugarErrors.tell(sugarErrors.escape(refused.replace("{link}", () => link)), "info");
+    }
+  },
+
   // Say for a while on a button what it has done.
   tell(selector, text) {
     const button = this.find(selector), before = button.textContent;
@@ -99,7 +108,7 @@ const sugarSearch = {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.closest?.("#search-words")) clearTimeout(sugarSearch.waiting);
   });
-  const give = (transfer) => sugarFiles.give("#search-picture", [...(transfer?.files ?? [])].filter(sugarFiles.fits));
+  const give = (transfer) => sugarFiles.give("#search-picture", sugarFiles.take([...(transfer?.files ?? [])]));
   document.addEventListener("paste", (event) => {
     if (inBox(event) && give(event.clipboardData)) event.preventDefault();
   });
@@ -107,7 +116,9 @@ const sugarSearch = {
     if (inBox(event) && event.dataTransfer?.types.includes("Files")) event.preventDefault();
   });
   document.addEventListener("drop", (event) => {
-    if (inBox(event) && give(event.dataTransfer)) event.preventDefault();
+    if (!inBox(event) || !event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    give(event.dataTransfer);
   });
   sugarSearch.follow(); // not on "load", which may be over when this script comes
 })();

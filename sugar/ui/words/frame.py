@@ -13,6 +13,7 @@ MODEL_READY = "<b>{name}</b> · {device} · {precision}"
 LARGER = "Load {name}: {gb:.1f} GB, {minutes:.0f} min, {memory:.1f} GB memory"
 
 REFUSED = "The server refused this ({status}). Try again, or reload the page."
+LEFT_OUT = "Left out {{n}} (another kind of file, above {mb} MB, or a zip above {zip_mb} MB): {{names}}."
 FAULT_TITLE = "Fault"
 FAULT = "An unexpected error occurred ({kind}). The log has it under {number}. Try again, or reload the page."
 

@@ -18,7 +18,6 @@ ONLY_FAVOURITES = "Favourites only"
 
 ADD = "Add pictures"
 ADD_HINT = "Or drop pictures, folders and zips anywhere here, or paste a picture."
-PASSED = "Passed over, no pictures: %n (%names)."
 TOO_MANY = "One upload takes {most:,} files. Name the folder instead, or send a part of them."
 MORE_WAYS = "Camera, or a folder of this machine"
 CAMERA = "Camera"

@@ -55,6 +55,7 @@ CONFIRM_HELP = "Slower. The model's own yes or no orders the first six."
 SHOW_SCORES = "Show scores"
 SAVED, SAVE, DELETE, SAVED_NAME = "Saved searches", "Save this search", "Delete", "Name"
 COPY_LINK, COPIED = "Copy link", "Link copied"
+NOT_COPIED = "The browser does not let this page copy. The link is {link}"
 SAVED_AS = "Saved as “{name}”."
 
 # -- one row of the advanced form
