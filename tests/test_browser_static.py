@@ -140,15 +140,15 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
         """async () => {
           const file = (name, words = "x") => ({isFile: true, file: (done) => done(new File([words], name))});
           const lost = {isFile: true, name: "lost.mp4", file: (done, failed) => failed(new Error("gone"))};
-          const shut = {name: "shut", createReader: () => ({readEntries: (done, failed) => failed(new Error())})};
+          const shut = {name: "shut", createReader: () => ({readEntries: (_, failed) => failed(Error())})};
           const folder = (...inside) => ({createReader: () => {
             const parts = [inside.slice(0, 2), inside.slice(2), []]; // as browsers do: some at a time
             return {readEntries: (done) => done(parts.shift())};
           }});
           const names = Array.from({length: 45}, (_, n) => file(`${n}.jpg`));
           const rest = [".hidden", "Thumbs.db", "a.mov", "$&.mp4", "<notes>.doc"].map((name) => file(name));
-          const large = [file("large.jpg", "xxxxxx"), file("large.zip", "xxxxxx"), lost];
-          const tree = folder(file("a.HEIC"), folder(...names), file("captions.csv"), ...rest, ...large, shut);
+          const large = [file("large.jpg", "xxxxxx"), file("large.zip", "xxxxxx"), lost, shut];
+          const tree = folder(file("a.HEIC"), folder(...names), file("captions.csv"), ...rest, ...large);
           const said = [];
           sugarErrors.ready((kind, text) => said.push(text), {left_out: "{n}: {names}"});
           sugarFiles.most = {picture: 5, zip: 10};
@@ -157,7 +157,7 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
           const parts = [];
           const input = document.querySelector("input");
           input.addEventListener("change", () => parts.push(input.files.length));
-          sugarAdding.take(files);
+          sugarAdding.add(files);
           const told = document.querySelector("p").textContent;
           sugarAdding.next();
           sugarAdding.next();
