@@ -290,8 +290,9 @@ def _decode(
         if kind == "JPEG":
             size = _halved_enough(opened.size, most, max_side)
             whole = data.find(_END, opened.fp.tell()) >= 0
-        at_once = size if whole and "progressive" not in opened.info else most
-        large = at_once[0] * at_once[1] > _LARGE_PIXELS
+        # the scans of a progressive one, and one that may be cut, are decoded in full
+        held = size if whole and "progressive" not in opened.info else opened.size
+        large = held[0] * held[1] > _LARGE_PIXELS
         guard: AbstractContextManager[Any] = _ONE_LARGE if large else nullcontext()
         with guard:
             if kind == "JPEG":

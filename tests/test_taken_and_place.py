@@ -7,7 +7,8 @@ import sqlite3
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pictures import encoded, noise
@@ -21,10 +22,12 @@ from sugar.gallery.moving import move
 from sugar.images import open_image
 from sugar.place import find, pair, read
 from sugar.rag import KnowledgeBase, ask
+from sugar.retrieval import search
 from sugar.sequence import Sample
 from sugar.services.gallery import _cell
 from sugar.taken import Taken, in_name
 from sugar.taken import read as read_time
+from sugar.ui.explained import facts
 from sugar.ui.gallery_wall import large_of
 
 DATA = Path(__file__).parent / "data"
@@ -317,6 +320,16 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
             assert {i.name: (i.taken and i.taken.year, i.day_from_name) for i in again.items()} == seen
         move(gallery, other, [1])
         assert other.items()[0].day_from_name
+
+
+def test_an_opened_hit_says_where_its_day_is_from(tmp_path: Path) -> None:
+    with Gallery.create(tmp_path / "g", ToyModel()) as gallery:
+        gallery.add(DATA / "IMG-20240501-WA0001.jpg")
+        gallery.add(("b.jpg", photo(original="2024:05:04 16:41:42")))
+        hits = search(gallery, gallery.model, Sample("red"), k=2)
+        told = {hit.name: facts(cast(Any, SimpleNamespace(hit=hit))) for hit in hits}
+    assert "2024-05-01 (from its name)" in told["IMG-20240501-WA0001.jpg"]
+    assert "taken 2024-05-04 16:41" in told["b.jpg"]
 
 
 def test_the_day_in_a_name_tells_no_two_photos_apart(tmp_path: Path) -> None:
