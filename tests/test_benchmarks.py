@@ -606,6 +606,65 @@ def test_the_command_runs_lists_and_scores_again(
     assert "[missing]" in capsys.readouterr().out
 
 
+@pytest.fixture
+def four_questions(tmp_path: Path) -> Path:
+    """POPE's questions of one picture, one of them with a line separator in it."""
+    at = tmp_path / "four"
+    picture(at / "val2014" / "COCO_val2014_000000000001.jpg")
+    text = "Is there\u2028a dog?"
+    rows = [
+        {
+            "question_id": n,
+            "image": "COCO_val2014_000000000001.jpg",
+            "text": text,
+            "label": "yes" if n % 2 == 0 else "no",
+        }
+        for n in range(4)
+    ]
+    told = "".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows)
+    (at / "coco_pope_random.json").write_text("\ufeff" + told, "utf-8", newline="")
+    return at
+
+
+def again(data: Path, predictions: Path) -> dict[str, float]:
+    return runner.rescore(catalogue.find("pope_random"), data=data, predictions=predictions)
+
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_predictions_end_their_lines_at_a_newline_only(
+    encoding: str, four_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also as PowerShell's > writes them, in UTF-16 with a mark."""
+    text = (DATA / "predictions_line_separator.jsonl").read_text("utf-8").replace("\n", "\r\n")
+    (tmp_path / "p.jsonl").write_bytes(text.encode(encoding))
+    assert again(four_questions, tmp_path / "p.jsonl")["accuracy"] == 100 and capsys.readouterr().err == ""
+
+
+def test_what_is_wrong_with_predictions_is_said(
+    four_questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ['{"key": 0, "text": "yes"}', '{"key": "1"', '{"key": "1", "text": null}', "[1]"]
+    rows += ['{"key": "2", "text": "yes"}', '{"key": "3", "text": "yes"}', '{"key": "3", "text": "no"}']
+    (tmp_path / "p.jsonl").write_text("\n".join(rows), "utf-8")
+    assert again(four_questions, tmp_path / "p.jsonl")["accuracy"] == 75
+    told = capsys.readouterr().err
+    assert "2 of its lines cannot be read, line 2 first" in told
+    assert "1 keys occur twice, '3' first" in told and "1 predictions have no text" in told
+    (tmp_path / "p.jsonl").write_text("\n".join(rows[1:]), "utf-8")
+    with pytest.raises(SettingsError, match="no prediction for 1 of 4 items, '0' first"):
+        again(four_questions, tmp_path / "p.jsonl")
+
+
+def test_a_benchmark_s_file_that_is_cut_is_no_benchmark(four_questions: Path) -> None:
+    with (four_questions / "coco_pope_random.json").open("a", encoding="utf-8") as file:
+        file.write('{"question_id": 4, "ima')
+    with pytest.raises(SettingsError, match=r"coco_pope_random.json, row 5: .* Download it again"):
+        catalogue.find("pope_random").read(four_questions)
+
+
 def test_two_processes_share_the_items(model: Sugar, tmp_path: Path) -> None:
     data = tmp_path / "data"
     FILES["sugarcrepe"](data)

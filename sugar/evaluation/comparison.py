@@ -18,7 +18,7 @@ import numpy as np
 
 from sugar.errors import SettingsError
 from sugar.evaluation.benchmark import Benchmark, Pool
-from sugar.evaluation.runner import keys_of, limited, read_predictions
+from sugar.evaluation.runner import by_key, keys_of, limited
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def compare(
 ) -> dict[str, Difference]:
     """By key of the score. Raises SettingsError when the two runs answered no item in common."""
     items = benchmark.read(data)
-    both = [{p["key"]: p for p in read_predictions(path)} for path in (first, second)]
+    both = [by_key(path) for path in (first, second)]
     shared = [key for key in keys_of(limited(items, None)) if key in both[0] and key in both[1]]
     if not shared:
         raise SettingsError(f"{first} and {second} have no item of {benchmark.name} in common.")

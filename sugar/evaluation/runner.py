@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +25,14 @@ from typing import Any
 import numpy as np
 
 from sugar.atomic import write_whole
-from sugar.errors import SettingsError
+from sugar.errors import InputError, SettingsError
 from sugar.evaluation import loops
 from sugar.evaluation.benchmark import Benchmark, Match, Pool, Question, content
 from sugar.evaluation.provenance import provenance
 from sugar.evaluation.vectors import VectorStore
 from sugar.metrics import ranks
 from sugar.sequence import Sample
+from sugar.text_files import read_json_rows, word
 
 CHUNK = 64
 """Questions answered between two writes: what a kill can cost."""
@@ -172,9 +175,12 @@ def with_pictures(item: Any) -> Any:
 def rescore(
     benchmark: Benchmark, *, data: Path, predictions: Path, limit: int | None = None, available: bool = False
 ) -> dict[str, float]:
-    """The score of saved predictions, without a model. Raises SettingsError when one is missing."""
+    """The score of saved predictions, without a model. What is wrong with the file is said on stderr.
+
+    Raises SettingsError when one is missing.
+    """
     items = read(benchmark, data, limit=limit, available=available)
-    found = {p["key"]: p for p in read_predictions(predictions)}
+    found = by_key(predictions)
     lacking = [key for key in keys_of(items) if key not in found]
     if lacking:
         raise SettingsError(
@@ -197,16 +203,48 @@ def keys_of(items: Sequence[Any]) -> list[str]:
     return [k for i in items for k in ([q.key for q in i.queries] if isinstance(i, Pool) else [i.key])]
 
 
-def read_predictions(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a predictions file; a line that a kill cut short is left out."""
+def by_key(path: Path) -> dict[str, dict[str, Any]]:
+    """The predictions of a file that a person hands in. What is wrong with it is said on stderr."""
+    notes: list[str] = []
+    found = {p["key"]: p for p in read_predictions(path, notes)}
+    for note in notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return found
+
+
+def read_predictions(path: Path, notes: list[str] | None = None) -> list[dict[str, Any]]:
+    """The whole lines of a predictions file, each with a key; a line that a kill cut short is left out.
+
+    A text that is null is an empty answer. notes: takes what is wrong with the file, a sentence each.
+    """
     if not path.is_file():
         return []
-    out = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            out.append(json.loads(line))
-        except ValueError:
+    try:
+        rows = read_json_rows(path.read_bytes())
+    except InputError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    refused, out, silent = list(rows.refused), [], 0
+    for number, row in rows.rows:
+        key = word(row.get("key")) if isinstance(row, dict) else None
+        if key is None or row.keys().isdisjoint(("text", "scores", "rank")):
+            refused.append((number, "This is no prediction: a JSON object with a key, and a text or scores."))
             continue
+        row["key"] = key
+        if "text" in row and not isinstance(row["text"], str):
+            row["text"] = word(row["text"]) or ""
+            silent += not row["text"]
+        out.append(row)
+    if notes is not None:
+        counts = Counter(row["key"] for row in out)
+        twice = [key for key, count in counts.items() if count > 1]
+        notes += rows.notes
+        if refused:
+            number, why = min(refused)
+            notes.append(f"{len(refused):,} of its lines cannot be read, line {number} first: {why}")
+        if twice:
+            notes.append(f"{len(twice):,} keys occur twice, {twice[0]!r} first; the last one counts.")
+        if silent:
+            notes.append(f"{silent:,} predictions have no text; they are scored as empty answers.")
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from sugar.evaluation.figures import Figure
 from sugar.evaluation.photos.asked import Asked
 from sugar.metrics import recall_at_k
 from sugar.sequence import Sample
+from sugar.text_files import read_json
 from sugar.training.photos.archive import Archive, clean
 from sugar.training.photos.foils import all_foils
 
@@ -72,7 +72,7 @@ def sugarcrepe(model: Sugar, asked: Asked, folder: Path) -> dict[str, Figure]:
         if not path.is_file():
             continue
         try:
-            items = json.loads(path.read_text("utf-8")).values()
+            items = read_json(path.read_bytes()).values()
             chosen = [i for i in items if i["filename"] in photos]
             pairs = [(photos[i["filename"]], i["caption"], i["negative_caption"]) for i in chosen]
         except (ValueError, KeyError) as error:

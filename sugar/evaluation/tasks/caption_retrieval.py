@@ -4,13 +4,14 @@ captions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Pool, Query, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.captions import FLICKR8K, flickr8k
 from sugar.evaluation.tasks.scores import recall
+from sugar.text_files import word
 
 CAPTIONS = 5
 Captioned = Mapping[Path, Sequence[str]]
@@ -36,7 +37,7 @@ def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]
     """Karpathy's split file (dataset_coco.json, dataset_flickr30k.json)."""
 
     def read(folder: Path) -> Sequence[Pool]:
-        rows = json.loads((folder / name).read_text("utf-8"))["images"]
+        rows = document(folder / name)["images"]
         return pools(
             {
                 folder / r.get("filepath", "flickr30k-images") / r["filename"]: [
@@ -64,11 +65,11 @@ def read_nocaps(folder: Path) -> Sequence[Pool]:
 
 def _annotated(file: Path, pictures: Path) -> dict[Path, list[str]]:
     """COCO's form of captions."""
-    data = json.loads(file.read_text("utf-8"))
+    data = document(file)
     names = {i["id"]: pictures / i["file_name"] for i in data["images"]}
     out: dict[Path, list[str]] = {}
     for a in data["annotations"]:
-        if a["image_id"] in names:
+        if a["image_id"] in names and word(a["caption"]):
             out.setdefault(names[a["image_id"]], []).append(a["caption"])
     return out
 

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import document, text_lines
 from sugar.evaluation.tasks.scores import captions
+from sugar.text_files import word
 
 INSTRUCTION = "Provide a one-sentence caption for the provided image."
 
 
 def read_coco(folder: Path) -> Sequence[Question]:
-    data = json.loads((folder / "captions_val2017.json").read_text("utf-8"))
+    data = document(folder / "captions_val2017.json")
     return _of(data, folder, lambda image: folder / "val2017" / image["file_name"])
 
 
 def read_nocaps(folder: Path) -> Sequence[Question]:
-    data = json.loads((folder / "nocaps_val_4500_captions.json").read_text("utf-8"))
+    data = document(folder / "nocaps_val_4500_captions.json")
     return _of(data, folder, lambda image: folder / "images" / image["file_name"])
 
 
 def _of(data, folder, picture_of) -> list[Question]:  # type: ignore[no-untyped-def]
     said: dict[int, list[str]] = {}
     for a in data["annotations"]:
-        said.setdefault(a["image_id"], []).append(a["caption"])
+        if word(a["caption"]):
+            said.setdefault(a["image_id"], []).append(a["caption"])
     return [
         Question(str(i["id"]), (picture_of(i),), tuple(said[i["id"]]), i.get("domain", ""), tokens=32)
         for i in data["images"]
@@ -35,10 +37,10 @@ def _of(data, folder, picture_of) -> list[Question]:  # type: ignore[no-untyped-
 
 def flickr8k(folder: Path) -> dict[str, list[str]]:
     """Picture -> its five captions, of the official test split (Flickr_8k.testImages.txt)."""
-    names = (folder / "Flickr_8k.testImages.txt").read_text("utf-8").split()
-    said: dict[str, list[str]] = {name: [] for name in names}
-    for line in (folder / "Flickr8k.token.txt").read_text("utf-8").splitlines():
-        name, caption = line.split("\t", 1)
+    names = text_lines(folder / "Flickr_8k.testImages.txt")
+    said: dict[str, list[str]] = {name.strip(): [] for name in names}
+    for line in text_lines(folder / "Flickr8k.token.txt"):
+        name, _, caption = line.partition("\t")
         name = name.split("#", 1)[0]
         if name in said:
             said[name].append(caption.strip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Part, Question, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import said
 from sugar.metrics import demon_choice, demon_rouge_l
 
@@ -44,7 +44,7 @@ def read(folder: Path) -> Sequence[Question]:
     out = []
     for file in sorted(folder.glob("*/core/core.json")):
         task = file.parent.parent.name
-        core = json.loads(file.read_text("utf-8"))
+        core = document(file)
         instructions = core["metadata"]["task_instruction"]
         for row in core["data"]:
             instance = row["task_instance"]

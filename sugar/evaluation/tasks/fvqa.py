@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Part, Question, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import SHORT, percent, said
 from sugar.metrics import rouge_l
 
 
 def read_fvqa(folder: Path) -> Sequence[Question]:
-    rows = json.loads((folder / "all_qs_dict_release.json").read_text("utf-8"))
+    rows = document(folder / "all_qs_dict_release.json")
     return [
         Question(key, (folder / "images" / r["img_file"], r["question"]), (r["answer"],), instruction=SHORT)
         for key, r in rows.items()
@@ -22,7 +22,7 @@ def read_fvqa(folder: Path) -> Sequence[Question]:
 
 def read_webqa(folder: Path) -> Sequence[Question]:
     """The validation questions with their gold sources: pictures by number, or text facts."""
-    rows = json.loads((folder / "WebQA_train_val.json").read_text("utf-8"))
+    rows = document(folder / "WebQA_train_val.json")
     out = []
     for key, r in rows.items():
         if r["split"] != "val":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import SHORT, exact
 
 
 def read(folder: Path) -> Sequence[Question]:
-    rows = json.loads((folder / "testdev_balanced_questions.json").read_text("utf-8"))
+    rows = document(folder / "testdev_balanced_questions.json")
     return [
         Question(
             key,

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import document, json_lines
 from sugar.evaluation.tasks.scores import percent, said
 
 
 def read_mmvet(folder: Path) -> Sequence[Question]:
-    rows = json.loads((folder / "mm-vet.json").read_text("utf-8"))
+    rows = document(folder / "mm-vet.json")
     return [
         Question(key, (folder / "images" / r["imagename"], r["question"]), (r["answer"],), tokens=256)
         for key, r in rows.items()
@@ -33,8 +34,7 @@ def export_mmvet(items: Sequence[Question], predictions: Sequence[Any], folder: 
 def reader(name: str, folders: tuple[str, ...]) -> Callable[[Path], Sequence[Question]]:
     def read(folder: Path) -> Sequence[Question]:
         out = []
-        for line in (folder / name).read_text("utf-8").splitlines():
-            r = json.loads(line)
+        for r in json_lines(folder / name):
             tried = [folder / sub / r["image"] for sub in folders]
             image = next((p for p in tried if p.is_file()), tried[0])
             out.append(Question(str(r["question_id"]), (image, r["text"]), (), r["category"], tokens=256))

@@ -4,12 +4,12 @@ protocol).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Pool, Query, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import percent
 
 ENDINGS = {".jpeg", ".jpg", ".png"}
@@ -17,8 +17,8 @@ ENDINGS = {".jpeg", ".jpg", ".png"}
 
 def read(folder: Path) -> Sequence[Pool]:
     """val/CLASS/PICTURE, where CLASS is a WordNet id in alphabetical order or the class number itself."""
-    names = json.loads((folder / "en_classnames.json").read_text("utf-8"))["imagenet1k"]
-    templates = json.loads((folder / "en_templates.json").read_text("utf-8"))["imagenet1k"]
+    names = document(folder / "en_classnames.json")["imagenet1k"]
+    templates = document(folder / "en_templates.json")["imagenet1k"]
     classes = sorted(p for p in (folder / "val").iterdir() if p.is_dir())
     numbered = all(p.name.isdigit() for p in classes)
     queries = [

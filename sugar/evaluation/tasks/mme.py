@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import text_lines
 from sugar.evaluation.tasks.scores import SHORT, said
 from sugar.metrics import mme
 
@@ -39,8 +40,8 @@ def reader(part: str) -> Callable[[Path], Sequence[Question]]:
             pictures = root / "images" if (root / "images").is_dir() else root
             for file in sorted(texts.glob("*.txt")):
                 image = next(p for e in ENDINGS if (p := pictures / f"{file.stem}{e}").is_file())
-                for n, line in enumerate(file.read_text("utf-8").strip().splitlines()):
-                    question, answer = line.split("\t")
+                for n, line in enumerate(text_lines(file)):
+                    question, _, answer = line.rpartition("\t")
                     key = f"{task}/{file.stem}"
                     bare = question.removesuffix(" Please answer yes or no.")
                     out.append(

@@ -5,33 +5,28 @@ MMVP-VLM: pairs to match.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Match, Question, Source
+from sugar.evaluation.published import table
 from sugar.evaluation.tasks.scores import percent, said
 from sugar.metrics import letter_of, normalise_answer
 
 OPTION = re.compile(r"\(([ab])\)\s*([^(]*)")
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file)]
-
-
 def read(folder: Path) -> Sequence[Question]:
     out = []
-    for n, row in enumerate(rows(folder / "Questions.csv")):
-        options = tuple(text.strip() for _, text in OPTION.findall(row["Options"]))
+    for n, row in enumerate(table(folder / "Questions.csv")):
+        options = tuple(text.strip() for _, text in OPTION.findall(row["options"]))
         out.append(
             Question(
-                row["Index"],
-                (folder / "MMVP Images" / f"{row['Index']}.jpg", f"{row['Question']} {row['Options']}"),
-                (row["Correct Answer"].strip("()"),),
+                row["index"],
+                (folder / "MMVP Images" / f"{row['index']}.jpg", f"{row['question']} {row['options']}"),
+                (row["correct answer"].strip("()"),),
                 options=options,
                 instruction="Answer with the option's letter in brackets.",
                 unit=f"pair {n // 2}",
@@ -53,14 +48,14 @@ def score(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, fl
 
 
 def read_vlm(folder: Path) -> Sequence[Match]:
-    listed = rows(folder / "Questions.csv")
+    listed = table(folder / "Questions.csv")
     out = []
     for first, second in zip(listed[::2], listed[1::2], strict=True):
         pictures = tuple(
-            folder / "MLLM_VLM Images" / r["Type"] / f"{r['Question ID']}.jpg" for r in (first, second)
+            folder / "MLLM_VLM Images" / r["type"] / f"{r['question id']}.jpg" for r in (first, second)
         )
-        statements = (first["Statement"], second["Statement"])
-        out.append(Match(first["Question ID"], pictures, statements, first["Type"]))
+        statements = (first["statement"], second["statement"])
+        out.append(Match(first["question id"], pictures, statements, first["type"]))
     return out
 
 

@@ -4,12 +4,12 @@ rule.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import json_lines
 from sugar.evaluation.tasks.scores import SHORT, said
 from sugar.metrics import pope
 
@@ -25,7 +25,7 @@ def picture(folder: Path, name: str) -> Path:
 
 def reader(split: str) -> Callable[[Path], Sequence[Question]]:
     def read(folder: Path) -> Sequence[Question]:
-        rows = map(json.loads, (folder / f"coco_pope_{split}.json").read_text("utf-8").splitlines())
+        rows = json_lines(folder / f"coco_pope_{split}.json")
         return [
             Question(
                 str(r["question_id"]),

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, content
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks import scienceqa, vqa
 
 
 def vizwiz_base(folder: Path) -> Sequence[Question]:
     """The training questions with their commonest answer."""
-    rows = json.loads((folder / "train.json").read_text("utf-8"))
+    rows = document(folder / "train.json")
     out = []
     for r in rows:
         said = [a["answer"] for a in r["answers"]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import LETTER, percent, said
 from sugar.metrics import scienceqa_letter
 
@@ -20,8 +20,8 @@ def as_text(problem: dict[str, Any]) -> str:
 
 
 def read(folder: Path, split: str = "test") -> Sequence[Question]:
-    problems = json.loads((folder / "problems.json").read_text("utf-8"))
-    chosen = json.loads((folder / "pid_splits.json").read_text("utf-8"))[split]
+    problems = document(folder / "problems.json")
+    chosen = document(folder / "pid_splits.json")[split]
     return [
         Question(
             pid,

@@ -5,7 +5,6 @@ Strict comparisons.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Match, Source
+from sugar.evaluation.published import document
 from sugar.metrics import pairwise_accuracy, sugarcrepe_plus
 
 KINDS = ("replace_obj", "replace_att", "replace_rel", "swap_obj", "swap_att", "add_obj", "add_att")
@@ -32,7 +32,7 @@ def reader(kinds: Sequence[str], prefix: str, keys: Sequence[str]) -> Callable[[
             file = folder / f"{prefix}{kind}.json"
             if not file.is_file():
                 continue
-            rows = json.loads(file.read_text("utf-8"))
+            rows = document(file)
             for n, row in enumerate(rows.values() if isinstance(rows, dict) else rows):
                 image = folder / "val2017" / row["filename"]
                 out.append(Match(f"{kind}/{n}", (image,), tuple(row[k] for k in keys), kind))

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Part, Pool, Query, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import recall
 
 STEPS = 5
@@ -22,7 +22,7 @@ def stories(folder: Path) -> dict[str, Story]:
 
     A picture is a .jpg, or a .png where that is there.
     """
-    rows = json.loads((folder / FILE).read_text("utf-8"))["annotations"]
+    rows = document(folder / FILE)["annotations"]
     found: dict[str, list[tuple[int, Path, str]]] = {}
     for (r,) in rows:
         stem = folder / "val" / r["photo_flickr_id"]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source
+from sugar.evaluation.published import document
 from sugar.evaluation.tasks.scores import SHORT, vqa
 
 UNANSWERABLE = "When the provided information is insufficient, respond with 'Unanswerable'."
 
 
 def read_vqav2(folder: Path) -> Sequence[Question]:
-    asked = json.loads((folder / "v2_OpenEnded_mscoco_val2014_questions.json").read_text("utf-8"))[
-        "questions"
-    ]
-    given = json.loads((folder / "v2_mscoco_val2014_annotations.json").read_text("utf-8"))["annotations"]
+    asked = document(folder / "v2_OpenEnded_mscoco_val2014_questions.json")["questions"]
+    given = document(folder / "v2_mscoco_val2014_annotations.json")["annotations"]
     answers = {a["question_id"]: (tuple(x["answer"] for x in a["answers"]), a["answer_type"]) for a in given}
     return [
         Question(
@@ -31,7 +29,7 @@ def read_vqav2(folder: Path) -> Sequence[Question]:
 
 
 def read_textvqa(folder: Path) -> Sequence[Question]:
-    rows = json.loads((folder / "TextVQA_0.5.1_val.json").read_text("utf-8"))["data"]
+    rows = document(folder / "TextVQA_0.5.1_val.json")["data"]
     return [
         Question(
             str(r["question_id"]),
@@ -44,7 +42,7 @@ def read_textvqa(folder: Path) -> Sequence[Question]:
 
 
 def read_vizwiz(folder: Path) -> Sequence[Question]:
-    rows = json.loads((folder / "val.json").read_text("utf-8"))
+    rows = document(folder / "val.json")
     return [
         Question(
             r["image"],

@@ -5,7 +5,6 @@ Strict comparisons.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Match, Source
+from sugar.evaluation.published import json_lines
 from sugar.metrics import winoground
 
 
 def read(folder: Path) -> Sequence[Match]:
-    rows = map(json.loads, (folder / "examples.jsonl").read_text("utf-8").splitlines())
+    rows = json_lines(folder / "examples.jsonl")
     return [
         Match(
             str(r["id"]),
