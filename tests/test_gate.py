@@ -23,7 +23,7 @@ from sugar.services.modes import mode_of
 from sugar.services.private_files import PrivateFiles, let_go, own_folder
 from sugar.services.quotas import size_of
 from sugar.settings import Settings
-from sugar.ui import fetching
+from sugar.ui import fetching, gate
 from sugar.ui.fetching import bounded_downloads, fetch, is_public
 from sugar.ui.gate import Gate
 from sugar.ui.uploads import Uploads
@@ -194,6 +194,32 @@ def test_every_request_pays_from_its_address(tmp_path: Path) -> None:
     codes = [place.ask(JOIN, "POST", json={"session_hash": f"made up {n}"}).status_code for n in range(12)]
     assert codes == [200] * 10 + [429] * 2
     assert place.ask("/").status_code == 200
+
+
+def test_reading_pays_too(tmp_path: Path) -> None:
+    place = Place(tmp_path, mode="public", per_minute=1)
+    codes = [place.ask("/config").status_code for _ in range(110)]
+    assert codes[:100] == [200] * 100 and 429 in codes
+
+
+def test_requests_of_one_address_at_a_time_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "AT_ONCE", 3)
+    place = Place(tmp_path, mode="public")
+
+    async def together() -> list[int]:
+        async def slowly() -> Any:
+            await asyncio.sleep(0.1)
+            yield b"x"
+
+        transport = httpx.ASGITransport(place.app, client=("10.1.1.1", 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            asked = [client.post(JOIN, content=slowly()) for _ in range(5)]
+            return sorted(answer.status_code for answer in await asyncio.gather(*asked))
+
+    assert in_a_loop(together()) == [200, 200, 200, 429, 429]
+    assert place.ask(JOIN, "POST").status_code == 200
 
 
 def test_a_password_cannot_be_tried_by_the_thousand(tmp_path: Path) -> None:

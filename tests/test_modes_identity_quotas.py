@@ -167,18 +167,20 @@ def test_the_pages_of_one_visitor_do_not_stop_each_other(tmp_path: Path) -> None
 
 
 def test_the_pages_of_a_visitor_are_bounded(tmp_path: Path) -> None:
-    closed: list[str] = []
+    closed: list[tuple[str, bool]] = []
     visits = Visits(PUBLIC, PrivateFiles(tmp_path), most_pages=3)
-    visits.on_close.append(closed.append)
+    visits.on_close.append(lambda session, left: closed.append((session, left)))
     ann = Visitor("a" * 32, "token")
     first = visits.page(ann, "first")
     with first.answering() as answer:
         for n in range(5):
             visits.page(ann, str(n))
+            visits.session(ann, str(n))
         assert not answer.is_set(), "an answer that is written is not given up for a made-up session"
-    assert [page.session for page in visits.pages(ann)] == ["first", "3", "4"] and closed == ["0", "1", "2"]
+    assert [page.session for page in visits.pages(ann)] == ["first", "3", "4"]
+    assert closed == [("0", False), ("1", False)]
     visits.leave(ann)
-    assert closed[3:] == ["first", "3", "4"]
+    assert closed[2:] == [("2", True), ("3", True), ("4", True)]
 
 
 def test_made_up_keys_send_nobody_away(tmp_path: Path) -> None:

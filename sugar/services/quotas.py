@@ -34,6 +34,8 @@ LOGINS = 10
 """Attempts to log in, a minute, from one address."""
 UPLOADS = 20
 """Uploads of one address at a time."""
+READS = 100
+"""Files and pages that an address may read for each request with the model."""
 LIGHT = 0.1
 """What a request without the model costs, in requests with the model."""
 
@@ -108,6 +110,7 @@ class Quotas:
         self._anonymous = Buckets(limits.per_minute, rate, clock)
         self._newcomers = Buckets(limits.newcomers, limits.newcomers / 3600, clock)
         self._logins = Buckets(LOGINS, LOGINS / 60, clock)
+        self._reads = Buckets(limits.per_minute * READS, rate * READS, clock)
 
     def admit(self, visitor: Visitor, *, uses_model: bool = True) -> None:
         """Count one request.
@@ -141,6 +144,15 @@ class Quotas:
                 f"Try again in {math.ceil(wait / 60)} minutes."
             )
 
+    def admit_read(self, address: str) -> None:
+        """Count a request that changes nothing. Raises BusyError: too many within a minute."""
+        wait = self._reads.take(network_of(address))
+        if wait:
+            raise BusyError(
+                f"{self.limits.per_minute * READS} files in a minute is the limit here. "
+                f"Try again in {math.ceil(wait)} seconds."
+            )
+
     def admit_login(self, address: str) -> None:
         """Count an attempt to log in. Raises BusyError: too many within a minute."""
         wait = self._logins.take(network_of(address))
@@ -149,8 +161,9 @@ class Quotas:
 
     def sweep(self) -> None:
         """Forget what is full again."""
-        for buckets in (self._visitors, self._addresses, self._anonymous, self._newcomers, self._logins):
-            buckets.sweep()
+        for buckets in vars(self).values():
+            if isinstance(buckets, Buckets):
+                buckets.sweep()
 
 
 def network_of(address: str) -> str:

@@ -111,6 +111,7 @@ class _Visit:
     address: str
     seen: float = 0.0
     pages: dict[str, Page] = field(default_factory=dict)
+    sessions: dict[str, None] = field(default_factory=dict)
 
 
 class Visits:
@@ -122,7 +123,8 @@ class Visits:
         clock: seconds that never go back.
         most: visitors known at once.
         of_one_address: visitors of one address known at once.
-        most_pages: pages of one visitor. Beyond it the oldest that writes no answer is forgotten.
+        most_pages: pages, and sessions, of one visitor. Beyond it the oldest session and the oldest page that
+            writes no answer are forgotten.
     """
 
     def __init__(
@@ -141,8 +143,8 @@ class Visits:
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self.on_leave: list[Callable[[Visitor], None]] = []
-        self.on_close: list[Callable[[str], None]] = []
-        """Told the session of every page that is forgotten."""
+        self.on_close: list[Callable[[str, bool], None]] = []
+        """Told the name of every session that is forgotten, and whether its visitor left."""
         self.keeping: list[Callable[[Visitor], bool]] = []
         """Whether something is kept for a visitor, besides files: such a visitor is never sent away."""
         self.busy: Callable[[Visitor], bool] = lambda visitor: False
@@ -202,13 +204,27 @@ class Visits:
                 old = pages.pop(next((name for name, p in pages.items() if not p.answers), next(iter(pages))))
             pages[session or ""] = found = found or Page(visitor, session or "", self.files)
         if old is not None:
-            self._close(old)
+            old.leave()
         return found
 
-    def _close(self, page: Page) -> None:
-        page.leave()
+    def session(self, visitor: Visitor, name: str | None) -> None:
+        """The visitor used a session of their own. Names are made up: the oldest goes for a new one."""
+        old = None
+        with self._lock:
+            visit = self._visits.get(visitor.id)
+            if visit is None or not name:
+                return
+            visit.sessions.pop(name, None)
+            if len(visit.sessions) >= self._most_pages:
+                old = next(iter(visit.sessions))
+                del visit.sessions[old]
+            visit.sessions[name] = None
+        if old is not None:
+            self._closed(old, False)
+
+    def _closed(self, session: str, left: bool) -> None:
         for callback in self.on_close:
-            callback(page.session)
+            callback(session, left)
 
     def known(self, visitor: Visitor) -> bool:
         with self._lock:
@@ -224,7 +240,9 @@ class Visits:
         with self._lock:
             visit = self._visits.pop(visitor.id, None)
         for page in visit.pages.values() if visit else []:
-            self._close(page)
+            page.leave()
+        for session in visit.sessions if visit else []:
+            self._closed(session, True)
         for callback in self.on_leave if visit else []:
             callback(visitor)
         shutil.rmtree(self.files.folder(visitor), ignore_errors=True)

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sugar.errors import BusyError, SugarError
 from sugar.services.modes import is_loopback, on_a_space
+from sugar.services.quotas import network_of
 from sugar.settings import Settings
 from sugar.ui.bodies import Refused, bounded
 from sugar.ui.paths import is_open
@@ -30,6 +32,8 @@ __all__ = ["Gate"]
 
 READS = ("GET", "HEAD", "OPTIONS")
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "cf-connecting-ip", "x-real-ip")
+AT_ONCE = 500
+"""Requests of one address that may be open at a time: each open page listens with one or two."""
 BODY = 2_000_000
 """Bytes of a request that is not an upload."""
 
@@ -59,6 +63,7 @@ class Gate:
         self.named = {name.strip().lower() for name in settings.allow_host.split(",") if name.strip()}
         if os.environ.get("SPACE_HOST"):
             self.named.add(os.environ["SPACE_HOST"].lower())
+        self._open: Counter[str] = Counter()
         self.policy = POLICY + (FRAMES_OF_A_SPACE if on_a_space() else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,10 +85,18 @@ class Gate:
             receive = bounded(receive, BODY)
         if scope["path"] == "/" and not self.visitors.mode.one_person:
             send = self._with_cookie(scope, headers, send)
+        address = network_of(self.visitors.address(scope))
+        self._open[address] += 1
         try:
+            if self._open[address] > AT_ONCE:
+                raise Refused(429, f"{AT_ONCE} requests at a time is the limit here. Close some pages.")
             await self.app(scope, receive, send)
         except Refused as refused:
             await PlainTextResponse(refused.words, refused.status)(scope, receive, send)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def _check_host(self, headers: Headers) -> None:
         host = _name(headers.get("host", ""))
@@ -134,10 +147,11 @@ class Gate:
                 raise Refused(401, "Send the header X-Sugar-Key with a random text of 16 to 200 characters.")
 
     def _admit(self, scope: Scope) -> None:
-        """Requests that may cost something pay from their address."""
-        if scope["type"] == "http" and scope["method"] in READS:
-            return
+        """Every request pays from its address; what may cost something, more."""
         try:
+            if scope["type"] == "http" and scope["method"] in READS:
+                self.visitors.quotas.admit_read(self.visitors.address(scope))
+                return
             visitor = self.visitors.asking(scope)
             self.visitors.quotas.admit(visitor, uses_model=False)
             if scope["path"].startswith("/login"):

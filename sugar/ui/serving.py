@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sugar.ui.fetching import bounded_downloads
 from sugar.ui.gate import Gate
 from sugar.ui.look import head, styles, theme
 from sugar.ui.packed import PACKED
+from sugar.ui.page_state import CAPACITY, forget, lean_sessions, sweep
 from sugar.ui.sessions import Sessions
 from sugar.ui.uploads import Uploads
 
@@ -54,6 +56,8 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     ]
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own calls name visitors' files
     keep_words_out_of_the_log()
+    lean_sessions()
+    app.visitors.visits.on_close.append(partial(forget, demo))
     demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     user, _, password = settings.auth.partition(":")
     started = demo.launch(
@@ -72,11 +76,12 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         footer_links=["api"],
         enable_monitoring=False,
         run_history=False,
+        state_session_capacity=CAPACITY,
         app_kwargs={"middleware": middleware},
     )
     bound_the_log()  # by now the server has made its handlers
     shipped |= _shipped(app)
-    app.visitors.begin()
+    app.visitors.begin(partial(sweep, demo))
     if app.mode.folders:
         app.watching.begin()
     app.models.go.set()

@@ -10,7 +10,7 @@ Not covered: what these prove (services/identity.py), how long a visitor stays (
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -64,7 +64,7 @@ class Visitors:
         self.proxies = settings.proxies or int(on_a_space())  # a Space stands behind one of Hugging Face's
         self.identities = Identities(mode)
         self.files = files
-        self.visits = Visits(mode, self.files)
+        self.visits = Visits(mode, self.files, most_pages=20 if mode.private else 1000)
         self.quotas = Quotas(QuotaLimits(settings.per_minute, settings.newcomers))
         megabyte = 1_000_000
         self.disk = Disk(files.root.parent, settings.visitor_mb * megabyte, settings.server_mb * megabyte)
@@ -72,12 +72,13 @@ class Visitors:
         self.cookie = f"sugar-visitor-{self.identities.visitor(Caller(session='cookie')).id[:8]}"
         """Another app on the same host has another cookie."""
 
-    def begin(self) -> None:
-        """Sweep from now on."""
+    def begin(self, also: Callable[[], None] = lambda: None) -> None:
+        """Sweep from now on. also: what else is done once a minute."""
 
         def sweep() -> None:
             self.quotas.sweep()
             self.arrivals.sweep()
+            also()
 
         self.visits.sweep_every(MINUTE, sweep)
 
@@ -98,6 +99,11 @@ class Visitors:
             address=address_of(client, headers.get("x-forwarded-for", ""), self.proxies),
         )
         return self.identities.visitor(caller)
+
+    def address(self, scope: Scope) -> str:
+        """The address that a request came from."""
+        client = (scope.get("client") or ("", 0))[0]
+        return address_of(client, Headers(scope=scope).get("x-forwarded-for", ""), self.proxies)
 
     def asking(self, scope: Scope) -> Visitor:
         """The visitor behind a request that Gradio has not seen yet. Its session is not known here."""
@@ -122,7 +128,9 @@ class Visitors:
         session = getattr(request, "session_hash", None)
         if request is not None and request.headers.get(KEY):
             session = f"key {request.headers.get(KEY)}"
-        return self.visits.page(visitor, session)
+        page = self.visits.page(visitor, session)
+        self.visits.session(visitor, getattr(request, "session_hash", None))
+        return page
 
     def stop(self, request: Any) -> None:
         """End the answer of the page behind a request. A page that is not known stays unknown."""
