@@ -608,6 +608,14 @@ def test_folders_of_many_hands(tmp_path: Path, name: str) -> None:
         assert found == want if isinstance(want, list) else str(want) in found
 
 
+def test_a_picture_that_is_gone_is_not_another_folder_s(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "set", ["1.jpg", "cats/1.jpg", "cats/2.jpg"])
+    (folder / "captions.csv").write_text("file,caption\ncats/1.jpg,x\nCats/2.JPG,y\nelsewhere/1.jpg,z\n")
+    assert said(str(folder)) == [["x"], ["y"], ["z"]]
+    (folder / "cats" / "1.jpg").unlink()
+    assert "1.jpg is missing" in said(str(folder))[0]
+
+
 def test_parquet_and_its_nothing(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
@@ -630,8 +638,9 @@ def test_splits_of_folders(tmp_path: Path) -> None:
     assert said(f"{folder}#train") == [["train"]]
     with pytest.raises(InputError, match="folders test, train hold tables: write #test"):
         open_one(str(folder))
-    (folder / "captions.csv").write_text("file,caption,split\ntrain/a.jpg,x,dev\ntest/b.jpg,y,fit\n")
-    assert said(f"{folder}#fit") == [["y"]]
+    (folder / "captions.csv").write_text("file,caption,split\ntrain/a.jpg,x,dev\ntest/b.jpg,y,fit\n,z,\n")
+    (right, wrong) = said(f"{folder}#fit")
+    assert right == ["y"] and "names no picture" in wrong
     with pytest.raises(InputError, match="no split 'val'; it has dev, fit"):
         open_one(f"{folder}#val")
     (folder / "captions.csv").write_text("file,caption\ntrain/a.jpg,x\ntest/b.jpg,y\n")

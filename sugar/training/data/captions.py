@@ -171,9 +171,10 @@ def _said(rows: Rows, file: Path, folder: Path, split: str) -> list[tuple[str, A
         parts.append(word(row.get("split")) or "" if isinstance(row, dict) else "")
         splits[parts[-1]] += 1
     if split and set(splits) - {""}:
-        said = [s for s, part in zip(said, parts, strict=True) if part == split]
-        if not said:
+        if not splits[split]:
             raise InputError(f"{file} has no split {split!r}; it has {', '.join(filter(None, splits))}.")
+        both = zip(said, parts, strict=True)
+        said = [s for s, part in both if part == split or isinstance(s[1], Unusable)]
     elif split:
         said = kept(said, folder, split)
     return said + [(f"row {number}", Unusable(reason)) for number, reason in rows.refused]
@@ -184,7 +185,8 @@ def _beside(path: Path) -> tuple[list[tuple[str, Any]], list[str]]:
     said: list[tuple[str, Any]] = []
     guessed: Counter[str] = Counter()
     alone = 0
-    for folder, _, names in os.walk(path):
+    failed: list[OSError] = []
+    for folder, _, names in os.walk(path, onerror=failed.append):
         texts = {name_key(n): n for n in names if n.lower().endswith(SIDECARS)}
         for name in sorted(n for n in names if n.lower().endswith(PICTURES) and not n.startswith(".")):
             keys = [name_key(base + s) for base in (os.path.splitext(name)[0], name) for s in SIDECARS]
@@ -200,6 +202,7 @@ def _beside(path: Path) -> tuple[list[tuple[str, Any]], list[str]]:
                 value = Unusable(str(error))
             said.append((os.path.relpath(os.path.join(folder, name), path), value))
     notes = [f"{n:,} text files: {note}" for note, n in guessed.items() if n]
+    notes += [f"Folders that cannot be read, left out: {len(failed):,} ({failed[0]})."] if failed else []
     if said and alone:
         notes.append(f"Pictures without a text file beside them, left out: {alone:,}.")
     return sorted(said, key=lambda s: s[0]), notes
@@ -220,10 +223,10 @@ def kept(said: Said, folder: Path, split: str) -> list[tuple[str, Any]]:
         last = key.rpartition("/")[2]
         return key in wanted or last in wanted or os.path.splitext(last)[0] in wanted
 
-    found = [(name, value) for name, value in said if listed(name)]
+    found = {name for name, _ in said if listed(name)}
     if said and not found:
         raise InputError(f"{file} names none of the {len(said):,} rows; the first is of {said[0][0]}.")
-    return found
+    return [(name, value) for name, value in said if name in found or isinstance(value, Unusable)]
 
 
 # --- COCO ---------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from sugar.errors import ImageError, InputError
-from sugar.file_names import FileNames
+from sugar.file_names import FileNames, name_key
 from sugar.images import SUFFIXES, open_image
 from sugar.paths import shown
 from sugar.text_files import Rows, Table, decode, lines, read_json, read_json_rows, read_table, word
@@ -283,7 +283,7 @@ class PictureFiles:
             )
         if self.root.suffix.lower() == ".zip" and self._zip is None:
             self._zip = zipfile.ZipFile(self.root)
-        path = next(filter(self._has, self._readings(name)), "") or self._listed().find(name)
+        path = next(filter(self._has, self._readings(name)), "") or self._spelt(name)
         if path and self._zip is not None:
             return self._zip.read(path)
         if path and self._has(path):  # it may have gone since the folder was listed
@@ -315,6 +315,13 @@ class PictureFiles:
             return os.path.isfile(os.path.join(self.root, path))
         except ValueError:  # a NUL in the name
             return False
+
+    def _spelt(self, name: str) -> str:
+        """The picture of that name in another spelling; not one of another folder, where its own is there."""
+        found = self._listed().find(name) or ""
+        folder = os.path.dirname(name.replace("\\", "/"))
+        own = folder and ".." not in folder and os.path.isdir(os.path.join(self.root, folder))
+        return "" if own and name_key(found) != name_key(name) else found
 
     def _listed(self) -> FileNames:
         """All pictures of the root, listed once, when a name is not found as it stands."""
