@@ -20,7 +20,7 @@ from PIL import Image
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
-from sugar.model import checkpoint, devices, families, folders, hub, presets
+from sugar.model import checkpoint, devices, families, folders, hub, presets, template_trial
 from sugar.model.head import EmbeddingHead
 from sugar.sequence import Sample
 
@@ -126,6 +126,57 @@ def test_a_bad_folder_says_what_is_wrong(llava: Path, tmp_path: Path) -> None:
         Sugar.from_pretrained(llava, encoder="sugar")
     with pytest.raises(ModelError, match="Encoder 'magic' is not known"):
         Sugar.from_pretrained(llava, encoder="magic")
+
+
+NESTED = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+WILD = {
+    "after a picture": "{% for m in messages %}{% if m['content'][0]['type'] == 'image' %}"
+    + NESTED
+    + "{% endif %}{% endfor %}",
+    "in a later turn": "{% if messages|length > 2 %}" + NESTED + "{% endif %}",
+    "macros": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "a string that doubles": "{% set n = namespace(x='x') %}{% for a in range(60) %}"
+    "{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "a long string": "{{ 'x' * 10 ** 11 }}",
+    "a wide format": "{{ '%900000000d' % 1 }}",
+    "a power": "{{ 10 ** (10 ** 9) }}",
+    "much text": "{% for a in range(99999) %}twelve words.{% endfor %}",
+    "no text": 7,
+    "a long template": "x" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("what", WILD)
+def test_a_template_that_does_not_end_is_refused_at_load(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = template_trial.CHILD.replace("RLIMIT_CPU, (5, 5)", "RLIMIT_CPU, (1, 1)")
+    monkeypatch.setattr(template_trial, "CHILD", quick)
+    with pytest.raises(ModelError, match="chat template"):
+        template_trial.try_template(WILD[what])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('no system role') }}",
+        "{{ messages[0]['content'] + 'text' }}",
+        "{% for i in range(10 ** 9) %}{% endfor %}",
+        "{% if",
+        "{% generation %}{{ messages|tojson(indent=2) }}{% break %}{% endgeneration %}",
+    ],
+)
+def test_a_template_that_fails_is_no_danger(llava: Path, tmp_path: Path, template: str) -> None:
+    folder = copy(llava, tmp_path / "odd")
+    (folder / "chat_template.jinja").write_text(template)
+    model = Sugar.from_pretrained(folder)
+    with pytest.raises(ModelError, match=r"cannot express this conversation"):
+        list(model.generate(Sample("what is it?"), max_new_tokens=1))
+
+
+def test_a_checkpoint_with_a_wild_template_does_not_hang(llava: Path, tmp_path: Path) -> None:
+    folder = copy(llava, tmp_path / "wild")
+    (folder / "chat_template.jinja").write_text(WILD["a long string"])
+    with pytest.raises(ModelError, match="does not end"):
+        Sugar.from_pretrained(folder)
 
 
 def test_code_in_a_checkpoint_is_never_run(

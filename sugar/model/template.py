@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sugar.errors import ModelError
+from sugar.model.files import reason
+from sugar.model.template_trial import try_template
 from sugar.sequence import Turn
 
 __all__ = ["ChatTemplate"]
@@ -37,6 +39,9 @@ class ChatTemplate:
         template = getattr(hf, "chat_template", None) or getattr(hf.tokenizer, "chat_template", None)
         if isinstance(template, dict):
             template = template.get("default")
+        if template:
+            try_template(template)
+        self._failed = ""
         self._template = template or VICUNA_TEMPLATE.replace("IMAGE_TOKEN", self.image_token)
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool = True) -> str:
@@ -53,8 +58,8 @@ class ChatTemplate:
             text = self._apply(inlined, generation_prompt)
             if text is None or not self._in_order(text, self._inline(messages)):
                 raise ModelError(
-                    "The checkpoint's chat template cannot express this conversation. Use a model with "
-                    "another template."
+                    f"The checkpoint's chat template cannot express this conversation{self._failed}. Use a "
+                    "model with another template."
                 )
         return text
 
@@ -62,13 +67,12 @@ class ChatTemplate:
         return {"type": "image"} if s.is_image else {"type": "text", "text": self.neutralise(s.text)}
 
     def _apply(self, messages: list[dict[str, Any]], generation_prompt: bool) -> str | None:
-        from jinja2 import TemplateError
-
         try:
             return self.hf.apply_chat_template(
                 messages, chat_template=self._template, add_generation_prompt=generation_prompt
             )
-        except TemplateError:
+        except Exception as error:  # a template is a program: TemplateError, TypeError, OverflowError, ...
+            self._failed = f" ({reason(error)})"
             return None
 
     def _in_order(self, text: str, messages: list[dict[str, Any]]) -> bool:
