@@ -39,6 +39,7 @@ LONGEST_FIRST = (
     "test_training.py",
     "test_browser_search.py",
     "test_browser_message.py",
+    "test_browser_errors.py",
     "test_browser_tabs.py",
     "test_browser_access.py",
     "test_browser_wall.py",
