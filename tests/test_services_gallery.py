@@ -25,7 +25,7 @@ from sugar.services.jobs import Jobs
 from sugar.services.undo import LEAVING, DelayedDeletions
 from sugar.services.visits import VisitorState
 from sugar.services.watching import Watching
-from sugar.ui.gallery_drawing import report_table, watched_html
+from sugar.ui.gallery_drawing import jobs_html, report_table, watched_html
 
 
 @dataclass
@@ -330,6 +330,7 @@ def test_an_upload_that_could_not_be_taken_in_stays_for_another_try(service, pag
     monkeypatch.setattr(gallery, "commit", full)
     job = service.add(page, AddRequest("trip", (path,), remove=True))
     assert job.over.wait(60) and job.state().problem == "The disk is full." and path.exists()
+    assert 'data-pick="again"' in jobs_html([job.state()])
     monkeypatch.undo()
     before = len(gallery)
     service.again(page)
