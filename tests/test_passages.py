@@ -359,6 +359,21 @@ def test_captions_from_a_csv_with_semicolons():
     assert [(p.name, p.text) for p in reading.passages] == [("star.png", "a red star")]
 
 
+def test_pictures_are_found_however_their_names_are_written():
+    data = 'picture,caption\n./STAR.PNG,a red star\n"fotos\\\\Ba\u0308r.png",a bear\n'.encode()
+    sent = [
+        ("c.csv", data),
+        ("star.png", STAR),
+        ("B\u00e4r.png", STAR),
+        ("DOG.PNG", STAR),
+        ("dog.png.txt", b"my dog"),
+    ]
+    reading = read_files([*sent, ("other/star.png", STAR)])
+    found = {p.name: p.text for p in reading.passages}
+    assert found == {"star.png": "a red star", "B\u00e4r.png": "a bear", "DOG.PNG": "my dog"}
+    assert [name for name, _ in reading.refused] == ["star.png"]
+
+
 def bomb() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from sugar.errors import ImageError
+from sugar.file_names import FileNames
 from sugar.images import SUFFIXES as PICTURE_SUFFIXES
 from sugar.images import open_image
 from sugar.passages.markdown import read_markdown
@@ -45,7 +46,7 @@ def read_files(files: Sequence[tuple[str, bytes]], limits: PassageLimits | None 
         out.refuse(f"{extra} files", f"A knowledge base takes {limits.max_files} files. Send fewer.")
     named = [(_name(path), data) for path, data in files[: limits.max_files]]
     pictures = _pictures(named, limits, out)
-    twins = {PurePosixPath(p).stem: p for p in pictures}
+    names = FileNames(pictures)
     captions: dict[str, str] = {}
     for name, data in named:
         suffix = PurePosixPath(name).suffix.lower()
@@ -58,7 +59,7 @@ def read_files(files: Sequence[tuple[str, bytes]], limits: PassageLimits | None 
             elif suffix in JSON:
                 rows = read_json_rows(_bounded(data, limits.max_text_bytes))
                 take_rows(name, rows, pictures, captions, out, limits.max_passages)
-            elif suffix in PLAIN and (twin := twins.get(PurePosixPath(name).stem)):
+            elif suffix in PLAIN and (twin := names.find(PurePosixPath(name).stem)):
                 text = _decoded(data, limits.max_text_bytes)
                 out.note(name, text.note)
                 captions[twin] = capped(name, clean(text.text), out)
@@ -86,7 +87,9 @@ def _pictures(
     for name, data in named:
         if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
             try:
-                pictures[name] = open_image(data, max_side=limits.picture_side).image
+                image = open_image(data, max_side=limits.picture_side).image
+                if pictures.setdefault(name, image) is not image:
+                    out.refuse(name, "Another picture of this name was sent too. Rename one of them.")
             except ImageError as error:
                 out.refuse(name, str(error))
     return pictures

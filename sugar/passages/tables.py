@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from sugar.file_names import FileNames
 from sugar.passages.passage import Passage, Reading
 from sugar.passages.sentences import Block, clean, pack, sentences
 from sugar.text_files import Rows, Table, word
@@ -45,12 +46,12 @@ def take_rows(
     """Put the rows into `out` and `captions`, at most `most` passages; bad rows are refused with their
     reason."""
     out.note(name, *rows.notes)
-    bad = list(rows.refused)
+    bad, names = list(rows.refused), FileNames(pictures)
     for number, row in rows.rows:
         if len(out.passages) > most:
             break
         where = f"{name}, row {number}"
-        if reason := _take(where, row, pictures, captions, out):
+        if reason := _take(where, row, names, pictures, captions, out):
             bad.append((number, reason))
     for number, reason in bad[:_MAX_REFUSED]:
         out.refuse(f"{name}, row {number}", reason)
@@ -61,7 +62,12 @@ def take_rows(
 
 
 def _take(
-    where: str, row: Any, pictures: dict[str, Image.Image], captions: dict[str, str], out: Reading
+    where: str,
+    row: Any,
+    names: FileNames,
+    pictures: dict[str, Image.Image],
+    captions: dict[str, str],
+    out: Reading,
 ) -> str:
     """Take one row. Returns the reason where it is refused."""
     if not isinstance(row, dict):
@@ -70,14 +76,15 @@ def _take(
     values = {key: clean(text) for key, text in told.items()}
     wanted = next((values[k] for k in _PICTURE if values.get(k)), "")
     wanted = PurePosixPath(wanted.replace("\\", "/")).name
-    if wanted and wanted not in pictures:
+    picture = names.find(wanted)
+    if wanted and picture is None:
         return f"The picture {wanted[:80]!r} was not sent along. Add it and send both again."
     if values.get("question") and values.get("answer"):
         if max(len(values["question"]), len(values["answer"])) > _MAX_FIELD:
             return f"Its question or answer is longer than {_MAX_FIELD:,} characters. Shorten it."
-        out.passages.append(Passage(where, values["question"], values["answer"], pictures.get(wanted)))
-    elif wanted and values.get("caption"):
-        captions[wanted] = capped(where, values["caption"], out)
+        out.passages.append(Passage(where, values["question"], values["answer"], pictures.get(picture or "")))
+    elif picture and values.get("caption"):
+        captions[picture] = capped(where, values["caption"], out)
     elif values.get("text"):
         title = values.get("title", "")[:80]
         label = f"{where} › {title}" if title else where
