@@ -42,7 +42,9 @@ class LeanState(SessionState):
             self.state_data[key] = value
         elif block is not value:
             if not self._own:
+                events = self.blocks_config.fns
                 self.blocks_config, self._own = copy(self.blocks_config), True
+                self.blocks_config.fns = events  # the same on every page
             self.blocks_config.blocks[key] = value
 
     def _update_config(self, key: int) -> None:
