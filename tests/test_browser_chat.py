@@ -12,6 +12,8 @@ from conftest import ASSETS, Served, Talker, Window, screenshot, serve
 from playwright.sync_api import expect
 from talking import answered, ready, send, talk, talk_at_length, while_loading
 
+from sugar.services.conversation_file import FOLDER
+
 
 def test_upload_type_and_stream(window: Window, app: Served) -> None:
     page = window.open()
@@ -100,6 +102,28 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
     talk(page).get_by_text("I see 1 pictures").wait_for()
     ready(page)
     assert app.model.running == 0 and "word5" not in talk(page).inner_text()
+
+
+def test_a_first_question_is_kept_while_it_is_answered_and_damaged_ones_can_be_deleted(
+    window: Window, app: Served
+) -> None:
+    page = window.open()
+    talk_at_length(page)
+    page.reload()  # in the middle of the answer
+    page.locator("#message textarea").wait_for()
+    window.errors.clear()  # the browser tells of the stream that the reload cut
+    page.get_by_text("Conversations", exact=True).first.click()
+    page.locator("#saved-list button").first.click()
+    talk(page).locator(".user").get_by_text("talk at length").wait_for()
+    ready(page)
+    folder = app.settings.gallery_root / FOLDER
+    saved = max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    saved.write_bytes(saved.read_bytes() + b"{damaged}")
+    page.locator("#saved-list button").first.click()
+    page.locator("#saved-damaged").get_by_text("cannot be read").wait_for()
+    page.locator("#saved-damaged").get_by_role("button", name="Delete").first.click()
+    expect(page.locator("#saved-damaged button")).to_have_count(0)
+    assert not saved.exists()
 
 
 def test_nothing_is_kept_on_a_shared_host(browser: Any, shared_app: Served) -> None:

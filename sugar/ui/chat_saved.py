@@ -92,10 +92,16 @@ class SavedList:
         """The key of the conversation that was clicked."""
         return told(event, "pick").partition(":")[2]
 
-    def open(self, key: str, request: gr.Request) -> Shown:
-        if self.chat.saved is None:
+    def open(self, key: str, request: gr.Request) -> Any:
+        """Show it. One that turns out to be damaged goes to the list of those, which says so."""
+        if (saved := self.chat.saved) is None:
             raise InputError(words.NOT_KEPT)
-        return self._show(self.chat.saved.load(key), request)
+        try:
+            return self._show(saved.load(key), request)
+        except InputError:
+            if key not in {entry.key for entry in saved.damaged()}:
+                raise
+            return gr.skip(), gr.skip()
 
     def import_it(self, file: Any, request: gr.Request) -> Shown:
         settings = self.app.settings

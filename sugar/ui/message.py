@@ -128,9 +128,9 @@ class MessageBox:
         self.changes("clear", trigger, new, inputs)
 
     def then(self, refresh: Callable[..., Any], inputs: Any, outputs: Any) -> None:
-        """After every run and change, whether it worked or not: `refresh(*inputs)`. Call it last."""
+        """After every run and change: `refresh(*inputs)`. Call it last."""
         for event in self._done:
-            event.then(refresh, inputs, outputs, **QUIET)
+            event.success(refresh, inputs, outputs, **QUIET)
 
     def _free(self, name: str, trigger: Callable[..., Any] | None) -> Any:
         button = f"{name}-again"
