@@ -58,7 +58,7 @@ class Settings:
     max_tokens: int = _setting(1024, "longest answer, in tokens", 1, 100_000)
     answer_seconds: int = _setting(300, "longest time for one answer", 1, 86_400)
     queue_size: int = _setting(
-        20, "requests that may wait; the next one is told that the app is busy", 1, 10_000
+        100, "questions that may wait; the next one is told that the app is busy", 1, 10_000
     )
     per_minute: int = _setting(60, "model requests a minute for one visitor", 1, 100_000)
     newcomers: int = _setting(60, "new visitors an hour from one address, in public mode", 1, 1_000_000)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Served, Window, screenshot, serve
+from conftest import Served, Window, eventually, screenshot, serve
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 
@@ -195,13 +195,14 @@ def test_a_foreign_page_reads_deletes_and_frames_nothing(browser: Any, tmp_path:
     own.goto(app.url)
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert own.evaluate(ASK, ["/login", "POST", form, "username=me&password=secret"]) == 200
-    create, body = "/gradio_api/run/gallery_create", '{"data": ["holiday"], "session_hash": "p"}'
+    create, body = "/gradio_api/call/v2/gallery_create", '{"name": "holiday"}'
     as_json = {"content-type": "application/json"}
     assert own.evaluate(ASK, [create, "POST", as_json, body]) == 200
+    eventually(lambda: (tmp_path / "galleries" / "holiday").is_dir())
     foreign.goto(f"http://127.0.0.1:{other.server_port}/")
     for path in ("/", "/config", "/gradio_api/token", "/gradio_api/user", "/logout"):
         assert foreign.evaluate(ASK, [f"{app.url}{path}", "GET", {}, None]) == "blocked"
-    remove = f"{app.url}/gradio_api/run/gallery_remove"
+    remove = f"{app.url}/gradio_api/call/v2/gallery_remove"
     for forged in ({}, {"X-Forwarded-Host": f"127.0.0.1:{other.server_port}"}):
         for kind in ({"content-type": "text/plain"}, as_json):
             assert foreign.evaluate(ASK, [remove, "POST", {**kind, **forged}, body]) == "blocked"

@@ -261,11 +261,11 @@ def test_what_a_program_is_told_is_plain_and_what_the_page_is_told_is_escaped(ap
 def test_names_of_sessions_are_bounded_and_whoever_left_holds_nothing(shared_app: Served) -> None:
     """.73 MB of memory stayed for every name that a client made up."""
     holder, visitors = shared_app.demo.state_holder, shared_app.context.visitors
-    headers = {"X-Sugar-Key": "a key of this test only"}
-    http = httpx.Client(base_url=shared_app.url, timeout=60, headers=headers)
+    one = Somebody(shared_app, "one")
+    one.http.headers["X-Sugar-Key"] = "a key of this test only"
     for n in range(60):
-        body = {"data": [], "session_hash": f"made up {n}"}
-        http.post("/gradio_api/run/gallery_list", json=body).raise_for_status()
+        assert event(one, "gallery_list", [], f"made up {n}").status_code == 200
+        assert "process_completed" in heard(one, f"made up {n}")
     kept = [name for name in holder.session_data if name.startswith("made up")]
     assert kept == [f"made up {n}" for n in range(40, 60)]
     described = {id(holder.session_data[name].blocks_config) for name in kept}

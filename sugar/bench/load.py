@@ -133,9 +133,9 @@ class Visitor:
             "GET", "/gradio_api/queue/data", params={"session_hash": self.session}
         ) as lines:
             for line in lines.iter_lines():
-                said = json.loads(line[5:]) if line.startswith("data:") else {"msg": ""}
+                said: dict[str, Any] = json.loads(line[5:]) if line.startswith("data:") else {"msg": ""}
                 if said["msg"] == "process_completed":
-                    output = said["output"]
+                    output: dict[str, Any] = said["output"]
                     return output if said["success"] else {"error": str(output.get("error"))}
         return {"error": "the stream ended"}
 

@@ -15,7 +15,7 @@ from sugar.passages.docx import read_docx
 from sugar.passages.pdf import read_pdf
 from sugar.passages.sentences import Block
 
-MAX_MEMORY = 1_500_000_000
+MAX_MEMORY = 600_000_000
 MAX_OUTPUT = 20_000_000
 """Bytes of this process's address space, and of the text that it hands back."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -48,11 +49,16 @@ def read_files(files: Sequence[tuple[str, bytes]], limits: PassageLimits | None 
     pictures = _pictures(named, limits, out)
     names = FileNames(pictures)
     captions: dict[str, str] = {}
+    began = time.monotonic()
     for name, data in named:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in PICTURE_SUFFIXES:
             continue
         try:
+            if time.monotonic() - began > limits.all_seconds:
+                raise ValueError(
+                    f"Reading the files before it took {limits.all_seconds} seconds. Send it by itself."
+                )
             if suffix in TABLES:
                 check_columns(table := read_table(_bounded(data, limits.max_text_bytes)))
                 take_rows(name, table, pictures, captions, out, limits.max_passages)

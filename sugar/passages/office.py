@@ -36,7 +36,7 @@ def read_office(data: bytes, kind: str, limits: PassageLimits, left: Counter[str
     command.append(str(limits.office_seconds))
     try:
         done = subprocess.run(
-            command, input=data, capture_output=True, timeout=limits.office_seconds + 60, cwd=_ROOT
+            command, input=data, capture_output=True, timeout=limits.office_seconds + 10, cwd=_ROOT
         )
     except subprocess.TimeoutExpired:
         raise ValueError(_too_slow(limits.office_seconds)) from None

@@ -17,7 +17,8 @@ class PassageLimits:
     """Caps on one knowledge base.
 
     max_files, max_passages: counts. max_text_bytes: of a text, csv or JSON file. max_office_bytes: of a PDF
-    or docx. max_pages: of a PDF. office_seconds: time to read one PDF or docx. picture_side: pixels.
+    or docx. max_pages: of a PDF. office_seconds: time to read one PDF or docx. all_seconds: to read all
+    files. picture_side: pixels.
     """
 
     max_files: int = 200
@@ -26,6 +27,7 @@ class PassageLimits:
     max_office_bytes: int = 20_000_000
     max_pages: int = 500
     office_seconds: int = 30
+    all_seconds: int = 120
     picture_side: int = 1024
 
 

@@ -12,6 +12,7 @@ they are ranked. Not covered: reading files (sugar/passages), answering (answeri
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from sugar import place
-from sugar.errors import InputError
+from sugar.errors import Cancelled, InputError
 from sugar.fusion import Fused, reciprocal_rank
 from sugar.gallery.embedding import embed_each
 from sugar.gallery.items import Filters
@@ -72,6 +73,24 @@ NEUTRAL = (
 )
 """Everyday texts that nobody asked about: what a question is compared with in a base of a few passages."""
 
+AT_ONCE = 64
+"""Passages that are embedded before somebody else may have the model."""
+
+
+def _embedded(
+    model: Any, samples: Sequence[Sample], stop: threading.Event | None
+) -> tuple[list[Any], list[str]]:
+    """`embed_each`, some at a time. Raises Cancelled."""
+    vectors: list[Any] = []
+    faults: list[str] = []
+    for low in range(0, len(samples), AT_ONCE):
+        if stop is not None and stop.is_set():
+            raise Cancelled("The reading of the notes was stopped.")
+        found, why = embed_each(model, samples[low : low + AT_ONCE])
+        vectors += found
+        faults += why
+    return vectors, faults
+
 
 class KnowledgeBase:
     """What can be asked about. Holds nothing on disk.
@@ -86,11 +105,12 @@ class KnowledgeBase:
         passages: Sequence[Passage] = (),
         gallery: Any = None,
         name: str = "the knowledge base",
+        stop: threading.Event | None = None,
     ) -> None:
-        """Raises InputError when there is nothing at all to read."""
+        """Raises InputError when there is nothing at all to read, Cancelled when `stop` was set meanwhile."""
         self.model, self.gallery, self.name = model, gallery, name
         self.fingerprint = model.fingerprint
-        vectors, faults = embed_each(model, [_key(p) for p in passages]) if passages else ([], [])
+        vectors, faults = _embedded(model, [_key(p) for p in passages], stop)
         self.refused = [(p.name, why) for p, why in zip(passages, faults, strict=True) if why]
         kept = [i for i, p in enumerate(passages) if vectors[i] is not None or p.text]
         self.passages = [passages[i] for i in kept]

@@ -155,13 +155,21 @@ class Jobs:
 
     Args:
         workers: jobs that run at the same time. Jobs of one visitor run one after the other.
-        per_visitor: jobs of one visitor that may run or wait.
+        per_visitor: jobs of one visitor that may run or wait. per_address: of all visitors of one address.
         in_all: jobs of everybody that may run or wait.
         kept: finished jobs of one visitor that stay in the list.
     """
 
-    def __init__(self, workers: int = 2, per_visitor: int = 4, in_all: int = 100, kept: int = 20) -> None:
-        self._workers, self._per_visitor, self._in_all, self._kept = workers, per_visitor, in_all, kept
+    def __init__(
+        self,
+        workers: int = 2,
+        per_visitor: int = 4,
+        per_address: int = 8,
+        in_all: int = 100,
+        kept: int = 20,
+    ) -> None:
+        self._workers, self._per_visitor, self._per_address = workers, per_visitor, per_address
+        self._in_all, self._kept = in_all, kept
         self._jobs: dict[str, list[Job]] = {}
         self._waiting: deque[Job] = deque()
         self._running: set[Job] = set()
@@ -178,7 +186,10 @@ class Jobs:
             own = self._jobs.setdefault(visitor.id, [])
             if sum(not j.over.is_set() for j in own) >= self._per_visitor:
                 raise BusyError(f"{self._per_visitor} of your jobs run or wait already. Let one end first.")
-            if len(self._waiting) + len(self._running) >= self._in_all:
+            everybody = [*self._waiting, *self._running]
+            if sum(j.owner.address == visitor.address for j in everybody) >= self._per_address:
+                raise BusyError(f"{self._per_address} jobs of your address run or wait. Let one end first.")
+            if len(everybody) >= self._in_all:
                 raise BusyError("The server has as much work as it may take. Try again in some minutes.")
             over = [j for j in own if j.over.is_set()]
             for old in over[: max(0, len(over) - self._kept + 1)]:

@@ -56,6 +56,7 @@ def build(app: AppContext) -> None:
     to_chat = gr.Button(words.TO_CHAT, size="sm", min_width=130)
 
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
+    notes: dict[str, Any] = {**app.on_notes, "api_visibility": "private"}
     options = [image, read, strictness, beside]
     outputs = [asked, answer, plain, speed, sources, opened]
     events = [
@@ -64,9 +65,9 @@ def build(app: AppContext) -> None:
             app.guarded(handlers.answer_on_page),
             [gallery, question, *options],
             outputs,
-            **model,
+            **notes,
         ),
-        asked.submit(app.guarded(handlers.answer_as_written), [gallery, asked, *options], outputs, **model),
+        asked.submit(app.guarded(handlers.answer_as_written), [gallery, asked, *options], outputs, **notes),
     ]
     gr.on([go.click, question.submit, asked.submit], None, None, note, js="() => ''", **app.quiet)
     app.on_model_change(handlers.example_buttons, examples)
@@ -74,7 +75,7 @@ def build(app: AppContext) -> None:
         fill = app.guarded(_filler(handlers, place), uses_model=False)
         filled = button.click(fill, None, [question, image, note], **app.quiet)
         asks = app.guarded(handlers.answer_example)
-        events.append(filled.success(asks, [gallery, question, *options], outputs, **model))
+        events.append(filled.success(asks, [gallery, question, *options], outputs, **notes))
     stop.click(app.guarded(handlers.stop, uses_model=False), None, None, cancels=events, **app.quiet)
     taken = app.guarded(handlers.take_notes, uses_model=False)
     gr.on([files.upload, files.clear, files.delete], taken, files, reading, api_visibility="private")

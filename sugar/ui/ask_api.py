@@ -40,7 +40,7 @@ def register(handlers: AskHandlers) -> None:
         for result in handlers.service.ask(app.visitor(request), asked):
             yield _data(result)
 
-    gr.api(app.guarded(ask), api_name="ask", **app.on_model)
+    gr.api(app.guarded(ask), api_name="ask", **app.on_notes)
 
 
 def _data(result: AskResult) -> dict[str, Any]:

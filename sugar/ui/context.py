@@ -42,6 +42,9 @@ class AppContext(Wiring):
     on_model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
     """For every event that runs the model: one queue across all tabs."""
 
+    on_notes: dict[str, Any] = {"concurrency_id": "notes", "concurrency_limit": 4}
+    """For questions about notes: a long reading keeps nobody from the model; turns.py keeps the order."""
+
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     """For events of the page that neither run the model nor take long."""
 
@@ -110,6 +113,18 @@ class AppContext(Wiring):
                     raise shown(error) from None
 
             return stream
+
+        if inspect.iscoroutinefunction(handler):
+
+            @functools.wraps(handler)
+            async def wait(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    admit(args, kwargs)
+                    return await handler(*args, **kwargs)
+                except Exception as error:
+                    raise shown(error) from None
+
+            return wait
 
         @functools.wraps(handler)
         def call(*args: Any, **kwargs: Any) -> Any:

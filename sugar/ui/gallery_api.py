@@ -5,6 +5,7 @@ Also the choices of a gallery in other tabs. Not covered: what is done (sugar/se
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,9 +63,9 @@ def endpoints(app: AppContext, calls: GalleryCalls) -> None:
         """Make a new, empty gallery; its name."""
         return calls.create(request, name)
 
-    def gallery_add(request: gr.Request, gallery: str, files: list[Any]) -> dict[str, Any]:
+    async def gallery_add(request: gr.Request, gallery: str, files: list[Any]) -> dict[str, Any]:
         """Add pictures and zips of pictures; the result for every file, and why."""
-        report = _ended(calls.add(request, gallery, files))
+        report = await _ended(calls.add, request, gallery, files)
         rows = [{"name": r.name, "status": r.status, "reason": r.reason, "item": r.item} for r in report.rows]
         return {"summary": str(report), "counts": report.counts, "rows": rows}
 
@@ -92,18 +93,18 @@ def endpoints(app: AppContext, calls: GalleryCalls) -> None:
         """Groups of pictures that look the same, the better one first in each."""
         return [[c.id for c in g.cells] for g in service.near_duplicates(looking(request, gallery))]
 
-    def gallery_export(request: gr.Request, gallery: str) -> dict[str, Any]:
+    async def gallery_export(request: gr.Request, gallery: str) -> dict[str, Any]:
         """The whole gallery as one zip."""
-        path = _ended(calls.export(request, gallery))
+        path = await _ended(calls.export, request, gallery)
         return {"path": path, "orig_name": "gallery.zip", "meta": {"_type": "gradio.FileData"}}
 
-    def gallery_import(request: gr.Request, name: str, file: Any) -> str:
+    async def gallery_import(request: gr.Request, name: str, file: Any) -> str:
         """A new gallery from an exported zip; its name."""
-        return _ended(calls.bring(request, name, file))
+        return await _ended(calls.bring, request, name, file)
 
-    def gallery_index(request: gr.Request, gallery: str) -> dict[str, Any]:
+    async def gallery_index(request: gr.Request, gallery: str) -> dict[str, Any]:
         """Embed the pictures that the loaded model has not embedded yet; the counts."""
-        return {"summary": str(_ended(service.reindex(app.visitor(request), gallery)))}
+        return {"summary": str(await _ended(service.reindex, app.visitor(request), gallery))}
 
     def gallery_remove(request: gr.Request, gallery: str) -> list[str]:
         """Delete a gallery with all its pictures; the names of those that are left."""
@@ -121,12 +122,14 @@ def endpoints(app: AppContext, calls: GalleryCalls) -> None:
         gallery_index,
         gallery_export,
     ):  # long: not in the model's queue
-        gr.api(app.guarded(call), api_name=call.__name__)
+        gr.api(app.guarded(call), api_name=call.__name__, concurrency_limit=None)
 
 
-def _ended(job: Job) -> Any:
-    """Wait for a job; its result. Raises GalleryError when it failed."""
-    job.over.wait()
+async def _ended(start: Callable[..., Job], *given: Any) -> Any:
+    """Start a job and wait for its end without holding a thread; its result. Raises GalleryError."""
+    job = await asyncio.to_thread(start, *given)
+    while not job.over.is_set():
+        await asyncio.sleep(0.05)
     state = job.state()
     if state.phase != "done":
         raise GalleryError(state.problem or "It was cancelled.")

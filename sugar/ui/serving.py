@@ -50,7 +50,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     shipped = _shipped(app)
     middleware = [
         Middleware(Gate, visitors=app.visitors, settings=settings),
-        Middleware(Sessions, visitors=app.visitors),
+        Middleware(Sessions, visitors=app.visitors, settings=settings),
         Middleware(Uploads, visitors=app.visitors, settings=settings, shipped=shipped),
         PACKED,
     ]
@@ -58,7 +58,8 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
     keep_words_out_of_the_log()
     lean_sessions()
     app.visitors.visits.on_close.append(partial(forget, demo))
-    demo.queue(max_size=settings.queue_size, default_concurrency_limit=8)
+    # how many may wait is checked for each visitor (sessions.py); what has a queue is not reached past it
+    demo.queue(max_size=None, default_concurrency_limit=8, api_open=False)
     user, _, password = settings.auth.partition(":")
     started = demo.launch(
         server_name=settings.host,
@@ -72,6 +73,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         head=head(),
         ssr_mode=False,
         prevent_thread_lock=True,
+        max_threads=80,
         show_error=True,
         footer_links=["api"],
         enable_monitoring=False,
