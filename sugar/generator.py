@@ -21,6 +21,7 @@ from sugar.model.batching import Batching, is_out_of_memory
 from sugar.model.cache import KeptCache, PrefixStore
 from sugar.model.decode import DecodingState, pick, prefill
 from sugar.model.layout import Layout
+from sugar.model.owner import owner
 from sugar.model.text_stream import TextStream
 from sugar.sequence import Sample, Sampling, Turn
 
@@ -86,7 +87,7 @@ class Generator:
         rng = torch.Generator().manual_seed(sampling.seed) if sampling.seed is not None else None
         layout = self.layout(turns)
         text = TextStream(self.backbone.processor)
-        tag = adapter or ""
+        tag = f"{owner()} {adapter or ''}"
         state: DecodingState | None = None
         try:
             with self.backbone.using(adapter):

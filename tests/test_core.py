@@ -23,6 +23,7 @@ from sugar.model import checkpoint
 from sugar.model.cache import signature
 from sugar.model.decode import pick
 from sugar.model.head import EmbeddingHead
+from sugar.model.owner import owned_by
 from sugar.model.text_stream import TextStream
 from sugar.model.vision import VisionCache
 from sugar.sequence import Sample, Turn
@@ -102,6 +103,25 @@ def test_a_picture_goes_through_the_tower_once(model: Sugar) -> None:
     model.score(Sample([B, "what?"]), ["yes", "no"])
     model.embed([Sample(A.copy())])
     assert model.backbone.vision.misses == 2 and model.backbone.vision.hits >= 3
+
+
+def test_what_is_kept_for_one_owner_saves_another_nothing(model: Sugar) -> None:
+    """By the time of an answer a visitor could tell what another had sent."""
+
+    def asked(name: str) -> tuple[int, int]:
+        before = model.backbone.vision.misses, model.generator.prefixes.reused
+        with owned_by(name):
+            steps = model.generate(Sample([A, "what is it?"]), max_new_tokens=3)
+            next(steps)
+        list(steps)  # later steps may run elsewhere
+        return model.backbone.vision.misses - before[0], model.generator.prefixes.reused - before[1]
+
+    assert asked("ann") == (1, 0)
+    known = asked("ann")
+    assert known[0] == 0 and known[1] > 0
+    assert asked("bob") == (1, 0)
+    model.forget()
+    assert asked("ann") == (1, 0)
 
 
 def test_the_vision_cache_is_bounded(model: Sugar) -> None:

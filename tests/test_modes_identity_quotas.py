@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -149,6 +150,51 @@ def test_a_visitor_stays_for_the_grace_period_and_no_longer(tmp_path: Path) -> N
     assert visits.sweep() == 1 and gone == [ann] and not kept.parent.parent.exists()
     assert visits.known(bob) and not visits.known(ann)
     assert visits.page(ann, "1") is not page and visits.page(ann, "1").fresh, "the page learns that it is new"
+
+
+def test_what_a_visitor_left_goes_at_the_next_sweep_if_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full table of handles, or an error in one part, kept the rest and ended the sweeper."""
+    import sugar.services.visits as module
+
+    visits = Visits(PUBLIC, PrivateFiles(tmp_path))
+    broken, told = [True], []
+
+    def fails_once(visitor: Visitor) -> None:
+        if broken.pop() if broken else False:
+            raise RuntimeError("database is locked")
+        told.append("first")
+
+    visits.on_leave += [fails_once, lambda visitor: told.append("second")]
+    ann = Visitor("a" * 32, "token")
+    kept = Path(visits.page(ann, "1").keep(b"private", ".txt"))
+    real, handles = module.shutil.rmtree, [0]
+
+    def rmtree(folder: Path) -> None:
+        handles[0] += 1
+        if handles[0] == 1:
+            raise OSError(24, "Too many open files")
+        real(folder)
+
+    monkeypatch.setattr(module.shutil, "rmtree", rmtree)
+    visits.leave(ann)
+    assert told == ["second"] and kept.exists() and not visits.known(ann)
+    visits.sweep()
+    assert told == ["second", "first"] and not kept.parent.parent.exists()
+    visits.sweep()
+    assert told == ["second", "first"] and handles[0] == 2
+    swept = threading.Event()
+    also = iter([RuntimeError("once"), None])
+
+    def sweeping() -> None:
+        if error := next(also, None):
+            raise error
+        swept.set()
+
+    visits.sweep_every(0.01, sweeping)
+    assert swept.wait(30), "the sweeper goes on after an error"
+    visits.end()
 
 
 def test_the_pages_of_one_visitor_do_not_stop_each_other(tmp_path: Path) -> None:

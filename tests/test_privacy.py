@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from sugar.model.owner import owner
 from sugar.ui.faults import LogBound
 
 PLACE = b"N47-22-31-E8-32-27-my-own-garden"
@@ -273,3 +274,31 @@ def test_names_of_sessions_are_bounded_and_whoever_left_holds_nothing(shared_app
     (visitor,) = [v.visitor for v in visitors.visits._visits.values() if "made up 59" in v.sessions]
     visitors.visits.leave(visitor)
     assert not [name for name in holder.session_data if name.startswith("made up")]
+
+
+def test_each_call_of_the_model_is_its_visitors_and_nothing_of_it_stays(
+    shared_app: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the model keeps is kept by owner (test_core.py); each step of an answer runs somewhere else."""
+    model = shared_app.context.models.get()._model
+    seen: list[str] = []
+    embed, generate = model.embed, model.generate
+    monkeypatch.setattr(model, "embed", lambda *a, **k: seen.append(owner()) or embed(*a, **k))
+    monkeypatch.setattr(model, "generate", lambda *a, **k: seen.append(owner()) or generate(*a, **k))
+    owners = []
+    for one in (Somebody(shared_app, "ann"), Somebody(shared_app, "bob")):
+        file = one.send(photo(tmp_path / "garden.jpg"))
+        one.call("chat", message={"text": "what is it?", "files": [file]}, history=[])
+        one.call("search", query=[{"picture": file}], gallery="sample")
+        one.call("gallery_add", gallery="mine", files=[file])
+        assert len(seen) >= 3 and len(set(seen)) == 1 and seen[0]
+        owners.append(seen.pop())
+        before = model.forgotten
+        one.call("gallery_delete", gallery="mine", items=[1])
+        assert model.forgotten == before + 1
+        seen.clear()
+    assert owners[0] != owners[1]
+    visits, before = shared_app.context.visitors.visits, model.forgotten
+    (ann,) = [v.visitor for v in visits._visits.values() if v.visitor.id == owners[0]]
+    visits.leave(ann)
+    assert model.forgotten == before + 1

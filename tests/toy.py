@@ -88,6 +88,11 @@ class ToyModel(ToyEmbedder):
     card = "# toy\nA model for tests: words and mean colours, nothing learned."
     adapter: str | None = None
     adapters: tuple[str, ...] = ()
+    forgotten = 0
+    """How often `forget` was called."""
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def agreement(self, query: Sample, candidates: Sequence[Sample]) -> np.ndarray:
         """(N,) in [0, 1]: half of one plus the cosine of candidate and query."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sugar.errors import InputError
 from sugar.model.families import ROPE_3D, TYPE_IDS
+from sugar.model.owner import owner
 
 __all__ = ["Batch", "Layout", "PreparedImage", "Span", "collate", "image_key", "merge_pixels", "pool_slices"]
 
@@ -28,8 +29,8 @@ Span = tuple[np.ndarray, bool]
 
 
 def image_key(image: Image.Image) -> str:
-    """A content hash of a picture: the key under which its vision features are kept."""
-    digest = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
+    """A content hash of a picture, of its own for each owner: the key of what is kept of it."""
+    digest = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16, key=owner().encode()[:64])
     digest.update(image.tobytes())
     return digest.hexdigest()
 

@@ -52,6 +52,8 @@ class Galleries:
         self.settings, self.visitors, self.private = settings, visitors, visitors.mode.private
         self._open: dict[tuple[str, str], Any] = {}
         self._lock = threading.RLock()
+        self.on_delete: list[Callable[[Visitor | None], None]] = []
+        """Told whose pictures were deleted; None for everybody's."""
         self._sweep()
 
     def _sweep(self) -> None:
@@ -100,6 +102,8 @@ class Galleries:
 
         Where galleries are not private they are everybody's, and so are these files.
         """
+        for callback in self.on_delete:
+            callback(visitor)
         files = self.visitors.files
         shown = files.showing(visitor if self.private else None)
         items = {i for known in shown.values() for i in known}

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sugar.errors import BusyError, Cancelled, InputError, SugarError
+from sugar.model.owner import owned_by
 from sugar.services.identity import Visitor
 from sugar.services.turns import in_background
 
@@ -117,7 +118,7 @@ class Job:
             self._phase, self._began = RUNNING, time.monotonic()
         phase, result, problem = DONE, None, ""
         try:
-            with in_background():
+            with in_background(), owned_by(self.owner.id):
                 result = self._work(self)
             phase = CANCELLED if self.stop.is_set() else DONE
         except Cancelled:

@@ -10,12 +10,14 @@ keeps something: newcomers are refused instead. Not covered: who a visitor is (i
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sugar.errors import BusyError
@@ -25,6 +27,8 @@ from sugar.services.private_files import PrivateFiles
 from sugar.services.quotas import network_of
 
 __all__ = ["Page", "VisitorState", "Visits"]
+
+log = logging.getLogger("sugar")
 
 T = TypeVar("T")
 
@@ -142,6 +146,7 @@ class Visits:
         self._visits: dict[str, _Visit] = {}
         self._lock = threading.RLock()
         self._ended = threading.Event()
+        self._unfinished: list[Callable[[], Any]] = []
         self.on_leave: list[Callable[[Visitor], None]] = []
         self.on_close: list[Callable[[str, bool], None]] = []
         """Told the name of every session that is forgotten, and whether its visitor left."""
@@ -236,34 +241,53 @@ class Visits:
             return list(visit.pages.values()) if visit else []
 
     def leave(self, visitor: Visitor) -> None:
-        """End the visitor's answers, tell those who keep something, remove the private files."""
+        """End the visitor's answers, tell those who keep something, remove the private files.
+
+        What fails is tried again at the next sweep; nothing of it keeps the rest from going.
+        """
         with self._lock:
             visit = self._visits.pop(visitor.id, None)
-        for page in visit.pages.values() if visit else []:
-            page.leave()
-        for session in visit.sessions if visit else []:
-            self._closed(session, True)
-        for callback in self.on_leave if visit else []:
-            callback(visitor)
-        shutil.rmtree(self.files.folder(visitor), ignore_errors=True)
+        acts: list[Callable[[], Any]] = [page.leave for page in visit.pages.values()] if visit else []
+        acts += [partial(self._closed, session, True) for session in visit.sessions] if visit else []
+        acts += [partial(callback, visitor) for callback in self.on_leave] if visit else []
+        self._finish([*acts, partial(self._remove_files, visitor)])
+
+    def _remove_files(self, visitor: Visitor) -> None:
+        if not self.known(visitor) and (folder := self.files.folder(visitor)).exists():
+            shutil.rmtree(folder)
+
+    def _finish(self, acts: Iterable[Callable[[], Any]]) -> None:
+        """Do what a leave has to do; what fails waits for the next sweep."""
+        for act in acts:
+            try:
+                act()
+            except Exception as error:
+                log.warning("what a visitor left could not be removed (%s); it is tried again", _kind(error))
+                with self._lock:
+                    self._unfinished.append(act)
 
     def sweep(self) -> int:
         """Let go of visitors without a sign for the grace period. Returns how many went."""
-        end = self._clock() - self.mode.grace_seconds
         with self._lock:
+            again, self._unfinished = self._unfinished, []
+            end = self._clock() - self.mode.grace_seconds
             idle = [v.visitor for v in self._visits.values() if v.seen < end]
+        self._finish(again)
         gone = [v for v in idle if not self.busy(v)]
         for visitor in gone:
             self.leave(visitor)
         return len(gone)
 
     def sweep_every(self, seconds: float, also: Callable[[], Any] = lambda: None) -> None:
-        """Sweep now and then, in a thread of its own, until `end`."""
+        """Sweep now and then, in a thread of its own, until `end`. A sweep that fails ends no later one."""
 
         def run() -> None:
             while not self._ended.wait(seconds):
-                self.sweep()
-                also()
+                for act in (self.sweep, also):
+                    try:
+                        act()
+                    except Exception as error:
+                        log.warning("a sweep broke off (%s); the next one goes on", _kind(error))
 
         threading.Thread(target=run, name="sweeper", daemon=True).start()
 
@@ -277,3 +301,8 @@ class Visits:
 
     def __len__(self) -> int:
         return len(self._visits)
+
+
+def _kind(error: Exception) -> str:
+    """The kind of an error; its words may quote a visitor's file."""
+    return type(error).__name__

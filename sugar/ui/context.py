@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
+from sugar.model.owner import owned_by
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.galleries import Galleries
 from sugar.services.generation import Generated
@@ -57,7 +59,8 @@ class AppContext(Wiring):
         self.galleries = Galleries(settings, visitors)
         self.workspace = Workspace(settings, models, self.galleries)
         self.watching = Watching(self.workspace, Page(Visitor("0" * 32, "owner"), "", visitors.files))
-        self.visitors.visits.on_leave += [self.jobs.leave, self.galleries.leave]
+        self.visitors.visits.on_leave += [self.jobs.leave, self.galleries.leave, self._forget_kept]
+        self.galleries.on_delete.append(self._forget_kept)
         self.visitors.visits.busy = self.jobs.busy
         self.visitors.visits.keeping.append(self.galleries.keeps)
         self.models.on_change.append(self.galleries.release)
@@ -88,6 +91,16 @@ class AppContext(Wiring):
         """Generate for the visitor behind a request. See Workspace.generate."""
         return self.workspace.generate(self.visitor(request), conversation, sampling)
 
+    def _asker(self) -> str:
+        """Who asks for the event that runs here. (Gradio keeps its request; not every handler takes it.)"""
+        return self.visitors.behind(LocalContext.request.get(None)).id
+
+    def _forget_kept(self, visitor: Visitor | None) -> None:
+        """What the model keeps of pictures and conversations goes with whoever leaves, or deletes."""
+        model = self.models.peek()
+        if model is not None:
+            model.forget()
+
     def guarded(self, handler: Callable[..., Any], *, uses_model: bool = True) -> Callable[..., Any]:
         """Wrap a handler: a SugarError becomes a message on the page, any other error a number in the log.
 
@@ -106,11 +119,22 @@ class AppContext(Wiring):
 
             @functools.wraps(handler)
             def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+                steps = None
                 try:
                     admit(args, kwargs)
-                    yield from handler(*args, **kwargs)
+                    steps = handler(*args, **kwargs)
+                    while True:
+                        with owned_by(self._asker()):  # each step runs in a context of its own
+                            try:
+                                step = next(steps)
+                            except StopIteration:
+                                return
+                        yield step
                 except Exception as error:
                     raise shown(error) from None
+                finally:
+                    if steps is not None:
+                        steps.close()
 
             return stream
 
@@ -120,7 +144,8 @@ class AppContext(Wiring):
             async def wait(*args: Any, **kwargs: Any) -> Any:
                 try:
                     admit(args, kwargs)
-                    return await handler(*args, **kwargs)
+                    with owned_by(self._asker()):
+                        return await handler(*args, **kwargs)
                 except Exception as error:
                     raise shown(error) from None
 
@@ -130,7 +155,8 @@ class AppContext(Wiring):
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 admit(args, kwargs)
-                return handler(*args, **kwargs)
+                with owned_by(self._asker()):
+                    return handler(*args, **kwargs)
             except Exception as error:
                 raise shown(error) from None
 
