@@ -79,7 +79,8 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
 ) -> None:
     page = window.open()
     send(page, "keep <b>this</b> & that", "scene-0.jpg")
-    answered(page, "I see 1 pictures and the words keep <b>this</b> & that")
+    joined = "<\u2060b>this<\u2060/b>"  # a sign that nobody sees keeps the words of a model from being tags
+    answered(page, f"I see 1 pictures and the words keep {joined} & that")
     page.reload()
     page.locator("#message textarea").wait_for()
     assert "keep" not in talk(page).inner_text()
