@@ -194,7 +194,7 @@ def test_answers_are_markdown_and_never_markup(window: Window) -> None:
         "<img src=x onerror='window.harmed=true'> **b** [l](javascript:1) ![p](http://example.org/p.png)"
     )
     send(page, hostile + " <script>window.harmed=true</script>")
-    answered(page, "I see 0 pictures and the words <img")
+    answered(page, "I see 0 pictures and the words <\u2060img")
     assert page.locator("#talk .message img, #talk .user strong").count() == 0
     links = page.locator("#talk .message a").evaluate_all("(all) => all.map((a) => a.href)")
     assert all(link.startswith("http://example.org/") for link in links)  # shown, not fetched

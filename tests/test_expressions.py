@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import sugar
 
@@ -24,7 +25,7 @@ SIZE = 30_000
 LIMIT = 0.4
 """Processor seconds for one text."""
 PIECES = [
-    *"a 1.-_[]()`<>{}\"'\\/|*\n\t\x00\u2028é!:,",
+    *"a 1.-_[]()`<>{}\"'\\/|*\n\t\x00\u2028éÿ!:,",
     *(
         "1.",
         "1,",
@@ -108,14 +109,15 @@ def _constant(node: ast.Call) -> tuple[str, str]:
     return pattern, "|".join(flag for flag in flags if re.fullmatch(r"[re.A-Z| ]+", flag))
 
 
-def run(expression: str, flags: str, method: str, text: str) -> None:
-    made = re.compile(expression, eval(flags or "0", {"re": re}))
+def run(expression: str | bytes, flags: str, method: str, text: str) -> None:
+    made: re.Pattern[Any] = re.compile(expression, eval(flags or "0", {"re": re}))
+    meets: Any = text.encode() if isinstance(expression, bytes) else text
     if method in ("sub", "subn"):
-        made.sub("", text)
+        made.sub(type(meets)(), meets)
     elif method == "finditer":
-        list(made.finditer(text))
+        list(made.finditer(meets))
     else:
-        getattr(made, method)(text)
+        getattr(made, method)(meets)
 
 
 def work() -> None:

@@ -10,7 +10,6 @@ methods let an entry name its own working memory. Not covered: zips in zips.
 from __future__ import annotations
 
 import os
-import re
 import struct
 import threading
 import unicodedata
@@ -18,6 +17,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -170,7 +170,8 @@ def _encoding(names: bytes) -> str:
     with suppress(InputError):
         found = detect(names[:200_000], DOS)
     wide = found in ("gb18030", "big5hkscs", "cp932", "euc_jis_2004", "cp949")
-    if re.search(rb"[\x80-\xff]{2}", names) if wide else _is_words(names, found):
+    pairs = any(a > 127 and b > 127 for a, b in pairwise(names))
+    if pairs if wide else _is_words(names, found):
         return found
     return next((page for page in ("cp850", "cp852", "cp1252", "cp1250") if _is_words(names, page)), found)
 
