@@ -23,7 +23,7 @@ SIGNS = re.compile(
     r"|&(?=#?\w+;)"  # an entity, which a diagram or a copy would turn into a sign
     r"|!(?=\[)"  # a picture
     r"|\](?=\((?!https?://)|:|\[)"  # a link to another place than the web
-    r"|(?:`{3,}|~{3,})[ \t]*(?=mermaid)"  # a diagram, whose labels are HTML
+    r"|(?:(?<!`)`{3,}|(?<!~)~{3,})[ \t]*(?=mermaid)"  # a diagram, whose labels are HTML
 )
 
 
