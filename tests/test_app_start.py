@@ -36,3 +36,16 @@ def test_the_page_travels_packed_where_the_browser_takes_it(app: Served) -> None
     assert plain.text.count('<div id="shell"') == 1
     assert "img-src 'self'" in plain.headers["content-security-policy"]
     assert int(packed.headers["content-length"]) * 5 < len(plain.content)
+
+
+def test_what_one_visitor_sends_is_not_in_the_page_of_another(app: Served) -> None:
+    """The page is made once for each address of the app, and a header may name any address."""
+    with httpx.Client(base_url=app.url) as client:
+        own = client.get("/").text
+        for name in ("x-gradio-server", "x-forwarded-host", "host", "x-forwarded-proto", "referer", "origin"):
+            value = "https" if name.endswith("proto") else "http://evil.example"
+            client.get("/", headers={name: value.removeprefix("http://") if name == "host" else value})
+        client.get("/?__theme=dark&deep_link=evil.example")
+        for n in range(20):
+            client.get("/", headers={"x-gradio-server": f"http://{n}.evil.example"})
+        assert client.get("/").text == own and "evil" not in own

@@ -9,16 +9,17 @@ touched: streams must not wait for a packer, and pictures are packed already.
 
 from __future__ import annotations
 
+import gzip
 import re
-from functools import cache
+from collections import OrderedDict
+from functools import cache, lru_cache
 from html import escape
 from pathlib import Path
 
 import gradio
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sugar.ui.text import chat, frame
@@ -26,6 +27,12 @@ from sugar.ui.text import chat, frame
 __all__ = ["PACKED"]
 
 MESSAGE_BOX = b'"elem_id":"message"'
+
+ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
+"""What Gradio reads of a request to write the app's own address into the page; all else is the same for all."""
+
+ADDRESSES = 8
+"""Addresses whose page is kept."""
 
 PLAYER = "/assets/hls-"
 """Gradio's player of video streams. The chatbot asks for it, and it is a quarter of the page's first load."""
@@ -61,42 +68,59 @@ def with_shell(document: bytes) -> bytes:
     return document[:place] + shell() + document[place:]
 
 
+@lru_cache(maxsize=8)
+def packed(document: bytes) -> bytes:
+    """The document as gzip. It is the same for everybody, so it is packed once."""
+    return gzip.compress(document, 6, mtime=0)
+
+
 class PageDocument:
-    """ASGI middleware for `/` (gzip, shell) and for the player."""
+    """ASGI middleware for `/` (gzip, shell, made once for each address of the app) and for the player."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.packed = GZipMiddleware(self._shelled)
-
-    async def _shelled(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start: Message = {}
-        parts: list[bytes] = []
-
-        async def collect(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-                return
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                document = with_shell(b"".join(parts))
-                MutableHeaders(scope=start)["content-length"] = str(len(document))
-                await send(start)
-                await send({"type": "http.response.body", "body": document})
-
-        await self.app(scope, receive, collect)
+        self._made: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
         if path.startswith(PLAYER):
             headers = {"cache-control": "public, max-age=31536000"}
             response = Response(without_player(Path(path).name), 200, headers, "text/javascript")
-            await response(scope, receive, send)
-            return
-        if path != "/":
-            await self.app(scope, receive, send)
-            return
+            return await response(scope, receive, send)
+        if path != "/" or scope["method"] != "GET":
+            return await self.app(scope, receive, send)
+        asked = Headers(scope=scope)
+        key = (scope.get("scheme", ""), *(asked.get(name, "") for name in ADDRESS))
+        shared = scope["app"].auth is None and not scope.get("query_string")
+        document = self._made.get(key) if shared else None
+        if document is None:
+            status, document = await self._make(scope, receive)
+            if status != 200:
+                return await HTMLResponse(document, status)(scope, receive, send)
+            if shared:
+                self._made[key] = document
+                if len(self._made) > ADDRESSES:
+                    self._made.popitem(last=False)
+        response = HTMLResponse(document, headers={"vary": "accept-encoding"})
+        if "gzip" in asked.get("accept-encoding", ""):
+            response = HTMLResponse(
+                packed(document), headers={"vary": "accept-encoding", "content-encoding": "gzip"}
+            )
+        await response(scope, receive, send)
 
-        await self.packed(scope, receive, send)
+    async def _make(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """(status, document) as Gradio makes it, with the shell."""
+        status, parts = 500, []
+
+        async def collect(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                parts.append(message.get("body", b""))
+
+        await self.app(scope, receive, collect)
+        return status, with_shell(b"".join(parts))
 
 
 PACKED = Middleware(PageDocument)
