@@ -29,7 +29,7 @@ __all__ = ["PACKED"]
 MESSAGE_BOX = b'"elem_id":"message"'
 
 ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
-"""What Gradio reads of a request to write the app's own address into the page; all else is the same for all."""
+"""What Gradio reads of a request to write the app's own address into the page. The rest is the same."""
 
 ADDRESSES = 8
 """Addresses whose page is kept."""
