@@ -1,11 +1,11 @@
-"""One model, many askers: one after another; background work gives way between its batches.
+"""One model, many askers: questions go first, background work gives way between its batches.
 
     turns = Turns()
     model = TakesTurns(sugar, turns)         # everybody is given this one
     with in_background(): gallery.add(...)   # each batch waits until no question runs or waits
 
-A question holds the model for one call, an answer from its first token to its last. Not covered: starting
-background work (jobs.py), what a call computes (sugar/core.py).
+A question holds the model for one call, an answer for one token at a time. Background work waits for
+an answer's last token. Not covered: starting background work (jobs.py), what a call computes (sugar/core.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORWARD = ("score", "log_odds", "probability_of_yes", "agreement", "picture_heat
 """The calls of `Sugar` that run the model, besides `embed` and `generate`."""
 
 PATIENCE = 5.0
-"""Seconds after its last token when an answer that nobody reads any more stops holding others up."""
+"""Seconds after its last token when an answer that nobody reads any more stops holding background work up."""
 
 _here = threading.local()
 
@@ -49,19 +49,16 @@ class Turns:
         self._answers: dict[object, float] = {}
 
     @contextmanager
-    def turn(self, answer: object = None) -> Iterator[None]:
-        """Hold the model. Questions come in the order of asking; background work waits for all of them.
-
-        answer: whose next token it is for. Another's answer is waited for.
-        """
+    def turn(self) -> Iterator[None]:
+        """Hold the model. Questions come in the order of asking; background work waits for all of them."""
         background = getattr(_here, "background", False)
         ticket = object()
         with self._changed:
             if not background:
                 self._questions.append(ticket)
             try:
-                while not self._free_for(ticket, background, answer):
-                    self._changed.wait(0.5)
+                while not self._free_for(ticket, background):
+                    self._changed.wait(0.5 if background else None)
                 self._held = True
             finally:
                 if not background:
@@ -74,36 +71,35 @@ class Turns:
                 self._changed.notify_all()
 
     @contextmanager
-    def answer(self) -> Iterator[tuple[object, Callable[[], None]]]:
-        """An answer is being generated. Yields its ticket for `turn`, and what to call after each token.
+    def answer(self) -> Iterator[Callable[[], None]]:
+        """An answer is being generated. Yields what to call after each token.
 
         One that is generated in the background holds nobody up, itself least of all.
         """
-        ticket = object()
         if getattr(_here, "background", False):
-            yield ticket, lambda: None
+            yield lambda: None
             return
+        ticket = object()
 
         def token() -> None:
             with self._changed:
                 self._answers[ticket] = self._clock()
 
+        token()
         try:
-            yield ticket, token
+            yield token
         finally:
             with self._changed:
-                self._answers.pop(ticket, None)
+                del self._answers[ticket]
                 self._changed.notify_all()
 
-    def _free_for(self, ticket: object, background: bool, answer: object) -> bool:
+    def _free_for(self, ticket: object, background: bool) -> bool:
         if self._held:
             return False
-        if answer in self._answers:  # an answer that was begun is not held up by what came later
-            return True
+        if not background:
+            return self._questions[0] is ticket
         recent = self._clock() - PATIENCE
-        if any(last >= recent for last in self._answers.values()):
-            return False
-        return not self._questions if background else self._questions[0] is ticket
+        return not self._questions and all(last < recent for last in self._answers.values())
 
     @property
     def waiting(self) -> int:
@@ -123,10 +119,10 @@ class TakesTurns:
 
     def generate(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         pieces = iter(self._model.generate(*args, **kwargs))
-        with self._turns.answer() as (ticket, token):
+        with self._turns.answer() as token:
             try:
                 while True:
-                    with self._turns.turn(ticket):
+                    with self._turns.turn():
                         piece = next(pieces, None)
                     if piece is None:
                         return
