@@ -330,3 +330,17 @@ def test_the_disk_is_shared_out(tmp_path: Path) -> None:
         Disk(tmp_path, per_visitor=10_000, in_all=2600, keep_free=0).check([ann], adding=601)
     with pytest.raises(GalleryError, match="The disk has"):
         Disk(tmp_path / "new", 10_000, 10_000, keep_free=10**18).check([])
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    page = (Path(sugar.__file__).parent / "services" / "README.md").read_text("utf-8")
+    here = Path(__file__).parent
+    known = {
+        name
+        for file in here.glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text("utf-8"), re.M)
+    }
+    assert set(re.findall(r"`(test_\w+)`", page)) <= known
+    promised = page.split("## What is promised")[1].split("What is not promised:")[0]
+    lines = re.split(r"^- ", promised, flags=re.M)[1:]
+    assert [line.split(".")[0] for line in lines if "`test_" not in line] == []

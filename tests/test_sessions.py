@@ -68,6 +68,8 @@ def test_one_visitor_has_few_questions_under_way_and_another_is_served(shared_ap
     joined = [event(ann, "chat", talk, f"ann at length {n}") for n in range(5)]
     assert [j.status_code for j in joined] == [200, 200, 200, 429, 429]
     assert "3 of your requests are under way" in joined[-1].json()["detail"]
+    past = {"data": talk, "session_hash": "past the queue"}
+    assert bob.http.post("/gradio_api/run/chat", json=past).status_code == 404
     listed = event(bob, "gallery_list", [], "bob meanwhile")
     assert listed.status_code == 200 and "process_completed" in heard(bob, "bob meanwhile")
     assert "word59" in "".join(heard(ann, f"ann at length {n}") for n in range(3))
