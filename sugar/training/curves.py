@@ -10,7 +10,7 @@ def read_log(path: str | Path) -> list[dict]:
     """The lines of a run's log that hold losses, in order; where a run was resumed, a step's last
     line counts."""
     lines = {}
-    for text in Path(path).read_text(encoding="utf-8").splitlines():
+    for text in Path(path).read_text(encoding="utf-8").split("\n"):
         try:
             line = json.loads(text)
         except ValueError:  # cut off by a kill in the middle of a line

@@ -101,9 +101,9 @@ def wordnet_words(known: set[str], folder: Path = WORDNET) -> list[str]:
     found: dict[str, None] = {}
     for name, files in (("data.noun", NOUN_FILES), ("data.verb", VERB_FILES)):
         path = folder / name
-        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+        for line in path.read_text("utf-8").split("\n") if path.is_file() else ():
             fields = line.split()
-            if line.startswith(" ") or int(fields[1]) not in files:
+            if not fields or line.startswith(" ") or int(fields[1]) not in files:
                 continue
             lemmas = fields[4 : 4 + 2 * int(fields[3], 16) : 2] if name == "data.noun" else fields[4:5]
             for lemma in lemmas:
