@@ -130,7 +130,7 @@ class Generator:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            why = str(error).splitlines()[0]
+            why = str(error).partition("\n")[0]
         self.decoding = "eager"
         log.warning(
             "%s: a captured decoding step cannot be used (%s); decoding step by step", self.backbone.name, why

@@ -25,6 +25,7 @@ from sugar.services.modes import mode_of
 from sugar.services.private_files import PrivateFiles
 from sugar.services.visits import Page
 from sugar.settings import Settings
+from sugar.ui.compare_drawing import read_captions
 from sugar.ui.conversation import as_message_value, from_history, to_messages
 from sugar.ui.drawing import escape, heat_map, score_bar, speed_line, status_line
 from sugar.ui.faults import shown
@@ -476,3 +477,10 @@ def test_a_fault_of_ours_keeps_the_visitors_words_out_of_the_log(caplog: pytest.
 
 def test_eventually_gives_up() -> None:
     assert not eventually(lambda: False, 0.05)
+
+
+def test_a_caption_ends_at_a_newline_and_nowhere_else() -> None:
+    """A pasted U+2028 made two captions of one, so that the rest of them moved by a place."""
+    pasted = "a dog\u2028in snow\r\na cat\u0085asleep\n\n"
+    assert read_captions(pasted, SETTINGS) == ["a dog\u2028in snow", "a cat\u0085asleep"]
+    assert read_captions(["a\u2028b", " "], SETTINGS) == ["a\u2028b"]

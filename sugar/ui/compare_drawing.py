@@ -14,6 +14,7 @@ from sugar.sequence import Sample
 from sugar.services.compare import Best, CompareResult
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
+from sugar.text_files import lines as lines_of
 from sugar.ui.conversation import keep_reduced
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
@@ -32,7 +33,7 @@ def read_pictures(files: Any, settings: Settings) -> list[Image.Image]:
 
 def read_captions(lines: Any, settings: Settings) -> list[str]:
     """Captions: lines of a text, or a list of texts. Raises InputError."""
-    lines = lines.splitlines() if isinstance(lines, str) else lines
+    lines = lines_of(lines) if isinstance(lines, str) else lines
     if not isinstance(lines, (list, tuple)):
         raise InputError(words.NOT_LINES)
     return [t for line in lines if (t := text(line, settings, what="caption", required=False))]

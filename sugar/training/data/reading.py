@@ -31,7 +31,11 @@ def as_it_is(example: Example) -> Example:
     return example
 
 
-def read_row(dataset: Dataset, index: int, use: Callable[[Example], T] = as_it_is) -> T | BadRow:  # type: ignore[assignment]
+def read_row(
+    dataset: Dataset,
+    index: int,
+    use: Callable[[Example], T] = as_it_is,  # type: ignore[assignment]
+) -> T | BadRow:
     """What is used of a row, or why it cannot be used."""
     try:
         return use(dataset[index])

@@ -64,7 +64,7 @@ what did they talk about?
 
 
 def _entries(text: str) -> tuple[str, ...]:
-    return tuple(entry for line in text.strip().splitlines() for entry in line.split("|"))
+    return tuple(entry for line in text.strip().split("\n") for entry in line.split("|"))
 
 
 OUT_OF_SCOPE = _entries(_TRAIN)

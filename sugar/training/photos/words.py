@@ -31,7 +31,7 @@ book books|bottle bottles|cup cups|phone cellphone|trampoline|wave waves|skatebo
 surfer surfers|snowboarder snowboarders|skier skiers|cyclist bicyclist biker|player players|climber|wheelchair
 trail path|forest woods|cliff cliffs|ice|mud|dirt|puddle puddles|ladder ladders|bubbles
 """
-THINGS = [group.split() for line in _GROUPS.strip().splitlines() for group in line.split("|")]
+THINGS = [group.split() for line in _GROUPS.strip().split("\n") for group in line.split("|")]
 THING_OF = {word: group[0] for group in THINGS for word in group}
 """The thing that a word names: "puppies" -> "dog"."""
 
@@ -64,7 +64,7 @@ glasses: sunglasses|sunglasses: glasses
 """
 RELATED = {
     name: set(others.split())
-    for line in _RELATED.strip().splitlines()
+    for line in _RELATED.strip().split("\n")
     for name, others in (entry.split(": ") for entry in line.split("|"))
 }
 
@@ -98,7 +98,7 @@ paddling paddles|talking talks talk|looking looks look|holding holds hold
 """
 ACTION_OF = {
     word: group.split()[0]
-    for line in _ACTIONS.strip().splitlines()
+    for line in _ACTIONS.strip().split("\n")
     for group in line.split("|")
     for word in group.split()
 }
@@ -111,7 +111,7 @@ on a: stage trail trampoline
 """
 PLACE_OF = {
     noun: f"{preposition} {noun}"
-    for line in _PLACES.strip().splitlines()
+    for line in _PLACES.strip().split("\n")
     for preposition, nouns in (entry.split(": ") for entry in line.split("|"))
     for noun in nouns.split()
 } | {
@@ -138,7 +138,7 @@ running playing standing jumping sitting walking riding climbing swimming sleepi
 flying skiing surfing reading digging swinging smiling laughing fishing throwing catching kicking
 runs plays stands jumps sits walks rides climbs swims sleeps eats dances
 """
-EXCHANGES = [line.split() for line in _EXCHANGES.replace("+\n", "").strip().splitlines()]
+EXCHANGES = [line.split() for line in _EXCHANGES.replace("+\n", "").strip().split("\n")]
 """Words of one kind, of which one can stand for another in a caption."""
 
 EXCHANGE_KINDS = ["noun"] * 7 + ["color", "number", "action", "action"]
