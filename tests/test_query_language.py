@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from sugar.services.query_language import parse, quote
+from sugar.services.query import parse, quote
 
 TODAY = date(2026, 11, 25)
 

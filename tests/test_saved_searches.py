@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.services.query_language import parse
+from sugar.services.query import parse
 from sugar.services.saved_searches import SavedSearch, SavedSearches
-from sugar.services.search_state import SearchDraft
+from sugar.services.search import SearchDraft
 from sugar.ui.chips import changed, chips_html
 
 

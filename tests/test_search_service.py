@@ -16,9 +16,7 @@ from sugar.errors import InputError
 from sugar.gallery import Gallery
 from sugar.model.profile import Profile
 from sugar.services.query import Conditions, QueryPart, SearchQuery, day
-from sugar.services.search import SearchService
-from sugar.services.search_request import SearchRequest
-from sugar.services.search_state import SearchDraft, SearchState
+from sugar.services.search import SearchDraft, SearchRequest, SearchService, SearchState
 from sugar.settings import Settings
 
 COLOURS = {

@@ -18,8 +18,7 @@ from toy import ToyModel
 
 from sugar.errors import GalleryError, InputError
 from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, exporting, importing
-from sugar.services.gallery import GalleryService
-from sugar.services.gallery_types import AddRequest, GalleryState
+from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
 from sugar.services.undo import LEAVING, DelayedDeletions

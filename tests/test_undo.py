@@ -165,7 +165,7 @@ def test_a_damaged_record_hinders_nothing(gallery: Gallery, data: bytes | None) 
 
 
 def test_a_picture_that_comes_again_stays(own: Own) -> None:
-    from sugar.services.gallery_types import AddRequest
+    from sugar.services.gallery import AddRequest
 
     [(_, ids)] = own.service.show(own.page, "holiday").months
     own.service.delete(own.page, ids[:1])

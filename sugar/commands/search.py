@@ -55,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when there are hits, 1 when there are none."""
     from sugar.gallery import Gallery, named_folder
-    from sugar.services.search import found
-    from sugar.services.search_request import SearchRequest
+    from sugar.services.search import SearchRequest, found
 
     if (args.minus or args.weights) and (args.story or args.positions):
         raise SettingsError("--minus and --weights do not go with --story or --positions.")

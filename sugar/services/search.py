@@ -6,29 +6,198 @@
     service.explain(visitor, result.hits[0])             # data for the heat maps
 
 The page, the endpoint /search and the command line call this.
-Not covered: how a gallery is searched (sugar/retrieval).
+Not covered: the query (query.py), how a gallery is searched (sugar/retrieval).
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.sequence import Hit
-from sugar.services.explanation import Explanation, explain
+from sugar.sequence import Hit, Sample
 from sugar.services.gallery import as_file
-from sugar.services.listing import listed, with_words
-from sugar.services.query import SearchQuery
-from sugar.services.search_request import SearchRequest, SearchResult
-from sugar.services.search_state import SearchState
+from sugar.services.query import Conditions, SearchQuery
 
 if TYPE_CHECKING:
+    from sugar.gallery import Filters
     from sugar.services.workspace import VisitorSession, Workspace
 
-__all__ = ["SearchService", "found"]
+__all__ = [
+    "MAX_HITS",
+    "MODES",
+    "Explanation",
+    "Mode",
+    "SearchDraft",
+    "SearchRequest",
+    "SearchResult",
+    "SearchService",
+    "SearchState",
+    "explain",
+    "found",
+    "listed",
+    "with_words",
+]
+
+Mode = Literal["pictures", "story", "positions"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+MAX_HITS = 1_000
+"""Hits of one search, at most. The page shows them a part at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRequest:
+    """What is searched for, where, and how.
+
+    Args:
+        query: parts and conditions.
+        gallery: the gallery's name.
+        mode: pictures, story (runs of consecutive pictures) or positions (hits for every part of the query).
+        limit: hits at most; for a story at most 12 runs, for positions at most 4 each.
+        rerank: order by alignment; otherwise by the whole query's vector alone.
+        confirm: let the model's yes or no order the first hits, where its profile allows that.
+    Raises:
+        InputError: an unknown mode, a limit out of range, weights in a mode without them, or an empty query.
+    """
+
+    query: SearchQuery
+    gallery: str
+    mode: Mode = "pictures"
+    limit: int = 12
+    rerank: bool = True
+    confirm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InputError(f"The mode is {str(self.mode)[:40]!r}; choose one of {', '.join(MODES)}.")
+        if not 1 <= self.limit <= MAX_HITS:
+            raise InputError(f"The number of hits is {self.limit}; it may be 1 to {MAX_HITS}.")
+        if self.mode != "pictures" and any(p.weight != 1 for p in self.query.parts):
+            raise InputError("Weights count when you look for pictures, and so do exclusions. Remove them.")
+        if not self.query.parts and (self.mode != "pictures" or self.query.conditions == Conditions()):
+            raise InputError("The query is empty. Type some words or choose a picture.")
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """What was found, and what is to be said about it.
+
+    Args:
+        request: what was asked.
+        groups: hits, best first: one group for pictures, one per run of a story, one per position.
+        aligned: the slices that a hit's `similarity` and `path` speak of; None when nothing was embedded.
+        unknown_words: words of the query that the model does not know; they were left out.
+        close: how many of the first hits reach the cut-off below which a match is not close; None where the
+            checkpoint has no cut-off for such a query.
+        confirmed: whether the model was asked about the best hits.
+        without_vectors: pictures of the gallery that could not be searched.
+        key: tells this result from every other.
+    """
+
+    request: SearchRequest
+    groups: tuple[tuple[Hit, ...], ...]
+    aligned: Sample | None = None
+    unknown_words: tuple[str, ...] = ()
+    close: int | None = None
+    confirmed: bool = False
+    without_vectors: int = 0
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def hits(self) -> list[Hit]:
+        """All hits, in the order in which they are shown."""
+        return [hit for group in self.groups for hit in group]
+
+    @property
+    def shown(self) -> list[tuple[Hit, int]]:
+        """(hit, picture) of every picture in the order on the page, which names one by its place here."""
+        return [(hit, item) for hit in self.hits for item in hit.items or (hit.item,)]
+
+
+@dataclass
+class SearchDraft:
+    """The ordered parts of the search box: pictures, and None where the words stand."""
+
+    parts: list[Image.Image | None] = field(default_factory=lambda: [None])
+
+    @property
+    def pictures(self) -> list[Image.Image]:
+        """The pictures, in order."""
+        return [p for p in self.parts if p is not None]
+
+    @property
+    def words_at(self) -> int:
+        """How many pictures stand before the words."""
+        return self.parts.index(None)
+
+    def add(self, picture: Image.Image, most: int) -> None:
+        """Put a picture before the words. Raises InputError when there are `most` parts already."""
+        if len(self.parts) >= most:
+            raise InputError(f"A query has {most} parts at most. Remove some.")
+        self.parts.insert(self.words_at, picture)
+
+    def remove(self, number: int) -> None:
+        """Take part `number` away when it is a picture."""
+        if 0 <= number < len(self.parts) and self.parts[number] is not None:
+            del self.parts[number]
+
+    def move(self, number: int, to: int) -> None:
+        """Put part `number` at the place `to`; places outside the list change nothing."""
+        if 0 <= number < len(self.parts) and 0 <= to < len(self.parts):
+            self.parts.insert(to, self.parts.pop(number))
+
+    def fill(self, pictures: list[Image.Image]) -> None:
+        """Start again with these pictures before the words."""
+        self.parts = [*pictures, None]
+
+
+@dataclass
+class SearchState:
+    """What is kept for one visitor.
+
+    Args:
+        result: the last one.
+        opened: the hit that is open, and which of its pictures.
+        selected: places in `result.shown`.
+        draft: the query's pictures.
+        gallery: where the next query of another tab is to be searched; "" for the one that is chosen.
+    """
+
+    result: SearchResult | None = None
+    opened: tuple[Hit, int] | None = None
+    selected: list[int] = field(default_factory=list)
+    draft: SearchDraft = field(default_factory=SearchDraft)
+    gallery: str = ""
+
+    def found(self, result: SearchResult | None) -> None:
+        """Keep a new result; what was open or selected belonged to the one before."""
+        self.result, self.opened, self.selected = result, None, []
+
+    def at(self, place: int) -> tuple[Hit, int]:
+        """The (hit, picture) at a place of the last result. Raises InputError when there is none."""
+        shown = self.shown().shown
+        if not 0 <= place < len(shown):
+            raise InputError("That picture is no longer on the page. Search again.")
+        return shown[place]
+
+    def shown(self) -> SearchResult:
+        """The last result. Raises InputError when there is none."""
+        if self.result is None:
+            raise InputError("These results are no longer kept. Search again.")
+        return self.result
+
+    def open_hit(self) -> tuple[Hit, int]:
+        """The (hit, picture) that is open. Raises InputError when none is."""
+        if self.opened is None:
+            raise InputError("Open a hit first.")
+        return self.opened
+
 
 MAX_RUNS, MAX_PER_POSITION = 12, 4
 
@@ -185,3 +354,120 @@ def _pictures(
 def is_close(hit: Hit, cut: float) -> bool:
     """Whether a hit is a close match: its words fit, or its cosine with the query reaches the cut-off."""
     return hit.meta.get("found_by") in ("words", "both") or hit.shortlist_score >= cut
+
+
+def listed(gallery: Any, filters: Filters, limit: int) -> tuple[Hit, ...]:
+    """The newest pictures that pass the filters; those without a date last."""
+    ids = [int(i) for i in gallery.matching(filters)]
+    taken = {item.id: item.taken for item in gallery.items(ids=ids)}
+    dated = [i for i in ids if taken[i] is not None]
+    return _as_hits(gallery, [*reversed(dated), *(i for i in ids if taken[i] is None)][:limit], {})
+
+
+def with_words(gallery: Any, words: str, filters: Filters, limit: int) -> tuple[Hit, ...]:
+    """The pictures whose name, caption or date holds the words, best first."""
+    from sugar.retrieval import keyword_ids  # brings torch: not when the page is built
+
+    return _as_hits(gallery, keyword_ids(gallery, words, limit, filters), {"found_by": "words"})
+
+
+def _as_hits(gallery: Any, ids: list[int], meta: dict[str, Any]) -> tuple[Hit, ...]:
+    items = {item.id: item for item in gallery.items(ids=ids)}
+    return tuple(
+        Hit(
+            item=i,
+            name=items[i].name,
+            caption=items[i].caption,
+            score=0.0,
+            rank=rank,
+            shortlist_score=0.0,
+            rank_before=rank,
+            meta={
+                "taken": items[i].taken,
+                "day_from_name": items[i].day_from_name,
+                "width": items[i].width,
+                "height": items[i].height,
+                **meta,
+            },
+        )
+        for rank, i in enumerate(ids)
+    )
+
+
+Content = str | Image.Image
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One hit and its alignment with the query.
+
+    Args:
+        hit: the hit itself.
+        pictures: its picture, or those of a run, in order.
+        names: their file names. caption: of a single picture.
+        rows: the query's slices. columns: the hit's: picture and caption, or the pictures of a run.
+        similarity: (rows, columns) cosines; None when nothing was embedded.
+        path: the alignment, pairs (row, column).
+        picture_heat: (h, w) in [0, 1], from the region that agrees least with the whole query to the one that
+            agrees most; None where the model has no regions.
+    """
+
+    hit: Hit
+    pictures: tuple[Image.Image, ...]
+    names: tuple[str, ...]
+    caption: str
+    rows: tuple[Content, ...] = ()
+    columns: tuple[Content, ...] = ()
+    similarity: np.ndarray | None = None
+    path: tuple[tuple[int, int], ...] = ()
+    picture_heat: np.ndarray | None = None
+
+    @property
+    def strongest(self) -> tuple[int, int] | None:
+        """The (row, column) on the path that agrees best; None without an alignment."""
+        if self.similarity is None or not self.path:
+            return None
+        scores = self.similarity
+        return max(self.path, key=lambda pair: float(scores[pair]))
+
+
+def explain(gallery: Any, model: Any, aligned: Sample | None, hit: Hit) -> Explanation:
+    """Explain a hit.
+
+    Args:
+        gallery: where the hit's pictures are.
+        model: has `picture_heat(query, image)`, (h, w) cosines or None.
+        aligned: the sample that `hit.similarity` speaks of; None when nothing was embedded.
+        hit: what a search found.
+    Raises:
+        GalleryError: the picture was deleted meanwhile.
+    """
+    ids = list(hit.items) or [hit.item]
+    pictures = tuple(gallery.picture(i) for i in ids)
+    names = {item.id: item.name for item in gallery.items(ids=ids)}
+    shown = tuple(names[i] for i in ids)
+    caption = "" if hit.items else hit.caption
+    if aligned is None or hit.similarity is None:
+        return Explanation(hit, pictures, shown, caption)
+    similarity = np.asarray(hit.similarity, float)  # (n, m)
+    columns: tuple[Content, ...] = pictures
+    if not hit.items and similarity.shape[1] > 1:
+        columns = (pictures[0], hit.caption)
+    return Explanation(
+        hit,
+        pictures,
+        shown,
+        caption,
+        rows=tuple(s.content for s in aligned)[: similarity.shape[0]],
+        columns=columns,
+        similarity=similarity,
+        path=hit.path,
+        picture_heat=None if hit.items else _scaled(model.picture_heat(aligned, pictures[0])),
+    )
+
+
+def _scaled(cosines: np.ndarray | None) -> np.ndarray | None:
+    """Cosines from 0 to 1, least to most; None where there are none, or where all are the same."""
+    if cosines is None or not np.ptp(cosines) > 0:
+        return None
+    return (cosines - cosines.min()) / np.ptp(cosines)

@@ -3,7 +3,7 @@
     chips_html(draft, parsed)                 # buttons with data-do; the page sends {"do": ..., "chip": ...}
     changed(draft, text, event)               # the text after a chip was pressed; the draft changes in place
 
-Not covered: reading the query (sugar/services/query_language.py), pressing and dragging (static/search.js).
+Not covered: reading the query (sugar/services/query.py), pressing and dragging (static/search.js).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from sugar.images import thumbnail
-from sugar.services.query_language import ParsedQuery, Token, parse
-from sugar.services.search_state import SearchDraft
+from sugar.services.query import ParsedQuery, Token, parse
+from sugar.services.search import SearchDraft
 from sugar.ui.drawing import escape
 from sugar.ui.grid import jpeg_uri
 from sugar.ui.text import search as words

@@ -2,7 +2,7 @@
 
     explained(explanation); facts(explanation)
 
-Not covered: where the data come from (sugar/services/explanation.py), the styles (static/search.css).
+Not covered: where the data come from (sugar/services/search.py), the styles (static/search.css).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sugar.services.explanation import Content, Explanation
+from sugar.services.search import Content, Explanation
 from sugar.ui.drawing import escape, label
 from sugar.ui.grid import figure
 from sugar.ui.text import search as words

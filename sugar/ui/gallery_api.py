@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import GalleryError, InputError
-from sugar.services.gallery_types import GalleryState
+from sugar.services.gallery import GalleryState
 from sugar.services.jobs import Job
 from sugar.ui.context import AppContext
 from sugar.ui.drawing import jpeg_uri

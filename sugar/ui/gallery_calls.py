@@ -14,8 +14,7 @@ import gradio as gr
 from sugar.errors import InputError
 from sugar.paths import existing, missing, shown
 from sugar.services.galleries import SAMPLE
-from sugar.services.gallery import GalleryService
-from sugar.services.gallery_types import AddRequest
+from sugar.services.gallery import AddRequest, GalleryService
 from sugar.services.jobs import Job
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import number, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sugar.services.gallery_types import Group, Listing
+from sugar.services.gallery import Group, Listing
 from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
 from sugar.ui.drawing import escape

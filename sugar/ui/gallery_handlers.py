@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from sugar.errors import InputError
-from sugar.services.search_state import SearchState
+from sugar.services.search import SearchState
 from sugar.ui.gallery_adding import GalleryAdding
 from sugar.ui.gallery_calls import Selected
 from sugar.ui.gallery_drawing import same_html

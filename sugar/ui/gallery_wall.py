@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sugar.services.gallery_types import Cell, Listing
+from sugar.services.gallery import Cell, Listing
 from sugar.ui import wall
 from sugar.ui.text import wall as words
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from sugar.services.gallery_types import GalleryState
+from sugar.services.gallery import GalleryState
 from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
 from sugar.ui.context import AppContext

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sugar.sequence import Hit
-from sugar.services.search_request import MAX_HITS, SearchResult
+from sugar.services.search import MAX_HITS, SearchResult
 from sugar.ui import wall
 from sugar.ui.drawing import jpeg_uri
 from sugar.ui.text import search as words

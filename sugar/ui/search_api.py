@@ -9,8 +9,7 @@ import gradio as gr
 
 from sugar.errors import InputError
 from sugar.services.query import QueryPart, SearchQuery, day
-from sugar.services.search import SearchService
-from sugar.services.search_request import SearchRequest
+from sugar.services.search import SearchRequest, SearchService
 from sugar.settings import Settings
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import number, picture, text

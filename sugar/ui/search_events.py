@@ -11,11 +11,8 @@ from typing import Any
 import gradio as gr
 
 from sugar.sequence import Sample
-from sugar.services.query import SearchQuery
-from sugar.services.query_language import parse
-from sugar.services.search import SearchService
-from sugar.services.search_request import MAX_HITS, SearchRequest
-from sugar.services.search_state import SearchState
+from sugar.services.query import SearchQuery, parse
+from sugar.services.search import MAX_HITS, SearchRequest, SearchService, SearchState
 from sugar.ui import gallery_api
 from sugar.ui.chips import changed, chips_html
 from sugar.ui.context import AppContext
