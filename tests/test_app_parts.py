@@ -18,12 +18,12 @@ from PIL import Image
 from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelError, SettingsError
 from sugar.services.conversation import Conversation
 from sugar.services.galleries import Galleries
-from sugar.services.generation import Generated
 from sugar.services.identity import Visitor
 from sugar.services.model_slot import ModelSlot, ModelState
 from sugar.services.modes import mode_of
 from sugar.services.private_files import PrivateFiles
 from sugar.services.visits import Page
+from sugar.services.workspace import Generated
 from sugar.settings import Settings
 from sugar.ui.compare_drawing import read_captions
 from sugar.ui.conversation import as_message_value, from_history, to_messages

@@ -12,7 +12,7 @@ from conftest import ASSETS, Served, Talker, Window, screenshot, serve
 from playwright.sync_api import expect
 from talking import answered, ready, send, talk, talk_at_length, while_loading
 
-from sugar.services.conversation_file import FOLDER
+from sugar.services.conversation import FOLDER
 
 
 def test_upload_type_and_stream(window: Window, app: Served) -> None:

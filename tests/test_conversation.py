@@ -16,9 +16,16 @@ from PIL import Image
 from sugar.errors import InputError, SugarError
 from sugar.images import GALLERY_ITEM
 from sugar.sequence import Sampling
-from sugar.services.conversation import SET_ASIDE, Attachment, Conversation
-from sugar.services.conversation_file import SavedConversations, from_bytes, to_bytes
-from sugar.services.generation import Generated, sampling_from
+from sugar.services.conversation import (
+    SET_ASIDE,
+    Attachment,
+    Conversation,
+    SavedConversations,
+    from_bytes,
+    to_bytes,
+)
+from sugar.services.workspace import Generated
+from sugar.ui.chat_handlers import sampling_from
 
 RED, BLUE = Image.new("RGB", (20, 20), "red"), Image.new("RGB", (20, 20), "blue")
 LARGE = Image.effect_noise((800, 700), 60).convert("RGB")
@@ -132,7 +139,7 @@ def test_pictures_of_a_file_from_elsewhere_are_small_and_decoded_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """130 KB that unpack to 2.4 GB: a conversation of Sugar's holds pictures as the page keeps them."""
-    import sugar.services.conversation_file as module
+    import sugar.services.conversation as module
 
     def conversation(pictures: list[bytes]) -> bytes:
         parts = [{"picture": base64.b64encode(p).decode()} for p in pictures]

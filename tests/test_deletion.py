@@ -14,8 +14,7 @@ from PIL import Image
 
 from sugar.sequence import Sampling
 from sugar.services.chat import ChatService, crop
-from sugar.services.conversation import DELETED, Attachment, Conversation
-from sugar.services.conversation_file import from_bytes, to_bytes
+from sugar.services.conversation import DELETED, Attachment, Conversation, from_bytes, to_bytes
 from sugar.services.galleries import Galleries
 from sugar.services.gallery import GalleryService
 from sugar.services.identity import Visitor

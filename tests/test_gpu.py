@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sugar.errors import GalleryError, InputError
-from sugar.services.turns import FORWARD
+from sugar.services.model_slot import FORWARD
 from sugar.settings import Settings
 from sugar.ui.gpu import Lender, gpu_seconds
 

@@ -11,7 +11,7 @@ import pytest
 from sugar.errors import BusyError, GalleryError, InputError
 from sugar.services.identity import Visitor
 from sugar.services.jobs import Job, Jobs
-from sugar.services.turns import TakesTurns, Turns, in_background
+from sugar.services.model_slot import ModelQueue, QueuedModel, low_priority
 
 ANN, BOB = Visitor("a" * 32, "token"), Visitor("b" * 32, "token")
 SOON = 30.0
@@ -136,7 +136,7 @@ class Model:
 def test_a_first_token_comes_within_two_batches_of_an_ingest() -> None:
     """1,000 pictures used to hold the only model slot."""
     model = Model()
-    shared, jobs = TakesTurns(model, Turns()), Jobs()
+    shared, jobs = QueuedModel(model, ModelQueue()), Jobs()
 
     def ingest(job: Job) -> None:
         while not job.stop.is_set():
@@ -157,7 +157,7 @@ def test_a_first_token_comes_within_two_batches_of_an_ingest() -> None:
 
 def test_questions_keep_their_order_and_answers_do_not_shut_each_other_out() -> None:
     model = Model()
-    shared = TakesTurns(model, Turns())
+    shared = QueuedModel(model, ModelQueue())
     answer = shared.generate("x")
     assert next(answer) == "a"
     shared.embed("words")  # a search during somebody's long answer
@@ -169,22 +169,22 @@ def test_questions_keep_their_order_and_answers_do_not_shut_each_other_out() -> 
 def test_an_answer_in_the_background_does_not_wait_for_itself() -> None:
     """Its own last word held up its next one for five seconds: a caption took more than a minute."""
     began = time.monotonic()
-    with in_background():
-        assert list(TakesTurns(Model(), Turns()).generate("x")) == ["a", "b", "c"]
+    with low_priority():
+        assert list(QueuedModel(Model(), ModelQueue()).generate("x")) == ["a", "b", "c"]
     assert time.monotonic() - began < 4.0
 
 
 def test_an_abandoned_answer_does_not_hold_background_work_up_for_ever() -> None:
     now = [0.0]
-    turns = Turns(lambda: now[0])
-    shared = TakesTurns(Model(), turns)
+    queue = ModelQueue(lambda: now[0])
+    shared = QueuedModel(Model(), queue)
     abandoned = shared.generate("x")
     next(abandoned)
     now[0] = 60.0
     done = threading.Event()
 
     def work() -> None:
-        with in_background():
+        with low_priority():
             shared.embed("pictures")
         done.set()
 
@@ -198,7 +198,7 @@ def test_a_fault_inside_the_model_gives_the_turn_back() -> None:
         def embed(self, samples: Any, **kwargs: Any) -> int:
             raise RuntimeError
 
-    shared = TakesTurns(Faulty(), Turns())
+    shared = QueuedModel(Faulty(), ModelQueue())
     for _ in range(2):
         with pytest.raises(RuntimeError):
             shared.embed("words")

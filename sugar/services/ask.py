@@ -25,8 +25,8 @@ from sugar.errors import GalleryError, InputError
 from sugar.passages import Passage, PassageLimits, Reading, read_files
 from sugar.rag import STRICTNESS, KnowledgeBase, Reply, alone, ask, quoted, standalone, threshold
 from sugar.sequence import Sample, Sampling
-from sugar.services.generation import Generated
-from sugar.services.turns import in_background
+from sugar.services.model_slot import low_priority
+from sugar.services.workspace import Generated
 
 if TYPE_CHECKING:
     from sugar.services.workspace import VisitorSession, Workspace
@@ -242,7 +242,7 @@ class AskService:
             where = [f"the gallery {request.gallery}"] * (gallery is not None)
             where += ["the example cards" if request.examples else "your notes"] * bool(notes)
             name = " and ".join(where) or "your notes"
-            with visitor.answering() as stop, in_background():  # a long reading gives way to everybody
+            with visitor.answering() as stop, low_priority():  # a long reading gives way to everybody
                 state.base = KnowledgeBase(model, passages=notes, gallery=gallery, name=name, stop=stop)
             state.made_of = made_of
         return state.base

@@ -18,8 +18,7 @@ from PIL import Image
 
 from sugar.errors import InputError, NotSavedError
 from sugar.sequence import Sampling
-from sugar.services.conversation import Attachment, Conversation
-from sugar.services.conversation_file import FOLDER, MAX_MESSAGES, SavedConversations
+from sugar.services.conversation import FOLDER, MAX_MESSAGES, Attachment, Conversation, SavedConversations
 from sugar.services.modes import mode_of
 from sugar.services.workspace import VisitorSession, Workspace
 

@@ -21,8 +21,7 @@ from sugar.discrimination import WAYS, Fit, ask_difference, compare, verdict
 from sugar.errors import InputError
 from sugar.metrics import Winoground
 from sugar.sequence import Sampling
-from sugar.services.generation import Generated
-from sugar.services.workspace import VisitorSession, Workspace
+from sugar.services.workspace import Generated, VisitorSession, Workspace
 
 __all__ = ["Best", "CompareRequest", "CompareResult", "CompareService", "CompareState"]
 

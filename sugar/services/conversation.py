@@ -1,33 +1,55 @@
-"""A conversation as a value: a tree of messages, of which one branch is on show.
+"""A conversation: a tree of messages as a value, of which one branch is on show; and its file.
 
     talk = Conversation().asked([picture, "what is it?"])      # a new value; the old one is unchanged
     talk = talk.answered(generated)                            # the answer to the last question
     talk = talk.up_to(0).answered(other)                       # a second version of the answer
-    talk.versions(talk.leaf), talk.version(talk.leaf, -1)      # both versions; the one before
     talk.turns()                                               # what the model reads
+    data = to_bytes(talk); talk = from_bytes(data, limits)     # Export and Import
+    kept = SavedConversations(folder)                          # the list on one's own machine, newest first
 
-Asking again keeps the earlier answer as another branch. A picture that is set aside stays in the
-conversation, but the next question does not read it. Not covered: files (conversation_file.py), answers
-(chat.py).
+A picture that is set aside stays in the conversation, but the next question does not read it. A file is one
+line of JSON for the conversation, then one per message, pictures inside; the first is enough for the list.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
-from collections.abc import Sequence, Set
+import json
+import logging
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 from PIL import Image
 
-from sugar.errors import InputError
-from sugar.images import gallery_items
+from sugar import text_files
+from sugar.atomic import sweep, write_whole
+from sugar.errors import ImageError, InputError, NotSavedError, SugarError
+from sugar.images import GALLERY_ITEM, ImageLimits, gallery_items, open_image
 from sugar.sequence import Sample, Turn
-from sugar.services.generation import Generated
+from sugar.services.workspace import Generated
 from sugar.text_files import clean_text
 
-__all__ = ["Attachment", "Conversation", "Message"]
+__all__ = [
+    "FOLDER",
+    "MAX_MESSAGES",
+    "Attachment",
+    "Conversation",
+    "Message",
+    "SavedConversation",
+    "SavedConversations",
+    "from_bytes",
+    "to_bytes",
+]
 
 SMALL = 512 * 512
 """Pixels up to which a picture is kept without loss."""
@@ -270,3 +292,309 @@ class Conversation:
         words = self.title or next((m.text for m in self.messages if m.text.strip()), "")
         short = " ".join(clean_text(words).split())
         return short if len(short) <= 60 else short[:57] + "..."
+
+
+# -- files
+
+FOLDER = ".conversations"
+"""The folder of saved conversations, inside the folder of the galleries."""
+
+log = logging.getLogger("sugar")
+
+FORMAT = 2
+MAX_MESSAGES = 1000
+MAX_TITLE = 80
+MAX_PIXELS = 4_000_000
+"""Of one picture of a file from elsewhere: the page keeps pictures at 1,024 pixels a side."""
+MAX_ALL_PIXELS = 60_000_000
+"""Of all pictures of one conversation together: 180 MB of memory."""
+GONE = "This conversation is no longer there."
+_KEY = re.compile(r"[0-9a-f]{16}")
+_ITEM = re.compile(rb'"([0-9a-f]{64})"')
+
+
+def to_bytes(talk: Conversation) -> bytes:
+    """The conversation as UTF-8 lines of JSON."""
+    head = {
+        "sugar_conversation": FORMAT,
+        "title": talk.name,
+        "system": talk.system,
+        "leaf": talk.leaf,
+        "set_aside": sorted(talk.set_aside),
+        "items": sorted(talk.items),
+    }
+    lines = [head, *(_line(message) for message in talk.messages)]
+    whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return whole.encode(errors="backslashreplace")  # half a character becomes its own escape in JSON
+
+
+def _line(message: Message) -> dict[str, Any]:
+    parts = [{"text": p} if isinstance(p, str) else _picture(p) for p in message.parts]
+    line: dict[str, Any] = {"role": message.role, "parent": message.parent, "parts": parts}
+    if message.answer is not None:
+        answer = message.answer
+        line["answer"] = [answer.tokens, answer.first, answer.seconds, answer.ended]
+        line["read"] = list(message.read)
+    return line
+
+
+def _picture(picture: Attachment) -> dict[str, str]:
+    line = {"picture": base64.b64encode(picture.data).decode()}
+    if picture.items:
+        line["item"] = picture.items[0]
+    return line
+
+
+def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") -> Conversation:
+    """A conversation that `to_bytes` wrote.
+
+    Args:
+        key: its file in the list. Without one it came from elsewhere, and its pictures belong to no gallery
+            of this machine.
+
+    Raises:
+        InputError: the file is not one.
+        ImageError: a picture in it cannot be opened.
+    """
+    wrong = InputError("This is not a conversation that Sugar saved. Choose a file from Export.")
+    try:
+        head, *lines = [line for line in text_files.lines(text_files.decode(data).text) if line.strip()]
+        told = json.loads(head)
+        if told["sugar_conversation"] != FORMAT or len(lines) > MAX_MESSAGES:
+            raise wrong
+        renamed: dict[str, str] = {}
+        limits = limits or ImageLimits()
+        limits = limits if key else replace(limits, max_pixels=min(limits.max_pixels, MAX_PIXELS))
+        opened = _Opened(limits, own=bool(key))
+        messages = tuple(_message(json.loads(line), opened, renamed) for line in lines)
+        talk = Conversation(
+            messages, _index(told["leaf"], len(messages)), _text(told["system"]), _text(told["title"]), key
+        )
+        if any(not -1 <= m.parent < i for i, m in enumerate(messages)):
+            raise wrong
+        return replace(talk, set_aside=frozenset(renamed[k] for k in told["set_aside"]))
+    except ImageError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        raise wrong from None
+
+
+class _Opened:
+    """The pictures of one file: each is decoded once, however often it is named.
+
+    Raises ImageError: one cannot be opened, or together they have too many pixels.
+    """
+
+    def __init__(self, limits: ImageLimits, *, own: bool) -> None:
+        self.limits, self.own, self.pixels = limits, own, 0
+        self._known: dict[tuple[str, str], tuple[Attachment, str]] = {}
+
+    def open(self, part: dict[str, Any]) -> tuple[Attachment, str]:
+        """(the picture, its key in the file)."""
+        item = _text(part["item"]) if self.own and "item" in part else ""
+        known = (_text(part["picture"]), item)
+        if known not in self._known:
+            data = base64.b64decode(part["picture"], validate=True)
+            image = open_image(data, limits=self.limits).image
+            self.pixels += image.width * image.height
+            if self.pixels > MAX_ALL_PIXELS:
+                raise ImageError(
+                    f"The pictures of this conversation have more than {MAX_ALL_PIXELS // 1_000_000} million "
+                    "pixels together. Take some out of it and export it again."
+                )
+            if item:
+                image.info[GALLERY_ITEM] = item
+            picture = Attachment.of(image)
+            self._known[known] = picture, Attachment(picture.image, data, "").key
+        return self._known[known]
+
+
+def _message(line: Any, opened: _Opened, renamed: dict[str, str]) -> Message:
+    """One message. Pictures are encoded anew, so `renamed` collects their keys in the file and here."""
+    parts: list[str | Attachment] = []
+    for part in line["parts"]:
+        if "picture" in part:
+            picture, before = opened.open(part)
+            renamed[before] = picture.key
+            parts.append(picture)
+        else:
+            parts.append(_text(part["text"]))
+    if line["role"] == "user":
+        return Message("user", tuple(parts), int(line["parent"]))
+    if line["role"] != "assistant" or len(parts) != 1 or not isinstance(parts[0], str):
+        raise ValueError("not an answer")
+    tokens, first, seconds, ended = line["answer"]
+    answer = Generated(parts[0], int(tokens), float(first), float(seconds), _text(ended))
+    read = tuple(renamed[k] for k in line["read"])
+    return Message("assistant", tuple(parts), int(line["parent"]), answer, read)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _index(value: Any, count: int) -> int:
+    if not -1 <= int(value) < count:
+        raise ValueError("not a message of this conversation")
+    return int(value)
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """The first line of a whole file. Raises OSError; ValueError: cut short, or no conversation."""
+    with path.open("rb") as file:
+        told = json.loads(file.readline())
+        file.seek(max(0, path.stat().st_size - 16))
+        if not file.read().rstrip().endswith(b"}"):
+            raise ValueError("cut short")
+    if not isinstance(told, dict) or told.get("sugar_conversation") != FORMAT:
+        raise ValueError("not a conversation")
+    _text(told.get("title"))
+    return told
+
+
+def _items(path: Path) -> list[str]:
+    """The gallery items whose pictures a file holds; of a damaged one, those that it still names."""
+    try:
+        try:
+            return [str(item) for item in _head(path).get("items", [])]
+        except (ValueError, TypeError, RecursionError):
+            return [item.decode() for item in _ITEM.findall(path.read_bytes())]
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class SavedConversation:
+    """One entry of the list."""
+
+    key: str
+    title: str
+
+
+class SavedConversations:
+    """The conversations in a folder of one's own machine, newest first.
+
+    changing: hold it from the look at what was deleted until the conversation is saved, so that no deletion
+    comes between the two.
+    """
+
+    changing = threading.RLock()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._unread: dict[str, float] = {}
+
+    def list(self) -> list[SavedConversation]:
+        """All entries that can be read."""
+        return [
+            SavedConversation(p.stem, title) for p in self._files() if (title := self._title(p)) is not None
+        ]
+
+    def damaged(self) -> tuple[SavedConversation, ...]:
+        """Those that cannot be read, with the time of their last change for a title."""
+        return tuple(
+            SavedConversation(path.stem, f"{datetime.fromtimestamp(_changed(path)):%Y-%m-%d %H:%M}")
+            for path in self._files()
+            if self._title(path) is None
+        )
+
+    def _files(self) -> Iterator[Path]:
+        files = [p for p in self.folder.glob("*.jsonl") if _KEY.fullmatch(p.stem) and p.is_file()]
+        yield from sorted(files, key=_changed, reverse=True)
+
+    def _title(self, path: Path) -> str | None:
+        """Its title; None when it cannot be read."""
+        try:
+            unread = self._unread.get(path.stem) == _changed(path)
+            return None if unread else str(_head(path)["title"])
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def save(self, talk: Conversation) -> Conversation:
+        """Write it; the conversation with its key. Raises NotSavedError: no room, or not allowed."""
+        talk = talk if talk.key else replace(talk, key=secrets.token_hex(8))
+        with self.changing:
+            write_whole(self._path(talk.key), to_bytes(talk))
+        return talk
+
+    def items(self) -> set[str]:
+        """The gallery items whose pictures the saved conversations hold. Reads first lines only."""
+        return {item for path in self._files() for item in _items(path)}
+
+    def sweep(self) -> None:
+        """Remove what killed programs left half written. It may hold pictures."""
+        with self.changing:
+            sweep(self.folder)
+            for left in self.folder.glob("*.part"):  # as they were named before
+                with suppress(OSError):
+                    left.unlink(missing_ok=True)
+
+    def forget(self, items: set[str]) -> None:
+        """Take the pictures of these gallery items out of every file. The order of the list stays.
+
+        A damaged file that holds one of them goes as a whole: nothing else takes the picture out of it.
+        """
+        for path in self._files():
+            if items.isdisjoint(_items(path)):
+                continue
+            try:
+                with self.changing:
+                    when = path.stat()
+                    self.save(self.load(path.stem).without(items))
+                    os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+            except (NotSavedError, OSError) as error:
+                log.warning("a deleted picture is still in conversation %s: %s", path.stem, error)
+            except SugarError:
+                log.warning(
+                    "the damaged conversation %s held a deleted picture, so it was removed", path.stem
+                )
+                path.unlink(missing_ok=True)
+
+    def load(self, key: str) -> Conversation:
+        """Raises InputError when there is none, or it is damaged: from then on it is among the damaged."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(GONE) from None
+        except OSError as error:
+            raise InputError(f"This conversation cannot be read ({error.strerror}).") from error
+        try:
+            return from_bytes(data, key=key)
+        except SugarError as error:
+            self._unread[key] = _changed(path)
+            raise InputError(
+                "This conversation cannot be read: its file is damaged, or of a newer program. "
+                "Restore the file, or delete it."
+            ) from error
+
+    def rename(self, key: str, title: str) -> Conversation:
+        """Raises InputError: an empty title, or no such conversation."""
+        title = " ".join(title.split())[:MAX_TITLE]
+        if not title:
+            raise InputError("The title is empty. Type some words.")
+        with self.changing:
+            return self.save(replace(self.load(key), title=title))
+
+    def delete(self, key: str) -> None:
+        """Remove it, damaged or not. Raises InputError when there is none."""
+        try:
+            self._path(key).unlink()
+        except FileNotFoundError:
+            raise InputError(GONE) from None
+        except OSError as error:
+            raise InputError(f"This conversation cannot be deleted ({error.strerror}).") from error
+
+    def _path(self, key: str) -> Path:
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise InputError(GONE)
+        return self.folder / f"{key}.jsonl"
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted a moment ago
+        return 0.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sugar.errors import GalleryError, InputError, SettingsError
-from sugar.services.conversation_file import FOLDER, SavedConversations
+from sugar.services.conversation import FOLDER, SavedConversations
 from sugar.services.identity import Visitor
 from sugar.services.modes import Mode
 from sugar.services.private_files import PrivateFiles

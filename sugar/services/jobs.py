@@ -8,7 +8,7 @@
         gallery.add(paths, progress=lambda p: job.report(p.done, p.total, str(p)), cancel=job.stop)
         return "12 added"                                                  # kept as `result`
 
-Work calls the model in the background (turns.py): questions go first. Not covered: what the work does.
+Work calls the model in the background (model_slot.py): questions go first. Not covered: what the work does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from sugar.errors import BusyError, Cancelled, InputError, SugarError
 from sugar.model.owner import owned_by
 from sugar.services.identity import Visitor
-from sugar.services.turns import in_background
+from sugar.services.model_slot import low_priority
 
 __all__ = ["Job", "JobState", "Jobs"]
 
@@ -118,7 +118,7 @@ class Job:
             self._phase, self._began = RUNNING, time.monotonic()
         phase, result, problem = DONE, None, ""
         try:
-            with in_background(), owned_by(self.owner.id):
+            with low_priority(), owned_by(self.owner.id):
                 result = self._work(self)
             phase = CANCELLED if self.stop.is_set() else DONE
         except Cancelled:

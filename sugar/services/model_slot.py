@@ -3,12 +3,13 @@
     models = ModelSlot(lambda name, progress: Sugar.from_pretrained(name, progress=progress))
     models.start("sugar-photo")            # returns at once
     model = models.get()                  # waits; raises ModelError with the cause when loading failed
-    models.state()                        # a ModelState, for the page
     models.start("smolvlm-256m")          # the old model answers until the new one is ready
     models.pause(); models.resume()       # a download; models.cancel() gives it up
     models.on_change.append(f)            # f(model) after each load
+    QueuedModel(model, ModelQueue())      # a question holds it for one call, an answer for one token
+    with low_priority(): gallery.add(...) # background work waits, between batches, until no question does
 
-Not covered: what is loaded (sugar/core.py), who may ask for it (sugar/ui/context.py).
+Not covered: what is loaded (sugar/core.py), background work (jobs.py).
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sugar.errors import BusyError, InputError, ModelError, SugarError
 from sugar.settings import Settings
 
-__all__ = ["ModelSlot", "ModelState", "open_slot"]
+__all__ = ["FORWARD", "ModelQueue", "ModelSlot", "ModelState", "QueuedModel", "low_priority", "open_slot"]
 
 log = logging.getLogger("sugar")
 Load = Callable[[str, Callable[[Any], None]], Any]
@@ -91,19 +93,19 @@ class ModelSlot:
         self._bytes = (0, 0)
         self._interrupt = ""
         self._paused = ""
-        self._around: Callable[[Any], Any] = lambda model: model
+        self._wrapper: Callable[[Any], Any] = lambda model: model
         self.generation = 0
         self.on_change: list[Callable[[Any], None]] = []
         self.go = threading.Event()
         """Cleared: a load waits before its first import, so that the page comes first."""
         self.go.set()
 
-    def surround(self, around: Callable[[Any], Any]) -> None:
-        """Hand every model out as `around(model)`: the one that is loaded, and those to come."""
+    def wrap_models(self, wrapper: Callable[[Any], Any]) -> None:
+        """Hand every model out as `wrapper(model)`: the one that is loaded, and those to come."""
         with self._changed:
-            self._around = around
+            self._wrapper = wrapper
             if self._model is not None:
-                self._model = around(self._model)
+                self._model = wrapper(self._model)
 
     def start(self, name: str) -> None:
         """Load in the background. Raises BusyError while another load runs."""
@@ -150,7 +152,7 @@ class ModelSlot:
                 log.exception("loading %s failed", name)
         with self._changed:
             if model is not None:
-                self._model = model = self._around(model)
+                self._model = model = self._wrapper(model)
                 self.generation += 1
                 seconds = time.monotonic() - self._since
                 log.info("%s ready on %s in %s after %.1f s", name, model.device, model.precision, seconds)
@@ -231,3 +233,134 @@ class ModelSlot:
                 problem,
                 self._paused,
             )
+
+
+# -- one model, many askers
+
+FORWARD = ("score", "log_odds", "probability_of_yes", "agreement", "picture_heat", "unsure_of")
+"""The calls of `Sugar` that run the model, besides `embed` and `generate`."""
+
+PATIENCE = 5.0
+"""Seconds after its last token when an answer that nobody reads any more stops holding background work up."""
+
+_here = threading.local()
+
+
+@contextmanager
+def low_priority() -> Iterator[None]:
+    """Calls of the model in this thread give way to everybody else's."""
+    before = getattr(_here, "background", False)
+    _here.background = True
+    try:
+        yield
+    finally:
+        _here.background = before
+
+
+class ModelQueue:
+    """Whose turn it is. A turn is not re-entrant: nothing that holds one may ask for another."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._held = False
+        self._questions: list[object] = []
+        self._answers: dict[object, float] = {}
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the model. Questions come in the order of asking; background work waits for all of them."""
+        background = getattr(_here, "background", False)
+        ticket = object()
+        with self._changed:
+            if not background:
+                self._questions.append(ticket)
+            try:
+                while not self._free_for(ticket, background):
+                    self._changed.wait(0.5 if background else None)
+                self._held = True
+            finally:
+                if not background:
+                    self._questions.remove(ticket)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held = False
+                self._changed.notify_all()
+
+    @contextmanager
+    def answer(self) -> Iterator[Callable[[], None]]:
+        """An answer is being generated. Yields what to call after each token.
+
+        One that is generated in the background holds nobody up, itself least of all.
+        """
+        if getattr(_here, "background", False):
+            yield lambda: None
+            return
+        ticket = object()
+
+        def token() -> None:
+            with self._changed:
+                self._answers[ticket] = self._clock()
+
+        token()
+        try:
+            yield token
+        finally:
+            with self._changed:
+                del self._answers[ticket]
+                self._changed.notify_all()
+
+    def _free_for(self, ticket: object, background: bool) -> bool:
+        if self._held:
+            return False
+        if not background:
+            return self._questions[0] is ticket
+        recent = self._clock() - PATIENCE
+        return not self._questions and all(last < recent for last in self._answers.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait."""
+        return len(self._questions)
+
+
+class QueuedModel:
+    """A model whose `embed`, `generate` and scoring calls take turns. Everything else is the model's own."""
+
+    def __init__(self, model: Any, queue: ModelQueue) -> None:
+        self.__dict__.update(_model=model, _queue=queue)
+
+    def embed(self, samples: Sequence[Any], **kwargs: Any) -> Any:
+        with self._queue.turn():
+            return self._model.embed(samples, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        pieces = iter(self._model.generate(*args, **kwargs))
+        with self._queue.answer() as token:
+            try:
+                while True:
+                    with self._queue.turn():
+                        piece = next(pieces, None)
+                    if piece is None:
+                        return
+                    token()
+                    yield piece
+            finally:
+                if hasattr(pieces, "close"):
+                    pieces.close()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._model, name)
+        if name not in FORWARD:
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._queue.turn():
+                return found(*args, **kwargs)
+
+        return call
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._model, name, value)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sugar.errors import BusyError, SugarError
-from sugar.services.turns import in_background
+from sugar.services.model_slot import low_priority
 
 if TYPE_CHECKING:
     from sugar.services.workspace import Workspace
@@ -160,7 +160,7 @@ class Watching:
         gallery = self._workspace.gallery(self._page, name)
         stop = self._stop[key] = threading.Event()
         try:
-            with in_background():
+            with low_priority():
                 report, gone = follow(
                     gallery, folder, progress=lambda p: self._tell(key, note=str(p)), cancel=stop
                 )

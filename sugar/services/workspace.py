@@ -15,19 +15,46 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sugar.sequence import Sample, Sampling, Turn
-from sugar.services.generation import Generated
 from sugar.services.model_slot import ModelSlot
 from sugar.services.visits import VisitorState
 from sugar.settings import Settings
 
-__all__ = ["GalleryAccess", "VisitorSession", "VisitorState", "Workspace"]
+__all__ = ["GalleryAccess", "Generated", "VisitorSession", "VisitorState", "Workspace"]
 
 PACE = 0.2
 """Seconds between two updates of an answer. With 0.05 a slow phone had no time left to react to a click."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """An answer so far.
+
+    Attributes:
+        text: all that has been generated.
+        tokens: how many pieces of text came.
+        first: seconds until the first one.
+        seconds: seconds until now.
+        unsure: a picture of the question looks like nothing that the model learnt from.
+        ended: "" while it goes on; then "done", "stopped", "time" or "length" (that limit was reached).
+    """
+
+    text: str = ""
+    tokens: int = 0
+    first: float = 0.0
+    seconds: float = 0.0
+    ended: str = ""
+    unsure: bool = False
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The rate after the first token; 0 when it cannot be told."""
+        after = self.seconds - self.first
+        return (self.tokens - 1) / after if self.tokens > 1 and after > 0 else 0.0
 
 
 class VisitorSession(Protocol):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sugar.images import thumbnail
-from sugar.services.conversation import Attachment, Conversation
-from sugar.services.conversation_file import SavedConversation
+from sugar.services.conversation import Attachment, Conversation, SavedConversation
 from sugar.ui.drawing import data_uri, escape, jpeg_uri
 from sugar.ui.text import chat as words
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import gradio as gr
 
+from sugar.errors import InputError
 from sugar.sequence import Sampling
 from sugar.services.chat import ChatService
 from sugar.services.conversation import Conversation
 from sugar.services.examples import ChatExample, chat_examples
-from sugar.services.generation import sampling_from
 from sugar.ui.chat_drawing import picture_strip
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value, from_history, to_messages
@@ -26,10 +26,24 @@ from sugar.ui.incoming import number, parts, text
 from sugar.ui.message import BUSY
 from sugar.ui.text import chat as words
 
-__all__ = ["ChatHandlers"]
+__all__ = ["ChatHandlers", "sampling_from"]
 
 Shown = tuple[list[Any], Conversation]
 """Messages for the chatbot, and the conversation they show."""
+
+
+def sampling_from(temperature: Any, top_p: Any, length: Any, seed: Any, most: int) -> Sampling:
+    """Values from a page or a program, checked. Raises InputError out of range."""
+    try:
+        t, p, n = float(temperature), float(top_p), int(length)
+        s = None if seed in (None, "") or float(seed) < 0 else int(seed)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError("Temperature, top-p, length and seed are numbers.") from None
+    if not (0 <= t <= 2 and 0 < p <= 1 and 1 <= n <= most and (s is None or s < 2**63)):
+        raise InputError(
+            f"Use a temperature of 0 to 2, top-p above 0 up to 1, and a length of 1 to {most} tokens."
+        )
+    return Sampling(t, p, n, s)
 
 
 class ChatHandlers:

@@ -13,8 +13,7 @@ import gradio as gr
 
 from sugar.errors import InputError
 from sugar.images import ImageLimits
-from sugar.services.conversation import Conversation
-from sugar.services.conversation_file import from_bytes, to_bytes
+from sugar.services.conversation import Conversation, from_bytes, to_bytes
 from sugar.ui.chat_drawing import damaged_list, saved_list
 from sugar.ui.chat_handlers import ChatHandlers, Shown
 from sugar.ui.components import clickable, told

@@ -21,14 +21,12 @@ from gradio.context import LocalContext
 from sugar.model.owner import owned_by
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.galleries import Galleries
-from sugar.services.generation import Generated
 from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
-from sugar.services.model_slot import ModelSlot
-from sugar.services.turns import TakesTurns, Turns
+from sugar.services.model_slot import ModelQueue, ModelSlot, QueuedModel
 from sugar.services.visits import Page
 from sugar.services.watching import Watching
-from sugar.services.workspace import Workspace
+from sugar.services.workspace import Generated, Workspace
 from sugar.settings import Settings
 from sugar.ui.faults import shown
 from sugar.ui.gpu import Lender
@@ -45,7 +43,7 @@ class AppContext(Wiring):
     """For every event that runs the model: one queue across all tabs."""
 
     on_notes: dict[str, Any] = {"concurrency_id": "notes", "concurrency_limit": 4}
-    """For questions about notes: a long reading keeps nobody from the model; turns.py keeps the order."""
+    """For questions about notes: a long reading keeps nobody from the model."""
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     """For events of the page that neither run the model nor take long."""
@@ -54,8 +52,8 @@ class AppContext(Wiring):
         super().__init__()
         self.settings, self.models, self.visitors = settings, models, visitors
         self.mode, self.jobs = visitors.mode, Jobs()
-        turns, lender = Turns(), Lender(settings)
-        self.models.surround(lambda model: TakesTurns(lender.around(model), turns))
+        queue, lender = ModelQueue(), Lender(settings)
+        self.models.wrap_models(lambda model: QueuedModel(lender.around(model), queue))
         self.galleries = Galleries(settings, visitors)
         self.workspace = Workspace(settings, models, self.galleries)
         self.watching = Watching(self.workspace, Page(Visitor("0" * 32, "owner"), "", visitors.files))

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from sugar.images import thumbnail
-from sugar.services.generation import Generated
 from sugar.services.model_slot import ModelState
+from sugar.services.workspace import Generated
 from sugar.ui.text import frame as words_of
 
 __all__ = ["data_uri", "escape", "jpeg_uri", "heat_map", "score_bar", "speed_line", "status_line"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sugar.errors import SugarError
-from sugar.services.turns import FORWARD
+from sugar.services.model_slot import FORWARD
 from sugar.settings import Settings
 
 __all__ = ["Lender", "gpu_seconds"]
