@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from sugar.model import encoders, folders
+from sugar.model import encoders
 from sugar.model.adapters import Adapters
-from sugar.model.backbone import Backbone
-from sugar.model.batching import Batching
-from sugar.model.layout import Layout, pool_slices
+from sugar.model.backbone import Backbone, Batching
+from sugar.model.load import fetch
+from sugar.model.processor import Layout, pool_slices
 from sugar.sequence import Embeddings, Sample
 
 __all__ = ["Embedder"]
@@ -68,7 +68,7 @@ class Embedder:
         """The three frozen encoders, loaded when first needed. Raises ModelError when they cannot be had."""
         with self.backbone.lock:
             if self._triple is None:
-                parts = [folders.fetch(n) for n in encoders.TRIPLES[self.fallback]]
+                parts = [fetch(n) for n in encoders.TRIPLES[self.fallback]]
                 self._triple = encoders.TripleEncoder.from_folders(*parts, device=str(self.backbone.device))
             return self._triple
 

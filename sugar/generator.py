@@ -16,13 +16,10 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from sugar.errors import InputError
-from sugar.model.backbone import Backbone
-from sugar.model.batching import Batching, is_out_of_memory
-from sugar.model.cache import KeptCache, PrefixStore
-from sugar.model.decode import DecodingState, pick, prefill
-from sugar.model.layout import Layout
+from sugar.model.backbone import Backbone, Batching, is_out_of_memory
+from sugar.model.decode import DecodingState, KeptCache, PrefixStore, TextStream, pick, prefill
 from sugar.model.owner import owner
-from sugar.model.text_stream import TextStream
+from sugar.model.processor import Layout
 from sugar.sequence import Sample, Sampling, Turn
 
 __all__ = ["Generator", "as_turns"]

@@ -6,7 +6,7 @@
     scorer.log_odds(samples, adapter=None)                           # (N,) log p(yes) - log p(no)
 
 "Yes" is every way in which a model may begin it: yes, Yes, YES, each with and without a leading space, each
-sequence of tokens counted once; "no" likewise. Not covered: what is asked (model/profile.py).
+sequence of tokens counted once; "no" likewise. Not covered: what is asked (model/checkpoint.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from sugar.model.backbone import Backbone
-from sugar.model.batching import Batching, is_out_of_memory
+from sugar.model.backbone import Backbone, Batching, is_out_of_memory
 from sugar.model.decode import continuations, prefill
-from sugar.model.layout import Layout
+from sugar.model.processor import Layout
 from sugar.sequence import Sample, Turn
 
 __all__ = ["NO", "YES", "Scorer"]

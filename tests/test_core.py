@@ -20,12 +20,10 @@ from pictures import noise
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, OutOfMemoryError
 from sugar.model import checkpoint
-from sugar.model.cache import signature
-from sugar.model.decode import pick
-from sugar.model.head import EmbeddingHead
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.backbone import VisionCache
+from sugar.model.decode import TextStream, pick, signature
 from sugar.model.owner import owned_by
-from sugar.model.text_stream import TextStream
-from sugar.model.vision import VisionCache
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1, 40, 40), noise(2, 40, 40)

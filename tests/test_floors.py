@@ -34,7 +34,6 @@ FLOORS = {
     "embedder": 2.5,
     "generator": 2.5,
     "scorer": 2.5,
-    "loaded": 2.7,
     "core": 3,
     "": 3,
     "gallery": 4,

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sugar.model.known_words import unknown_words
+from sugar.model.processor import unknown_words
 
 
 def tokenizer(pieces: list[str]) -> Any:

@@ -17,12 +17,11 @@ import pytest
 import torch
 from pictures import noise
 
+from sugar import embedder
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, SettingsError
 from sugar.model import encoders
-from sugar.model import folders as model_folders
-from sugar.model.head import EmbeddingHead
-from sugar.model.lora import CONFIG, WEIGHTS
+from sugar.model.adapters import CONFIG, WEIGHTS, EmbeddingHead
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1), noise(2)
@@ -463,7 +462,7 @@ def test_triple_embeds_slices_with_three_encoders(
 ) -> None:
     made = checkpoints.build_triple(tmp_path)
     by_name = dict(zip(encoders.TRIPLES["triple"], made, strict=True))
-    monkeypatch.setattr(model_folders, "fetch", lambda name, **_: by_name[name])
+    monkeypatch.setattr(embedder, "fetch", lambda name, **_: by_name[name])
     model = Sugar.from_pretrained(llava, encoder="triple")
     e = model.embed([*SAMPLES, Sample([A, A, "a star", "a moon"])])
     width = model.embedder.triple.layout.dimension

@@ -18,9 +18,9 @@ from pictures import noise
 from sugar.core import Sugar
 from sugar.errors import InputError
 from sugar.model import checkpoint
-from sugar.model.cache import GrowingLayer
-from sugar.model.head import EmbeddingHead
-from sugar.model.layout import pool_slices
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.decode import GrowingLayer
+from sugar.model.processor import pool_slices
 from sugar.sequence import Sample, Turn
 
 TOLERANCE = 2e-5

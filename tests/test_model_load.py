@@ -20,8 +20,8 @@ from PIL import Image
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
-from sugar.model import checkpoint, devices, families, folders, hub, presets, template_trial
-from sugar.model.head import EmbeddingHead
+from sugar.model import checkpoint, families, hub, load, presets, template
+from sugar.model.adapters import EmbeddingHead
 from sugar.sequence import Sample
 
 
@@ -50,15 +50,15 @@ def test_the_table_is_whole() -> None:
 
 
 def test_precision_follows_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(load.torch.cuda, "is_bf16_supported", lambda: True)
 
     def choose(free: float, device: str = "cuda", precision: str = "auto", stored: str = "full") -> str:
-        monkeypatch.setattr(devices, "free_memory", lambda _: free)
-        return devices.choose_precision("llava-1.5-7b", 7.06, 0.58, device, precision, stored)[0]
+        monkeypatch.setattr(load, "free_memory", lambda _: free)
+        return load.choose_precision("llava-1.5-7b", 7.06, 0.58, device, precision, stored)[0]
 
     assert choose(24) == "bf16" and choose(7.5) == "nf4" and choose(7.5, stored="nf4") == "nf4"
     assert choose(64, "cpu") == "fp32" and choose(20, "cpu") == "bf16" and choose(20, "cpu", "nf4") == "nf4"
-    monkeypatch.setattr(devices.torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(load.torch.cuda, "is_bf16_supported", lambda: False)
     assert choose(24) == "fp16"
     with pytest.raises(
         ModelError, match=r"needs about 5\.8 GB as fp16 or nf4 and cuda has 4\.0 GB free.*smolvlm-256m"
@@ -70,15 +70,15 @@ def test_precision_follows_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="'int3' is not known"):
         choose(64, "cpu", "int3")
     with pytest.raises(ModelError, match="'cuda' was asked for|not known"):
-        devices.pick_device("cuda") if not devices.torch.cuda.is_available() else devices.pick_device("tpu")
-    assert devices.free_memory("cpu") > 0.1
+        load.pick_device("cuda") if not load.torch.cuda.is_available() else load.pick_device("tpu")
+    assert load.free_memory("cpu") > 0.1
 
 
 def test_the_choice_is_shown(llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Sugar.from_pretrained(llava, device="cpu")
     assert model.precision == "fp32" and "the widest that fits" in model.why and model.device == "cpu"
     assert Sugar.from_pretrained(llava, precision="bf16").model.dtype == torch.bfloat16
-    monkeypatch.setattr(devices, "free_memory", lambda _: 1e-6)
+    monkeypatch.setattr(load, "free_memory", lambda _: 1e-6)
     with pytest.raises(ModelError, match="These fit: none of the presets"):
         Sugar.from_pretrained(llava)
 
@@ -148,14 +148,14 @@ WILD = {
 
 @pytest.mark.parametrize("what", WILD)
 def test_a_template_that_does_not_end_is_refused_at_load(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = template_trial.CHILD.replace("RLIMIT_CPU, (5, 5)", "RLIMIT_CPU, (1, 1)")
-    monkeypatch.setattr(template_trial, "CHILD", quick)
+    quick = template.CHILD.replace("RLIMIT_CPU, (5, 5)", "RLIMIT_CPU, (1, 1)")
+    monkeypatch.setattr(template, "CHILD", quick)
     with pytest.raises(ModelError, match="chat template"):
-        template_trial.try_template(WILD[what])
+        template.try_template(WILD[what])
 
 
 @pytest.mark.parametrize(
-    "template",
+    "text",
     [
         "{{ raise_exception('no system role') }}",
         "{{ messages[0]['content'] + 'text' }}",
@@ -164,9 +164,9 @@ def test_a_template_that_does_not_end_is_refused_at_load(what: str, monkeypatch:
         "{% generation %}{{ messages|tojson(indent=2) }}{% break %}{% endgeneration %}",
     ],
 )
-def test_a_template_that_fails_is_no_danger(llava: Path, tmp_path: Path, template: str) -> None:
+def test_a_template_that_fails_is_no_danger(llava: Path, tmp_path: Path, text: str) -> None:
     folder = copy(llava, tmp_path / "odd")
-    (folder / "chat_template.jinja").write_text(template)
+    (folder / "chat_template.jinja").write_text(text)
     model = Sugar.from_pretrained(folder)
     with pytest.raises(ModelError, match=r"cannot express this conversation"):
         list(model.generate(Sample("what is it?"), max_new_tokens=1))
@@ -381,8 +381,8 @@ def test_refusals_of_the_hub_are_explained(fake_hub: Hub, monkeypatch: pytest.Mo
         with pytest.raises(ModelError, match=words):
             Sugar.from_pretrained(repository)
     with pytest.raises(ModelError, match="no revision 'missing-revision'"):
-        folders.fetch("me/llava", "missing-revision")
-    monkeypatch.setattr(devices, "free_memory", lambda _: 1e-4)
+        load.fetch("me/llava", "missing-revision")
+    monkeypatch.setattr(load, "free_memory", lambda _: 1e-4)
     fake_hub.asked.clear()
     with pytest.raises(ModelError, match="needs about"):
         Sugar.from_pretrained("me/llava")

@@ -115,7 +115,7 @@ def test_yes_is_every_way_to_begin_it(opened: Callable[[str], Sugar], family: st
 
 
 def _log_p(model: Sugar, ids: list[int], images: list, form: tuple[int, ...]) -> float:
-    from sugar.model.layout import Layout
+    from sugar.model.processor import Layout
 
     with model.backbone.using(None):
         hidden = model.backbone.forward([Layout([*ids, *form], images, [])]).hidden[0]

@@ -1,5 +1,5 @@
-"""sugar/model/profile.py: what a checkpoint states, the defaults, what is refused, and that the shipped one
-asks as it was trained.
+"""sugar/model/checkpoint.py: what a checkpoint states, the defaults, what is refused, and that the shipped
+one asks as it was trained.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from sugar.errors import ModelError
-from sugar.model.checkpoint import read_settings
+from sugar.model.checkpoint import Profile, read_settings
 from sugar.model.presets import PRESETS
-from sugar.model.profile import Profile
 from sugar.training.profile import DRAWN
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"

@@ -12,7 +12,7 @@ from toy import ToyModel
 
 from sugar.errors import InputError
 from sugar.gallery import Gallery, GallerySettings
-from sugar.model.profile import READING
+from sugar.model.checkpoint import READING
 from sugar.passages import Passage, read_files
 from sugar.rag import (
     KnowledgeBase,

@@ -14,7 +14,7 @@ from toy import ToyModel
 
 from sugar.errors import InputError
 from sugar.gallery import Gallery
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 from sugar.services.query import Conditions, QueryPart, SearchQuery, day
 from sugar.services.search import SearchDraft, SearchRequest, SearchService, SearchState
 from sugar.settings import Settings

@@ -17,7 +17,7 @@ from conftest import Talker, eventually
 from PIL import Image
 
 from sugar.errors import InputError, ModelError, SettingsError
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 from sugar.sequence import Sampling
 from sugar.services.chat import ChatService, crop
 from sugar.services.compare import CompareRequest, CompareService, CompareState

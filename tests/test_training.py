@@ -30,7 +30,7 @@ from sugar.dtw import reference
 from sugar.errors import ModelError, SettingsError
 from sugar.evaluation import retrieval
 from sugar.evaluation.opening import open_model
-from sugar.model.head import EmbeddingHead
+from sugar.model.adapters import EmbeddingHead
 from sugar.model.tiny import TinyConfig, build
 from sugar.scenes import draw, encode_facts, sample_scene, scene_facts, short_caption, split_rng, vocabulary
 from sugar.scenes.encoders import ROLES

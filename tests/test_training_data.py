@@ -25,7 +25,7 @@ from toy import ToyEmbedder
 from sugar.__main__ import main
 from sugar.errors import InputError, SettingsError
 from sugar.gallery import Gallery
-from sugar.model.layout import Layout
+from sugar.model.processor import Layout
 from sugar.sequence import Sample
 from sugar.training.data import open_data, open_one
 from sugar.training.data.check import check, report

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 from sugar.sequence import Embeddings, Sample, Turn
 
 AXES = ("any", "red", "green", "blue", "night", "star", "circle", "dog")

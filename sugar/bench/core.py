@@ -29,7 +29,7 @@ from PIL import Image
 
 from sugar.core import Sugar
 from sugar.errors import SettingsError
-from sugar.model.head import EmbeddingHead
+from sugar.model.adapters import EmbeddingHead
 from sugar.sequence import Sample, Turn
 
 CAPTIONS = [

@@ -127,7 +127,7 @@ def load(name: str) -> Any:
     from sugar.core import Sugar
 
     if name == "shape":
-        from sugar.model.head import EmbeddingHead
+        from sugar.model.adapters import EmbeddingHead
         from sugar.model.tiny import TinyConfig, build
 
         config = TinyConfig()

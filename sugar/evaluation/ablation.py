@@ -25,7 +25,7 @@ from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
 from sugar.evaluation.opening import open_model
-from sugar.model.files import read_state
+from sugar.model.checkpoint import read_state
 from sugar.paths import output_folder
 from sugar.training.from_nothing import DrawnTask, SugarConfig
 from sugar.training.loop import STATE, Run, train

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from sugar.core import Sugar
 from sugar.errors import ModelError
-from sugar.model.layout import Batch, Layout
-from sugar.model.processor import Processor
+from sugar.model.processor import Batch, Layout, Processor
 from sugar.paths import existing
 from sugar.training.from_nothing import SugarConfig, build_model
 from sugar.training.loop import STATE
@@ -40,8 +39,8 @@ def open_model(path: str | Path, *, device: str = "auto") -> Sugar:
     folder = existing(path)
     if folder is None or not (state_file := folder / STATE).is_file():
         return Sugar.from_pretrained(str(path), device=device)
-    from sugar.model.devices import pick_device
-    from sugar.model.files import read_state
+    from sugar.model.checkpoint import read_state
+    from sugar.model.load import pick_device
 
     state = read_state(state_file, "step", "config", "model")
     config = state["config"]

@@ -1,33 +1,515 @@
-"""Adapters: a LoRA and an embedding head as one folder, for one base model.
+"""Adapters: LoRA, embedding head and soft prompts, as one folder for one base model.
 
-    adapters = Adapters(backbone, base_head)
-    name = adapters.load(folder, None, base)                  # several may be loaded
+    name = adapters.load(folder, "mine", base)                # several may be loaded
     with backbone.using(name): ...                            # switched per call, no reload
     adapters.save("folder", name, base)
 
 A folder holds `adapter_config.json` and `adapter_model.safetensors` (plain PEFT), `head.safetensors`,
 `sugar.json` (the base it belongs to), a model card, and soft prompts where it was trained with them. An
 adapter of another base is refused: family, sizes, and either the weights' fingerprint or the repository must
-agree. Not covered: merging into the base, prompt tuning.
+agree. README.md says what of a stranger's configuration is read. Not covered: merging into the base.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sugar.errors import ModelError
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sugar.errors import ModelError, SettingsError
 from sugar.model import checkpoint
-from sugar.model.backbone import Backbone
-from sugar.model.files import read_json
-from sugar.model.head import EmbeddingHead
-from sugar.model.lora import ADAPTER_FILES, TARGETS, read_lora
-from sugar.model.profile import Profile
-from sugar.model.soft_prompts import PROMPTS_FILE, SoftPrompts
+from sugar.model.checkpoint import Profile, read_json, read_tensors, reason
 from sugar.paths import output_folder, shown
 
-__all__ = ["Adapters", "base_identity", "check_base", "model_card"]
+# -- the embedding head ----------------------------------------------------------------------------
+
+HEAD_FILE = "head.safetensors"
+
+
+class EmbeddingHead(nn.Module):
+    """Linear(hidden, head_hidden) -> GELU -> Linear(head_hidden, dimension) -> L2 normalisation."""
+
+    def __init__(self, hidden: int, head_hidden: int, dimension: int) -> None:
+        super().__init__()
+        self.hidden, self.head_hidden, self.dimension = hidden, head_hidden, dimension
+        self.first = nn.Linear(hidden, head_hidden)
+        self.second = nn.Linear(head_hidden, dimension)
+
+    def forward(self, d: Tensor) -> Tensor:
+        """d: (..., hidden), any float type. Returns (..., dimension) float32, unit rows."""
+        x = self.second(nn.functional.gelu(self.first(d.to(self.first.weight.dtype))))  # (..., dimension)
+        return nn.functional.normalize(x.float(), dim=-1)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What `sugar.json` records."""
+        return {"hidden": self.hidden, "head_hidden": self.head_hidden, "dimension": self.dimension}
+
+    def save(self, folder: str | Path) -> None:
+        """Write `head.safetensors` (float32) into `folder`."""
+        tensors = {
+            name: value.detach().float().cpu().contiguous() for name, value in self.state_dict().items()
+        }
+        save_file(tensors, Path(folder) / HEAD_FILE)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> EmbeddingHead:
+        """Read `head.safetensors`; the sizes come from the tensors.
+
+        Raises ModelError when missing or not a head.
+        """
+        path = Path(folder) / HEAD_FILE
+        if not os.path.lexists(path):
+            raise ModelError(
+                f"{path} is missing, so this checkpoint has no embedding head. Use a Sugar checkpoint, or "
+                "encoder='triple'."
+            )
+        tensors = read_tensors(path)
+        try:
+            (head_hidden, hidden), dimension = (
+                tensors["first.weight"].shape,
+                tensors["second.weight"].shape[0],
+            )
+            head = cls(hidden, head_hidden, dimension)
+            head.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} is not an embedding head of Sugar ({reason(error)}). Save it "
+                "again with save_pretrained."
+            ) from error
+        return head.eval()
+
+
+# -- soft prompts ----------------------------------------------------------------------------------
+
+PROMPTS_FILE = "soft_prompts.safetensors"
+
+
+NAMES = ("image", "text")
+
+
+class SoftPrompts(nn.Module):
+    """Of rows with a picture ("image") and without ("text"): a hand prompt's ids (n,) and the vectors (n, D)
+    in their place.
+
+    image_token: the id that marks a picture in a row.
+    """
+
+    def __init__(self, prompts: dict[str, tuple[Tensor, Tensor]], image_token: int) -> None:
+        super().__init__()
+        self.image_token = image_token
+        self.vectors = nn.ParameterDict({name: nn.Parameter(v.float()) for name, (_, v) in prompts.items()})
+        self.ids = {name: ids.long() for name, (ids, _) in prompts.items()}
+        self._hook: Any = None
+
+    @classmethod
+    def of(cls, model: Any, image: Sequence[int], text: Sequence[int]) -> SoftPrompts:
+        """Vectors that start as the model's own embeddings of the hand prompts."""
+        table = model.get_input_embeddings().weight.detach()
+        ids = {name: torch.tensor(list(tokens)) for name, tokens in zip(NAMES, (image, text), strict=True)}
+        vectors = {name: (t, table[t.to(table.device)].float().clone()) for name, t in ids.items()}
+        return cls(vectors, int(model.config.image_token_id))
+
+    @property
+    def width(self) -> int:
+        return int(self.vectors[NAMES[0]].shape[1])
+
+    def attach(self, model: Any, *, active: Callable[[], bool]) -> None:
+        """Read the vectors whenever `active()`. Detach with `detach()`."""
+
+        def replaced(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            return self(inputs[0], output) if active() else output
+
+        self._hook = model.get_input_embeddings().register_forward_hook(replaced)
+
+    def detach(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def forward(self, ids: Tensor, embeddings: Tensor) -> Tensor:
+        """embeddings (B, T, D) with the vectors wherever a prompt's ids stand in `ids` (B, T)."""
+        pictured = (ids == self.image_token).any(-1)  # (B,)
+        for name, pattern in self.ids.items():
+            n = len(pattern)
+            if ids.shape[1] < n:
+                continue
+            stands = (ids.unfold(1, n, 1) == pattern.to(ids.device)).all(-1)  # (B, T - n + 1)
+            starts = (stands & (pictured == (name == "image"))[:, None]).nonzero()  # (found, 2): row, column
+            if len(starts):
+                rows = starts[:, :1].expand(-1, n)
+                columns = starts[:, 1:] + torch.arange(n, device=ids.device)
+                vectors = self.vectors[name].to(embeddings).expand(len(starts), -1, -1)
+                embeddings = embeddings.index_put((rows, columns), vectors)
+        return embeddings
+
+    def save(self, folder: str | Path) -> None:
+        """Write `soft_prompts.safetensors`."""
+        tensors = {f"{name}.ids": ids.cpu().contiguous() for name, ids in self.ids.items()}
+        tensors |= {f"{n}.vectors": v.detach().float().cpu().contiguous() for n, v in self.vectors.items()}
+        tensors["image_token"] = torch.tensor([self.image_token])
+        save_file(tensors, Path(folder) / PROMPTS_FILE)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SoftPrompts:
+        """Read `soft_prompts.safetensors`. Raises ModelError when it is not one."""
+        path = Path(folder) / PROMPTS_FILE
+        tensors = read_tensors(path)
+        try:
+            prompts = {n: (tensors[f"{n}.ids"], tensors[f"{n}.vectors"]) for n in NAMES}
+            widths = {v.shape[1] for ids, v in prompts.values() if ids.shape == v.shape[:1] and len(ids)}
+            if len(widths) != 1 or any(v.dim() != 2 for _, v in prompts.values()):
+                raise ValueError(f"of sizes {[tuple(v.shape) for _, v in prompts.values()]}")
+            made = cls(prompts, int(tensors["image_token"]))
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} is not a file of soft prompts ({reason(error)}). Save the adapter again."
+            ) from error
+        return made.requires_grad_(False)
+
+
+# -- LoRAs inside one model ------------------------------------------------------------------------
+
+TARGETS = r".*(language_model|text_model).*\.(q_proj|v_proj)"
+"""Query and value projections of the language model, as the paper trains."""
+
+ADAPTER_FILES = CONFIG, WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")
+KEY = "sugar"  # of the first adapter; part of the names in a training run's state
+
+FLAGS = ("use_rslora", "use_dora", "lora_bias")
+READ = {"peft_type", "r", "lora_alpha", "alpha_pattern", "rank_pattern", "init_lora_weights", *FLAGS}
+NO_MATTER = {"auto_mapping", "base_model_name_or_path", "revision", "task_type", "inference_mode"}
+NO_MATTER |= {"peft_version", "lora_dropout", "bias", "fan_in_fan_out", "ensure_weight_tying"}
+NO_MATTER |= {"target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern"}
+NO_MATTER |= {"megatron_core", "qalora_group_size", "runtime_config", "loftq_config", "eva_config"}
+"""Of training only, or said by the tensors themselves."""
+PLAIN_STARTS = {True, False, None, "gaussian", "orthogonal", "eva"}
+"""`init_lora_weights` that leave the base as it is; PiSSA and its kin change it."""
+PARTS = {
+    "lora_A.weight": "A",
+    "lora_B.weight": "B",
+    "lora_B.bias": "bias",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Lora:
+    """A LoRA that fits a model: per layer (its full name) the tensors A (r, in), B (out, r) and for some
+    kinds bias and magnitude (out,), and the alpha.
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    alphas: dict[str, float]
+    flags: dict[str, bool]
+
+    def config(self) -> Any:
+        """What PEFT makes the layers of."""
+        from peft import LoraConfig
+
+        ranks = {name: len(parts["A"]) for name, parts in self.tensors.items()}
+        rank = Counter(ranks.values()).most_common(1)[0][0]
+        alpha = Counter(self.alphas.values()).most_common(1)[0][0]
+        return LoraConfig(
+            r=rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]
+            target_modules=list(self.tensors),
+            rank_pattern={re.escape(name): n for name, n in ranks.items() if n != rank},
+            alpha_pattern={re.escape(name): a for name, a in self.alphas.items() if a != alpha},
+            inference_mode=True,
+            **self.flags,  # type: ignore[arg-type]
+        )
+
+
+def read_lora(folder: Path, model: Any) -> Lora:
+    """The LoRA of a folder, checked against a model.
+
+    Raises ModelError: damaged, of another kind, or with a tensor that has no place in this model.
+    """
+    config = read_json(folder / CONFIG)
+    rank, alpha, flags = _numbers(folder, config)
+    layers = {name: (layer.in_features, layer.out_features) for name, layer in _linear(model)}
+    by_short: dict[str, list[str]] = {}
+    for layer in layers:
+        by_short.setdefault(_short(layer), []).append(layer)
+    tensors: dict[str, dict[str, Tensor]] = {}
+    theirs: dict[str, str] = {}
+    for key, tensor in read_tensors(folder / WEIGHTS).items():
+        module, part = _split(key)
+        name = _place(module, layers, by_short)
+        if part is None or name is None or part in tensors.get(name, {}):
+            what = "is no part of a LoRA that Sugar reads" if part is None else "has no layer here of its own"
+            raise ModelError(
+                f"The adapter {folder} does not fit this model ({shown(key)} {what}). Open its own base "
+                "first, or merge it into its base and open that."
+            )
+        theirs[name] = module
+        tensors.setdefault(name, {})[part] = tensor
+    wanted = {"A", "B"} | ({"bias"} if flags["lora_bias"] else set())
+    wanted |= {"magnitude"} if flags["use_dora"] else set()
+    for name, parts in tensors.items():
+        n_in, n_out = layers[name]
+        r = len(parts["A"]) if "A" in parts and parts["A"].dim() else 0
+        shapes = {"A": (r, n_in), "B": (n_out, r), "bias": (n_out,), "magnitude": (n_out,)}
+        seen = {part: tuple(t.shape) for part, t in parts.items()}
+        if seen != {part: shapes[part] for part in wanted} or not r:
+            raise ModelError(
+                f"The adapter {folder} does not fit this model ({shown(theirs[name])} has {seen}; this layer "
+                f"takes {n_in} numbers and gives {n_out}). Open its own base first."
+            )
+        if r != rank and not config.get("rank_pattern"):
+            raise ModelError(f"{folder / CONFIG} says r = {rank}, its tensors have rank {r}. Save it again.")
+        if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in parts.values()):
+            raise ModelError(f"The adapter {folder} holds numbers that are not finite. Train it again.")
+    if not tensors:
+        raise ModelError(f"{folder / WEIGHTS} holds no tensors. Save the adapter again.")
+    pattern = _alphas(folder, config)
+    alphas = {
+        name: next((a for end, a in pattern if any(f".{n}".endswith(f".{end}") for n in names)), alpha)
+        for name, names in ((name, (name, theirs[name])) for name in tensors)
+    }
+    return Lora(tensors, alphas, flags)
+
+
+def _numbers(folder: Path, config: dict[str, Any]) -> tuple[int, float, dict[str, bool]]:
+    """(rank, alpha, flags) of a configuration. Raises ModelError for another kind or odd values."""
+    path = folder / CONFIG
+    if config.get("peft_type") != "LORA":
+        raise ModelError(f"{folder} is a {shown(str(config.get('peft_type')))} adapter; Sugar loads LoRA.")
+    start = config.get("init_lora_weights")
+    if not isinstance(start, str | bool | None) or start not in PLAIN_STARTS:
+        raise ModelError(f"{folder} changed its base too ({shown(str(start))}). Make it a plain LoRA.")
+    unread = sorted(key for key, value in config.items() if value and key not in READ | NO_MATTER)
+    if unread:
+        raise ModelError(f"{path} sets {shown(unread[0])}, which Sugar cannot do. Make it a plain LoRA.")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    flags = {name: config.get(name) or False for name in FLAGS}
+    if (
+        type(rank) is not int
+        or not 1 <= rank <= 1 << 16
+        or not _is_alpha(alpha)
+        or not all(isinstance(flag, bool) for flag in flags.values())
+    ):
+        raise ModelError(
+            f"{path} has r = {shown(str(rank))}, lora_alpha = {shown(str(alpha))} and {flags}; r is a whole "
+            "number from 1, lora_alpha a number, the others true or false. Save the adapter again."
+        )
+    return rank, float(alpha), flags  # type: ignore[arg-type]
+
+
+def _alphas(folder: Path, config: dict[str, Any]) -> list[tuple[str, float]]:
+    """(end of a layer's name, alpha) of `alpha_pattern`, whose keys PEFT takes for regular expressions."""
+    given = config.get("alpha_pattern") or {}
+    plain = {}
+    for key, alpha in given.items() if isinstance(given, dict) else [("", given)]:
+        end = key.removeprefix("^").removesuffix("$").replace("\\.", ".")
+        if not re.fullmatch(r"[\w.-]+", end) or not _is_alpha(alpha):
+            raise ModelError(
+                f"{folder / CONFIG} gives {shown(key)} the alpha {shown(str(alpha))} in alpha_pattern. Sugar "
+                "reads full or last parts of layers' names, and numbers."
+            )
+        plain[end] = float(alpha)
+    return list(plain.items())
+
+
+def _is_alpha(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < 1e6 and math.isfinite(value)
+
+
+def _linear(model: Any) -> Iterator[tuple[str, nn.Linear]]:
+    """The linear layers of a model by name, with or without LoRAs around them."""
+    for name, module in model.named_modules():
+        layer = getattr(module, "base_layer", module)
+        if isinstance(layer, nn.Linear) and not re.search(r"\.(base_layer|lora_\w+)(\.|$)", name):
+            yield name, layer
+
+
+def _split(key: str) -> tuple[str, str | None]:
+    """A tensor's layer and which part of its LoRA it is."""
+    at = key.find(".lora_")
+    part = key[at + 1 :].replace(".default", "") if at >= 0 else ""
+    return key[: max(at, 0)].removeprefix("base_model.model."), PARTS.get(part)
+
+
+def _short(name: str) -> str:
+    """A layer's name without the `model` parts, which came and went between versions of Transformers."""
+    return ".".join(part for part in name.split(".") if part != "model")
+
+
+def _place(module: str, layers: dict[str, Any], by_short: dict[str, list[str]]) -> str | None:
+    """The layer of this model that an adapter's layer is, under an older name too."""
+    if module in layers:
+        return module
+    short = _short(module)
+    found = by_short.get(short) or by_short.get(f"language_model.{short}") or []
+    return found[0] if len(found) == 1 else None
+
+
+class LoraStack:
+    """The LoRAs inside one model: loaded by name, one active at a time or none.
+
+    on_pictures: called when what the vision tower gives has changed. Callers hold the backbone's lock.
+    """
+
+    def __init__(self, model: Any, on_pictures: Callable[[], None] = lambda: None) -> None:
+        self.model, self._on_pictures = model, on_pictures
+        self.peft: Any = None
+        self.active: str | None = None
+        self.loaded: dict[str, dict[str, Any]] = {}
+        self._keys: dict[str, str] = {}
+        self._sees: set[str | None] = set()
+        self._made = 0
+
+    def load(self, lora: Lora, name: str, settings: dict[str, Any]) -> None:
+        """Put a LoRA into the model, inactive."""
+        key = self._add(name, lora.config())
+        try:
+            for layer_name, parts in lora.tensors.items():
+                layer = self.model.get_submodule(layer_name)
+                layer.lora_A[key].weight.data.copy_(parts["A"])
+                layer.lora_B[key].weight.data.copy_(parts["B"])
+                if "bias" in parts:
+                    layer.lora_B[key].bias.data.copy_(parts["bias"])
+                if "magnitude" in parts:
+                    layer.lora_magnitude_vector[key].weight.data.copy_(parts["magnitude"])
+        except Exception:
+            self.unload(name)
+            raise
+        self.peft.eval()
+        self.loaded[name] = settings
+        self.use(None)
+
+    def create(self, name: str, *, rank: int, alpha: int, targets: str = TARGETS) -> None:
+        """A fresh LoRA, trainable, active: what training starts from.
+
+        Raises SettingsError when `targets` matches no layer.
+        """
+        from peft import LoraConfig
+
+        try:
+            hits = [layer for layer, _ in _linear(self.model) if re.fullmatch(targets, layer)]
+        except re.error as error:
+            raise SettingsError(f"targets {shown(targets)} is no pattern ({error}). Correct it.") from error
+        if not hits:
+            raise SettingsError(f"targets {shown(targets)} matches no linear layer. Usual is {TARGETS}.")
+        self._add(name, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
+        self.use(name, trainable=True)
+
+    def save(self, name: str, path: Path, repository: str) -> int:
+        """Write the two files of PEFT into a folder; the rank."""
+        key = self._keys[name]
+        config = self.peft.peft_config[key]
+        config.base_model_name_or_path = repository
+        with tempfile.TemporaryDirectory(dir=path) as beside:
+            self.peft.save_pretrained(beside, selected_adapters=[key], save_embedding_layers=False)
+            for file in ADAPTER_FILES:
+                (Path(beside) / key / file).replace(path / file)
+        return int(config.r)
+
+    def unload(self, name: str) -> None:
+        """Take a LoRA out of the model and free its memory.
+
+        Raises ModelError when there is none of that name.
+        """
+        self._check(name)
+        self.use(None)
+        del self.loaded[name]
+        key = self._keys.pop(name)
+        self._sees.discard(name)
+        if self.loaded:
+            self.peft.delete_adapter(key)
+        else:
+            self.peft.unload()
+            self.peft = None
+
+    def use(self, name: str | None, *, trainable: bool = False) -> None:
+        """Make one LoRA active, or none. Raises ModelError when there is none of that name."""
+        if name == self.active:
+            return
+        if name is not None:
+            self._check(name)
+        if name is None:
+            self.peft.base_model.disable_adapter_layers()
+        else:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.base_model.set_adapter(self._keys[name], inference_mode=not trainable)
+        _keep_gradients(self.model, trainable)
+        if {name, self.active} & self._sees:
+            self._on_pictures()
+        self.active = name
+
+    def _add(self, name: str, config: Any) -> str:
+        """Layers of a new LoRA, active; its key. The model stays as it was when PEFT fails."""
+        from peft import get_peft_model
+
+        if name in self.loaded:
+            raise ModelError(
+                f"An adapter named {shown(name)} is loaded already. Give this one another name, or unload "
+                "that one first."
+            )
+        if not name.strip():
+            raise ModelError("An adapter needs a name. Give it one.")
+        self._made += 1
+        key = KEY if self._made == 1 else f"{KEY}{self._made}"
+        try:
+            if self.peft is None:
+                self.peft = get_peft_model(self.model, config, adapter_name=key)
+            else:
+                self.peft.add_adapter(key, config)
+        except Exception as error:
+            self._take_out()
+            raise ModelError(
+                f"The adapter {shown(name)} cannot be put into this model ({reason(error)}). Free some "
+                "memory, or open its own base."
+            ) from error
+        self._keys[name], self.loaded[name], self.active = key, {}, ""
+        layers = [n for n, m in self.model.named_modules() if key in getattr(m, "lora_A", ())]
+        if not all("language_model" in layer or "text_model" in layer for layer in layers):
+            self._sees.add(name)
+            self._on_pictures()
+        return key
+
+    def _take_out(self) -> None:
+        """Unwrap layers that a failed beginning left wrapped."""
+        if self.peft is not None:
+            return
+        for module in list(self.model.modules()):
+            for name, child in list(module.named_children()):
+                if hasattr(child, "lora_A") and hasattr(child, "base_layer"):
+                    setattr(module, name, child.base_layer)
+
+    def _check(self, name: str) -> None:
+        if name not in self.loaded:
+            there = ", ".join(map(shown, self.loaded)) or "none"
+            raise ModelError(f"No adapter named {shown(name)} is loaded; there are {there}. Load it first.")
+
+
+def _keep_gradients(model: Any, kept: bool) -> None:
+    """Let gradients pass through the 4-bit layers of a CPU with AVX-512 BF16, or give them up for speed.
+
+    In evaluation mode bitsandbytes packs their weights there for a kernel without a backward pass, and a LoRA
+    above would silently learn nothing. Training mode, which changes nothing else in these layers, prevents
+    that; writing the state down undoes a packing that an earlier answer brought.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.train(kept)
+            if kept:
+                module.state_dict()
+
+
+# -- an adapter as one folder ----------------------------------------------------------------------
 
 SHAPES = ("family", "hidden", "layers", "vocabulary")
 
@@ -108,7 +590,7 @@ class Adapters:
     The name None stands for the bare base and its head.
     """
 
-    def __init__(self, backbone: Backbone, base_head: EmbeddingHead | None) -> None:
+    def __init__(self, backbone: Any, base_head: EmbeddingHead | None) -> None:
         self.backbone = backbone
         self._heads: dict[str | None, EmbeddingHead] = {} if base_head is None else {None: base_head}
         self._prompts: dict[str, SoftPrompts] = {}

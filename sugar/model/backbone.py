@@ -7,31 +7,154 @@
     backbone.logits(done.hidden[:, -1])                  # the LM head, only where it is wanted
     hidden = backbone.read(ids, positions, mask, features)  # training: plain tensors, gradients as set
 
-README.md in this folder explains padding and masks.
-Not covered: what follows the hidden states (the head, sampling, losses).
+README.md in this folder explains padding and masks. Not covered: what follows the hidden states (the head,
+sampling, losses).
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from sugar.errors import InputError
-from sugar.model import vision
-from sugar.model.families import ROPE_3D
-from sugar.model.layout import Layout, PreparedImage, Span
-from sugar.model.lora import LoraStack
-from sugar.model.processor import Processor
-from sugar.model.vision import VisionCache, VisionFeatures, as_encoder_outputs
+from sugar.errors import InputError, OutOfMemoryError
+from sugar.model.adapters import LoraStack
+from sugar.model.families import ROPE_3D, STACKED
+from sugar.model.processor import Layout, PreparedImage, Processor, Span, image_key, merge_pixels
 
-__all__ = ["Backbone", "Forward"]
+log = logging.getLogger("sugar")
+
+# -- vision features, computed once ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class VisionFeatures:
+    """features: (image tokens, D). deepstack: per injected layer (image tokens, D), Qwen3-VL only."""
+
+    prepared: PreparedImage
+    features: Tensor
+    deepstack: tuple[Tensor, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (self.features, *self.deepstack))
+
+
+def as_encoder_outputs(features: Sequence[VisionFeatures | Tensor], family: str) -> dict[str, Any]:
+    """The `mm_encoder_outputs` argument of a Transformers forward; empty when there is no picture.
+
+    features: per picture its features, or a plain tensor (image tokens, D) where the family injects no deeper
+    layers.
+    """
+    if not len(features):
+        return {}
+    pooled: Any = [f if isinstance(f, Tensor) else f.features for f in features]
+    if family in STACKED:
+        pooled = torch.cat(pooled)
+    deep = [() if isinstance(f, Tensor) else f.deepstack for f in features]
+    deepstack = [list(layer) for layer in zip(*deep, strict=True)]
+    return {
+        "mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}
+    }
+
+
+def encode(model: Any, images: Sequence[PreparedImage], family: str) -> list[VisionFeatures]:
+    """Run the vision tower over pictures whose pixels agree in shape. Raises nothing of its own."""
+    wanted = inspect.signature(model.model.get_image_features).parameters
+    pixels = {k: v.to(model.device) for k, v in merge_pixels(images).items() if k in wanted}
+    pixels = {k: v.to(model.dtype) if k == "pixel_values" else v for k, v in pixels.items()}
+    output = model.model.get_image_features(**pixels, return_dict=True)
+    pooled = output.pooler_output
+    if family in STACKED:
+        pooled = [
+            part.flatten(0, 1)
+            for part in pooled.split([image.pixels["pixel_values"].shape[0] for image in images])
+        ]
+    deepstack = getattr(output, "deepstack_features", None) or []
+    known = [PreparedImage(i.key, i.text, i.tokens, i.grid) for i in images]
+    return [
+        VisionFeatures(known[n], pooled[n].clone(), tuple(layer[n].clone() for layer in deepstack))
+        for n in range(len(images))
+    ]  # clones: a view would keep the whole batch's memory alive
+
+
+class VisionCache:
+    """Least recently used features, at most `max_bytes` of them.
+
+    Not for several threads at once: the core holds a lock.
+    """
+
+    def __init__(self, max_bytes: int = 256 << 20, batch: int = 32) -> None:
+        self.max_bytes, self.batch = max_bytes, batch
+        self.used = self.hits = self.misses = 0
+        self._entries: OrderedDict[str, VisionFeatures] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self.used = 0
+
+    def prepare(self, processor: Processor, image: Image.Image) -> PreparedImage:
+        """The picture's placeholder; its pixels too, unless its features are known."""
+        key = image_key(image)
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+            return replace(entry.prepared, source=image)
+        return processor.prepare_image(image, key)
+
+    def encode(
+        self, model: Any, processor: Processor, images: Sequence[PreparedImage]
+    ) -> list[VisionFeatures]:
+        """Features per picture, in order; each distinct picture goes through the tower once."""
+        found: dict[str, VisionFeatures] = {}
+        missing: dict[str, PreparedImage] = {}
+        for image in images:
+            entry = self._entries.get(image.key)
+            if entry is not None:
+                found[image.key] = entry
+                self.hits += 1
+            elif image.key not in missing:
+                if not image.pixels and image.source is not None:  # known when it was prepared, dropped since
+                    image = processor.prepare_image(image.source, image.key)
+                missing[image.key] = image
+                self.misses += 1
+        groups: dict[tuple[Any, ...], list[PreparedImage]] = {}
+        for image in missing.values():
+            shape = tuple(
+                (k, tuple(v.shape) if k != "pixel_values" or v.dim() > 2 else v.shape[1:])
+                for k, v in image.pixels.items()
+            )
+            groups.setdefault(shape, []).append(image)
+        for group in groups.values():
+            for start in range(0, len(group), self.batch):
+                for features in encode(model, group[start : start + self.batch], processor.family):
+                    found[features.prepared.key] = features
+                    self._keep(features)
+        return [found[image.key] for image in images]
+
+    def _keep(self, features: VisionFeatures) -> None:
+        if features.bytes > self.max_bytes:
+            return
+        self._entries[features.prepared.key] = features
+        self.used += features.bytes
+        while self.used > self.max_bytes:
+            self.used -= self._entries.popitem(last=False)[1].bytes
+
+
+# -- the forward pass ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +229,7 @@ class Backbone:
         if not images:
             return []
         if grad:
-            return vision.encode(self.model, images, self.family)
+            return encode(self.model, images, self.family)
         with self.lock, torch.inference_mode():
             return self.vision.encode(self.model, self.processor, images)
 
@@ -222,3 +345,98 @@ class Backbone:
     def _still(self) -> Iterator[None]:
         with self.lock, torch.inference_mode():
             yield
+
+
+# -- batches under a memory bound ------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class for it, the CPU allocator only words."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+class Batching:
+    """The memory bound of one model.
+
+    Args:
+        tokens: padded tokens in a batch at most.
+        release: gives kept memory back.
+    """
+
+    def __init__(self, backbone: Backbone, release: Callable[[], None]) -> None:
+        self.backbone, self.release = backbone, release
+        self.tokens = 16384 if backbone.device.type == "cuda" else 2048
+
+    def buckets(self, lengths: Sequence[int], batch_size: int | None = None) -> Iterator[list[int]]:
+        """Indices of sequences of like length, at most `tokens` padded tokens and `batch_size` sequences a
+        batch.
+        """
+        batch: list[int] = []
+        for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+            full = batch and (len(batch) + 1) * lengths[i] > self.tokens
+            uneven = batch and lengths[i] > 2 * lengths[batch[0]] + 16
+            if full or uneven or (batch_size and len(batch) >= batch_size):
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+
+    def shrinking(self, work: Callable[[list[int]], T], items: list[int]) -> list[tuple[list[int], T]]:
+        """Run `work` on the items, on halves of them when memory runs out.
+
+        Raises OutOfMemoryError when one alone is too much.
+        """
+        try:
+            return [(items, work(items))]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self.release()
+        if len(items) == 1:
+            raise OutOfMemoryError(
+                f"{self.backbone.device} is full even for one sample ({self.backbone.name}). "
+                "Use fewer pictures or a smaller model."
+            )
+        self.tokens = max(256, self.tokens // 2)
+        log.warning(
+            "memory ran out at a batch of %d: going on with half, %d tokens a batch", len(items), self.tokens
+        )
+        middle = len(items) // 2
+        return self.shrinking(work, items[:middle]) + self.shrinking(work, items[middle:])
+
+    def refusal(self, tokens: int, pictures: int) -> OutOfMemoryError:
+        """Give back what is kept, and the error to raise for one prompt that does not fit."""
+        self.release()
+        return OutOfMemoryError(
+            f"{self.backbone.device} ran out of memory after {tokens} tokens of prompt with {pictures} "
+            "pictures. "
+            "Use fewer pictures, a shorter conversation, or a smaller model."
+        )
+
+
+# -- attention for training ------------------------------------------------------------------------
+
+
+def attend_in_float32(llava: Any) -> None:
+    """Keep attention in float32: its backward pass in bfloat16 took 2.5 times as long, on a CPU 5 times as
+    fast at bfloat16 products.
+    """
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    def attend(
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: Any,
+        **kwargs: Any,
+    ) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **kwargs)
+
+    AttentionInterface.register("sdpa_float32", attend)
+    llava.set_attn_implementation("sdpa_float32")

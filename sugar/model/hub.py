@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import ModelError
-from sugar.model.files import read_json, reason
+from sugar.model.checkpoint import read_json, reason
 
 __all__ = ["DownloadProgress", "Remote", "download", "explained", "look", "print_progress"]
 

@@ -1,16 +1,21 @@
-"""From a folder to a model in memory: weights, and a processor that needs no torchvision.
+"""From a name to a model in memory: the folder, the device and the precision, the weights.
 
+    folder = local_folder("sugar-tiny")             # an embedded model's, a local one, or a download
     loaded = load(folder, name="sugar-tiny", device="auto", precision="auto")
     loaded.model, loaded.processor, loaded.device, loaded.precision, loaded.why
 
-Vision tower, projector and LM head stay unquantised. A model that cannot fit is refused before
-its weights are read.
-Not covered: several devices, offloading of layers.
+Safetensors only, no remote code. A model that cannot fit is refused before its weights are downloaded or
+read. Vision tower, projector and LM head stay unquantised. README.md in this folder says what `auto` picks.
+Not covered: downloading (hub.py), several devices, offloading of layers.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +23,226 @@ from typing import Any
 import torch
 
 from sugar.errors import ModelError
-from sugar.model.devices import DTYPES, choose_precision, pick_device
-from sugar.model.families import UNQUANTISED, VIDEO_PROCESSORS
-from sugar.model.files import read_json, reason
-from sugar.model.folders import count_parameters, read_config
+from sugar.model import hub
+from sugar.model.checkpoint import read_json, reason, tensor_shapes
+from sugar.model.families import FAMILIES, UNQUANTISED, VIDEO_PROCESSORS
+from sugar.model.presets import PRECISIONS, PRESETS, find, here, memory_need
 from sugar.model.processor import Processor
-
-__all__ = ["Loaded", "load", "load_processor"]
+from sugar.paths import shown
 
 log = logging.getLogger("sugar")
+
+# -- device and precision --------------------------------------------------------------------------
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(device: str) -> str:
+    """'auto' -> cuda, mps or cpu. Raises ModelError when a device that was asked for is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = device.split(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ModelError(f"Device {device!r} is not known. Use auto, cpu, cuda, cuda:N or mps.")
+    if (kind == "cuda" and not torch.cuda.is_available()) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    ):
+        raise ModelError(
+            f"Device {device!r} was asked for, but this machine has none that PyTorch can use. Use --device "
+            "cpu."
+        )
+    return device
+
+
+def free_memory(device: str) -> float:
+    """GB that a model may take: free memory of a CUDA device, available memory of the machine otherwise."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            available = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+        for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+            if os.path.exists(limit) and (text := Path(limit).read_text().strip()).isdigit():
+                available = min(available, int(text))
+        return available / 1e9
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
+
+
+def choose_precision(
+    name: str, parameters: float, unquantised: float, device: str, precision: str, stored: str
+) -> tuple[str, str]:
+    """(precision, why). parameters in billions. Raises ModelError, with what would fit, when nothing fits.
+
+    stored: 'nf4' for a checkpoint that was quantised ahead of time; it stays so.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise ModelError(f"Precision {precision!r} is not known. Use auto, {', '.join(PRECISIONS)}.")
+    free = free_memory(device)
+    if stored == "nf4":
+        if precision not in ("auto", "nf4"):
+            raise ModelError(
+                f"{name} is stored in 4 bits and cannot be opened as {precision}. Use precision auto, or "
+                "its full checkpoint."
+            )
+        order = ["nf4"]
+    elif precision != "auto":
+        order = [precision]
+    elif device.startswith("cuda"):
+        order = ["bf16" if torch.cuda.is_bf16_supported() else "fp16", "nf4"]
+    else:
+        order = ["fp32", "bf16"]
+    needs = {p: memory_need(parameters, p, unquantised) for p in order}
+    for p in order:
+        if needs[p] <= free:
+            asked = (
+                "as asked"
+                if precision != "auto"
+                else "as stored"
+                if stored == "nf4"
+                else "the widest that fits"
+            )
+            return p, f"{p} on {device}, {asked}: needs about {needs[p]:.1f} of {free:.1f} GB free"
+    least = min(needs.values())
+    others = [
+        f"{other.name} ({p})"
+        for other in PRESETS.values()
+        for p in (
+            [other.stored] if other.stored == "nf4" else ["nf4"] if device.startswith("cuda") else ["bf16"]
+        )
+        if other.memory(p) <= free and other.name != name
+    ]
+    smaller = (
+        []
+        if precision == "auto"
+        else [p for p in PRECISIONS if memory_need(parameters, p, unquantised) <= free]
+    )
+    remedy = f"It would fit as {' or '.join(smaller)}. " if smaller else ""
+    raise ModelError(
+        f"{name} needs about {least:.1f} GB as {' or '.join(order)} and {device} has {free:.1f} GB free. "
+        f"{remedy}"
+        f"These fit: {', '.join(others) or 'none of the presets'}."
+    )
+
+
+# -- the folder of a checkpoint --------------------------------------------------------------------
+
+EMBEDDED = ("sugar-photo", "sugar-tiny")
+"""Presets that ship with Sugar, as folders of `assets/`."""
+
+NF4_LEAVES = ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens")
+"""Parts of the names of weights that NF4 leaves as they are."""
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def local_folder(
+    name: str,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Callable[[hub.DownloadProgress], None] | None = None,
+) -> Path:
+    """The folder of a checkpoint: the embedded model's, a local one, or a preset's or repository's after its
+    download.
+
+    A model that cannot fit is refused before its weights are downloaded. Raises ModelError with the cause and
+    the remedy.
+    """
+    if name in EMBEDDED:
+        if not (ASSETS / name / "config.json").is_file():
+            raise ModelError(
+                f"{ASSETS / name} is missing. Restore it from the repository, or rebuild it with `make "
+                "assets`."
+            )
+        return ASSETS / name
+    preset = find(name)
+    if (folder := here(name)) is not None:
+        return folder
+    chosen = pick_device(device)
+    if preset is not None:
+        choose_precision(name, preset.parameters, preset.unquantised, chosen, precision, preset.stored)
+
+    def check(remote: hub.Remote, config: dict[str, Any]) -> None:
+        check_family(config, remote.repository)
+        stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
+        weights = sum(size for file, size, _ in remote.files if file.endswith(".safetensors"))
+        parameters = (remote.parameters or weights / (0.65 if stored == "nf4" else 2.0)) / 1e9
+        choose_precision(
+            name, parameters, preset.unquantised if preset else 0.15 * parameters, chosen, precision, stored
+        )
+        log.info("%s: downloading %.2f GB", remote.repository, remote.bytes / 1e9)
+
+    repository, revision = (preset.repository, preset.revision) if preset else (name, "main")
+    return fetch(repository, revision, progress=progress, check=check)
+
+
+def fetch(repository: str, revision: str = "main", **options: Any) -> Path:
+    """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE).
+
+    Progress in a shell.
+    """
+    options.setdefault("endpoint", os.environ.get("HF_ENDPOINT"))
+    options.setdefault("cache_dir", os.environ.get("HF_HUB_CACHE"))
+    if options.get("progress") is None and sys.stderr.isatty():
+        options["progress"] = hub.print_progress
+    return hub.download(repository, revision, **options)
+
+
+def check_family(config: dict[str, Any], where: str) -> str:
+    """The family of a configuration. Raises ModelError when Sugar does not serve it.
+
+    Code of a checkpoint's own is never run.
+    """
+    family = config.get("model_type")
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise ModelError(f"{where} is a {shown(str(family))} checkpoint. Sugar serves {', '.join(FAMILIES)}.")
+    if not isinstance(config.get("quantization_config") or {}, dict):
+        raise ModelError(f"{where} has a config.json without sense (quantization_config). Download it again.")
+    if config.get("auto_map"):
+        log.warning("%s brings code of its own; Sugar never runs it and uses the one in Transformers", where)
+    return family
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a checkpoint folder.
+
+    Raises ModelError when it is missing, or of a family that Sugar does not serve.
+    """
+    path = folder / "config.json"
+    if not os.path.lexists(path):
+        raise ModelError(
+            f"{folder} holds no config.json, so it is not a checkpoint. Name a folder made by "
+            "save_pretrained, or a preset."
+        )
+    config = read_json(path)
+    check_family(config, str(folder))
+    return config
+
+
+def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float]:
+    """Billions of parameters: all, and those that stay unquantised under NF4, from the safetensors headers
+    alone.
+
+    Raises ModelError when there are no safetensors or a file is damaged or missing.
+    """
+    index, whole = folder / "model.safetensors.index.json", "model.safetensors"
+    listed = read_json(index).get("weight_map") if os.path.lexists(index) else {whole: whole}
+    names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+    if not names or any(Path(name).name != name for name in names):
+        raise ModelError(f"{index} does not name the files of the weights. Download the checkpoint again.")
+    total = kept = 0
+    for name in names:
+        for key, shape in tensor_shapes(folder / name).items():
+            size = math.prod(shape)
+            if config.get("quantization_config") and size and shape[-1:] == (1,):
+                size *= 2  # two 4-bit weights per byte
+            total += size
+            kept += size if any(part in key for part in NF4_LEAVES) else 0
+    return total / 1e9, kept / 1e9
+
+
+# -- weights into memory ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,8 @@
     with owned_by(visitor.id):
         model.embed(samples)  # features and prefixes that are kept for it save no other owner any time
 
-By the time of an answer one visitor could tell what another had sent. Not covered: what is kept (vision.py,
-cache.py), and that it goes with the visitor (`Sugar.forget`).
+By the time of an answer one visitor could tell what another had sent. Not covered: what is kept
+(backbone.py, decode.py), and that it goes with the visitor (`Sugar.forget`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ nothing.
 A CLIP vision tower on 96 x 96 pictures, the two-layer projector, and a small Llama with tied embeddings,
 exactly as LLaVA-1.5 puts them together, so the checkpoint opens with AutoProcessor and
 AutoModelForImageTextToText and takes the same code path as a 7B one. The vocabulary is handed in: this room
-does not know the drawn world. Not covered: training (sugar/training), the embedding head (head.py).
+does not know the drawn world. Not covered: training (sugar/training), the embedding head (adapters.py).
 """
 
 from __future__ import annotations

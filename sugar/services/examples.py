@@ -15,7 +15,7 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.images import open_image
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 
 __all__ = ["ASSETS", "ChatExample", "CompareExample", "chat_examples", "compare_examples", "example_path"]
 

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from sugar.core import Sugar
 from sugar.errors import SettingsError
-from sugar.model.head import EmbeddingHead
-from sugar.model.layout import pool_slices
-from sugar.model.lora import TARGETS
-from sugar.model.vision import VisionFeatures
+from sugar.model.adapters import TARGETS, EmbeddingHead
+from sugar.model.backbone import VisionFeatures
+from sugar.model.processor import pool_slices
 from sugar.paths import output_folder
 from sugar.training import parallel, sharding
 from sugar.training.adapter_card import adapter_card

@@ -18,9 +18,9 @@ import torch
 
 from sugar.core import Sugar
 from sugar.errors import ModelError, SettingsError
-from sugar.model.attention import attend_in_float32
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.backbone import attend_in_float32
 from sugar.model.checkpoint import write_settings
-from sugar.model.head import EmbeddingHead
 from sugar.scenes.vocabulary import vocabulary
 from sugar.scenes.world import sample_scene, split_rng
 from sugar.training import parallel

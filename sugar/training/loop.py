@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
-from sugar.model.files import read_state
+from sugar.model.checkpoint import read_state
 from sugar.training import parallel, sharding
 from sugar.training.config import RunConfig, rate_at
 from sugar.training.curves import plot_curves, read_log

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sugar.model.adapters import EmbeddingHead
 from sugar.model.backbone import Backbone
-from sugar.model.head import EmbeddingHead
-from sugar.model.layout import pool_slices
+from sugar.model.processor import pool_slices
 from sugar.scenes.world import GRID
 from sugar.training import parallel
 from sugar.training.losses import contrastive_loss, language_loss, similarity_loss, swap_loss

@@ -5,7 +5,7 @@ Not covered: the examples of the page, which `python -m sugar assets` draws and 
 
 from __future__ import annotations
 
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 from sugar.scenes.edits import DIFFERENCE_QUESTION
 from sugar.scenes.questions import match_question
 from sugar.scenes.vocabulary import DESCRIBE

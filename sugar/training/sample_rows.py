@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sugar.model.layout import Layout, PreparedImage, Span, image_key
-from sugar.model.processor import Processor
+from sugar.model.processor import Layout, PreparedImage, Processor, Span, image_key
 from sugar.sequence import Sample
 from sugar.training import parallel
 from sugar.training.data.example import Example, Target, join

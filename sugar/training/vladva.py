@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sugar.errors import SettingsError
+from sugar.model.adapters import SoftPrompts
 from sugar.model.encoders import prompt_turns
-from sugar.model.layout import Layout, PreparedImage
-from sugar.model.soft_prompts import SoftPrompts
+from sugar.model.processor import Layout, PreparedImage
 from sugar.sequence import Sample, Turn
 from sugar.training.adapter import ADAPTER, AdapterConfig, AdapterModule, AdapterTask
 from sugar.training.compare import match_pairs

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from sugar.images import open_image
-from sugar.model.profile import Profile
+from sugar.model.checkpoint import Profile
 from sugar.ui.text import search as words
 
 __all__ = ["EXAMPLES", "SearchExample", "search_examples"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sugar.model.checkpoint import Profile
 from sugar.model.photo import DecoderSizes
-from sugar.model.profile import Profile
 from sugar.training.photos.critical import CriticConfig
 from sugar.training.photos.dual import DualConfig
 from sugar.training.photos.objective import Terms

@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 
-from sugar.model.checkpoint import write_settings
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.checkpoint import Profile, write_settings
 from sugar.model.efficientnet import EfficientNetLite
-from sugar.model.head import EmbeddingHead
 from sugar.model.photo import build_llava, open_llava
-from sugar.model.profile import Profile
 from sugar.training.photos.network import Network
 
 __all__ = ["assemble", "export", "parts", "restore"]

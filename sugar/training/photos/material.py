@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sugar.model.checkpoint import read_state
 from sugar.model.efficientnet import EfficientNetLite
-from sugar.model.files import read_state
 from sugar.model.photo import Encode
 from sugar.training.photos import teachers
 from sugar.training.photos.archive import Archive, clean

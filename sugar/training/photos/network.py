@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sugar.model.adapters import EmbeddingHead
 from sugar.model.efficientnet import EfficientNetLite
-from sugar.model.head import EmbeddingHead
 from sugar.model.photo import DecoderSizes, build_decoder
 from sugar.training.photos.dual import Dual
 from sugar.training.photos.packed import Packed

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
-from sugar.model.files import read_state
-from sugar.model.head import EmbeddingHead
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.checkpoint import read_state
 from sugar.model.photo import Encode
 from sugar.paths import output_folder, there
 from sugar.training.optimizer import Muon, matrices

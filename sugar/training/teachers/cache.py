@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sugar.model.layout import image_key
+from sugar.model.processor import image_key
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 from sugar.training.teachers.encoders import EncoderSet

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from sugar.model.encoders import TRIPLES, TripleEncoder
-from sugar.model.folders import fetch
+from sugar.model.load import fetch
 from sugar.sequence import Sample, Slice
 from sugar.training.data.example import Example
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sugar.errors import InputError
-from sugar.model.layout import image_key
+from sugar.model.processor import image_key
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 
