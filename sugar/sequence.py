@@ -10,15 +10,16 @@ All are frozen. They know nothing of models, galleries or pages; identity and st
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from sugar.errors import InputError
 
-__all__ = ["Slice", "Sample", "Embeddings", "Sampling", "Turn", "Hit", "Answer"]
+__all__ = ["Slice", "Sample", "Embeddings", "Sampling", "Turn", "Hit", "PictureHit", "PassageHit", "Answer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,30 +150,78 @@ class Turn:
             raise InputError(f"A turn's role is user, assistant or system, not {self.role!r}.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Hit:
-    """One retrieved gallery item (or run of items, in story search).
+    """One thing that a search found: a `PictureHit` or a `PassageHit`. rank: its place, from 0."""
 
+    name: str
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictureHit(Hit):
+    """A picture of a gallery, or a run of pictures that tells a story.
+
+    score: alignment score after re-ranking, in [0, 1] for the normalised kernel.
+    item: the picture's id; of a run the first one's. items, names, until: of a run, its ids and file names in
+        order of time, and when its last picture was taken.
     shortlist_score: inner product of pooled vectors, in [-1, 1]; rank_before: its rank (0 = best) in the
-    shortlist.
-    score: alignment score after re-ranking, in [0, 1] for the normalised kernel; rank: its rank after.
+        shortlist.
     path: the alignment, pairs (query slice, hit slice), from (0, 0) to the last ones.
-    similarity: (query slices, hit slices) cosines, for the heat map.
-    margin: how far the score stands out from the gallery's own score distribution, in standard deviations.
+    similarity: (query slices, hit slices) cosines, for the heat map; None when nothing was embedded.
+    margin: how far the score stands out from the gallery's own score distribution, in standard deviations;
+        relevance: the same as a word.
+    found_by: words of name, caption or date, the meaning, or both; "" where only one way was tried.
+    agreement: the chat model's probability of "yes", in [0, 1]; None where it was not asked.
+    day_from_name: only the file's name says when it was taken. duplicates: ids of near-duplicates that were
+        left out.
     """
 
     item: int
-    name: str
-    caption: str
-    score: float
-    rank: int
-    shortlist_score: float
+    caption: str = ""
+    shortlist_score: float = 0.0
     rank_before: int
     path: tuple[tuple[int, int], ...] = ()
-    similarity: Any = None
+    similarity: np.ndarray | None = None
     margin: float = 0.0
+    relevance: Literal["", "clear", "likely", "weak"] = ""
+    found_by: Literal["", "words", "meaning", "both"] = ""
+    agreement: float | None = None
+    taken: datetime | None = None
+    day_from_name: bool = False
+    width: int = 0
+    height: int = 0
+    camera: str = ""
+    duplicates: tuple[int, ...] = ()
     items: tuple[int, ...] = ()
-    meta: dict[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PassageHit(Hit):
+    """A passage of a knowledge base: a note, a question with its answer, or a picture with its caption.
+
+    score: in [0, 1]; words, vector: the parts of it.
+    passage: its number in the base; None for a picture of the gallery, whose id is `item`.
+    found_by: the rankings that hold it, "words" and "vectors"; ("date",) or ("place",) where the question
+        names nothing else.
+    when: the question's words for the time; day_from_name: only the picture's name says its day.
+    where: "near" and degrees, of a picture with a place.
+    """
+
+    kind: Literal["picture", "pair", "passage"]
+    text: str
+    answer: str = ""
+    passage: int | None = None
+    item: int | None = None
+    found_by: tuple[str, ...] = ()
+    words: float = 0.0
+    vector: float = 0.0
+    day_from_name: bool = False
+    when: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from PIL import Image
 from sugar.core import Sugar
 from sugar.retrieval import KINDS, confirm, kind_of
 from sugar.scenes import long_caption, picture, sample_edit, sample_scene, split_rng
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PictureHit, Sample
 
 TRIALS = 16
 
@@ -54,7 +54,7 @@ def trials(kind: str) -> list[Trial]:
     return made
 
 
-def right(hits: list[Hit]) -> bool:
+def right(hits: list[PictureHit]) -> bool:
     return hits[0].item == 0
 
 
@@ -63,10 +63,13 @@ def model() -> Sugar:
     return Sugar.from_pretrained("sugar-tiny", device="cpu")
 
 
-def ranked(model: Sugar, trial: Trial) -> list[Hit]:
+def ranked(model: Sugar, trial: Trial) -> list[PictureHit]:
     cosines = model.embed([Sample(p) for p in trial.pictures]).pooled @ model.embed([trial.query]).pooled[0]
     order = np.argsort(-cosines)
-    return [Hit(int(i), str(i), "", 0.0, rank, float(cosines[i]), rank) for rank, i in enumerate(order)]
+    return [
+        PictureHit(item=int(i), name=str(i), score=float(cosines[i]), rank=rank, rank_before=rank)
+        for rank, i in enumerate(order)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])

@@ -36,7 +36,7 @@ from sugar.gallery import (
 from sugar.gallery import index as index_room
 from sugar.gallery.index_files import IndexState, load_index, save_index
 from sugar.gallery.locks import FileLock
-from sugar.retrieval import approximate_recall, search
+from sugar.retrieval import SearchOptions, approximate_recall, search
 from sugar.sequence import Embeddings, Sample
 
 COLOURS = {
@@ -119,7 +119,7 @@ def test_creating_twice_opening_nothing_and_damage(gallery, tmp_path, model):
 
 
 def names(gallery, model, word="red"):
-    return [h.name for h in search(gallery, model, Sample(word), k=5)]
+    return [h.name for h in search(gallery, model, Sample(word), SearchOptions(k=5))]
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "flipped", "stamp", "folder", "foreign"])
@@ -233,19 +233,19 @@ class Opposite(ToyEmbedder):
 
 def test_a_reindex_by_another_program_does_not_touch_an_open_gallery(gallery, tmp_path, model):
     """The app is open while the command line re-indexes for another model: scores stay as they were."""
-    before = [(h.name, h.score) for h in search(gallery, model, Sample("red"), k=5)]
+    before = [(h.name, h.score) for h in search(gallery, model, Sample("red"), SearchOptions(k=5))]
     other = Opposite("toy-2")
     told = []
 
     def look(progress):
-        found = [(h.name, h.score) for h in search(gallery, model, Sample("red"), k=5)]
+        found = [(h.name, h.score) for h in search(gallery, model, Sample("red"), SearchOptions(k=5))]
         told.append(found == before)
 
     Gallery.reindex(tmp_path / "g", other, progress=look, batch_size=1).close()
     assert told == [True] * 5
-    assert [(h.name, h.score) for h in search(gallery, model, Sample("red"), k=5)] == before
+    assert [(h.name, h.score) for h in search(gallery, model, Sample("red"), SearchOptions(k=5))] == before
     gallery.add(("pink.png", plain((250, 150, 160))))
-    assert "pink.png" in [h.name for h in search(gallery, model, Sample("red"), k=6)]
+    assert "pink.png" in [h.name for h in search(gallery, model, Sample("red"), SearchOptions(k=6))]
     with Gallery.open(tmp_path / "g", other) as second:
         assert [i.name for i in second.pending()] == ["pink.png"] and len(names(second, other)) == 5
 
@@ -647,13 +647,15 @@ def test_the_sample_is_reproducible_holds_no_path_and_opens_without_a_trace(tmp_
     subprocess.run(["cp", "-r", str(tmp_path / "built-one"), str(clone)], check=True)
     for read_only in (True, False):
         with Gallery.open(clone, model, read_only=read_only) as g:
-            assert len(search(g, model, Sample("red"), k=6)) == 6 and g.items()[2].taken.day == 3
+            assert (
+                len(search(g, model, Sample("red"), SearchOptions(k=6))) == 6 and g.items()[2].taken.day == 3
+            )
             assert digest(clone) == first
         assert digest(clone) == first
     for path in [clone, *clone.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     with Gallery.open(clone, model, read_only=True) as g:
-        assert len(search(g, model, Sample("red"), k=6)) == 6
+        assert len(search(g, model, Sample("red"), SearchOptions(k=6))) == 6
     for path in [clone, *clone.rglob("*")]:
         path.chmod(0o755)
     with Gallery.open(clone, model) as g:
@@ -670,7 +672,7 @@ def test_searching_from_many_threads_while_pictures_come_in(gallery, model):
     def ask():
         while not done.is_set():
             try:
-                assert search(gallery, model, Sample("red"), k=3)[0].item
+                assert search(gallery, model, Sample("red"), SearchOptions(k=3))[0].item
                 gallery.items(limit=3)
             except BaseException as error:  # noqa: BLE001 - reported below
                 faults.append(error)

@@ -24,7 +24,7 @@ from toy import ToyEmbedder
 
 from sugar.errors import GalleryError
 from sugar.gallery import Gallery, GallerySettings
-from sugar.retrieval import search
+from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -389,10 +389,10 @@ def test_the_same_picture_twice_is_stored_once_and_near_duplicates_are_listed(ga
     assert [r.status for r in report.rows] == ["added", "duplicate", "added", "added"]
     names = {i.id: i.name for i in gallery.items()}
     assert [[names[i] for i in group] for group in gallery.near_duplicates()] == [["a.png", "small.jpg"]]
-    hits = search(gallery, gallery.model, Sample("red"), k=5)
-    shown = {h.name: h.meta["duplicates"] for h in hits}
+    hits = search(gallery, gallery.model, Sample("red"), SearchOptions(k=5))
+    shown = {h.name: h.duplicates for h in hits}
     assert len(hits) == 2 and sorted(map(len, shown.values())) == [0, 1]
-    assert len(search(gallery, gallery.model, Sample("red"), k=5, collapse=False)) == 3
+    assert len(search(gallery, gallery.model, Sample("red"), SearchOptions(k=5, collapse=False))) == 3
 
 
 # -- what people said of a picture stays with its file
@@ -646,7 +646,11 @@ def test_a_full_disk_keeps_what_was_reported(gallery, tmp_path, model):
         )
     gallery.store.read("PRAGMA max_page_count=4294967294")
     kept = 4 + (told[-1] if told else 0)
-    assert len(gallery) == kept == len(search(gallery, model, Sample("red"), k=100, collapse=False))
+    assert (
+        len(gallery)
+        == kept
+        == len(search(gallery, model, Sample("red"), SearchOptions(k=100, collapse=False)))
+    )
     assert gallery.add([(f"{i}.png", png(i, (100, 100))) for i in range(10, 24)]).added == 18 - kept
 
 
@@ -765,7 +769,7 @@ def test_killed_at_any_moment_what_was_reported_is_there_and_nothing_half(tmp_pa
             assert len(items) == 8 and reported == 4, "committed but not reported: there, and whole"
         for item in items:
             assert item.has_vectors and g.picture(item.id).size == (24, 16) and g.thumbnail(item.id)
-        assert len(search(g, model, Sample("red"), k=50, collapse=False)) == len(items)
+        assert len(search(g, model, Sample("red"), SearchOptions(k=50, collapse=False))) == len(items)
         files = {p.stem for p in (tmp_path / "g" / "pictures").rglob("*.png")}
         assert files == {i.sha256 for i in items} and not list((tmp_path / "g" / "incoming").glob("*"))
         report = g.add(pictures)

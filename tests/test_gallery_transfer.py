@@ -17,7 +17,7 @@ from toy import ToyEmbedder
 
 from sugar.errors import Cancelled, GalleryError
 from sugar.gallery import ArchiveError, Gallery, GallerySettings, sweep
-from sugar.retrieval import search
+from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 
 
@@ -34,7 +34,7 @@ def gallery(tmp_path, model):
 
 
 def names(gallery, model):
-    return [h.name for h in search(gallery, model, Sample("red"), k=9)]
+    return [h.name for h in search(gallery, model, Sample("red"), SearchOptions(k=9))]
 
 
 def test_export_and_import_carry_everything(gallery, tmp_path, model):

@@ -26,7 +26,7 @@ from sugar.rag import (
     within_budget,
     without_retrieval,
 )
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PassageHit, Sample
 
 DATA = Path(__file__).parent / "data"
 GREEN = Image.new("RGB", (16, 16), (0, 255, 0))
@@ -62,8 +62,8 @@ class Instructed(Small):
     profile = replace(ToyModel.profile, reading=READING)
 
 
-def hit(caption="", answer="", name="x", score=0.9) -> Hit:
-    return Hit(0, name, caption, score, 0, 0.5, 0, margin=score, meta={"answer": answer, "text": caption})
+def hit(caption="", answer="", name="x", score=0.9) -> PassageHit:
+    return PassageHit(name=name, score=score, rank=0, kind="passage", text=caption, answer=answer)
 
 
 def notes(*extra: Passage) -> list[Passage]:
@@ -159,8 +159,8 @@ def test_hits_say_what_found_them_and_are_ranked():
     base = KnowledgeBase(Small(), passages=[*CARDS, *notes()])
     hits = base.search(Sample("who built the mill of Korvel?"), 4)
     assert hits[0].name == "notes.md › Trips › The mill of Korvel" and hits[0].score > 0.9
-    assert "words" in hits[0].meta["found_by"] and [h.rank for h in hits] == [0, 1, 2, 3]
-    assert base.search(Sample(GREEN), 1)[0].meta["found_by"] == ("vectors",)
+    assert "words" in hits[0].found_by and [h.rank for h in hits] == [0, 1, 2, 3]
+    assert base.search(Sample(GREEN), 1)[0].found_by == ("vectors",)
     with pytest.raises(InputError):
         base.search(Sample("dog"), 0)
 

@@ -21,6 +21,7 @@ from sugar.errors import InputError
 from sugar.gallery import Gallery
 from sugar.retrieval import (
     Filters,
+    SearchOptions,
     Term,
     approximate_recall,
     confirm,
@@ -73,7 +74,7 @@ def names(hits) -> list[str]:
 
 
 def test_words_find_pictures_and_a_hit_explains_itself(gallery, model):
-    hits = search(gallery, model, Sample("red"), k=3)
+    hits = search(gallery, model, Sample("red"), SearchOptions(k=3))
     assert names(hits)[0] == "red" and [h.rank for h in hits] == [0, 1, 2] == [h.rank_before for h in hits]
     best = hits[0]
     picture = model.embed([Sample(solid("red"))]).pooled[0]
@@ -87,14 +88,14 @@ def test_words_find_pictures_and_a_hit_explains_itself(gallery, model):
         and best.similarity.shape == (1, 1)
         and best.similarity[0, 0] == pytest.approx(best.shortlist_score)
     )
-    assert (best.meta["taken"], best.meta["width"], best.meta["camera"]) == (datetime(2024, 5, 1, 12), 32, "")
+    assert (best.taken, best.width, best.camera) == (datetime(2024, 5, 1, 12), 32, "")
 
 
 def test_scores_by_hand(gallery, model):
     """`red` is (any .1, red 1); a picture of colour (r, g, b) / 255 is (any .1, r, g, b): cosines a reader
     can check.
     """
-    for hit in search(gallery, model, Sample("red"), k=7, collapse=False):
+    for hit in search(gallery, model, Sample("red"), SearchOptions(k=7, collapse=False)):
         r, g, b = (c / 255 for c in COLOURS[hit.name.removesuffix(".png")])
         night = float((r + g + b) / 3 < 0.25)
         expected = (0.01 + r) / math.sqrt(1.01) / math.sqrt(0.01 + r * r + g * g + b * b + night)
@@ -104,26 +105,29 @@ def test_scores_by_hand(gallery, model):
 def test_a_picture_finds_its_like_and_not_itself(gallery, model):
     query = Sample(solid("red", (300, 200)))
     assert (
-        "red" not in names(search(gallery, model, query, k=7))
-        and names(search(gallery, model, query, k=7, exclude_own=False))[0] == "red"
+        "red" not in names(search(gallery, model, query, SearchOptions(k=7)))
+        and names(search(gallery, model, query, SearchOptions(k=7, exclude_own=False)))[0] == "red"
     )
-    assert search(gallery, model, query, k=1)[0].rank_before == 0
+    assert search(gallery, model, query, SearchOptions(k=1))[0].rank_before == 0
 
 
 def test_a_picture_and_a_change(gallery, model):
-    assert names(search(gallery, model, Sample([solid("red"), "the same, but at night"]), k=1)) == [
-        "dark red"
-    ]
+    assert names(
+        search(gallery, model, Sample([solid("red"), "the same, but at night"]), SearchOptions(k=1))
+    ) == ["dark red"]
 
 
 def test_weights_and_a_minus_sign(gallery, model):
-    assert names(search(gallery, model, parse_terms("red, blue"), k=1)) == ["purple"]
-    heavy = search(gallery, model, [Term(Sample("red"), 5), Term(Sample("blue"), 1)], k=1)
+    assert names(search(gallery, model, parse_terms("red, blue"), SearchOptions(k=1))) == ["purple"]
+    heavy = search(gallery, model, [Term(Sample("red"), 5), Term(Sample("blue"), 1)], SearchOptions(k=1))
     assert names(heavy) == ["red"] and 0 < heavy[0].score <= 1
-    assert names(search(gallery, model, parse_terms("red, -night"), k=7)).index("dark red") > names(
-        search(gallery, model, parse_terms("red"), k=7)
-    ).index("dark red")
-    assert names(search(gallery, model, [Term(Sample("night"), -1.0)], k=1))[0] not in ("black", "dark red")
+    assert names(search(gallery, model, parse_terms("red, -night"), SearchOptions(k=7))).index(
+        "dark red"
+    ) > names(search(gallery, model, parse_terms("red"), SearchOptions(k=7))).index("dark red")
+    assert names(search(gallery, model, [Term(Sample("night"), -1.0)], SearchOptions(k=1)))[0] not in (
+        "black",
+        "dark red",
+    )
 
 
 def test_terms_are_parsed_or_refused():
@@ -152,7 +156,7 @@ def test_terms_that_cancel_and_bad_numbers_are_refused(gallery, model):
         search(gallery, model, [Term(Sample("red"), 1), Term(Sample("red"), -1)])
     for options in ({"k": 0}, {"shortlist": 0}):
         with pytest.raises(InputError, match="at least 1"):
-            search(gallery, model, Sample("red"), **options)
+            search(gallery, model, Sample("red"), SearchOptions(**options))
     with pytest.raises(InputError, match="at least one run"):
         search_story(gallery, model, Sample("red"), k=0)
     with pytest.raises(InputError, match="empty"):
@@ -165,9 +169,9 @@ def test_terms_that_cancel_and_bad_numbers_are_refused(gallery, model):
 def test_a_caption_moves_its_picture_up_and_both_ranks_are_told(gallery, model):
     [white] = [i.id for i in gallery.items() if i.name == "white.png"]
     query = Sample("dog")
-    assert search(gallery, model, query, k=1)[0].item != white
+    assert search(gallery, model, query, SearchOptions(k=1))[0].item != white
     gallery.set_caption(white, "a dog")
-    hits = search(gallery, model, query, k=7)
+    hits = search(gallery, model, query, SearchOptions(k=7))
     assert (
         hits[0].item == white
         and hits[0].rank == 0
@@ -175,7 +179,7 @@ def test_a_caption_moves_its_picture_up_and_both_ranks_are_told(gallery, model):
         and hits[0].path == ((0, 0), (0, 1))
     )
     assert hits[0].similarity.shape == (1, 2)
-    plain = search(gallery, model, query, k=7, rerank=False)
+    plain = search(gallery, model, query, SearchOptions(k=7, rerank=False))
     assert [h.rank_before for h in plain] == [h.rank for h in plain] and plain[0].item != white
     assert sorted(h.rank_before for h in hits) == list(range(7))
 
@@ -184,7 +188,7 @@ def test_the_score_is_the_documented_one_for_a_captioned_item(gallery, model):
     [blue] = [i.id for i in gallery.items() if i.name == "blue.png"]
     gallery.set_caption(blue, "a star at night")
     query = Sample(["blue", "star", "a star at night"])
-    [hit] = [h for h in search(gallery, model, query, k=7) if h.item == blue]
+    [hit] = [h for h in search(gallery, model, query, SearchOptions(k=7)) if h.item == blue]
     q = model.embed([query]).slices[0]
     x = model.embed([Sample([solid("blue"), "a star at night"])]).slices[0]
     whole = gak(q[-1:], x[:1], delta=0.7)
@@ -198,7 +202,7 @@ def test_a_long_query_against_single_pictures_keeps_a_sensible_order(gallery, mo
     The score is that of the whole prefix.
     """
     story = Sample(["a star", "a circle", "blue", "blue", "blue"])
-    hits = search(gallery, model, story, k=7, collapse=False)
+    hits = search(gallery, model, story, SearchOptions(k=7, collapse=False))
     assert (
         names(hits)[0] == "blue"
         and hits[0].score > 0.25
@@ -215,12 +219,12 @@ def test_a_long_query_against_single_pictures_keeps_a_sensible_order(gallery, mo
 def test_a_story_is_found_as_a_run_of_consecutive_pictures(gallery, model):
     hits = search_story(gallery, model, Sample(["green", solid("blue"), "red at night"]), k=3)
     best = hits[0]
-    assert best.meta["names"] == ["green.png", "blue.png", "dark red.png"] and best.path == (
+    assert best.names == ("green.png", "blue.png", "dark red.png") and best.path == (
         (0, 0),
         (1, 1),
         (2, 2),
     )
-    assert best.item == best.items[0] and (best.meta["taken"].day, best.meta["until"].day) == (2, 4)
+    assert best.item == best.items[0] and (best.taken.day, best.until.day) == (2, 4)
     assert best.similarity.shape == (3, 3) and best.shortlist_score == pytest.approx(
         np.mean(np.diag(best.similarity))
     )
@@ -238,16 +242,14 @@ def test_a_story_goes_by_time_taken_not_by_name(gallery, model):
         assert [days[i] for i in hit.items] == sorted(days[i] for i in hit.items)
     backwards = search_story(gallery, model, Sample(["blue", "green", "red"]), k=1)[0]
     forwards = search_story(gallery, model, Sample(["red", "green", "blue"]), k=1)[0]
-    assert forwards.meta["names"] == ["red.png", "green.png", "blue.png"] and forwards.score > backwards.score
+    assert forwards.names == ("red.png", "green.png", "blue.png") and forwards.score > backwards.score
 
 
 def test_stories_with_filters_own_pictures_and_few_pictures(gallery, model):
     story = Sample(["red", solid("green")])
     later = search_story(gallery, model, story, filters=Filters(after=date(2024, 5, 3)))
-    assert all(h.meta["taken"] >= datetime(2024, 5, 3) for h in later)
-    assert all(
-        "green.png" not in h.meta["names"] for h in search_story(gallery, model, story, exclude_own=True)
-    )
+    assert all(h.taken >= datetime(2024, 5, 3) for h in later)
+    assert all("green.png" not in h.names for h in search_story(gallery, model, story, exclude_own=True))
     [one] = search_story(gallery, model, Sample(["red", "red", "blue"]), filters=Filters(name="purple"))
     assert one.path == ((0, 0), (1, 0), (2, 0)) and one.margin == 0
     assert search_story(gallery, model, story, filters=Filters(name="nothing")) == []
@@ -256,17 +258,19 @@ def test_stories_with_filters_own_pictures_and_few_pictures(gallery, model):
 def test_a_hit_for_every_position(gallery, model):
     query = Sample(["red", "blue", solid("purple")])
     calls = len(model.calls)
-    groups = search_positions(gallery, model, query, k=2)
+    groups = search_positions(gallery, model, query, SearchOptions(k=2))
     assert len(model.calls) == calls + 1 and [len(g) for g in groups] == [2, 2, 2]
     assert names(groups[0])[0] == "red" and all("purple" not in names(g) for g in groups)
-    assert names(search_positions(gallery, model, query, exclude_own=False)[1]) == ["purple"]
+    assert names(search_positions(gallery, model, query, SearchOptions(k=1, exclude_own=False))[1]) == [
+        "purple"
+    ]
     for position, hits in enumerate(groups):
-        alone = search(gallery, model, Sample(query.slices[: position + 1]), k=2)
+        alone = search(gallery, model, Sample(query.slices[: position + 1]), SearchOptions(k=2))
         assert hits[0].path[-1] == (position, 0)
         if position < 2:
-            assert names(search_positions(gallery, model, query, k=2, exclude_own=False)[position]) == names(
-                alone
-            )
+            assert names(
+                search_positions(gallery, model, query, SearchOptions(k=2, exclude_own=False))[position]
+            ) == names(alone)
 
 
 # -- filters and the rest
@@ -290,7 +294,10 @@ def test_a_hit_for_every_position(gallery, model):
 def test_filters(gallery, model, filters, expected):
     gallery.set_caption(next(i.id for i in gallery.items() if i.name == "blue.png"), "Ein BIG dog")
     assert (
-        set(names(search(gallery, model, Sample("red"), filters=filters, k=20, collapse=False))) == expected
+        set(
+            names(search(gallery, model, Sample("red"), SearchOptions(filters=filters, k=20, collapse=False)))
+        )
+        == expected
     )
 
 
@@ -300,28 +307,28 @@ def test_filters_are_checked():
 
 
 def test_exclusion_and_k(gallery, model):
-    first = search(gallery, model, Sample("red"), k=1)[0].item
-    assert first not in [h.item for h in search(gallery, model, Sample("red"), k=20, exclude=[first])]
-    assert len(search(gallery, model, Sample("red"), k=20, collapse=False)) == 7
-    assert len(search(gallery, model, Sample("red"), k=3, shortlist=1)) == 3
+    first = search(gallery, model, Sample("red"), SearchOptions(k=1))[0].item
+    assert first not in [
+        h.item for h in search(gallery, model, Sample("red"), SearchOptions(k=20, exclude=frozenset({first})))
+    ]
+    assert len(search(gallery, model, Sample("red"), SearchOptions(k=20, collapse=False))) == 7
+    assert len(search(gallery, model, Sample("red"), SearchOptions(k=3, shortlist=1))) == 3
 
 
 def test_near_duplicates_are_collapsed_and_k_is_still_reached(gallery, model):
     gallery.add([(f"again{i}.png", encoded(solid((250 - i % 3, 20, 30), (100 + i, 90)))) for i in range(30)])
-    hits = search(gallery, model, Sample("red"), k=5, shortlist=8)
-    assert len(hits) == 5 and len(hits[0].meta["duplicates"]) >= 7
-    assert len(search(gallery, model, Sample("red"), k=20, collapse=False)) == 20
+    hits = search(gallery, model, Sample("red"), SearchOptions(k=5, shortlist=8))
+    assert len(hits) == 5 and len(hits[0].duplicates) >= 7
+    assert len(search(gallery, model, Sample("red"), SearchOptions(k=20, collapse=False))) == 20
 
 
 def test_the_margin_is_over_the_gallerys_own_scores(gallery, model):
-    hits = search(gallery, model, Sample("red"), k=7, collapse=False)
+    hits = search(gallery, model, Sample("red"), SearchOptions(k=7, collapse=False))
     scores = np.array([h.shortlist_score for h in hits])
     assert [h.margin for h in hits] == pytest.approx(
         ((scores - scores.mean()) / scores.std()).tolist(), abs=1e-4
     )
-    assert {h.meta["relevance"] for h in hits} <= {"clear", "likely", "weak"} and hits[-1].meta[
-        "relevance"
-    ] == "weak"
+    assert {h.relevance for h in hits} <= {"clear", "likely", "weak"} and hits[-1].relevance == "weak"
 
 
 def test_an_empty_gallery_and_one_picture(tmp_path, model):
@@ -354,9 +361,20 @@ def test_an_approximate_index_answers_alike_and_reports_recall(tmp_path, model, 
             and approximate_recall(g, queries=30) >= 0.9
         )
         exact = g.nearest(model.embed([Sample("red")]).pooled, 5, exact=True)[1][0].tolist()
-        assert len({h.item for h in search(g, model, Sample("red"), k=5, collapse=False)} & set(exact)) >= 4
         assert (
-            len(search(g, model, Sample("red"), filters=Filters(name="19"), k=50, collapse=False)) == 11 + 1
+            len(
+                {h.item for h in search(g, model, Sample("red"), SearchOptions(k=5, collapse=False))}
+                & set(exact)
+            )
+            >= 4
+        )
+        assert (
+            len(
+                search(
+                    g, model, Sample("red"), SearchOptions(filters=Filters(name="19"), k=50, collapse=False)
+                )
+            )
+            == 11 + 1
         )
 
 
@@ -462,7 +480,7 @@ def test_the_chat_models_yes_puts_the_best_hits_in_its_own_order(tmp_path, model
     gallery.add(
         [(f"{name}.png", encoded(solid(name))) for name in ("red", "dark red", "purple", "green", "blue")]
     )
-    hits = search(gallery, model, Sample("red"), k=5)
+    hits = search(gallery, model, Sample("red"), SearchOptions(k=5))
     asked: list[Sample] = []
 
     class Contrary(ToyModel):
@@ -476,6 +494,6 @@ def test_the_chat_models_yes_puts_the_best_hits_in_its_own_order(tmp_path, model
     assert [h.item for h in found] == [h.item for h in (hits[2], hits[1], hits[0], hits[3], hits[4])]
     assert [h.rank for h in found] == [0, 1, 2, 3, 4]
     assert [h.rank_before for h in found[:3]] == [h.rank_before for h in hits[2::-1]]
-    assert [h.meta["agreement"] for h in found[:3]] == pytest.approx([0.9, 0.5, 0.1])
-    assert all("agreement" not in h.meta for h in found[3:])
+    assert [h.agreement for h in found[:3]] == pytest.approx([0.9, 0.5, 0.1])
+    assert all(h.agreement is None for h in found[3:])
     assert confirm([], gallery, Contrary(), query) == []

@@ -160,11 +160,11 @@ def test_keywords_find_names_and_captions_that_the_model_does_not_know(service, 
     blue = next(i.id for i in gallery.items() if i.name == "blue.png")
     gallery.set_caption(blue, "a zzebra at the lake")
     by_words = service.search(visitor, ask("zzebra")).hits
-    assert names(by_words) == ["blue"] and by_words[0].meta["found_by"] == "words"
+    assert names(by_words) == ["blue"] and by_words[0].found_by == "words"
     lake = service.search(visitor, ask("lake")).hits
-    assert names(lake)[0] == "blue" and lake[0].meta["found_by"] == "words"
+    assert names(lake)[0] == "blue" and lake[0].found_by == "words"
     both = service.search(visitor, ask("purple")).hits
-    assert names(both)[0] == "purple" and {h.meta["found_by"] for h in both[1:]} == {"meaning"}
+    assert names(both)[0] == "purple" and {h.found_by for h in both[1:]} == {"meaning"}
     assert "blue" not in names(service.search(visitor, ask("red -lake")).hits)
 
 
@@ -185,7 +185,7 @@ def test_confirmation_only_where_the_profile_allows_it(service, visitor) -> None
     toy.profile = Profile(confirms=("caption",))
     result = service.search(visitor, ask("red", confirm=True))
     assert result.confirmed and len(asked) == 1
-    assert result.hits[0].meta["agreement"] == 1.0
+    assert result.hits[0].agreement == 1.0
     changed = service.search(visitor, ask("at night", [solid("red")], confirm=True))
     assert not changed.confirmed and len(asked) == 1, "a change is not among the kinds it can judge"
     toy.profile = Profile(confirms=())

@@ -22,7 +22,7 @@ from sugar.gallery.moving import move
 from sugar.images import open_image
 from sugar.place import find, pair, read
 from sugar.rag import KnowledgeBase, ask
-from sugar.retrieval import search
+from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 from sugar.services.gallery import _cell
 from sugar.taken import Taken, in_name
@@ -326,7 +326,7 @@ def test_an_opened_hit_says_where_its_day_is_from(tmp_path: Path) -> None:
     with Gallery.create(tmp_path / "g", ToyModel()) as gallery:
         gallery.add(DATA / "IMG-20240501-WA0001.jpg")
         gallery.add(("b.jpg", photo(original="2024:05:04 16:41:42")))
-        hits = search(gallery, gallery.model, Sample("red"), k=2)
+        hits = search(gallery, gallery.model, Sample("red"), SearchOptions(k=2))
         told = {hit.name: facts(cast(Any, SimpleNamespace(hit=hit))) for hit in hits}
     assert "2024-05-01 (from its name)" in told["IMG-20240501-WA0001.jpg"]
     assert "taken 2024-05-04 16:41" in told["b.jpg"]

@@ -34,7 +34,7 @@ from PIL import Image
 from sugar.gallery import Gallery
 from sugar.gallery import index as index_room
 from sugar.images import open_image
-from sugar.retrieval import approximate_recall, search
+from sugar.retrieval import SearchOptions, approximate_recall, search
 from sugar.sequence import Embeddings, Sample
 
 PARTS = ("indexing", "search", "memory")
@@ -318,7 +318,7 @@ def _searching(folder: Path, count: int, dimension: int) -> list[dict[str, Any]]
         bare.append(_clock() - start)
         model.next = query
         start = _clock()
-        hits = search(gallery, model, Sample("x"), k=_K, shortlist=_SHORTLIST)
+        hits = search(gallery, model, Sample("x"), SearchOptions(k=_K, shortlist=_SHORTLIST))
         ours.append(_clock() - start)
         assert len(hits) == _K
     bare, ours = bare[5:], ours[5:]

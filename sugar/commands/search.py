@@ -17,6 +17,7 @@ from PIL import Image
 from sugar.commands.index import add_gallery_arguments, gallery_root, load_model
 from sugar.errors import SettingsError
 from sugar.paths import existing
+from sugar.sequence import PictureHit
 from sugar.services.query import Conditions, QueryPart, SearchQuery
 
 
@@ -133,8 +134,8 @@ def _show(result: Any) -> None:
             part = result.aligned[position]
             print(f"up to {'a picture' if part.is_image else repr(part.text)}:")
         for hit in group:
-            names = ", ".join(hit.meta["names"]) if hit.items else hit.name
-            by = f", by {hit.meta['found_by']}" if "found_by" in hit.meta else ""
+            names = ", ".join(hit.names) if hit.items else hit.name
+            by = f", by {hit.found_by}" if hit.found_by else ""
             caption = f"  {hit.caption}" if hit.caption and not hit.items else ""
             print(
                 f"{hit.rank + 1:3}. {names}  {hit.score:.3f} (shortlist {hit.rank_before + 1}{by}){caption}"
@@ -160,20 +161,9 @@ def _as_json(result: Any) -> dict[str, Any]:
     }
 
 
-def _row(hit: Any) -> dict[str, Any]:
+def _row(hit: PictureHit) -> dict[str, Any]:
     return {
-        "item": hit.item,
-        "name": hit.name,
-        "caption": hit.caption,
-        "score": hit.score,
-        "rank": hit.rank,
-        "items": list(hit.items),
-        "shortlist_score": hit.shortlist_score,
-        "rank_before": hit.rank_before,
-        "margin": hit.margin,
-        "path": [list(p) for p in hit.path],
-        **{
-            key: value.isoformat() if isinstance(value, datetime) else value
-            for key, value in hit.meta.items()
-        },
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in vars(hit).items()
+        if key != "similarity"
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from PIL import Image
 
@@ -48,7 +49,7 @@ class Passage:
     note: int | None = None
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["pair", "picture", "passage"]:
         """ "pair", "picture" or "passage"."""
         return "pair" if self.answer else "picture" if self.image is not None else "passage"
 

@@ -26,7 +26,7 @@ from sugar.rag.knowing import known_share
 from sugar.rag.prompting import alone, is_instructed, prompt
 from sugar.rag.words import Terms
 from sugar.search_words import tokens
-from sugar.sequence import Answer, Hit, Sample
+from sugar.sequence import Answer, PassageHit, Sample
 
 __all__ = ["Reply", "STRICTNESS", "ask", "threshold", "without_retrieval"]
 
@@ -48,9 +48,10 @@ class Reply(Answer):
     used.
     """
 
+    hits: Sequence[PassageHit] = ()
     by: By = "nobody"
     cited: tuple[int, ...] = ()
-    nearest: Hit | None = None
+    nearest: PassageHit | None = None
 
     @property
     def known(self) -> bool:
@@ -115,12 +116,12 @@ def without_retrieval(model: Any, question: Sample, **settings: Any) -> Iterator
         yield Answer(text)
 
 
-def _can_read(model: Any, known: Sequence[Hit], passages: Sequence[Passage], question: Sample) -> bool:
+def _can_read(model: Any, known: Sequence[PassageHit], passages: Sequence[Passage], question: Sample) -> bool:
     """A model with an instructed prompt reads anything. Another reads pairs and pictures whose words it
     knows."""
     if is_instructed(model):
         return True
-    if known[0].meta["found_by"] in FILTERED or any(p.kind == "passage" for p in passages):
+    if known[0].found_by in FILTERED or any(p.kind == "passage" for p in passages):
         return False
     told = "\n".join([question.text, *(f"{p.text} {p.answer}" for p in passages)])
     return known_share(model, told) == 1.0
@@ -130,7 +131,7 @@ def _judged(
     model: Any,
     base: KnowledgeBase,
     question: Sample,
-    known: list[Hit],
+    known: list[PassageHit],
     passages: Sequence[Passage],
     text: str,
 ) -> Reply:
@@ -149,11 +150,11 @@ def _judged(
     return Reply(cited_text, known, "model", cited, nearest=known[0])
 
 
-def _caption_answers(question: Sample, hit: Hit) -> bool:
+def _caption_answers(question: Sample, hit: PassageHit) -> bool:
     """Was a picture found by its caption, and does the caption hold the kind of answer that is asked for?"""
-    if hit.meta["kind"] != "picture" or not hit.caption or hit.meta["words"] < hit.meta["vector"]:
+    if hit.kind != "picture" or not hit.text or hit.words < hit.vector:
         return False
-    return kind_fits(kind_asked(question.text), Terms.of(question.text), hit.caption)
+    return kind_fits(kind_asked(question.text), Terms.of(question.text), hit.text)
 
 
 def _says(text: str, answer: str) -> bool:
@@ -161,10 +162,12 @@ def _says(text: str, answer: str) -> bool:
     return f" {' '.join(tokens(answer))} " in f" {' '.join(tokens(text))} "
 
 
-def _quotation(base: KnowledgeBase, question: Sample, known: list[Hit], passages: Sequence[Passage]) -> Reply:
+def _quotation(
+    base: KnowledgeBase, question: Sample, known: list[PassageHit], passages: Sequence[Passage]
+) -> Reply:
     """The best sentence of the best passage, in quotation marks; for a time or a place, the captions of its
     pictures."""
-    if known[0].meta["found_by"] in FILTERED:
+    if known[0].found_by in FILTERED:
         return _of_a_time_or_place(known)
     sentence = best_sentence(base.terms(question.text), question.text, passages[0])
     if not sentence:
@@ -172,19 +175,16 @@ def _quotation(base: KnowledgeBase, question: Sample, known: list[Hit], passages
     return Reply(f"“{sentence}” [1]", known, "quote", (1,), known[0])
 
 
-def _of_a_time_or_place(known: list[Hit]) -> Reply:
-    by_time = known[0].meta["found_by"] == ("date",)
-    guessed = [" (its day is from its name)" * (by_time and hit.meta["day_from_name"]) for hit in known]
-    told = [
-        f"“{h.caption or h.name}” [{n}]{g}" for n, (h, g) in enumerate(zip(known, guessed, strict=True), 1)
-    ]
+def _of_a_time_or_place(known: list[PassageHit]) -> Reply:
+    by_time = known[0].found_by == ("date",)
+    guessed = [" (its day is from its name)" * (by_time and hit.day_from_name) for hit in known]
+    told = [f"“{h.text or h.name}” [{n}]{g}" for n, (h, g) in enumerate(zip(known, guessed, strict=True), 1)]
     count = f"{len(known)} picture{'s' * (len(known) > 1)}"
     numbers = tuple(range(1, len(known) + 1))
-    meta = known[0].meta
-    told_of = f"from the time {meta['when']!r}" if by_time else f"taken {meta['where']}"
+    told_of = f"from the time {known[0].when!r}" if by_time else f"taken {known[0].where}"
     return Reply(f"{count} {told_of}: {', '.join(told)}", known, "quote", numbers, known[0])
 
 
-def _unknown(base: KnowledgeBase, nearest: Hit | None) -> str:
+def _unknown(base: KnowledgeBase, nearest: PassageHit | None) -> str:
     told = f" The nearest is {nearest.name!r}." if nearest is not None else ""
     return f"I do not know: nothing in {base.name} answers this question.{told}"

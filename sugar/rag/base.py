@@ -2,7 +2,7 @@
 
     base = KnowledgeBase(model, gallery=gallery, passages=read_files(files).passages)
     hits = base.search(Sample("when was the mill built?"), 3)       # best first; hit.score in [0, 1]
-    hits[0].meta["found_by"]                                        # ("words", "vectors"), or one of them
+    hits[0].found_by                                                # ("words", "vectors"), or one of them
     base.passage(hits[0])                                           # the picture or passage behind a hit
 
 BM25 and vectors each give a shortlist; the two are fused by reciprocal rank (sugar/fusion.py). What is left
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -24,7 +25,7 @@ from sugar import place
 from sugar.errors import Cancelled, InputError
 from sugar.fusion import Fused, reciprocal_rank
 from sugar.gallery.embedding import embed_each
-from sugar.gallery.items import Filters
+from sugar.gallery.items import Filters, Item
 from sugar.gallery.keywords import TextIndex
 from sugar.passages import Passage
 from sugar.rag.dates import When, find_time
@@ -33,7 +34,7 @@ from sugar.rag.knowing import known_share
 from sugar.rag.quoting import quoted
 from sugar.rag.words import Terms, stem
 from sugar.search_words import asked
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PassageHit, Sample
 
 __all__ = ["KnowledgeBase", "MAX_READ", "NEUTRAL"]
 
@@ -136,13 +137,8 @@ class KnowledgeBase:
 
     def search(
         self, question: Sample, k: int = 3, *, today: date | None = None, scales: Scales | None = None
-    ) -> list[Hit]:
-        """The k passages and pictures with the highest score, best first.
-
-        hit.meta: "kind" (picture, pair, passage), "text", "answer", "passage" (its number in `passages`,
-        None for a gallery picture), "found_by" (rankings that hold it), "words" and "vector" (parts of the
-        score).
-        """
+    ) -> list[PassageHit]:
+        """The k passages and pictures with the highest score, best first."""
         if not 1 <= k <= MAX_READ:
             raise InputError(f"{k} passages to read: choose 1 to {MAX_READ}.")
         scales = scales or scales_of(self.model)
@@ -154,11 +150,11 @@ class KnowledgeBase:
             with self.gallery.lock:
                 found += self._in_gallery(query, k, find_time(question.text, today))
         found.sort(key=lambda pair: (-pair[0].score, -pair[1]))
-        return [_ranked(hit, rank) for rank, (hit, _) in enumerate(found[:k])]
+        return [replace(hit, rank=rank) for rank, (hit, _) in enumerate(found[:k])]
 
     # -- passages
 
-    def _in_passages(self, query: _Query) -> list[tuple[Hit, float]]:
+    def _in_passages(self, query: _Query) -> list[tuple[PassageHit, float]]:
         if not self.passages:
             return []
         near = closeness(self.keys @ query.whole, self.texts @ query.words)  # (N,)
@@ -169,14 +165,13 @@ class KnowledgeBase:
         deviations = self._deviations(near, query)
         out = []
         for fused in reciprocal_rank({"words": by_word, "vectors": by_vector}):
-            passage = self.passages[fused.item]
             above = float(deviations[fused.item])
             if self.kinds[fused.item] == "picture":
                 vector = query.scales.of_picture(float(self.keys[fused.item] @ query.whole), above)
             else:
                 vector = saturating(above, query.scales.half_text)
             words = by_words(asked, kind, self._stemmed[fused.item])
-            out.append((self._hit(passage, query, words, vector, fused, fused.item), fused.score))
+            out.append((self._hit(query, words, vector, fused), fused.score))
         return out
 
     def found_by_words(self, text: str, k: int) -> list[int]:
@@ -230,7 +225,7 @@ class KnowledgeBase:
 
     # -- the gallery
 
-    def _in_gallery(self, query: _Query, k: int, when: When | None) -> list[tuple[Hit, float]]:
+    def _in_gallery(self, query: _Query, k: int, when: When | None) -> list[tuple[PassageHit, float]]:
         """Pictures of the gallery; those of the time and the place that the question names, where it does."""
         only: np.ndarray | None = None
         text = query.question.text
@@ -288,43 +283,49 @@ class KnowledgeBase:
         return Terms.of(text, lambda root: counts.get(root, 0), len(self.gallery))
 
     def _picture_hit(
-        self, item: Any, query: _Query, words: float, vector: float, fused: Fused, when: When | None
-    ) -> Hit:
-        passage = Passage(item.name, item.caption, item=item.id)
-        hit = self._hit(passage, query, words, vector, fused, None)
-        hit.meta["taken"], hit.meta["when"] = item.taken, when.phrase if when is not None else ""
-        hit.meta["day_from_name"] = item.day_from_name
-        hit.meta["where"] = f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else ""
-        return hit
+        self, item: Item, query: _Query, words: float, vector: float, fused: Fused, when: When | None
+    ) -> PassageHit:
+        has_words = bool(item.caption) or words > 0
+        score = combined(words, vector, has_words, query.known, query.scales)
+        return PassageHit(
+            name=item.name,
+            score=max(score, vector * query.known),
+            rank=0,
+            kind="picture",
+            text=item.caption,
+            item=item.id,
+            found_by=fused.found_by,
+            words=words,
+            vector=vector,
+            day_from_name=item.day_from_name,
+            when=when.phrase if when is not None else "",
+            where=f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else "",
+        )
 
     # -- hits
 
-    def _hit(
-        self, p: Passage, query: _Query, words: float, vector: float, fused: Fused, number: int | None
-    ) -> Hit:
+    def _hit(self, query: _Query, words: float, vector: float, fused: Fused) -> PassageHit:
+        p = self.passages[fused.item]
         has_words = bool(p.text or p.answer) or words > 0
-        score = combined(words, vector, has_words, query.known, query.scales)
-        if number is None:
-            score = max(score, vector * query.known)
-        meta = {
-            "kind": "picture" if number is None else p.kind,
-            "text": p.text,
-            "answer": p.answer,
-            "passage": number,
-            "found_by": fused.found_by,
-            "words": words,
-            "vector": vector,
-        }
-        item = p.item if p.item is not None else -1
-        return Hit(item, p.name, p.text, score, 0, fused.score, 0, margin=score, meta=meta)
+        return PassageHit(
+            name=p.name,
+            score=combined(words, vector, has_words, query.known, query.scales),
+            rank=0,
+            kind=p.kind,
+            text=p.text,
+            answer=p.answer,
+            passage=fused.item,
+            found_by=fused.found_by,
+            words=words,
+            vector=vector,
+        )
 
-    def passage(self, hit: Hit) -> Passage:
+    def passage(self, hit: PassageHit) -> Passage:
         """What a hit stands for, with its picture. Raises GalleryError when the picture was deleted
         meanwhile."""
-        number = hit.meta.get("passage")
-        if number is not None:
-            return self.passages[number]
-        return Passage(hit.name, hit.caption, image=self.gallery.picture(hit.item), item=hit.item)
+        if hit.passage is not None:
+            return self.passages[hit.passage]
+        return Passage(hit.name, hit.text, image=self.gallery.picture(hit.item), item=hit.item)
 
 
 class _Query:
@@ -349,17 +350,3 @@ def _key(passage: Passage) -> Sample:
 
 def _parts(passage: Passage) -> str:
     return "text" if passage.image is None else "both" if passage.text else "picture"
-
-
-def _ranked(hit: Hit, rank: int) -> Hit:
-    return Hit(
-        hit.item,
-        hit.name,
-        hit.caption,
-        hit.score,
-        rank,
-        hit.shortlist_score,
-        rank,
-        margin=hit.margin,
-        meta=hit.meta,
-    )

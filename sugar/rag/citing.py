@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from sugar.passages import sentences
 from sugar.rag.words import content
-from sugar.sequence import Hit
+from sugar.sequence import PassageHit
 
 __all__ = ["cite", "does_not_know", "supports"]
 
@@ -26,7 +26,7 @@ _UNKNOWN = re.compile(
 )
 
 
-def cite(text: str, question: str, hits: Sequence[Hit]) -> tuple[str, tuple[int, ...]]:
+def cite(text: str, question: str, hits: Sequence[PassageHit]) -> tuple[str, tuple[int, ...]]:
     """The answer with the citations that hold, and their numbers from 1.
 
     The model's own marks that name a hit stay, others go. A sentence without one gets the number of the
@@ -41,12 +41,12 @@ def cite(text: str, question: str, hits: Sequence[Hit]) -> tuple[str, tuple[int,
     return marked, tuple(dict.fromkeys(int(n) for n in _MARK.findall(marked)))
 
 
-def supports(hit: Hit, sentence: str, question: str) -> bool:
+def supports(hit: PassageHit, sentence: str, question: str) -> bool:
     """Does what was read hold the words that the sentence adds to the question?"""
     added = content(sentence) - content(question)
     if not added:
         return False
-    there = content(f"{hit.caption} {hit.meta.get('answer', '')}")
+    there = content(f"{hit.text} {hit.answer}")
     return len(added & there) >= SHARE * len(added)
 
 
@@ -55,7 +55,7 @@ def does_not_know(text: str) -> bool:
     return bool(_UNKNOWN.search(text))
 
 
-def _with_number(sentence: str, question: str, hits: Sequence[Hit]) -> str:
+def _with_number(sentence: str, question: str, hits: Sequence[PassageHit]) -> str:
     for number, hit in enumerate(hits, 1):
         if supports(hit, sentence, question):
             return f"{sentence} [{number}]"

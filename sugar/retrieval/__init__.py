@@ -1,27 +1,34 @@
 """Search a gallery with any order of words and pictures. README.md in this folder explains the score.
 
-    search(gallery, model, Sample("a dog"))                                # list[Hit], best first
+    search(gallery, model, Sample("a dog"))                                # list[PictureHit], best first
     search(gallery, model, Sample([picture, "the same, but at night"]))    # a picture and a change
-    search(gallery, model, [Term(Sample("a dog"), 2.0), Term(Sample("snow"), -1.0)])
+    search(gallery, model, [Term(Sample("a dog"), 2.0), Term(Sample("snow"), -1.0)], SearchOptions(k=5))
     search_story(gallery, model, Sample(["we arrived", picture, "it got dark"]))
     search_positions(gallery, model, sample)           # hits for every prefix of the query
     confirm(hits, gallery, model, query)               # the chat model's yes or no decides
 
 Pictures without vectors cannot be hits; `gallery.pending()` lists them.
-Not covered: answers from hits (sugar/rag.py).
+Not covered: answers from hits (sugar/rag).
 """
 
 from sugar.gallery import Filters
-from sugar.retrieval.confirmation import KINDS, confirm, kind_of
-from sugar.retrieval.hybrid import keyword_ids, search_hybrid
-from sugar.retrieval.index_recall import approximate_recall
-from sugar.retrieval.ranking import search, search_positions
+from sugar.retrieval.ranking import (
+    KINDS,
+    SearchOptions,
+    approximate_recall,
+    confirm,
+    keyword_ids,
+    kind_of,
+    search,
+    search_positions,
+)
 from sugar.retrieval.stories import search_story
 from sugar.retrieval.terms import Term, parse_terms
 
 __all__ = [
     "Filters",
     "KINDS",
+    "SearchOptions",
     "Term",
     "approximate_recall",
     "confirm",
@@ -29,7 +36,6 @@ __all__ = [
     "kind_of",
     "parse_terms",
     "search",
-    "search_hybrid",
     "search_positions",
     "search_story",
 ]

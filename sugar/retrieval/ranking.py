@@ -1,33 +1,60 @@
-"""Search by shortlist and re-ranking: the candidates of a query, their scores, and the hits made of them."""
+"""Search by shortlist and re-ranking, by meaning and by keywords: candidates, their scores, and the hits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from sugar.dtw import dtw_path_from_phi
 from sugar.errors import InputError
+from sugar.fusion import reciprocal_rank
 from sugar.gallery import EmbeddingModel, Filters, Gallery
 from sugar.images import near_duplicate
-from sugar.retrieval.relevance import relevance, score_distribution
-from sugar.retrieval.scoring import alignment_scores
+from sugar.retrieval.scoring import alignment_scores, relevance, score_distribution
 from sugar.retrieval.terms import EmbeddedQuery, Term, embed_query, signatures_of
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PictureHit, Sample
 
-__all__ = ["search", "search_positions"]
+__all__ = [
+    "KINDS",
+    "SearchOptions",
+    "approximate_recall",
+    "confirm",
+    "keyword_ids",
+    "kind_of",
+    "search",
+    "search_positions",
+]
+
+SHARE_OF_BEST = 0.5
+"""A picture is found by its words when its BM25 score is at least this share of the best one's."""
+
+KINDS = ("caption", "change", "story")
+"""What a query asks for. `model.profile.confirms` names the kinds that the model's yes or no may decide."""
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """How a gallery is searched; the options of `search`, checked. `exclude` are item ids."""
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a gallery is searched. Raises InputError when k or shortlist is below 1.
+
+    k: how many hits.
+    rerank: order the shortlist by alignment; otherwise by the pooled vector alone.
+    shortlist: how many candidates are re-ranked.
+    filters: look among these pictures only.
+    exclude: ids of pictures that cannot be hits.
+    exclude_own: leave out the pictures that the query itself shows.
+    collapse: of near-duplicates only the best is a hit; `hit.duplicates` has the others.
+    delta: width of the slice kernel.
+    """
 
     k: int = 12
     rerank: bool = True
     shortlist: int = 100
-    filters: Filters | None = None
+    filters: Filters = Filters()
     exclude: frozenset[int] = frozenset()
+    exclude_own: bool = True
     collapse: bool = True
     delta: float = 0.7
 
@@ -55,118 +82,139 @@ def search(
     gallery: Gallery,
     model: EmbeddingModel,
     query: Sample | Sequence[Term],
+    options: SearchOptions = SearchOptions(),
     *,
-    k: int = 12,
-    rerank: bool = True,
-    shortlist: int = 100,
-    filters: Filters | None = None,
-    exclude: Iterable[int] = (),
-    exclude_own: bool = True,
-    collapse: bool = True,
-    delta: float = 0.7,
-) -> list[Hit]:
-    """Find the k best pictures for a query. README.md in this folder explains the score.
+    keywords: str = "",
+) -> list[PictureHit]:
+    """The best pictures for a query, best first. README.md in this folder explains the score.
 
     Args:
         gallery: an open gallery whose vectors come from `model`.
         model: embeds the query.
         query: a Sample, or Terms with weights.
-        k: how many hits.
-        rerank: order the shortlist by alignment; otherwise by the pooled vector alone.
-        shortlist: how many candidates are re-ranked.
-        filters: look among these pictures only.
-        exclude: item ids that cannot be hits.
-        exclude_own: leave out the pictures that the query itself shows.
-        collapse: of near-duplicates only the best is a hit; hit.meta["duplicates"] lists the others.
-        delta: width of the slice kernel.
-    Returns:
-        Hits, best first. hit.meta holds taken, day_from_name, width, height, camera, duplicates and
-        relevance.
+        keywords: words looked up in names, captions and dates; both rankings become one by reciprocal rank.
     Raises:
-        InputError: k or shortlist is below 1, or the terms cancel each other out.
+        InputError: the terms cancel each other out.
     """
-    plan = Plan(k, rerank, shortlist, filters, frozenset(int(i) for i in exclude), collapse, delta)
-    terms = [Term(query)] if isinstance(query, Sample) else list(query)
-    embedded = embed_query(model, terms, exclude_own)
+    embedded = embed_query(model, [Term(query)] if isinstance(query, Sample) else query, options.exclude_own)
     with gallery.lock:
-        return found(gallery, embedded, plan)
+        meaning = _ranked(gallery, embedded, options)
+        named = [i for i in keyword_ids(gallery, keywords, options) if i not in options.exclude]
+        hits = _as_hits(gallery, embedded, _fused(gallery, embedded, meaning, named, options))
+    return [replace(hit, found_by=_found_by(hit, hit.item in named)) for hit in hits]
 
 
 def search_positions(
-    gallery: Gallery,
-    model: EmbeddingModel,
-    query: Sample,
-    *,
-    k: int = 1,
-    rerank: bool = True,
-    shortlist: int = 100,
-    filters: Filters | None = None,
-    exclude: Iterable[int] = (),
-    exclude_own: bool = True,
-    collapse: bool = True,
-    delta: float = 0.7,
-) -> list[list[Hit]]:
-    """Find the k best pictures for every prefix of the query, in one call of the model.
+    gallery: Gallery, model: EmbeddingModel, query: Sample, options: SearchOptions = SearchOptions(k=1)
+) -> list[list[PictureHit]]:
+    """The best pictures for every prefix of a query of n slices, in one call of the model: n lists of hits.
 
     Each slice vector stands for its prefix, so slice i asks for the hits of slices 1..i.
-
-    Args:
-        query: an ordered query of n slices. The other arguments are those of `search`.
-    Returns:
-        n lists of hits.
     """
-    plan = Plan(k, rerank, shortlist, filters, frozenset(int(i) for i in exclude), collapse, delta)
     slices = model.embed([query]).slices[0]  # (n, D)
-    own = signatures_of([query] if exclude_own else [])
+    own = signatures_of([query] if options.exclude_own else [])
     prefixes = [EmbeddedQuery(np.ones(1), [slices[: i + 1]], slices[i], own) for i in range(len(slices))]
     with gallery.lock:
-        return [found(gallery, prefix, plan) for prefix in prefixes]
+        return [_as_hits(gallery, prefix, _ranked(gallery, prefix, options)) for prefix in prefixes]
 
 
-def found(gallery: Gallery, query: EmbeddedQuery, plan: Plan) -> list[Hit]:
-    """The hits of an embedded query. Hold the gallery's lock."""
-    return as_hits(gallery, query, ranked(gallery, query, plan))
+def keyword_ids(gallery: Gallery, words: str, options: SearchOptions) -> list[int]:
+    """Ids of the pictures whose name, caption or date holds the words, best first, without weak matches."""
+    if not words.strip():
+        return []
+    found = gallery.by_words(words, options.k, gallery.matching(options.filters).tolist())
+    least = SHARE_OF_BEST * found[0][1] if found else 0.0
+    return [item for item, score in found if score >= least]
 
 
-def ranked(gallery: Gallery, query: EmbeddedQuery, plan: Plan) -> Ranking:
-    """The best candidates for an embedded query. Hold the gallery's lock.
+def kind_of(query: Sample) -> str:
+    """The kind of a query: "caption" for one text, "change" where it holds a picture, else "story"."""
+    if query.images:
+        return "change"
+    return "caption" if len(query) == 1 else "story"
+
+
+def confirm(
+    hits: Sequence[PictureHit], gallery: Gallery, model: Any, query: Sample, *, top: int = 6
+) -> list[PictureHit]:
+    """Order the best hits by how sure the chat model is of each; a kind it cannot judge stays as it is.
+
+    It costs one answer of the model per hit: seconds, where the search costs milliseconds.
+
+    Args:
+        hits: what `search` found, best first.
+        gallery: where their pictures are.
+        model: has `agreement(query, candidates) -> (N,)`, the probability of "yes", and `profile.confirms`.
+        query: what was searched for.
+        top: how many hits are asked about.
+    Returns:
+        All hits: those asked about in their new order, with `agreement`, then the others. hit.rank is the new
+        rank; hit.rank_before stays.
+    """
+    first = list(hits[:top])
+    if not first or kind_of(query) not in model.profile.confirms:
+        return list(hits)
+    agreement = model.agreement(query, [Sample(gallery.picture(hit.item)) for hit in first])
+    order = np.argsort(-np.asarray(agreement, float), kind="stable")
+    asked = [replace(first[i], agreement=float(agreement[i])) for i in order]
+    return [replace(hit, rank=rank) for rank, hit in enumerate([*asked, *hits[top:]])]
+
+
+def approximate_recall(gallery: Gallery, *, queries: int = 100, k: int = 10) -> float:
+    """The mean share of the exact top k that the index in use finds, over stored vectors; 1.0 for a flat one.
+
+    queries: how many stored vectors, spread over the gallery, are looked up.
+    """
+    rows = gallery.spread()
+    rows = rows[:: max(1, len(rows) // queries)][:queries]
+    if not len(rows) or gallery.index_info["kind"] == "flat":
+        return 1.0
+    found, truth = gallery.nearest(rows, k)[1], gallery.nearest(rows, k, exact=True)[1]
+    return float(np.mean([len(np.intersect1d(f, t)) / len(t) for f, t in zip(found, truth, strict=True)]))
+
+
+# -- the candidates of an embedded query; hold the gallery's lock
+
+
+def _ranked(gallery: Gallery, query: EmbeddedQuery, options: SearchOptions) -> Ranking:
+    """The best candidates by meaning.
 
     Fetches more of the index while filters, exclusions and near-duplicates leave fewer than k.
     """
-    filters = plan.filters
-    only = gallery.matching(filters) if filters is not None and filters != Filters() else None
-    fetch = max(plan.shortlist, plan.k) + len(plan.exclude)
+    only = gallery.matching(options.filters) if options.filters != Filters() else None
+    fetch = max(options.shortlist, options.k) + len(options.exclude)
     while True:
         cosines, ids = gallery.nearest(query.vector[None], fetch, only)  # (1, fetch) each
         kept = [
             (int(i), float(c))
             for i, c in zip(ids[0], cosines[0], strict=True)
-            if i >= 0 and int(i) not in plan.exclude
+            if i >= 0 and int(i) not in options.exclude
         ]
-        ranking = _ordered(gallery, query, plan, kept)
-        if len(ranking.ids) >= plan.k or ids.shape[1] < fetch or (ids[0] < 0).any():
+        ranking = _ordered(gallery, query, options, kept)
+        if len(ranking.ids) >= options.k or ids.shape[1] < fetch or (ids[0] < 0).any():
             return ranking
         fetch *= 4
 
 
 def _ordered(
-    gallery: Gallery, query: EmbeddedQuery, plan: Plan, kept: Sequence[tuple[int, float]]
+    gallery: Gallery, query: EmbeddedQuery, options: SearchOptions, kept: Sequence[tuple[int, float]]
 ) -> Ranking:
     """Candidates (item id, cosine) -> the best k by final score, without the query's own pictures."""
     signatures = signatures_of([])
-    if kept and (plan.collapse or len(query.own_pictures)):
+    if kept and (options.collapse or len(query.own_pictures)):
         signatures = gallery.signatures([i for i, _ in kept])
     if kept and len(query.own_pictures):
         others = np.flatnonzero(~near_duplicate(signatures[:, None], query.own_pictures[None]).any(1))
         kept, signatures = [kept[int(p)] for p in others], signatures[others]
     if not kept:
         return Ranking()
-    scores = alignment_scores(query, gallery.slices([i for i, _ in kept]), plan.delta, align=plan.rerank)
-    order = np.argsort(-scores, kind="stable").tolist() if plan.rerank else list(range(len(kept)))
+    slices = gallery.slices([i for i, _ in kept])
+    scores = alignment_scores(query, slices, options.delta, align=options.rerank)
+    order = np.argsort(-scores, kind="stable").tolist() if options.rerank else list(range(len(kept)))
     followers: dict[int, list[int]] = {}
-    if plan.collapse:
-        order, followers = _collapsed(order, signatures, plan.k)
-    order = order[: plan.k]
+    if options.collapse:
+        order, followers = _collapsed(order, signatures, options.k)
+    order = order[: options.k]
     return Ranking(
         ids=[kept[p][0] for p in order],
         cosines=[kept[p][1] for p in order],
@@ -174,44 +222,6 @@ def _ordered(
         scores=[float(scores[p]) for p in order],
         duplicates={kept[p][0]: [kept[f][0] for f in followers.get(p, [])] for p in order},
     )
-
-
-def as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: Ranking) -> list[Hit]:
-    """A ranking as hits, each with what is known of the picture and its alignment with the query."""
-    if not ranking.ids:
-        return []
-    mean, deviation = score_distribution(gallery, query.vector)
-    items = {i.id: i for i in gallery.items(ids=ranking.ids)}
-    strongest = query.slices[int(np.argmax(query.weights))]  # (n, D)
-    hits = []
-    for rank, slices in enumerate(gallery.slices(ranking.ids)):
-        item, cosine = items[ranking.ids[rank]], ranking.cosines[rank]
-        similarity = strongest @ slices.T  # (n, m)
-        margin = (cosine - mean) / deviation if deviation > 0 else 0.0
-        hits.append(
-            Hit(
-                item=item.id,
-                name=item.name,
-                caption=item.caption,
-                score=ranking.scores[rank],
-                rank=rank,
-                shortlist_score=cosine,
-                rank_before=ranking.before[rank],
-                path=_path(similarity),
-                similarity=similarity,
-                margin=margin,
-                meta={
-                    "taken": item.taken,
-                    "day_from_name": item.day_from_name,
-                    "width": item.width,
-                    "height": item.height,
-                    "camera": item.camera,
-                    "duplicates": ranking.duplicates.get(item.id, []),
-                    "relevance": relevance(margin),
-                },
-            )
-        )
-    return hits
 
 
 def _collapsed(
@@ -231,6 +241,85 @@ def _collapsed(
         followers[leader] = left[same].tolist()
         left = left[~same]
     return leaders, followers
+
+
+def _fused(
+    gallery: Gallery, query: EmbeddedQuery, meaning: Ranking, named: Sequence[int], options: SearchOptions
+) -> Ranking:
+    """One ranking of meaning and keywords, with cosines and scores for what the words alone found."""
+    if not named:
+        return meaning
+    shown = {i for others in meaning.duplicates.values() for i in others}
+    extra = [i for i in named if i not in set(meaning.ids) | shown]
+    if extra and len(query.own_pictures):
+        own = near_duplicate(gallery.signatures(extra)[:, None], query.own_pictures[None]).any(1)
+        extra = [extra[int(n)] for n in np.flatnonzero(~own)]
+    slices = gallery.slices(extra)
+    cosines = [float(rows[0] @ query.vector) for rows in slices]
+    scores = alignment_scores(query, slices, options.delta, align=options.rerank).tolist() if extra else []
+    after = len(meaning.ids)
+    known = {
+        item: (cosine, before, score)
+        for item, cosine, before, score in zip(
+            [*meaning.ids, *extra],
+            [*meaning.cosines, *cosines],
+            [*meaning.before, *range(after, after + len(extra))],
+            [*meaning.scores, *scores],
+            strict=True,
+        )
+    }
+    fused = reciprocal_rank({"meaning": meaning.ids, "words": [i for i in named if i in known]})
+    order = [f.item for f in fused][: options.k]
+    return Ranking(
+        ids=order,
+        cosines=[known[i][0] for i in order],
+        before=[known[i][1] for i in order],
+        scores=[float(np.clip(known[i][2], 0, 1)) for i in order],
+        duplicates=meaning.duplicates,
+    )
+
+
+def _as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: Ranking) -> list[PictureHit]:
+    """A ranking as hits, each with what is known of the picture and its alignment with the query."""
+    if not ranking.ids:
+        return []
+    mean, deviation = score_distribution(gallery, query.vector)
+    items = {i.id: i for i in gallery.items(ids=ranking.ids)}
+    strongest = query.slices[int(np.argmax(query.weights))]  # (n, D)
+    hits = []
+    for rank, slices in enumerate(gallery.slices(ranking.ids)):
+        item, cosine = items[ranking.ids[rank]], ranking.cosines[rank]
+        similarity = strongest @ slices.T  # (n, m)
+        margin = (cosine - mean) / deviation if deviation > 0 else 0.0
+        hits.append(
+            PictureHit(
+                item=item.id,
+                name=item.name,
+                caption=item.caption,
+                score=ranking.scores[rank],
+                rank=rank,
+                shortlist_score=cosine,
+                rank_before=ranking.before[rank],
+                path=_path(similarity),
+                similarity=similarity,
+                margin=margin,
+                relevance=relevance(margin),
+                taken=item.taken,
+                day_from_name=item.day_from_name,
+                width=item.width,
+                height=item.height,
+                camera=item.camera,
+                duplicates=tuple(ranking.duplicates.get(item.id, ())),
+            )
+        )
+    return hits
+
+
+def _found_by(hit: PictureHit, named: bool) -> Literal["words", "meaning", "both"]:
+    """A picture that holds the words counts as found by meaning too when its own margin is not weak."""
+    if not named:
+        return "meaning"
+    return "words" if hit.relevance == "weak" else "both"
 
 
 def _path(similarity: np.ndarray) -> tuple[tuple[int, int], ...]:

@@ -1,15 +1,20 @@
-"""The score of a picture for a query: the slice kernel of the whole, and the kernel of aligned windows."""
+"""The score of a picture for a query, and how far a score stands out from the gallery's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from sugar.dtw import PackedSequences, cdist_gak
+from sugar.gallery import Gallery
 from sugar.retrieval.terms import EmbeddedQuery
 
-__all__ = ["alignment_scores", "slice_kernel"]
+__all__ = ["alignment_scores", "relevance", "score_distribution", "slice_kernel", "story_cost_distribution"]
+
+FEW = 3
+"""With fewer items a gallery has no distribution of scores."""
 
 
 def alignment_scores(
@@ -66,3 +71,30 @@ def _window_kernel(query: np.ndarray, items: Sequence[np.ndarray], delta: float)
             values = np.asarray(cdist_gak([query[-size:]], packed, delta=delta), np.float64)[0]
         np.maximum.at(best, numbers, values)
     return np.clip(best, 0, 1)
+
+
+def score_distribution(gallery: Gallery, vector: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the inner products of a query vector (D,) with a spread of the gallery.
+
+    (0, 0) for a gallery of fewer than three items.
+    """
+    scores = gallery.spread() @ vector
+    return (float(scores.mean()), float(scores.std())) if len(scores) >= FEW else (0.0, 0.0)
+
+
+def story_cost_distribution(similarity: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the cost of a story told with one picture per slice, from every start.
+
+    similarity: (story slices, pictures) cosines. (0, 0) where fewer than three starts exist.
+    """
+    n, total = similarity.shape
+    count = total - n + 1
+    if count < FEW:
+        return 0.0, 0.0
+    costs = np.sum([2 - 2 * similarity[i, i : i + count].astype(np.float64) for i in range(n)], axis=0)
+    return float(np.mean(costs)), float(np.std(costs))
+
+
+def relevance(margin: float) -> Literal["clear", "likely", "weak"]:
+    """A margin, in standard deviations, as a word: clear, likely or weak."""
+    return "clear" if margin >= 3 else "likely" if margin >= 1.5 else "weak"

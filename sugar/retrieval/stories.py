@@ -8,9 +8,9 @@ from sugar.dtw import subsequence_dtw
 from sugar.errors import InputError
 from sugar.gallery import EmbeddingModel, Filters, Gallery
 from sugar.images import near_duplicate
-from sugar.retrieval.relevance import relevance, story_cost_distribution
+from sugar.retrieval.scoring import relevance, story_cost_distribution
 from sugar.retrieval.terms import signatures_of
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PictureHit, Sample
 
 __all__ = ["search_story"]
 
@@ -23,7 +23,7 @@ def search_story(
     k: int = 5,
     filters: Filters | None = None,
     exclude_own: bool = False,
-) -> list[Hit]:
+) -> list[PictureHit]:
     """Find the k best runs of pictures, in order of time taken, then name; runs never overlap.
 
     Each story slice is embedded alone, as the pictures are. Subsequence DTW over phi = |a - b|^2 finds a run:
@@ -53,7 +53,7 @@ def search_story(
         return _runs(gallery, rows, own, k, filters or Filters())
 
 
-def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: Filters) -> list[Hit]:
+def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: Filters) -> list[PictureHit]:
     """rows: (n, D), one per story slice. own: (pictures, 192) signatures of pictures to leave out."""
     ids = gallery.matching(filters)
     if len(ids) and len(own):
@@ -73,7 +73,7 @@ def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: 
         first, last = items[told[0]], items[told[-1]]
         margin = float((mean - run.cost) / deviation) if deviation > 0 else 0.0
         hits.append(
-            Hit(
+            PictureHit(
                 item=first.id,
                 name=first.name,
                 caption=first.caption,
@@ -84,14 +84,12 @@ def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: 
                 path=tuple((int(i), int(j) - run.start) for i, j in run.path),
                 similarity=similarity[:, run.start : run.stop],
                 margin=margin,
+                relevance=relevance(margin),
+                taken=first.taken,
+                day_from_name=first.day_from_name,
                 items=told,
-                meta={
-                    "taken": first.taken,
-                    "day_from_name": first.day_from_name,
-                    "until": last.taken,
-                    "names": [items[i].name for i in told],
-                    "relevance": relevance(margin),
-                },
+                names=tuple(items[i].name for i in told),
+                until=last.taken,
             )
         )
     return hits

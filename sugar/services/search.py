@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.sequence import Hit, Sample
+from sugar.sequence import PictureHit, Sample
 from sugar.services.gallery import as_file
 from sugar.services.query import Conditions, SearchQuery
 
@@ -101,7 +101,7 @@ class SearchResult:
     """
 
     request: SearchRequest
-    groups: tuple[tuple[Hit, ...], ...]
+    groups: tuple[tuple[PictureHit, ...], ...]
     aligned: Sample | None = None
     unknown_words: tuple[str, ...] = ()
     close: int | None = None
@@ -110,12 +110,12 @@ class SearchResult:
     key: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
-    def hits(self) -> list[Hit]:
+    def hits(self) -> list[PictureHit]:
         """All hits, in the order in which they are shown."""
         return [hit for group in self.groups for hit in group]
 
     @property
-    def shown(self) -> list[tuple[Hit, int]]:
+    def shown(self) -> list[tuple[PictureHit, int]]:
         """(hit, picture) of every picture in the order on the page, which names one by its place here."""
         return [(hit, item) for hit in self.hits for item in hit.items or (hit.item,)]
 
@@ -170,7 +170,7 @@ class SearchState:
     """
 
     result: SearchResult | None = None
-    opened: tuple[Hit, int] | None = None
+    opened: tuple[PictureHit, int] | None = None
     selected: list[int] = field(default_factory=list)
     draft: SearchDraft = field(default_factory=SearchDraft)
     gallery: str = ""
@@ -179,7 +179,7 @@ class SearchState:
         """Keep a new result; what was open or selected belonged to the one before."""
         self.result, self.opened, self.selected = result, None, []
 
-    def at(self, place: int) -> tuple[Hit, int]:
+    def at(self, place: int) -> tuple[PictureHit, int]:
         """The (hit, picture) at a place of the last result. Raises InputError when there is none."""
         shown = self.shown().shown
         if not 0 <= place < len(shown):
@@ -192,7 +192,7 @@ class SearchState:
             raise InputError("These results are no longer kept. Search again.")
         return self.result
 
-    def open_hit(self) -> tuple[Hit, int]:
+    def open_hit(self) -> tuple[PictureHit, int]:
         """The (hit, picture) that is open. Raises InputError when none is."""
         if self.opened is None:
             raise InputError("Open a hit first.")
@@ -243,7 +243,7 @@ class SearchService:
         gallery = self.workspace.gallery(visitor, state.shown().request.gallery)
         return as_file(visitor, gallery, [state.at(place)[1] for place in places])
 
-    def explain(self, visitor: VisitorSession, hit: Hit) -> Explanation:
+    def explain(self, visitor: VisitorSession, hit: PictureHit) -> Explanation:
         """Why a hit of the visitor's last result was found, as data."""
         result = visitor.state.of(SearchState).shown()
         gallery = self.workspace.gallery(visitor, result.request.gallery)
@@ -282,7 +282,11 @@ class SearchService:
 
 def found(gallery: Any, model: Any, request: SearchRequest) -> SearchResult:
     """The result of a request on an open gallery."""
-    from sugar.retrieval import search_positions, search_story  # brings torch: not when the page is built
+    from sugar.retrieval import (  # brings torch: not when the page is built
+        SearchOptions,
+        search_positions,
+        search_story,
+    )
 
     query, unknown = request.query.known_to(model)
     filters = query.conditions.filters()
@@ -295,11 +299,12 @@ def found(gallery: Any, model: Any, request: SearchRequest) -> SearchResult:
     if request.mode == "story":
         sample = query.sample()
         runs = search_story(gallery, model, sample, k=min(request.limit, MAX_RUNS), filters=filters)
-        groups: Sequence[Sequence[Hit]] = [[hit] for hit in runs]
+        groups: Sequence[Sequence[PictureHit]] = [[hit] for hit in runs]
     elif request.mode == "positions":
         sample = query.sample()
         limit = min(request.limit, MAX_PER_POSITION)
-        groups = search_positions(gallery, model, sample, k=limit, rerank=request.rerank, filters=filters)
+        options = SearchOptions(k=limit, rerank=request.rerank, filters=filters)
+        groups = search_positions(gallery, model, sample, options)
     else:
         return _pictures(gallery, model, request, query, unknown, pending)
     return SearchResult(
@@ -315,7 +320,7 @@ def _pictures(
     unknown: tuple[str, ...],
     pending: int,
 ) -> SearchResult:
-    from sugar.retrieval import confirm, kind_of, search_hybrid
+    from sugar.retrieval import SearchOptions, confirm, kind_of, search
 
     filters = query.conditions.filters()
     if not query.parts:
@@ -324,16 +329,9 @@ def _pictures(
     terms = query.terms()
     strongest = max(terms, key=lambda term: term.weight).sample
     kind = kind_of(strongest)
-    found = search_hybrid(
-        gallery,
-        model,
-        terms,
-        query.keywords,
-        k=request.limit,
-        rerank=request.rerank,
-        filters=filters,
-        exclude=query.conditions.excluded_ids(gallery),
-    )
+    excluded = frozenset(query.conditions.excluded_ids(gallery))
+    options = SearchOptions(request.limit, request.rerank, filters=filters, exclude=excluded)
+    found = search(gallery, model, terms, options, keywords=query.keywords)
     confirmed = request.confirm and kind in model.profile.confirms
     if confirmed:
         found = confirm(found, gallery, model, strongest)
@@ -351,44 +349,42 @@ def _pictures(
     )
 
 
-def is_close(hit: Hit, cut: float) -> bool:
+def is_close(hit: PictureHit, cut: float) -> bool:
     """Whether a hit is a close match: its words fit, or its cosine with the query reaches the cut-off."""
-    return hit.meta.get("found_by") in ("words", "both") or hit.shortlist_score >= cut
+    return hit.found_by in ("words", "both") or hit.shortlist_score >= cut
 
 
-def listed(gallery: Any, filters: Filters, limit: int) -> tuple[Hit, ...]:
+def listed(gallery: Any, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The newest pictures that pass the filters; those without a date last."""
     ids = [int(i) for i in gallery.matching(filters)]
     taken = {item.id: item.taken for item in gallery.items(ids=ids)}
     dated = [i for i in ids if taken[i] is not None]
-    return _as_hits(gallery, [*reversed(dated), *(i for i in ids if taken[i] is None)][:limit], {})
+    return _as_hits(gallery, [*reversed(dated), *(i for i in ids if taken[i] is None)][:limit])
 
 
-def with_words(gallery: Any, words: str, filters: Filters, limit: int) -> tuple[Hit, ...]:
+def with_words(gallery: Any, words: str, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The pictures whose name, caption or date holds the words, best first."""
-    from sugar.retrieval import keyword_ids  # brings torch: not when the page is built
+    from sugar.retrieval import SearchOptions, keyword_ids  # brings torch: not when the page is built
 
-    return _as_hits(gallery, keyword_ids(gallery, words, limit, filters), {"found_by": "words"})
+    found = keyword_ids(gallery, words, SearchOptions(k=limit, filters=filters))
+    return _as_hits(gallery, found, "words")
 
 
-def _as_hits(gallery: Any, ids: list[int], meta: dict[str, Any]) -> tuple[Hit, ...]:
+def _as_hits(gallery: Any, ids: list[int], found_by: Literal["", "words"] = "") -> tuple[PictureHit, ...]:
     items = {item.id: item for item in gallery.items(ids=ids)}
     return tuple(
-        Hit(
+        PictureHit(
             item=i,
             name=items[i].name,
             caption=items[i].caption,
             score=0.0,
             rank=rank,
-            shortlist_score=0.0,
             rank_before=rank,
-            meta={
-                "taken": items[i].taken,
-                "day_from_name": items[i].day_from_name,
-                "width": items[i].width,
-                "height": items[i].height,
-                **meta,
-            },
+            found_by=found_by,
+            taken=items[i].taken,
+            day_from_name=items[i].day_from_name,
+            width=items[i].width,
+            height=items[i].height,
         )
         for rank, i in enumerate(ids)
     )
@@ -412,7 +408,7 @@ class Explanation:
             agrees most; None where the model has no regions.
     """
 
-    hit: Hit
+    hit: PictureHit
     pictures: tuple[Image.Image, ...]
     names: tuple[str, ...]
     caption: str
@@ -431,7 +427,7 @@ class Explanation:
         return max(self.path, key=lambda pair: float(scores[pair]))
 
 
-def explain(gallery: Any, model: Any, aligned: Sample | None, hit: Hit) -> Explanation:
+def explain(gallery: Any, model: Any, aligned: Sample | None, hit: PictureHit) -> Explanation:
     """Explain a hit.
 
     Args:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from sugar.images import thumbnail
 from sugar.passages import Passage
 from sugar.rag import KnowledgeBase, Reply
-from sugar.sequence import Hit
+from sugar.sequence import PassageHit
 from sugar.services.ask import AskResult, PictureCell
 from sugar.ui.drawing import escape
 from sugar.ui.grid import cell, figure, grid_of
@@ -71,17 +71,17 @@ def outlined(picture: Image.Image, at: PictureCell) -> Image.Image:
     return copy
 
 
-def source_data(hit: Hit, number: int, reply: Reply) -> dict[str, Any]:
+def source_data(hit: PassageHit, number: int, reply: Reply) -> dict[str, Any]:
     """One source for a program."""
     return {
         "number": number,
         "name": hit.name,
-        "kind": hit.meta["kind"],
-        "text": hit.caption,
-        "answer": hit.meta["answer"],
-        "item": hit.item if hit.item >= 0 else None,
+        "kind": hit.kind,
+        "text": hit.text,
+        "answer": hit.answer,
+        "item": hit.item,
         "score": round(hit.score, 4),
-        "found_by": list(hit.meta["found_by"]),
+        "found_by": list(hit.found_by),
         "cited": number in reply.cited,
     }
 
@@ -89,7 +89,7 @@ def source_data(hit: Hit, number: int, reply: Reply) -> dict[str, Any]:
 def _title(result: AskResult) -> str:
     by = result.reply.by
     if by == "quote":
-        pictures = result.reply.hits[0].meta["kind"] == "picture"
+        pictures = result.reply.hits[0].kind == "picture"
         where = words.FROM_CAPTIONS if pictures else words.FROM_NOTES
         return words.BY_QUOTE.format(where=where)
     return words.BY_MODEL if by == "model" else words.BY_NOBODY
@@ -103,7 +103,7 @@ def _citation(number: int) -> str:
     return _CITE.format(pick=number - 1, n=number, label=words.OPEN_SOURCE.format(n=number))
 
 
-def _cell(base: KnowledgeBase, hit: Hit, place: int) -> str:
+def _cell(base: KnowledgeBase, hit: PassageHit, place: int) -> str:
     passage = base.passage(hit)
     told = " ".join(filter(None, (passage.text, passage.answer)))
     jpeg = thumbnail(passage.image) if passage.image is not None else None
@@ -113,8 +113,8 @@ def _cell(base: KnowledgeBase, hit: Hit, place: int) -> str:
     return cell(jpeg, name, place, alt=passage.text, under=under, words=shown)
 
 
-def _found_by(hit: Hit) -> list[str]:
-    return [words.FOUND_BY[name] for name in hit.meta["found_by"]]
+def _found_by(hit: PassageHit) -> list[str]:
+    return [words.FOUND_BY[name] for name in hit.found_by]
 
 
 def _lines(text: str) -> str:

@@ -48,13 +48,13 @@ def facts(explanation: Explanation) -> str:
     told = []
     if hit.items:
         told.append(words.RUN_OF.format(n=len(explanation.pictures)))
-    if "width" in hit.meta:
-        told.append(words.SIZE_OF.format(width=hit.meta["width"], height=hit.meta["height"]))
-    if hit.meta.get("taken"):
-        text = words.DAY_BY_NAME if hit.meta.get("day_from_name") else words.TAKEN_AT
-        told.append(text.format(taken=hit.meta["taken"]))
-    if "agreement" in hit.meta:
-        told.append(words.MODEL_SAYS.format(share=hit.meta["agreement"]))
+    else:
+        told.append(words.SIZE_OF.format(width=hit.width, height=hit.height))
+    if hit.taken:
+        text = words.DAY_BY_NAME if hit.day_from_name else words.TAKEN_AT
+        told.append(text.format(taken=hit.taken))
+    if hit.agreement is not None:
+        told.append(words.MODEL_SAYS.format(share=hit.agreement))
     return " · ".join(told)
 
 

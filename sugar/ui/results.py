@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sugar.sequence import Hit
+from sugar.sequence import PictureHit
 from sugar.services.search import MAX_HITS, SearchResult
 from sugar.ui import wall
 from sugar.ui.drawing import jpeg_uri
@@ -77,9 +77,9 @@ def result_cells(gallery: Any, result: SearchResult, ids: Sequence[int]) -> str:
     return wall.cells_message(result.key, cells)
 
 
-def hit_cell(place: int, hit: Hit, item: Any) -> dict[str, Any]:
+def hit_cell(place: int, hit: PictureHit, item: Any) -> dict[str, Any]:
     """One picture of a hit, with what found it; the score is there when it is asked for."""
-    found_by = words.FOUND_BY.get(hit.meta.get("found_by", ""), "")
+    found_by = words.FOUND_BY.get(hit.found_by, "")
     score = ""
     if hit.similarity is not None:
         score = words.SCORE.format(score=hit.score)
@@ -112,7 +112,7 @@ def _counted(n: int, exact: dict[int, str], many: str) -> str:
     return exact.get(n) or many.format(n=n)
 
 
-def as_json(hit: Hit, gallery: Any, thumbnails: bool) -> dict[str, Any]:
+def as_json(hit: PictureHit, gallery: Any, thumbnails: bool) -> dict[str, Any]:
     """A hit for programs."""
     out: dict[str, Any] = {
         "item": hit.item,
@@ -123,13 +123,13 @@ def as_json(hit: Hit, gallery: Any, thumbnails: bool) -> dict[str, Any]:
         "margin": hit.margin,
         "shortlist_score": hit.shortlist_score,
         "rank_before": hit.rank_before,
-        "relevance": hit.meta.get("relevance", ""),
-        "found_by": hit.meta.get("found_by", ""),
+        "relevance": hit.relevance,
+        "found_by": hit.found_by,
         "path": [list(p) for p in hit.path],
         "similarity": [] if hit.similarity is None else hit.similarity.tolist(),
     }
-    if "agreement" in hit.meta:
-        out["agreement"] = hit.meta["agreement"]
+    if hit.agreement is not None:
+        out["agreement"] = hit.agreement
     if hit.items:
         out["items"] = list(hit.items)
     if thumbnails:
