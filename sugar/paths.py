@@ -7,7 +7,7 @@
 
 No text ends in OSError, ValueError or RuntimeError: too long, NUL, `~nobody`, links in a circle, a file for a
 folder. Read too: quotes, blanks and file:// as they come with a path that was dropped or copied, backslashes,
-both Unicode forms of a name. Not covered: addresses (ui/fetching.py), which paths a visitor may name.
+both Unicode forms of a name. Not covered: addresses (ui/incoming.py), which paths a visitor may name.
 """
 
 from __future__ import annotations

@@ -18,21 +18,18 @@ from PIL import Image
 from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelError, SettingsError
 from sugar.services.conversation import Conversation
 from sugar.services.galleries import Galleries
-from sugar.services.identity import Visitor
 from sugar.services.model_slot import ModelSlot, ModelState
 from sugar.services.modes import mode_of
-from sugar.services.private_files import PrivateFiles
-from sugar.services.visits import Page
+from sugar.services.visitors import Page, PrivateFiles, Visitor
 from sugar.services.workspace import Generated
 from sugar.settings import Settings
 from sugar.ui.compare_drawing import read_captions
+from sugar.ui.components import as_written, escape, harmless, heat_map, score_bar, speed_line, status_line
 from sugar.ui.conversation import as_message_value, from_history, to_messages
-from sugar.ui.drawing import escape, heat_map, score_bar, speed_line, status_line
-from sugar.ui.faults import shown
+from sugar.ui.faults import to_gradio_error
+from sugar.ui.gate import Visitors
 from sugar.ui.incoming import number, parts, picture, read_uploads, text
-from sugar.ui.markdown import as_written, harmless
 from sugar.ui.model_drawing import card_markdown, load_line, preset_needs
-from sugar.ui.visitors import Visitors
 
 SETTINGS = Settings()
 RED = Image.new("RGB", (20, 20), "red")
@@ -465,14 +462,14 @@ def test_a_fault_of_ours_keeps_the_visitors_words_out_of_the_log(caplog: pytest.
     try:
         raise ValueError("".join(["the visitor's sec", "ret words"]))
     except ValueError as error:
-        message = shown(error)
+        message = to_gradio_error(error)
     assert (
         "secret" not in str(message)
         and "secret" not in caplog.text
         and "test_app_parts" in caplog.text
         and "ValueError" in caplog.text
     )
-    assert "&#42;" in str(shown(InputError("**bold**")))
+    assert "&#42;" in str(to_gradio_error(InputError("**bold**")))
 
 
 def test_eventually_gives_up() -> None:

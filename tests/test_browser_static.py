@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sugar.ui.look import STATIC
+from sugar.ui.page import STATIC
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from sugar.ui.look import STATIC, styles
+from sugar.ui.page import STATIC, styles
 from sugar.ui.text import wall as words
 from sugar.ui.wall import cells_message, large_message, listing_message
 

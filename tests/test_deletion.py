@@ -17,18 +17,16 @@ from sugar.services.chat import ChatService, crop
 from sugar.services.conversation import DELETED, Attachment, Conversation, from_bytes, to_bytes
 from sugar.services.galleries import Galleries
 from sugar.services.gallery import GalleryService
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
 from sugar.services.model_slot import ModelSlot
 from sugar.services.modes import mode_of
 from sugar.services.undo import DelayedDeletions
-from sugar.services.visits import Page
+from sugar.services.visitors import Page, Visitor
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
-from sugar.ui.cache import private_files
 from sugar.ui.conversation import as_message_value
-from sugar.ui.incoming import parts
-from sugar.ui.visitors import Visitors
+from sugar.ui.gate import Visitors
+from sugar.ui.incoming import parts, private_files
 
 
 class Own(NamedTuple):

@@ -208,12 +208,3 @@ def test_the_package_and_the_page_import_nothing_heavy() -> None:
 def test_no_room_without_a_name() -> None:
     for file in FILES:
         assert not {"utils", "common", "helpers", "manager", "handler"} & set(name_of(file).split("."))
-
-
-def test_a_module_docstring_has_at_most_twelve_lines() -> None:
-    """What needs more stands in the README.md of its room."""
-    lines = {}
-    for file in [*FILES, *(ROOT / "tests").glob("*.py")]:
-        text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-        lines[file.relative_to(ROOT).as_posix()] = len(text.splitlines())
-    assert {name: n for name, n in lines.items() if n > 12} == {}

@@ -18,16 +18,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from sugar.services.identity import Visitor
 from sugar.services.modes import mode_of
-from sugar.services.private_files import PrivateFiles, let_go, own_folder
 from sugar.services.quotas import size_of
+from sugar.services.visitors import PrivateFiles, Visitor, own_folder, remove_cache
 from sugar.settings import Settings
-from sugar.ui import fetching, gate
-from sugar.ui.fetching import bounded_downloads, fetch, is_public
-from sugar.ui.gate import Gate
-from sugar.ui.uploads import Uploads
-from sugar.ui.visitors import Visitors, address_of
+from sugar.ui import gate, incoming
+from sugar.ui.gate import Gate, Visitors, address_of
+from sugar.ui.incoming import Uploads, bounded_downloads, fetch, is_public
 
 
 class Place:
@@ -523,7 +520,7 @@ def test_a_request_names_few_addresses_and_a_strangers_none(
 
     for name in ("async_ssrf_protected_download", "ssrf_protected_download", "save_url_to_cache"):
         monkeypatch.setattr(processing_utils, name, getattr(processing_utils, name))
-    monkeypatch.setattr(fetching, "fetch", noted)
+    monkeypatch.setattr(incoming, "fetch", noted)
     bounded_downloads(Place(tmp_path, mode=mode, auth="me:secret").visitors, 1000)
 
     async def request(addresses: int) -> None:
@@ -559,7 +556,7 @@ def test_what_a_killed_app_left_is_swept_at_the_next_start(tmp_path: Path) -> No
     second = own_folder(tmp_path)
     assert (running / "x").exists() and second != running, "a running app's folder stays"
     for folder in (running, second):
-        let_go(folder)
+        remove_cache(folder)
     assert list(tmp_path.iterdir()) == []
 
 

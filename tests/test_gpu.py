@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from sugar.errors import GalleryError, InputError
-from sugar.services.model_slot import FORWARD
+from sugar.services.model_slot import FORWARD, Lender, gpu_seconds
 from sugar.settings import Settings
-from sugar.ui.gpu import Lender, gpu_seconds
 
 ASKED: list[int] = []
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sugar.errors import BusyError, GalleryError, InputError
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Job, Jobs
 from sugar.services.model_slot import ModelQueue, QueuedModel, low_priority
+from sugar.services.visitors import Visitor
 
 ANN, BOB = Visitor("a" * 32, "token"), Visitor("b" * 32, "token")
 SOON = 30.0

@@ -11,11 +11,9 @@ import pytest
 
 import sugar
 from sugar.errors import BusyError, GalleryError, InputError, SettingsError
-from sugar.services.identity import Caller, Identities, Visitor
 from sugar.services.modes import LAN, MODES, PERSONAL, PUBLIC, is_loopback, resolve
-from sugar.services.private_files import PrivateFiles
-from sugar.services.quotas import Buckets, Disk, QuotaLimits, Quotas, network_of, size_of
-from sugar.services.visits import Visits
+from sugar.services.quotas import Buckets, Disk, QuotaLimits, Quotas, size_of
+from sugar.services.visitors import Caller, Identities, PrivateFiles, Visitor, Visits, network_of
 from sugar.settings import Settings
 
 
@@ -156,7 +154,7 @@ def test_what_a_visitor_left_goes_at_the_next_sweep_if_not_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full table of handles, or an error in one part, kept the rest and ended the sweeper."""
-    import sugar.services.visits as module
+    import sugar.services.visitors as module
 
     visits = Visits(PUBLIC, PrivateFiles(tmp_path))
     broken, told = [True], []

@@ -23,7 +23,7 @@ from sugar.services.model_slot import ModelSlot
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 from sugar.training.photos.scope import OUT_OF_SCOPE_TEST, REFUSAL
-from sugar.ui.drawing import speed_line
+from sugar.ui.components import speed_line
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "sugar-photo"
 

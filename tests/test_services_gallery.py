@@ -19,10 +19,9 @@ from toy import ToyModel
 from sugar.errors import GalleryError, InputError
 from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, exporting, importing
 from sugar.services.gallery import AddRequest, GalleryService, GalleryState
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
 from sugar.services.undo import LEAVING, DelayedDeletions
-from sugar.services.visits import VisitorState
+from sugar.services.visitors import Visitor, VisitorState
 from sugar.services.watching import Watching
 from sugar.ui.gallery_drawing import jobs_html, report_table, watched_html
 

@@ -14,10 +14,10 @@ from test_privacy import Somebody, event, heard
 
 from sugar.errors import BusyError, Cancelled, GalleryError
 from sugar.rag import KnowledgeBase
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Job, Jobs
+from sugar.services.visitors import Visitor
 from sugar.ui.gallery_api import _ended
-from sugar.ui.sessions import VISITOR, Owners, take_turns
+from sugar.ui.gate import VISITOR, Owners, take_turns
 
 SOON = 30.0
 

@@ -11,11 +11,11 @@ from PIL import Image
 from sugar.core import Sugar
 from sugar.errors import InputError, SettingsError
 from sugar.scenes import draw, long_caption, sample_scene, split_rng
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs, JobState
 from sugar.services.models import ModelService
 from sugar.services.modes import PERSONAL, PUBLIC, Mode
 from sugar.services.teach import TeachRequest, TeachResult, TeachService
+from sugar.services.visitors import Visitor
 from sugar.settings import Settings
 from sugar.ui.gallery_teach import shown
 

@@ -42,10 +42,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
 import os, sys
 from sugar.services import modes
-import sugar.ui.visitors as visitors
+import sugar.ui.gate as gate
 for mode in modes.MODES.values():
     object.__setattr__(mode, "grace_seconds", {grace})
-visitors.MINUTE = {sweep}
+gate.MINUTE = {sweep}
 import app
 sys.exit(app.main())
 """

@@ -20,11 +20,9 @@ from typing import Any, Protocol
 
 from sugar.errors import GalleryError, InputError, SettingsError
 from sugar.services.conversation import FOLDER, SavedConversations
-from sugar.services.identity import Visitor
 from sugar.services.modes import Mode
-from sugar.services.private_files import PrivateFiles
 from sugar.services.quotas import Disk, Quotas
-from sugar.services.visits import Page
+from sugar.services.visitors import Page, PrivateFiles, Visitor
 from sugar.settings import Settings
 
 __all__ = ["SAMPLE", "Galleries"]

@@ -111,7 +111,7 @@ _CAPTION_TOKENS = 48
 
 
 class GalleryService:
-    """One for the whole app. `page`: the visitor's page (services/visits.py)."""
+    """One for the whole app. `page`: the visitor's page (visitors.py)."""
 
     def __init__(self, workspace: Workspace, jobs: Jobs, undo: DelayedDeletions | None = None) -> None:
         from sugar.gallery import list_named

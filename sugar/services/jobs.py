@@ -25,8 +25,8 @@ from typing import Any
 
 from sugar.errors import BusyError, Cancelled, InputError, SugarError
 from sugar.model.owner import owned_by
-from sugar.services.identity import Visitor
 from sugar.services.model_slot import low_priority
+from sugar.services.visitors import Visitor
 
 __all__ = ["Job", "JobState", "Jobs"]
 

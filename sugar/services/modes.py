@@ -4,7 +4,7 @@
     mode.private                                                                # False: galleries persist
 
 Every room asks the mode; none guesses from the address. The table for people is in README.md beside this.
-Not covered: who a visitor is (identity.py), how much a visitor may ask for (quotas.py).
+Not covered: who a visitor is (visitors.py), how much a visitor may ask for (quotas.py).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ Not covered: what a request is (ui/), the limits of one gallery (sugar/gallery).
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import shutil
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sugar.errors import BusyError, GalleryError
-from sugar.services.identity import Visitor
+from sugar.services.visitors import Visitor, network_of
 
 __all__ = ["Arrivals", "Buckets", "Disk", "QuotaLimits", "Quotas", "size_of"]
 
@@ -164,18 +163,6 @@ class Quotas:
         for buckets in vars(self).values():
             if isinstance(buckets, Buckets):
                 buckets.sweep()
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 network that one IPv6 customer has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 class Disk:

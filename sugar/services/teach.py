@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import Cancelled, InputError, SettingsError
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Job, Jobs
 from sugar.services.models import adapters_folder
 from sugar.services.modes import Mode
+from sugar.services.visitors import Visitor
 from sugar.services.workspace import Workspace
 
 __all__ = ["LEAST", "TeachRequest", "TeachResult", "TeachService"]

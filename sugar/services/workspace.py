@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.model_slot import ModelSlot
-from sugar.services.visits import VisitorState
+from sugar.services.visitors import VisitorState
 from sugar.settings import Settings
 
 __all__ = ["GalleryAccess", "Generated", "VisitorSession", "VisitorState", "Workspace"]

@@ -16,7 +16,7 @@ from sugar.passages import Passage
 from sugar.rag import KnowledgeBase, Reply
 from sugar.sequence import PassageHit
 from sugar.services.ask import AskResult, PictureCell
-from sugar.ui.drawing import escape
+from sugar.ui.components import escape
 from sugar.ui.grid import cell, figure, grid_of
 from sugar.ui.text import ask as words
 

@@ -15,10 +15,9 @@ from sugar.services.conversation import Conversation
 from sugar.ui.chat_handlers import ChatHandlers
 from sugar.ui.chat_pictures import PictureHandlers
 from sugar.ui.chat_saved import SavedList
-from sugar.ui.components import ChatView, clickable, intro
+from sugar.ui.components import ChatView, clickable, data_uri, intro
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value
-from sugar.ui.drawing import data_uri
 from sugar.ui.message import MessageBox
 from sugar.ui.text import chat as words
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sugar.images import thumbnail
 from sugar.services.conversation import Attachment, Conversation, SavedConversation
-from sugar.ui.drawing import data_uri, escape, jpeg_uri
+from sugar.ui.components import data_uri, escape, jpeg_uri
 from sugar.ui.text import chat as words
 
 __all__ = ["damaged_list", "opened_picture", "picture_strip", "saved_list"]

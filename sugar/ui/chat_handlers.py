@@ -19,9 +19,9 @@ from sugar.services.chat import ChatService
 from sugar.services.conversation import Conversation
 from sugar.services.examples import ChatExample, chat_examples
 from sugar.ui.chat_drawing import picture_strip
+from sugar.ui.components import escape
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value, from_history, to_messages
-from sugar.ui.drawing import escape
 from sugar.ui.incoming import number, parts, text
 from sugar.ui.message import BUSY
 from sugar.ui.text import chat as words

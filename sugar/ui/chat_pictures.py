@@ -14,7 +14,7 @@ from sugar.errors import InputError
 from sugar.services.chat import crop
 from sugar.services.conversation import Attachment, Conversation
 from sugar.ui.chat_drawing import opened_picture, picture_strip
-from sugar.ui.components import told
+from sugar.ui.components import event_field
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import as_message_value
 from sugar.ui.text import chat as words
@@ -39,11 +39,11 @@ class PictureHandlers:
 
     def region(self, talk: Conversation, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
         """A click under the opened picture: close it, or put the marked region into the message box."""
-        if told(event, "pick") == "close:":
+        if event_field(event, "pick") == "close:":
             return gr.HTML("", visible=False), None
         _, shown = _picked(talk, event)
         try:
-            left, top, right, bottom = (float(v) for v in told(event, "box").split(","))
+            left, top, right, bottom = (float(v) for v in event_field(event, "box").split(","))
         except ValueError:
             raise InputError(words.NO_REGION) from None
         part = crop(shown.image, (left, top, right, bottom))
@@ -51,7 +51,7 @@ class PictureHandlers:
 
 
 def _picked(talk: Conversation, event: gr.EventData) -> tuple[str, Attachment]:
-    kind, _, key = told(event, "pick").partition(":")
+    kind, _, key = event_field(event, "pick").partition(":")
     shown = next((p for p in talk.pictures if p.key == key), None)
     if shown is None:
         raise InputError(words.PICTURE_GONE)

@@ -16,7 +16,7 @@ from sugar.images import ImageLimits
 from sugar.services.conversation import Conversation, from_bytes, to_bytes
 from sugar.ui.chat_drawing import damaged_list, saved_list
 from sugar.ui.chat_handlers import ChatHandlers, Shown
-from sugar.ui.components import clickable, told
+from sugar.ui.components import clickable, event_field
 from sugar.ui.conversation import to_messages
 from sugar.ui.incoming import read_upload, text
 from sugar.ui.message import MessageBox
@@ -84,12 +84,12 @@ class SavedList:
         """Delete one that cannot be read."""
         if (saved := self.chat.saved) is None:
             raise InputError(words.NOT_KEPT)
-        saved.delete(told(event, "pick").partition(":")[2])
+        saved.delete(event_field(event, "pick").partition(":")[2])
         return damaged_list(saved.damaged())
 
     def choose(self, event: gr.EventData) -> str:
         """The key of the conversation that was clicked."""
-        return told(event, "pick").partition(":")[2]
+        return event_field(event, "pick").partition(":")[2]
 
     def open(self, key: str, request: gr.Request) -> Any:
         """Show it. One that turns out to be damaged goes to the list of those, which says so."""

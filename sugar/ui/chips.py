@@ -14,7 +14,7 @@ from typing import Any
 from sugar.images import thumbnail
 from sugar.services.query import ParsedQuery, Token, parse
 from sugar.services.search import SearchDraft
-from sugar.ui.drawing import escape
+from sugar.ui.components import escape
 from sugar.ui.grid import jpeg_uri
 from sugar.ui.text import search as words
 

@@ -14,8 +14,8 @@ from sugar.errors import InputError
 from sugar.services.compare import CompareRequest, CompareService
 from sugar.services.examples import CompareExample, compare_examples
 from sugar.ui.compare_drawing import fields, in_words, read_captions, read_pictures
+from sugar.ui.components import heat_map, speed_line
 from sugar.ui.context import AppContext
-from sugar.ui.drawing import heat_map, speed_line
 from sugar.ui.incoming import picture
 from sugar.ui.text import compare as words
 

@@ -1,25 +1,177 @@
-"""Components of our own: pictures that sugar/images.py decodes, conversations, HTML that can be clicked.
+"""What the page draws: texts as safe HTML and Markdown, figures, and components of our own.
 
+    escape(words)                                                  # any text -> HTML without markup
+    harmless("**b** <img src=x>")                                  # a model's Markdown without HTML
+    heat_map(similarity, rows, columns, path), score_bar(0.8)      # readable in light and dark, and aloud
     picture = PictureInput(label="Picture")                        # where gr.Image would decode by itself
-    talk = ChatView(label="Conversation")                          # gr.Chatbot of texts and pictures
-    strip = clickable("Pictures"); strip.click(f)                  # f(event: gr.EventData): event.pick
+    strip = clickable("Pictures"); strip.click(f)                  # event_field(event, "pick")
 
-Not covered: checks of what they hand over (incoming.py), HTML (drawing.py), the grid of a gallery (grid.py).
+Not covered: styles (static/), checks of what components hand over (incoming.py), the wall (grid.py).
 """
 
 from __future__ import annotations
 
+import base64
 import html
+import re
 from abc import ABCMeta
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+import nh3
+import numpy as np
 from gradio.component_meta import ComponentMeta, updateable
+from PIL import Image
 
-from sugar.ui.drawing import escape
-from sugar.ui.markdown import as_written, harmless
+from sugar.images import thumbnail
+from sugar.services.model_slot import ModelState
+from sugar.services.workspace import Generated
+from sugar.ui.text import frame as words_of
 
-__all__ = ["ChatView", "GalleryChoice", "PictureInput", "clickable", "intro", "told"]
+__all__ = [
+    "ChatView",
+    "GalleryChoice",
+    "PictureInput",
+    "as_written",
+    "clickable",
+    "data_uri",
+    "escape",
+    "harmless",
+    "heat_map",
+    "intro",
+    "jpeg_uri",
+    "score_bar",
+    "speed_line",
+    "status_line",
+    "event_field",
+]
+
+# -- a model's Markdown
+
+JOINER = "\u2060"
+SIGNS = re.compile(
+    r"<(?=[A-Za-z/!?])"  # a tag, a comment
+    r"|&(?=#?\w+;)"  # an entity, which a diagram or a copy would turn into a sign
+    r"|!(?=\[)"  # a picture
+    r"|\](?=\((?!https?://)|:|\[)"  # a link to another place than the web
+    r"|(?:(?<!`)`{3,}|(?<!~)~{3,})[ \t]*(?=mermaid)"  # a diagram, whose labels are HTML
+)
+
+
+def harmless(markdown: str) -> str:
+    """Markdown in which HTML, pictures, diagrams and links other than http(s) are plain text, in code too."""
+    apart = SIGNS.sub(lambda sign: sign.group() + JOINER, markdown)
+    return nh3.clean_text(apart) if nh3.is_html(apart) else apart
+
+
+def as_written(text: str) -> str:
+    """The text that `harmless` was given."""
+    return text.replace(JOINER, "")
+
+
+# -- HTML
+
+
+def escape(words: Any) -> str:
+    """Text as HTML that cannot be markup, and that Markdown leaves alone."""
+    return re.sub(r"[\\`*_{}\[\]()#+!|~$&<>\"']", lambda m: f"&#{ord(m.group())};", str(words))
+
+
+def data_uri(image: Image.Image, side: int = 96) -> str:
+    """A small picture inside the page itself."""
+    return jpeg_uri(thumbnail(image, side))
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    """JPEG bytes inside the page itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def label(part: str | Image.Image, alt: str) -> str:
+    """A row or column head: words, shortened, or a small picture."""
+    if isinstance(part, Image.Image):
+        return f'<img src="{data_uri(part)}" alt="{escape(alt)}">'
+    short = part if len(part) <= 60 else part[:57] + "..."
+    return f'<span title="{escape(part[:500])}">{escape(short)}</span>'
+
+
+def heat_map(
+    values: np.ndarray,
+    rows: Sequence[str | Image.Image],
+    columns: Sequence[str | Image.Image],
+    path: Sequence[tuple[int, int]] = (),
+    *,
+    caption: str = "",
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    """values (n, m) as a table that can be read aloud. Cells are coloured; those of `path` are ringed."""
+    values = np.atleast_2d(np.asarray(values, float))  # (n, m)
+    bottom = float(np.nanmin(values)) if low is None else low
+    top = float(np.nanmax(values)) if high is None else high
+    span = (top - bottom) or 1.0
+    on_path = {(int(i), int(j)) for i, j in path}
+    head = "".join(f'<th scope="col">{label(c, f"column {j + 1}")}</th>' for j, c in enumerate(columns))
+    body = ""
+    for i, row in enumerate(rows):
+        cells = ""
+        for j in range(values.shape[1]):
+            share = min(1.0, max(0.0, (values[i, j] - bottom) / span))
+            ring, spoken = (' class="on-path"', " on the path") if (i, j) in on_path else ("", "")
+            aria = f' aria-label="{values[i, j]:.2f}{spoken}"' if spoken else ""
+            cells += f'<td{ring}{aria} style="--heat:{100 * share:.0f}%">{values[i, j]:.2f}</td>'
+        body += f'<tr><th scope="row">{label(row, f"row {i + 1}")}</th>{cells}</tr>'
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    heading = f"<thead><tr><td></td>{head}</tr></thead>"
+    return f'<div class="sugar-heat"><table>{title}{heading}<tbody>{body}</tbody></table></div>'
+
+
+def score_bar(score: float, words: str = "") -> str:
+    """A score in [0, 1] as a bar with its number."""
+    share = 100 * min(1.0, max(0.0, float(score)))
+    return (
+        f'<div class="sugar-bar"><span>{escape(words)}</span>'
+        f'<i style="--share:{share:.0f}%" role="img" aria-label="{score:.2f}"></i>'
+        f"<b>{score:.2f}</b></div>"
+    )
+
+
+def status_line(state: ModelState) -> str:
+    """The line above the tabs: which model, device and precision answer, or what is under way."""
+    progress = ""
+    if state.total:
+        progress = words_of.PROGRESS.format(done=state.done / 1e9, total=state.total / 1e9)
+    if state.phase == "loading":
+        return words_of.LOADING.format(name=escape(state.name), progress=progress, seconds=state.seconds)
+    if state.phase == "failed":
+        return words_of.NO_MODEL.format(problem=escape(state.problem))
+    line = words_of.MODEL_READY.format(
+        name=escape(state.name), device=escape(state.device), precision=escape(state.precision)
+    )
+    if state.coming:
+        coming = words_of.COMING.format(name=escape(state.coming), progress=progress, seconds=state.seconds)
+        line += f" · {coming}"
+    elif state.problem:
+        line += f" · {escape(state.problem)}"
+    return line
+
+
+def speed_line(answer: Generated) -> str:
+    """What stands under an answer: doubt about its pictures, time to the first token, tokens, their rate."""
+    if not answer.tokens:
+        return words_of.NO_TEXT if answer.ended else words_of.READING
+    counted = (words_of.ONE_TOKEN if answer.tokens == 1 else words_of.MANY_TOKENS).format(n=answer.tokens)
+    rate = answer.tokens_per_second
+    return (words_of.UNSURE if answer.unsure else "") + words_of.FIRST_TOKEN.format(
+        ms=answer.first * 1000,
+        tokens=counted,
+        rate=words_of.RATE.format(rate=rate) if rate else "",
+        ended=words_of.ENDED.get(answer.ended, ""),
+    )
+
+
+# -- components
 
 ON_LOAD = """
 element.addEventListener('click', (event) => {
@@ -39,7 +191,7 @@ def clickable(label: str, **settings: Any) -> gr.HTML:
     return gr.HTML(value="", label=label, js_on_load=ON_LOAD, **settings)
 
 
-def told(event: gr.EventData, name: str) -> str:
+def event_field(event: gr.EventData, name: str) -> str:
     """What a click on `clickable` tells: its `pick` or `box`. Empty when it tells nothing, or was made up."""
     data = getattr(event, "_data", None)
     return str(data.get(name) or "") if isinstance(data, dict) else ""

@@ -1,11 +1,17 @@
-"""What every tab is given: the workspace, the visitor behind a request, and the wiring that tabs share.
+"""What every tab is given: the workspace, the visitor behind a request, and what tabs ask of the whole page.
 
-    app.workspace                               # settings, model, galleries: what services are made of
-    visitor = app.visitor(request)              # visitor.state.of(SearchState): a service's own dataclass
+    app.workspace                                          # settings, model, galleries: for services
+    visitor = app.visitor(request)                         # visitor.state.of(SearchState)
     button.click(app.guarded(handler), inputs, outputs, **app.on_model, api_name="search")
-    app.hand_over(button, "chat", give, inputs); app.receive("chat", take, outputs)      # wiring.py
+    app.hand_over(button, "chat", give, inputs=[...])      # give(request, *inputs) -> texts and pictures
+    app.receive("chat", take, outputs=[...])               # take(sample, visitor) -> values for outputs
+    app.on_load(fill, inputs, outputs)                     # when a page opens: what depends on the visitor
+    app.on_model_change(fill, outputs)                     # fill(): also when another model is ready
+    app.on_galleries(fill, outputs)                        # fill(request): also when galleries changed
+    app.galleries_changed(event)                           # this event may have made or removed a gallery
 
-Not covered: checks of single values (incoming.py), HTML (drawing.py), errors on the page (faults.py).
+Tabs may be built in any order; `connect` wires what they asked for at the end.
+Not covered: checks of single values (incoming.py), HTML (components.py), errors on the page (faults.py).
 """
 
 from __future__ import annotations
@@ -13,43 +19,64 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
+from PIL import Image
 
+from sugar.errors import InputError
 from sugar.model.owner import owned_by
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.galleries import Galleries
-from sugar.services.identity import Visitor
 from sugar.services.jobs import Jobs
-from sugar.services.model_slot import ModelQueue, ModelSlot, QueuedModel
-from sugar.services.visits import Page
+from sugar.services.model_slot import Lender, ModelQueue, ModelSlot, QueuedModel
+from sugar.services.visitors import Page, Visitor
 from sugar.services.watching import Watching
 from sugar.services.workspace import Generated, Workspace
 from sugar.settings import Settings
-from sugar.ui.faults import shown
-from sugar.ui.gpu import Lender
-from sugar.ui.visitors import Visitors
-from sugar.ui.wiring import Wiring
+from sugar.ui.faults import to_gradio_error
+from sugar.ui.gate import Visitors
+from sugar.ui.text import frame as words
 
 __all__ = ["AppContext"]
 
+Take = Callable[[Sample, Any], Any]
+"""take(sample, visitor): one value, or a tuple, for the receiver's outputs."""
 
-class AppContext(Wiring):
+Give = Callable[..., Sequence[str | Image.Image]]
+"""give(request, *inputs): the texts and pictures to hand over, in order; empty when there are none."""
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    take: Take
+    outputs: list[Any]
+
+
+@dataclass(frozen=True)
+class _HandOver:
+    button: Any
+    tab: str
+    give: Give
+    inputs: list[Any]
+    then: str | None = None
+
+
+class AppContext:
     """See the module docstring. There is one per running app."""
 
     on_model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
     """For every event that runs the model: one queue across all tabs."""
 
     on_notes: dict[str, Any] = {"concurrency_id": "notes", "concurrency_limit": 4}
-    """For questions about notes: a long reading keeps nobody from the model."""
+    """For questions about notes, whose reading keeps nobody from the model: its own queue keeps the order."""
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     """For events of the page that neither run the model nor take long."""
 
     def __init__(self, settings: Settings, models: ModelSlot, visitors: Visitors) -> None:
-        super().__init__()
         self.settings, self.models, self.visitors = settings, models, visitors
         self.mode, self.jobs = visitors.mode, Jobs()
         queue, lender = ModelQueue(), Lender(settings)
@@ -62,6 +89,12 @@ class AppContext(Wiring):
         self.visitors.visits.busy = self.jobs.busy
         self.visitors.visits.keeping.append(self.galleries.keeps)
         self.models.on_change.append(self.galleries.release)
+        self.fills: list[tuple[Callable[[], Any], list[Any]]] = []
+        self._receivers: dict[str, _Receiver] = {}
+        self._handed: list[_HandOver] = []
+        self._on_load: list[tuple[Callable[..., Any], list[Any], list[Any]]] = []
+        self.visitor_fills: list[tuple[Callable[..., Any], list[Any]]] = []
+        self._galleries_changed: list[Any] = []
 
     def visitor(self, request: gr.Request | None) -> Page:
         """The page behind a request, and by its `visitor` the person."""
@@ -129,7 +162,7 @@ class AppContext(Wiring):
                                 return
                         yield step
                 except Exception as error:
-                    raise shown(error) from None
+                    raise to_gradio_error(error) from None
                 finally:
                     if steps is not None:
                         steps.close()
@@ -145,7 +178,7 @@ class AppContext(Wiring):
                     with owned_by(self._asker()):
                         return await handler(*args, **kwargs)
                 except Exception as error:
-                    raise shown(error) from None
+                    raise to_gradio_error(error) from None
 
             return wait
 
@@ -156,6 +189,62 @@ class AppContext(Wiring):
                 with owned_by(self._asker()):
                     return handler(*args, **kwargs)
             except Exception as error:
-                raise shown(error) from None
+                raise to_gradio_error(error) from None
 
         return call
+
+    # -- what tabs ask of the whole page
+
+    def receive(self, tab: str, take: Take, outputs: Sequence[Any]) -> None:
+        """Say how the tab with this id takes a sample that another tab hands over."""
+        self._receivers[tab] = _Receiver(take, list(outputs))
+
+    def hand_over(
+        self, button: Any, tab: str, give: Give, inputs: Sequence[Any] = (), then: str | None = None
+    ) -> None:
+        """On click, hand a sample to another tab and open that tab. then: JavaScript for afterwards."""
+        self._handed.append(_HandOver(button, tab, give, list(inputs), then))
+
+    def on_load(self, fill: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Run `fill` when a page opens."""
+        self._on_load.append((fill, list(inputs), list(outputs)))
+
+    def on_model_change(self, fill: Callable[[], Any], outputs: Sequence[Any]) -> None:
+        """Run `fill()` when a page opens and whenever another model is ready."""
+        self.fills.append((fill, list(outputs)))
+
+    def on_galleries(self, fill: Callable[..., Any], outputs: Sequence[Any]) -> None:
+        """Run `fill(request)` when a page opens and whenever the visitor's galleries changed."""
+        self.visitor_fills.append((fill, list(outputs)))
+
+    def galleries_changed(self, event: Any) -> None:
+        """Say that this event (what `.click()` returned) may have made or removed a gallery."""
+        self._galleries_changed.append(event)
+
+    def connect(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
+        """Wire what tabs asked for. The frame calls it when every tab is built."""
+        for fill, inputs, outputs in self._on_load:
+            demo.load(self.guarded(fill, uses_model=False), inputs, outputs, **self.quiet)
+        for event in self._galleries_changed:
+            for fill, outputs in self.visitor_fills:
+                event.success(self.guarded(fill, uses_model=False), None, outputs, **self.quiet)
+        for handed in self._handed:
+            self._connect(handed, tabs)
+
+    def _connect(self, handed: _HandOver, tabs: gr.Tabs) -> None:
+        receiver = self._receivers.get(handed.tab)
+        if receiver is None:  # an app that was built with some of the tabs only
+            handed.button.visible = False
+            return
+
+        def pass_on(request: gr.Request, *values: Any) -> tuple[Any, ...]:
+            parts = [p for p in handed.give(request, *values) if not isinstance(p, str) or p.strip()]
+            if not parts:
+                raise InputError(words.NOTHING_TO_HAND_OVER)
+            taken = receiver.take(Sample(parts), self.visitor(request))
+            return (*(taken if isinstance(taken, tuple) else (taken,)), gr.Tabs(selected=handed.tab))
+
+        handler = self.guarded(pass_on, uses_model=False)
+        done = handed.button.click(handler, handed.inputs, [*receiver.outputs, tabs], **self.quiet)
+        if handed.then is not None:
+            done.success(None, None, None, js=handed.then)

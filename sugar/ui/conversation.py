@@ -26,7 +26,7 @@ from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.text_files import clean_text
-from sugar.ui.drawing import speed_line
+from sugar.ui.components import speed_line
 from sugar.ui.incoming import MAX_SIDE, picture, text
 from sugar.ui.text import chat as words
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.services.search import Content, Explanation
-from sugar.ui.drawing import escape, label
+from sugar.ui.components import escape, label
 from sugar.ui.grid import figure
 from sugar.ui.text import search as words
 

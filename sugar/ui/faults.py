@@ -1,7 +1,7 @@
 """What the page and the log are told of errors: a SugarError in its own words, a fault of ours as a number
 and a place.
 
-    raise shown(error) from None  # around every handler, see AppContext.guarded
+    raise to_gradio_error(error) from None  # around every handler, see AppContext.guarded
     keep_words_out_of_the_log()                                    # once, before the app is served
     bound_the_log()                                                # once, when it is served
 
@@ -22,10 +22,10 @@ from gradio.context import LocalContext
 
 from sugar.errors import SugarError
 from sugar.services.quotas import Buckets
-from sugar.ui.drawing import escape
+from sugar.ui.components import escape
 from sugar.ui.text import frame as words
 
-__all__ = ["LogBound", "bound_the_log", "keep_words_out_of_the_log", "log_fault", "shown"]
+__all__ = ["LogBound", "bound_the_log", "keep_words_out_of_the_log", "log_fault", "to_gradio_error"]
 
 log = logging.getLogger("sugar")
 
@@ -33,7 +33,7 @@ LINES, AT_ONCE = 20.0, 400.0
 """Lines of log a second, and those that may come at once."""
 
 
-def shown(error: Exception) -> Exception:
+def to_gradio_error(error: Exception) -> Exception:
     """An error as the page may show it."""
     if isinstance(error, gr.Error):
         return error

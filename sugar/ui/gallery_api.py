@@ -14,8 +14,8 @@ import gradio as gr
 from sugar.errors import GalleryError, InputError
 from sugar.services.gallery import GalleryState
 from sugar.services.jobs import Job
+from sugar.ui.components import jpeg_uri
 from sugar.ui.context import AppContext
-from sugar.ui.drawing import jpeg_uri
 from sugar.ui.gallery_calls import MOST, GalleryCalls, item_number
 from sugar.ui.incoming import number
 

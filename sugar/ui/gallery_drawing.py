@@ -8,7 +8,7 @@ from typing import Any
 from sugar.services.gallery import Group, Listing
 from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
-from sugar.ui.drawing import escape
+from sugar.ui.components import escape
 from sugar.ui.grid import cell, grid_of
 from sugar.ui.text import gallery as words
 

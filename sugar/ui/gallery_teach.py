@@ -13,8 +13,8 @@ import gradio as gr
 
 from sugar.services.jobs import JobState
 from sugar.services.teach import TeachRequest, TeachService
+from sugar.ui.components import escape
 from sugar.ui.context import AppContext
-from sugar.ui.drawing import escape
 from sugar.ui.incoming import text
 from sugar.ui.text import teach as words
 

@@ -7,7 +7,7 @@
 
 Pictures travel inside the page as small JPEGs, so a deleted picture leaves no file behind
 that the server would serve.
-Not covered: what is in a gallery (sugar/gallery), the heat map (drawing.py).
+Not covered: what is in a gallery (sugar/gallery), the heat map (components.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.images import thumbnail
-from sugar.ui.drawing import escape
+from sugar.ui.components import escape
 
 __all__ = [
     "cell",

@@ -13,9 +13,8 @@ import gradio as gr
 
 from sugar.model.presets import PRESETS, table
 from sugar.services.models import ModelService
-from sugar.ui.components import intro
+from sugar.ui.components import escape, intro
 from sugar.ui.context import AppContext
-from sugar.ui.drawing import escape
 from sugar.ui.incoming import text
 from sugar.ui.model_drawing import card_markdown, facts_table, load_line, preset_needs
 from sugar.ui.text import model as words

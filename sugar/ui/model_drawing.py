@@ -12,8 +12,7 @@ from typing import Any
 from sugar.model.presets import PRESETS
 from sugar.services.model_slot import ModelState
 from sugar.services.models import cost_of
-from sugar.ui.drawing import escape
-from sugar.ui.markdown import harmless
+from sugar.ui.components import escape, harmless
 from sugar.ui.text import model as words
 
 __all__ = ["card_markdown", "facts_table", "load_line", "preset_needs"]

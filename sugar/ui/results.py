@@ -15,7 +15,7 @@ from typing import Any
 from sugar.sequence import PictureHit
 from sugar.services.search import MAX_HITS, SearchResult
 from sugar.ui import wall
-from sugar.ui.drawing import jpeg_uri
+from sugar.ui.components import jpeg_uri
 from sugar.ui.text import search as words
 
 __all__ = ["as_json", "hit_cell", "result_cells", "results_message"]

@@ -18,7 +18,7 @@ import gradio as gr
 
 from sugar.errors import InputError
 from sugar.images import thumbnail
-from sugar.ui.drawing import jpeg_uri
+from sugar.ui.components import jpeg_uri
 from sugar.ui.text import wall as words
 
 __all__ = [
