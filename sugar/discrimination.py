@@ -3,8 +3,7 @@
     fit = compare(model, [picture_a, picture_b], ["a red star in a box", "a box in a red star"])
     fit.similarity, fit.yes, fit.both      # (pictures, captions) each; fit.by("yes")
     verdict(fit.similarity)                # Winoground(text=1.0, image=0.0, group=0.0) of a 2 x 2 matrix
-    for piece in difference(model, picture_a, picture_b):
-        print(piece, end="")
+    model.generate(ask_difference(model, picture_a, picture_b))
 
 `similarity` is the cosine of the pooled vectors, `yes` the model's p(yes) for its own yes/no question
 (VQAScore, Lin et al. 2024). Comparisons are strict: a tie decides nothing (Thrush et al. 2022).
@@ -14,7 +13,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +24,7 @@ from sugar.errors import InputError
 from sugar.metrics import Winoground, winoground
 from sugar.sequence import Sample
 
-__all__ = [
-    "Fit",
-    "WAYS",
-    "ask_difference",
-    "compare",
-    "difference",
-    "verdict",
-    "verdict_in_words",
-    "winner_in_words",
-]
+__all__ = ["Fit", "WAYS", "ask_difference", "compare", "verdict"]
 
 WAYS = ("similarity", "yes", "both")
 MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
@@ -105,14 +95,6 @@ def ask_difference(model: Any, first: Image.Image, second: Image.Image) -> Sampl
     return Sample([first, second, model.profile.difference])
 
 
-def difference(model: Any, first: Image.Image, second: Image.Image, **settings: Any) -> Iterator[str]:
-    """What differs between two pictures, in the model's words as they come.
-
-    settings: those of `Sugar.generate`.
-    """
-    return model.generate(ask_difference(model, first, second), **settings)
-
-
 def verdict(matrix: np.ndarray) -> Winoground:
     """Winoground's three scores, 0 or 1, of a (2, 2) matrix, caption i belonging to picture i.
 
@@ -129,46 +111,6 @@ def verdict(matrix: np.ndarray) -> Winoground:
             f"Winoground's verdict needs 2 pictures and 2 captions, not {' x '.join(map(str, s.shape))}."
         )
     return winoground(s.T[None])
-
-
-def verdict_in_words(matrix: np.ndarray) -> str:
-    """Winoground's verdict in three Markdown lines, with the numbers that decide it.
-
-    Caption 1 is taken to belong to picture 1.
-    """
-    v, s = verdict(matrix), np.asarray(matrix)
-    text = [(f"picture {i + 1}", "caption", s[i, i], s[i, 1 - i], i) for i in range(2)]
-    image = [(f"caption {i + 1}", "picture", s[i, i], s[1 - i, i], i) for i in range(2)]
-    return "\n".join(
-        [
-            f"- **Text score: {_yes(v.text)}.** {_tell(text)}",
-            f"- **Image score: {_yes(v.image)}.** {_tell(image)}",
-            f"- **Group score: {_yes(v.group)}.** {'Both hold.' if v.group else 'Both would have to hold.'}",
-        ]
-    )
-
-
-def winner_in_words(matrix: np.ndarray) -> str:
-    """For each picture the caption that fits it best, as Markdown lines; ties are called ties."""
-    lines = []
-    for i, row in enumerate(np.asarray(matrix)):
-        best = np.flatnonzero(row == row.max())
-        named = " and ".join(f"caption {j + 1}" for j in best)
-        tie = " (a tie)" if len(best) > 1 else ""
-        lines.append(f"- Picture {i + 1}: **{named}** fits best, {row.max():.3f}{tie}")
-    return "\n".join(lines)
-
-
-def _tell(cases: list[tuple[str, str, float, float, int]]) -> str:
-    out = []
-    for who, what, own, rival, i in cases:
-        how = "prefers" if own > rival else "does not tell apart" if own == rival else "does not prefer"
-        out.append(f"{who.capitalize()} {how} its own {what} {i + 1} ({own:.3f} against {rival:.3f}).")
-    return " ".join(out)
-
-
-def _yes(holds: float) -> str:
-    return "yes" if holds else "no"
 
 
 def _checked(caption: str) -> str:

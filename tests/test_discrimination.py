@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from toy import ToyModel
 
-from sugar.discrimination import compare, difference, verdict, verdict_in_words, winner_in_words
+from sugar.discrimination import ask_difference, compare, verdict
 from sugar.errors import InputError
 
 RED, BLUE = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
@@ -96,15 +96,6 @@ def test_captions_that_cannot_be_asked(caption):
 def test_the_verdict_is_strict(matrix, text, image, group):
     v = verdict(np.array(matrix))
     assert (v.text, v.image, v.group) == (text, image, group)
-    words = verdict_in_words(np.array(matrix))
-    for name, holds in (("Text", text), ("Image", image), ("Group", group)):
-        assert f"{name} score: {'yes' if holds else 'no'}." in words
-
-
-def test_the_verdict_names_a_tie_and_the_numbers():
-    words = verdict_in_words(np.array([[0.5, 0.5], [0.1, 0.9]]))
-    assert "Picture 1 does not tell apart its own caption 1 (0.500 against 0.500)" in words
-    assert "Picture 2 prefers its own caption 2 (0.900 against 0.100)" in words
 
 
 def test_the_verdict_needs_two_by_two():
@@ -112,15 +103,6 @@ def test_the_verdict_needs_two_by_two():
         verdict(np.zeros((2, 3)))
 
 
-def test_winners_and_ties():
-    words = winner_in_words(np.array([[0.1, 0.7, 0.2], [0.4, 0.1, 0.4]]))
-    assert (
-        "Picture 1: **caption 2** fits best, 0.700\n" in words
-        and "caption 1 and caption 3** fits best, 0.400 (a tie)" in words
-    )
-
-
 def test_the_difference_is_asked_as_it_was_trained():
-    assert ToyModel.profile.difference in "".join(
-        difference(ToyModel(), RED, BLUE)
-    ) and "2 pictures" in "".join(difference(ToyModel(), RED, BLUE))
+    asked = ask_difference(ToyModel(), RED, BLUE)
+    assert asked.text == ToyModel.profile.difference and asked.images == [RED, BLUE]

@@ -17,7 +17,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from sugar.passages import PassageLimits, pack, read_files, read_markdown, read_plain, sentences
-from sugar.passages.docx import read_docx
+from sugar.passages.office import read_docx
 
 ROOT = Path(__file__).resolve().parents[1]
 

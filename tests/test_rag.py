@@ -24,7 +24,6 @@ from sugar.rag import (
     standalone,
     threshold,
     within_budget,
-    without_retrieval,
 )
 from sugar.sequence import PassageHit, Sample
 
@@ -323,11 +322,6 @@ def test_cut_offs_have_names():
     assert threshold(Small(), "strict") > threshold(Small()) > threshold(Small(), "always") == 0
     with pytest.raises(InputError):
         threshold(Small(), "loud")
-
-
-def test_without_retrieval_reads_the_question_only():
-    model = Small()
-    assert list(without_retrieval(model, Sample("who?")))[-1].text == "ba mi" and model.read[0].text == "who?"
 
 
 @pytest.mark.parametrize(

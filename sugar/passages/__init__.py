@@ -11,9 +11,7 @@ Not covered: files inside zips; what is close to a question (`sugar.rag`).
 
 from sugar.passages.files import SUFFIXES, read_files
 from sugar.passages.markdown import read_markdown
-from sugar.passages.passage import Passage, PassageLimits, Reading
-from sugar.passages.plain import read_plain
-from sugar.passages.sentences import Block, clean, pack, sentences
+from sugar.passages.passage import Block, Passage, PassageLimits, Reading, clean, pack, read_plain, sentences
 
 __all__ = [
     "SUFFIXES",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
@@ -14,12 +18,18 @@ from sugar.file_names import FileNames
 from sugar.images import SUFFIXES as PICTURE_SUFFIXES
 from sugar.images import open_image
 from sugar.passages.markdown import read_markdown
-from sugar.passages.office import read_office
-from sugar.passages.passage import Passage, PassageLimits, Reading
-from sugar.passages.plain import read_plain
-from sugar.passages.sentences import Block, clean, pack
-from sugar.passages.tables import capped, check_columns, take_rows
-from sugar.text_files import Text, decode, read_json_rows, read_table
+from sugar.passages.passage import (
+    Block,
+    Passage,
+    PassageLimits,
+    Reading,
+    clean,
+    pack,
+    read_plain,
+    sentences,
+)
+from sugar.text_files import Rows, Table, Text, decode, read_json_rows, read_table, word
+from sugar.text_files import lines as lines_of
 
 __all__ = ["SUFFIXES", "read_files"]
 
@@ -32,6 +42,12 @@ MAX_LINES = 100_000
 SUFFIXES = (*MARKDOWN, *PLAIN, *TABLES, *JSON, *OFFICE)
 """Suffixes of the files that are read beside pictures."""
 _READ = f"Use {', '.join(s[1:] for s in SUFFIXES)}, or pictures."
+
+_PICTURE = ("picture", "file", "image")
+_MAX_FIELD, _MAX_CAPTION = 4000, 2000
+_MAX_REFUSED = 50
+WANTED = "Give question and answer (and picture), picture and caption, or text (and title)."
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_files(files: Sequence[tuple[str, bytes]], limits: PassageLimits | None = None) -> Reading:
@@ -142,3 +158,117 @@ def _bounded(data: bytes, most: int) -> bytes:
     if not data.strip():
         raise ValueError("The file is empty.")
     return data
+
+
+# -- tables
+
+
+def check_columns(table: Table) -> None:
+    """Raises ValueError: no row of this table can say anything."""
+    columns = set(table.columns)
+    if not ({"question", "answer"} <= columns or "text" in columns) and not (
+        "caption" in columns and columns & set(_PICTURE)
+    ):
+        seen = ", ".join(sorted(columns))[:120] or "none"
+        raise ValueError(f"Its columns are {seen}. {WANTED}")
+
+
+def take_rows(
+    name: str,
+    rows: Rows,
+    pictures: dict[str, Image.Image],
+    captions: dict[str, str],
+    out: Reading,
+    most: int,
+) -> None:
+    """Put the rows into `out` and `captions`, at most `most` passages; bad rows are refused with their
+    reason."""
+    out.note(name, *rows.notes)
+    bad, names = list(rows.refused), FileNames(pictures)
+    for number, row in rows.rows:
+        if len(out.passages) > most:
+            break
+        where = f"{name}, row {number}"
+        if reason := _take(where, row, names, pictures, captions, out):
+            bad.append((number, reason))
+    for number, reason in bad[:_MAX_REFUSED]:
+        out.refuse(f"{name}, row {number}", reason)
+    if len(bad) > _MAX_REFUSED:
+        out.refuse(name, f"{len(bad) - _MAX_REFUSED} more rows were refused.")
+    if not rows.rows and not bad:
+        raise ValueError(f"It holds no rows. {WANTED}")
+
+
+def _take(
+    where: str,
+    row: Any,
+    names: FileNames,
+    pictures: dict[str, Image.Image],
+    captions: dict[str, str],
+    out: Reading,
+) -> str:
+    """Take one row. Returns the reason where it is refused."""
+    if not isinstance(row, dict):
+        return f"This is not a JSON object. {WANTED}"
+    told = {str(key).strip().lower(): text for key, value in row.items() if (text := word(value))}
+    values = {key: clean(text) for key, text in told.items()}
+    wanted = next((values[k] for k in _PICTURE if values.get(k)), "")
+    wanted = PurePosixPath(wanted.replace("\\", "/")).name
+    picture = names.find(wanted)
+    if wanted and picture is None:
+        return f"The picture {wanted[:80]!r} was not sent along. Add it and send both again."
+    if values.get("question") and values.get("answer"):
+        if max(len(values["question"]), len(values["answer"])) > _MAX_FIELD:
+            return f"Its question or answer is longer than {_MAX_FIELD:,} characters. Shorten it."
+        out.passages.append(Passage(where, values["question"], values["answer"], pictures.get(picture or "")))
+    elif picture and values.get("caption"):
+        captions[picture] = capped(where, values["caption"], out)
+    elif values.get("text"):
+        title = values.get("title", "")[:80]
+        label = f"{where} › {title}" if title else where
+        block = Block(title, sentences(told["text"]))
+        out.passages += [Passage(label, part) for _, part in pack([block])]
+    elif values:
+        return "A question, an answer, a caption or a text is missing in it."
+    return ""
+
+
+def capped(name: str, caption: str, out: Reading) -> str:
+    """A caption, cut where it is too long."""
+    if len(caption) > _MAX_CAPTION:
+        out.note(name, f"The caption has {len(caption):,} characters; the first {_MAX_CAPTION:,} are read.")
+    return caption[:_MAX_CAPTION]
+
+
+# -- PDF and docx
+
+
+def read_office(data: bytes, kind: str, limits: PassageLimits, left: Counter[str]) -> list[Block]:
+    """The blocks of a PDF or docx. kind: "pdf" or "docx". left: takes the number of parts that are not read.
+
+    Raises ValueError with the reason and the remedy.
+    """
+    if len(data) > limits.max_office_bytes:
+        raise ValueError(
+            f"The file has {len(data):,} bytes; {limits.max_office_bytes:,} are read at most. Split it."
+        )
+    command = [sys.executable, "-m", "sugar.passages.office", kind, str(limits.max_pages)]
+    command.append(str(limits.office_seconds))
+    try:
+        done = subprocess.run(
+            command, input=data, capture_output=True, timeout=limits.office_seconds + 10, cwd=_ROOT
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(_too_slow(limits.office_seconds)) from None
+    lines = lines_of(done.stdout.decode("utf-8", "replace"))
+    last = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    if "refused" in last:
+        raise ValueError(last["refused"])
+    if done.returncode or "done" not in last:
+        raise ValueError("The file could not be read within the limits on memory and time. Save it as text.")
+    left.update(last["done"])
+    return [Block(title, told, page) for title, told, page in map(json.loads, lines[:-1])]
+
+
+def _too_slow(seconds: int) -> str:
+    return f"Reading took longer than {seconds} seconds. Split the file, or save it as text."

@@ -6,14 +6,11 @@ not know".
         print(reply.text, reply.by, reply.cited)
 """
 
-from sugar.rag.answering import STRICTNESS, Reply, ask, threshold, without_retrieval
-from sugar.rag.base import KnowledgeBase, scales_of
-from sugar.rag.citing import cite, supports
-from sugar.rag.dates import When, find_time
+from sugar.rag.answering import STRICTNESS, Reply, ask, cite, supports, threshold
+from sugar.rag.base import KnowledgeBase
 from sugar.rag.evidence import Scales, best_sentence
-from sugar.rag.followup import standalone
-from sugar.rag.prompting import alone, prompt, within_budget
-from sugar.rag.quoting import quoted
+from sugar.rag.prompting import alone, prompt, quoted, within_budget
+from sugar.rag.questions import When, find_time, standalone
 
 __all__ = [
     "KnowledgeBase",
@@ -28,10 +25,8 @@ __all__ = [
     "find_time",
     "prompt",
     "quoted",
-    "scales_of",
     "standalone",
     "supports",
     "threshold",
     "within_budget",
-    "without_retrieval",
 ]

@@ -7,34 +7,40 @@
 The model answers where it can read: a hub model always, a small one where it knows all the words. What a
 small model says must stand in the pair or caption that it read, unless the caption lacks the number or colour
 that is asked for. Else the sentence that fits the question best is quoted.
-Not covered: who may ask what (sugar/services), follow-up questions (followup.py).
+Not covered: who may ask what (sugar/services), follow-up questions (questions.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 from sugar.errors import InputError
-from sugar.passages import Passage
+from sugar.passages import Passage, sentences
 from sugar.rag.base import KnowledgeBase
-from sugar.rag.citing import cite, does_not_know, supports
-from sugar.rag.evidence import best_sentence, kind_asked, kind_fits
-from sugar.rag.knowing import known_share
-from sugar.rag.prompting import alone, is_instructed, prompt
-from sugar.rag.words import Terms
+from sugar.rag.evidence import best_sentence, kind_asked, kind_fits, known_share
+from sugar.rag.prompting import is_instructed, prompt
+from sugar.rag.words import Terms, content
 from sugar.search_words import tokens
 from sugar.sequence import Answer, PassageHit, Sample
 
-__all__ = ["Reply", "STRICTNESS", "ask", "threshold", "without_retrieval"]
+__all__ = ["Reply", "STRICTNESS", "ask", "cite", "supports", "threshold"]
 
 STRICTNESS = ("strict", "balanced", "always")
 """Names of the cut-offs that a checkpoint's profile holds."""
 
 FILTERED = (("date",), ("place",))
 """What `found_by` says of pictures that only a time or a place has chosen."""
+
+
+SHARE = 2 / 3
+_MARK = re.compile(r" ?\[(\d{1,6})\]")
+_UNKNOWN = re.compile(
+    r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell|answer|find)\b", re.IGNORECASE
+)
 
 By = Literal["model", "quote", "nobody"]
 
@@ -106,14 +112,6 @@ def threshold(model: Any, name: str = "balanced") -> float:
     if name not in STRICTNESS:
         raise InputError(f"The strictness {name!r} is not known. Use {', '.join(STRICTNESS)}.")
     return float(model.profile.abstain[name])
-
-
-def without_retrieval(model: Any, question: Sample, **settings: Any) -> Iterator[Answer]:
-    """The same question to the model alone, to be shown beside."""
-    text = ""
-    for piece in model.generate(alone(question), **settings):
-        text += piece
-        yield Answer(text)
 
 
 def _can_read(model: Any, known: Sequence[PassageHit], passages: Sequence[Passage], question: Sample) -> bool:
@@ -188,3 +186,42 @@ def _of_a_time_or_place(known: list[PassageHit]) -> Reply:
 def _unknown(base: KnowledgeBase, nearest: PassageHit | None) -> str:
     told = f" The nearest is {nearest.name!r}." if nearest is not None else ""
     return f"I do not know: nothing in {base.name} answers this question.{told}"
+
+
+# -- citations
+
+
+def cite(text: str, question: str, hits: Sequence[PassageHit]) -> tuple[str, tuple[int, ...]]:
+    """The answer with the citations that hold, and their numbers from 1.
+
+    The model's own marks that name a hit stay, others go. A sentence without one gets the number of the
+    first hit that supports it; where none does, it gets none.
+    """
+    marked = _MARK.sub(lambda m: m.group() if 1 <= int(m.group(1)) <= len(hits) else "", text).strip()
+    if not hits or not marked or does_not_know(marked):
+        return _MARK.sub("", marked) if does_not_know(marked) else marked, ()
+    if not _MARK.search(marked):
+        told = [_with_number(sentence, question, hits) for sentence in sentences(marked)]
+        marked = " ".join(told)
+    return marked, tuple(dict.fromkeys(int(n) for n in _MARK.findall(marked)))
+
+
+def supports(hit: PassageHit, sentence: str, question: str) -> bool:
+    """Does what was read hold the words that the sentence adds to the question?"""
+    added = content(sentence) - content(question)
+    if not added:
+        return False
+    there = content(f"{hit.text} {hit.answer}")
+    return len(added & there) >= SHARE * len(added)
+
+
+def does_not_know(text: str) -> bool:
+    """Does the answer say that it does not know?"""
+    return bool(_UNKNOWN.search(text))
+
+
+def _with_number(sentence: str, question: str, hits: Sequence[PassageHit]) -> str:
+    for number, hit in enumerate(hits, 1):
+        if supports(hit, sentence, question):
+            return f"{sentence} [{number}]"
+    return sentence

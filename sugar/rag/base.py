@@ -28,10 +28,18 @@ from sugar.gallery.embedding import embed_each
 from sugar.gallery.items import Filters, Item
 from sugar.gallery.keywords import TextIndex
 from sugar.passages import Passage
-from sugar.rag.dates import When, find_time
-from sugar.rag.evidence import Scales, Stemmed, by_words, closeness, combined, kind_asked, saturating
-from sugar.rag.knowing import known_share
-from sugar.rag.quoting import quoted
+from sugar.rag.evidence import (
+    Scales,
+    Stemmed,
+    by_words,
+    closeness,
+    combined,
+    kind_asked,
+    known_share,
+    saturating,
+)
+from sugar.rag.prompting import quoted
+from sugar.rag.questions import When, find_time
 from sugar.rag.words import Terms, stem
 from sugar.search_words import asked
 from sugar.sequence import PassageHit, Sample

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ __all__ = [
     "combined",
     "kind_asked",
     "kind_fits",
+    "known_share",
     "saturating",
 ]
 
@@ -179,3 +181,9 @@ def combined(words: float, vector: float, has_words: bool, known: float, scales:
     if not has_words:
         return vector * known
     return words + scales.vector_weight * known * max(0.0, vector - words)
+
+
+def known_share(model: Any, text: str) -> float:
+    """The share of a text's words that the model knows, in [0, 1]."""
+    words = text.split()
+    return 1.0 - len(model.unknown_words(text)) / len(words) if words else 1.0

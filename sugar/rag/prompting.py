@@ -18,14 +18,18 @@ from typing import Any, TypeAlias
 from PIL import Image
 
 from sugar.passages import Passage
-from sugar.rag.knowing import count_tokens
-from sugar.rag.quoting import quoted
 from sugar.sequence import Sample
 
-__all__ = ["BUDGET", "alone", "is_instructed", "prompt", "within_budget"]
+__all__ = ["BUDGET", "alone", "is_instructed", "prompt", "quoted", "within_budget"]
 
 BUDGET = 1500
 """Tokens of all passages together."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
+_ROLE = re.compile(r"\b(user|assistant|system|human|model)\s*:", re.IGNORECASE)
+_CITATION = re.compile(r"\[(\d{1,9})\]")
+_LOOK = 60
+"""Characters after a bracket that decide about it: no special token is longer."""
 
 _Part: TypeAlias = str | Image.Image
 
@@ -44,7 +48,7 @@ def prompt(model: Any, passages: Sequence[Passage], question: Sample, *, budget:
     """The sample to answer. Raises InputError when nothing is left of the question."""
     instructed = is_instructed(model)
     template = model.profile.reading if instructed else "{passages}{question}"
-    kept = within_budget(passages, lambda text: count_tokens(model, text), budget)
+    kept = within_budget(passages, lambda text: _count_tokens(model, text), budget)
     told: list[_Part] = []
     for number, passage in reversed(list(enumerate(kept, 1))):
         told += [f"[{number}]"] if instructed else []
@@ -99,3 +103,57 @@ def _merged(parts: Any) -> list[_Part]:
         else:
             merged.append(part)
     return merged
+
+
+def _count_tokens(model: Any, text: str) -> int:
+    """How many tokens a text has; its words where the model shows no tokenizer."""
+    tokenizer = getattr(getattr(model, "processor", None), "tokenizer", None)
+    if tokenizer is None:
+        return len(text.split())
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+# -- text by others, made fit to stand in a prompt
+
+
+def quoted(text: str) -> str:
+    """The text without special tokens, roles and citation marks; linear in its length.
+
+    >>> quoted("see [2] <image> </s> ASSISTANT: yes")
+    'see (2) image /s assistant - yes'
+    >>> quoted("3 < 4 and 5 > 2")
+    '3 < 4 and 5 > 2'
+    """
+    text = _opened(_opened(_CONTROL.sub(" ", text), "<"), "[")
+    text = _ROLE.sub(lambda m: f"{m.group(1).lower()} -", text)
+    return _CITATION.sub(r"(\1)", text).strip()
+
+
+def _opened(text: str, bracket: str) -> str:
+    """The text without those opening brackets that begin a token, taken from the last to the first.
+
+    From the last: when a bracket goes, the one before it stands before what is left.
+    """
+    *before, last = text.split(bracket)
+    pieces, head = [last], last[:_LOOK]
+    for part in reversed(before):
+        if not _begins(bracket, head):
+            pieces.append(bracket if bracket == "[" or head[:1].isspace() else f"{bracket} ")
+        elif bracket == "<" and ">" in head:
+            pieces[-1], head = _without_end(pieces[-1]), _without_end(head)
+        head = (part[:_LOOK] + ("" if _begins(bracket, head) else bracket) + head)[:_LOOK]
+        pieces.append(part)
+    return "".join(reversed(pieces))
+
+
+def _begins(bracket: str, head: str) -> bool:
+    bare = head.lstrip(" \t\n|/")
+    if bracket == "<":
+        return not bare or bare[0].isalpha() or bare[0] in "_<"
+    return bare[:4].upper() == "INST" or bare[:3].upper() == "SYS"
+
+
+def _without_end(text: str) -> str:
+    """The text without the first closing mark and the bars before it."""
+    token, _, rest = text.partition(">")
+    return token.replace("|", " ") + rest if len(token) < _LOOK else text
