@@ -25,7 +25,7 @@ from sugar.services.conversation import (
     to_bytes,
 )
 from sugar.services.workspace import Generated
-from sugar.ui.chat_handlers import sampling_from
+from sugar.ui.chat import sampling_from
 
 RED, BLUE = Image.new("RGB", (20, 20), "red"), Image.new("RGB", (20, 20), "blue")
 LARGE = Image.effect_noise((800, 700), 60).convert("RGB")
@@ -59,6 +59,7 @@ def test_a_question_and_its_answers_are_branches() -> None:
 def test_undo_goes_before_the_question() -> None:
     talk = Conversation().asked(["one"]).answered(DONE).asked(["two"]).answered(DONE)
     assert said(talk.before(talk.question())) == ["one", "a star"]
+    assert talk.messages[talk.question()].contents == ["two"]
     assert said(talk.before(talk.question(talk.branch[1]))) == []
     with pytest.raises(InputError, match="no question"):
         Conversation().question()

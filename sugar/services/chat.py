@@ -103,16 +103,6 @@ class ChatService:
         items = talk.items
         return talk.without(items - self.workspace.galleries.holding(visitor, items)) if items else talk
 
-    def undo(self, talk: Conversation, index: int | None = None) -> Conversation:
-        """Without the question at or before `index` and what follows it."""
-        return talk.before(talk.question(index))
-
-    def edit(self, talk: Conversation) -> tuple[Conversation, list[str | Image.Image]]:
-        """Take the last question back: the conversation before it, and its parts for the message box."""
-        index = talk.question()
-        parts = [p if isinstance(p, str) else p.image for p in talk.messages[index].parts]
-        return talk.before(index), parts
-
     def rename(self, talk: Conversation, title: str) -> Conversation:
         """Give the conversation a name in the list. Raises InputError: no list here, or nothing saved yet."""
         if self.saved is None or not talk.key:

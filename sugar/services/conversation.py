@@ -118,6 +118,11 @@ class Message:
         return "\n".join(p for p in self.parts if isinstance(p, str))
 
     @property
+    def contents(self) -> list[str | Image.Image]:
+        """Its texts and pictures, in order."""
+        return [p if isinstance(p, str) else p.image for p in self.parts]
+
+    @property
     def pictures(self) -> list[Attachment]:
         """Its pictures, in order."""
         return [p for p in self.parts if isinstance(p, Attachment)]
@@ -284,7 +289,7 @@ class Conversation:
         if not asked:
             return []
         pictures = [] if asked[-1].pictures else [p.image for m in asked[:-1] for p in m.pictures]
-        return [*pictures, *(p if isinstance(p, str) else p.image for p in asked[-1].parts)]
+        return [*pictures, *asked[-1].contents]
 
     @property
     def name(self) -> str:

@@ -1,35 +1,72 @@
 """The tab Chat: pictures and texts in any order, over many turns. The worked example of how a tab is written.
 
-Not covered: what happens on an event (chat_handlers.py), the list of conversations (chat_saved.py), how a
-message leaves the box and comes back (message.py).
+The page keeps one Conversation in a gr.State; every handler takes it and gives a new one. From top to bottom:
+the layout and its events, what happens on each event, what is drawn beside the conversation. Cells carry
+`data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY" asks about its
+marked region, "saved:KEY" opens a conversation, "damaged:KEY" deletes one. Not covered: the service
+(sugar/services/chat.py), the chatbot (conversation.py), how a message leaves the box and comes back (message.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from sugar.services.conversation import Conversation
-from sugar.ui.chat_handlers import ChatHandlers
-from sugar.ui.chat_pictures import PictureHandlers
-from sugar.ui.chat_saved import SavedList
-from sugar.ui.components import ChatView, clickable, data_uri, intro
+from sugar.errors import InputError
+from sugar.images import ImageLimits, thumbnail
+from sugar.sequence import Sampling
+from sugar.services.chat import ChatService, crop
+from sugar.services.conversation import (
+    Attachment,
+    Conversation,
+    SavedConversation,
+    from_bytes,
+    to_bytes,
+)
+from sugar.services.examples import ChatExample, chat_examples
+from sugar.ui.components import clickable, data_uri, escape, event_field, intro, jpeg_uri
 from sugar.ui.context import AppContext
-from sugar.ui.conversation import as_message_value
-from sugar.ui.message import MessageBox
+from sugar.ui.conversation import ChatView, as_message_value, from_history, to_messages
+from sugar.ui.incoming import number, parts, read_upload, text
+from sugar.ui.message import BUSY, MessageBox
 from sugar.ui.text import chat as words
 
+__all__ = ["TAB", "build", "sampling_from"]
+
 TAB = ("chat", words.TITLE)
+
+Shown = tuple[list[dict[str, Any]], Conversation]
+"""Messages for the chatbot, and the conversation they show."""
+
+DOWNLOAD = """() => {
+  const file = document.querySelector("#saved");
+  (file.querySelector("a, button") ?? file).click();
+}"""
 
 
 def build(app: AppContext) -> None:
     """Lay out the tab and wire it."""
-    handlers = ChatHandlers(app)
-    saved, pictures = SavedList(handlers), PictureHandlers(app)
+    tab = ChatTab(app)
+    listed = tab.service.saved is not None  # on a shared host nothing is kept: only Export and Import
     intro(words.INTRO)
-    saved.layout()
+    with gr.Accordion(words.SAVED, open=False, elem_id="conversations"):
+        wanted = gr.State("")
+        saved = clickable(words.SAVED_LIST, elem_id="saved-list", visible=listed)
+        damaged = clickable(words.DAMAGED_LIST, elem_id="saved-damaged", visible=listed)
+        with gr.Row(visible=listed):
+            title = gr.Textbox(label=words.TITLE_LABEL, max_lines=1, elem_id="talk-title", scale=3)
+            rename = gr.Button(words.RENAME, size="sm", min_width=90)
+            delete = gr.Button(words.DELETE, size="sm", min_width=90, elem_id="talk-delete")
+        with gr.Row():
+            export = gr.Button(words.EXPORT, size="sm", min_width=90)
+            file = gr.UploadButton(
+                words.IMPORT, file_types=[".jsonl"], size="sm", min_width=90, elem_id="reopen"
+            )
+            exported = gr.DownloadButton(words.EXPORTED, visible="hidden", elem_id="saved")
     with gr.Column(elem_id="talk-place"):  # keeps the place until the component has come
         view = ChatView(
             label=words.CONVERSATION,
@@ -49,63 +86,314 @@ def build(app: AppContext) -> None:
     strip = clickable(words.PICTURES, elem_id="talk-pictures", visible=False)
     opened = clickable(words.PICTURES, elem_id="talk-opened", visible=False)
     with gr.Row():
-        change = gr.Button(words.EDIT, size="sm", min_width=130)
+        edit = gr.Button(words.EDIT, size="sm", min_width=130)
         new = gr.Button(words.NEW, size="sm", min_width=90)
         to_search = gr.Button(words.SEARCH_WITH_THIS, size="sm", min_width=130)
         to_compare = gr.Button(words.COMPARE_THESE, size="sm", min_width=130)
-    system, how = _options(app)
+    most = app.settings.max_tokens
+    with gr.Accordion(words.OPTIONS, open=False):
+        system = gr.Textbox(label=words.SYSTEM, info=words.SYSTEM_INFO, lines=2, elem_id="system")
+        with gr.Row():
+            how = [
+                gr.Slider(0, 2, 0, step=0.05, label=words.TEMPERATURE, info=words.TEMPERATURE_INFO),
+                gr.Slider(0.05, 1, 1, step=0.05, label=words.TOP_P, info=words.TOP_P_INFO),
+                gr.Slider(1, most, min(128, most), step=1, label=words.LENGTH, info=words.LENGTH_INFO),
+                gr.Number(-1, precision=0, label=words.SEED, info=words.SEED_INFO),
+            ]
 
-    def run(handler: Any) -> Any:
-        return app.guarded(handler, uses_model=False)
-
-    box.sends(app.guarded(handlers.send), [kept, system, *how])
-    box.runs(view.retry, app.guarded(handlers.retry), [kept, *how])
-    box.runs(view.example_select, app.guarded(handlers.example), [kept, *how])
-    box.stops(run(handlers.stop))
-    box.changes("undo", view.undo, run(handlers.undo), kept)
-    box.changes("earlier", earlier.click, run(handlers.earlier), kept)
-    box.changes("later", later.click, run(handlers.later), kept)
-    box.takes_back("edit", change.click, run(handlers.edit), kept)
-    box.clears(new.click, run(handlers.new), kept)
-    saved.wire(box)
-    box.then(run(handlers.beside), kept, [strip, versions, version, opened])
-    strip.click(run(pictures.pick), kept, [strip, kept, opened], **app.quiet)
-    box.adds(opened.click, run(pictures.region), kept, also=opened)
-    box.answers_programs(app.guarded(handlers.api), how)
-    app.on_model_change(lambda: _examples(handlers), [view])
+    run: Callable[..., Any] = partial(app.guarded, uses_model=False)
+    box.sends(app.guarded(tab.send), [kept, system, *how])
+    box.runs(view.retry, app.guarded(tab.retry), [kept, *how])
+    box.runs(view.example_select, app.guarded(tab.ask_example), [kept, *how])
+    box.stops(run(tab.stop))
+    box.changes("undo", view.undo, run(tab.undo), kept)
+    box.changes("earlier", earlier.click, run(tab.earlier), kept)
+    box.changes("later", later.click, run(tab.later), kept)
+    box.takes_back("edit", edit.click, run(tab.edit), kept)
+    box.clears(new.click, run(tab.new), kept)
+    chosen = saved.click(run(tab.choose), None, wanted, **app.quiet)
+    chosen.success(None, None, None, js="() => document.querySelector('#saved-again').click()")
+    box.changes("saved", None, run(tab.open_saved), wanted)
+    box.changes("open", file.upload, run(tab.import_file), file)
+    box.changes("delete", delete.click, run(tab.delete), kept)
+    rename.click(run(tab.rename), [kept, title], [kept, saved], **app.quiet)
+    damaged.click(run(tab.delete_damaged), None, damaged, **app.quiet)
+    wrote = export.click(run(tab.export), kept, exported, **app.quiet)
+    wrote.success(None, None, None, js=DOWNLOAD)
+    box.then(run(tab.saved_lists), kept, [saved, title, damaged])
+    app.on_load(tab.saved_lists, [kept], [saved, title, damaged])
+    box.then(run(tab.beside), kept, [strip, versions, version, opened])
+    strip.click(run(tab.pick), kept, [strip, kept, opened], **app.quiet)
+    box.adds(opened.click, run(tab.region), kept, also=opened)
+    box.answers_programs(app.guarded(tab.answer_program), how)
+    app.on_model_change(tab.examples, [view])
     app.hand_over(to_search, "search", lambda request, talk: talk.last_question(), [kept])
     app.hand_over(to_compare, "compare", lambda request, talk: talk.last_question(), [kept])
     app.receive("chat", as_message_value, [box.field])
 
 
-def _options(app: AppContext) -> tuple[Any, list[Any]]:
-    """The system prompt, and how an answer is generated: temperature, top-p, longest answer, seed."""
-    most = app.settings.max_tokens
-    with gr.Accordion(words.OPTIONS, open=False):
-        system = gr.Textbox(label=words.SYSTEM, info=words.SYSTEM_INFO, lines=2, elem_id="system")
-        with gr.Row():
-            temperature = gr.Slider(0, 2, 0, step=0.05, label=words.TEMPERATURE, info=words.TEMPERATURE_INFO)
-            top_p = gr.Slider(0.05, 1, 1, step=0.05, label=words.TOP_P, info=words.TOP_P_INFO)
-            length = gr.Slider(1, most, min(128, most), step=1, label=words.LENGTH, info=words.LENGTH_INFO)
-            seed = gr.Number(-1, precision=0, label=words.SEED, info=words.SEED_INFO)
-    return system, [temperature, top_p, length, seed]
+def sampling_from(temperature: Any, top_p: Any, length: Any, seed: Any, most: int) -> Sampling:
+    """How an answer is generated, as a page or a program says it. Raises InputError out of range."""
+    try:
+        temperature, top_p, length = float(temperature), float(top_p), int(length)
+        seed = None if seed in (None, "") or float(seed) < 0 else int(seed)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError("Temperature, top-p, length and seed are numbers.") from None
+    if not (0 <= temperature <= 2 and 0 < top_p <= 1 and 1 <= length <= most and (seed or 0) < 2**63):
+        raise InputError(
+            f"Use a temperature of 0 to 2, top-p above 0 up to 1, and a length of 1 to {most} tokens."
+        )
+    return Sampling(temperature, top_p, length, seed)
 
 
-def _examples(handlers: ChatHandlers) -> Any:
-    """The examples of the loaded model, for the empty conversation."""
-    return gr.update(
-        examples=[
-            {"text": example.text, "files": [_inside_the_page(p) for p in example.pictures()]}
-            for example in handlers.examples()
-        ]
+class ChatTab:
+    """What happens on the events of the tab. `how`: temperature, top-p, the longest answer and the seed."""
+
+    def __init__(self, app: AppContext) -> None:
+        self.app, self.settings = app, app.settings
+        self.service = ChatService(app.workspace)
+
+    def _show(self, talk: Conversation, request: gr.Request) -> Shown:
+        return to_messages(talk, self.app.visitor(request)), talk
+
+    # -- answers
+
+    def send(
+        self, request: gr.Request, message: Any, talk: Conversation, system: Any, *how: Any
+    ) -> Iterator[Shown]:
+        talk = replace(talk, system=text(system, self.settings, what=words.SYSTEM, required=False))
+        asked, sampling = parts(message, self.settings), self._sampling(*how)
+        answers = self.service.ask(self.app.visitor(request), talk, asked, sampling)
+        yield from self._stream(answers, request)
+
+    def retry(
+        self, request: gr.Request, event: gr.RetryData, talk: Conversation, *how: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        at = event.index[0] if isinstance(event.index, (list, tuple)) and event.index else event.index
+        on_show = isinstance(at, int) and 0 <= at < len(talk.branch)
+        index = talk.branch[at] if on_show else None
+        answers = self.service.retry(self.app.visitor(request), talk, index, self._sampling(*how))
+        yield from self._stream(answers, request, BUSY)
+
+    def ask_example(
+        self, request: gr.Request, event: gr.SelectData, talk: Conversation, *how: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        known = self._examples()
+        chosen = known[int(number(event.index, 0, len(known) - 1, words.EXAMPLE))]
+        asked = [*chosen.pictures(), chosen.text]
+        answers = self.service.ask(self.app.visitor(request), talk, asked, self._sampling(*how))
+        yield from self._stream(answers, request, BUSY)
+
+    def answer_program(
+        self,
+        message: Any,
+        history: Any,
+        temperature: float,
+        top_p: float,
+        length: int,
+        seed: int,
+        request: gr.Request,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Answer a message of pictures and texts; `history` is what an earlier call gave."""
+        visitor, before = self.app.visitor(request), from_history(history, self.settings)
+        asked, sampling = parts(message, self.settings), self._sampling(temperature, top_p, length, seed)
+        for talk in self.service.ask(visitor, before, asked, sampling, save=False):
+            yield to_messages(talk, visitor)
+
+    def stop(self, request: gr.Request) -> None:
+        self.app.visitor(request).stop()
+
+    def _sampling(self, temperature: Any, top_p: Any, length: Any, seed: Any) -> Sampling:
+        return sampling_from(temperature, top_p, length, seed, self.settings.max_tokens)
+
+    def _stream(self, answers: Iterator[Conversation], request: gr.Request, *look: Any) -> Iterator[Any]:
+        """Show an answer as it grows; then warn where it is not in its file, until that is closed."""
+        for talk in answers:
+            yield *self._show(talk, request), *look
+        if talk.unsaved:
+            gr.Warning(words.UNSAVED.format(why=escape(talk.unsaved)), duration=None)
+
+    # -- what changes the conversation
+
+    def undo(self, talk: Conversation, request: gr.Request) -> Shown:
+        return self._show(talk.before(talk.question()), request)
+
+    def edit(self, talk: Conversation, request: gr.Request) -> tuple[Any, ...]:
+        last = talk.question()
+        message = as_message_value(talk.messages[last].contents, self.app.visitor(request))
+        return *self._show(talk.before(last), request), message
+
+    def new(self, talk: Conversation) -> Shown:
+        return [], Conversation(system=talk.system)
+
+    def earlier(self, talk: Conversation, request: gr.Request) -> Shown:
+        return self._version(talk, -1, request)
+
+    def later(self, talk: Conversation, request: gr.Request) -> Shown:
+        return self._version(talk, 1, request)
+
+    def _version(self, talk: Conversation, step: int, request: gr.Request) -> Shown:
+        fork = talk.fork()
+        return self._show(talk if fork is None else talk.version(fork, step), request)
+
+    # -- beside the conversation: its versions, its pictures, the examples
+
+    def beside(self, talk: Conversation) -> tuple[Any, ...]:
+        """Values for: the strip of pictures, the row of versions and its line, the opened picture."""
+        fork, line = talk.fork(), ""
+        if fork is not None:
+            known = talk.versions(fork)
+            line = words.VERSION.format(n=known.index(fork) + 1, count=len(known))
+        strip = gr.HTML(picture_strip(talk), visible=bool(talk.pictures))
+        return strip, gr.Row(visible=fork is not None), line, gr.HTML("", visible=False)
+
+    def pick(self, talk: Conversation, event: gr.EventData) -> tuple[Any, Conversation, Any]:
+        """A click in the strip: the switch of a picture, or the picture itself."""
+        kind, picture = _picked(talk, event)
+        if kind == "read":
+            talk = talk.toggled(picture.key)
+            return gr.HTML(picture_strip(talk)), talk, gr.skip()
+        drawn = opened_picture(talk.pictures.index(picture) + 1, picture)
+        return gr.skip(), talk, gr.HTML(drawn, visible=True)
+
+    def region(self, talk: Conversation, request: gr.Request, event: gr.EventData) -> tuple[Any, Any]:
+        """A click under the opened picture: close it, or put the marked region into the message box."""
+        if event_field(event, "pick") == "close:":
+            return gr.HTML("", visible=False), None
+        _, picture = _picked(talk, event)
+        try:
+            left, top, right, bottom = (float(v) for v in event_field(event, "box").split(","))
+        except ValueError:
+            raise InputError(words.NO_REGION) from None
+        part = crop(picture.image, (left, top, right, bottom))
+        return gr.HTML("", visible=False), as_message_value([part], self.app.visitor(request))
+
+    def examples(self) -> Any:
+        """The loaded model's examples, for the empty conversation. Their pictures lie in the page itself."""
+
+        def inside(picture: Any) -> dict[str, str]:
+            uri, name = data_uri(picture), words.EXAMPLE_PICTURE
+            return {"path": "", "url": uri, "mime_type": "image/jpeg", "orig_name": name}
+
+        offers = [{"text": e.text, "files": [inside(p) for p in e.pictures()]} for e in self._examples()]
+        return gr.update(examples=offers)
+
+    def _examples(self) -> list[ChatExample]:
+        model = self.app.models.peek()
+        return chat_examples(model.profile) if model is not None else []
+
+    # -- the list of saved conversations, only on one's own machine
+
+    def saved_lists(self, talk: Conversation) -> tuple[str, str, str]:
+        """The list, the title of the conversation on show, and the list of those that cannot be read."""
+        if (saved := self.service.saved) is None:
+            return saved_list([], ""), talk.name, ""
+        return saved_list(saved.list(), talk.key), talk.name, damaged_list(saved.damaged())
+
+    def choose(self, event: gr.EventData) -> str:
+        """The key of the conversation that was clicked."""
+        return event_field(event, "pick").partition(":")[2]
+
+    def open_saved(self, key: str, request: gr.Request) -> Any:
+        """Show it. One that turns out to be damaged goes to the list of those, which says so."""
+        if (saved := self.service.saved) is None:
+            raise InputError(words.NOT_KEPT)
+        try:
+            return self._show(saved.load(key), request)
+        except InputError:
+            if key not in {entry.key for entry in saved.damaged()}:
+                raise
+            return gr.skip(), gr.skip()
+
+    def delete_damaged(self, event: gr.EventData) -> str:
+        if (saved := self.service.saved) is None:
+            raise InputError(words.NOT_KEPT)
+        saved.delete(event_field(event, "pick").partition(":")[2])
+        return damaged_list(saved.damaged())
+
+    def rename(self, talk: Conversation, title: Any) -> tuple[Conversation, str]:
+        talk = self.service.rename(talk, text(title, self.settings, what=words.TITLE_LABEL))
+        return talk, self.saved_lists(talk)[0]
+
+    def delete(self, talk: Conversation, request: gr.Request) -> Shown:
+        if not talk.messages:
+            raise InputError(words.EMPTY)
+        return self._show(self.service.delete(talk), request)
+
+    def export(self, talk: Conversation, request: gr.Request) -> str:
+        if not talk.messages:
+            raise InputError(words.EMPTY)
+        return self.app.visitor(request).keep(to_bytes(talk), ".jsonl", name="conversation")
+
+    def import_file(self, file: Any, request: gr.Request) -> Shown:
+        limits = ImageLimits(max_bytes=self.settings.max_upload_mb * 1_000_000)
+        return self._show(from_bytes(read_upload(file, self.settings), limits), request)
+
+
+def _picked(talk: Conversation, event: gr.EventData) -> tuple[str, Attachment]:
+    """What a click on a picture asks for, and the picture. Raises InputError when it is not on show."""
+    kind, _, key = event_field(event, "pick").partition(":")
+    picture = next((p for p in talk.pictures if p.key == key), None)
+    if picture is None:
+        raise InputError(words.PICTURE_GONE)
+    return kind, picture
+
+
+# -- drawing
+
+
+def picture_strip(talk: Conversation) -> str:
+    """The pictures of a conversation in order, each with a switch: read or set aside."""
+    cells = []
+    for n, picture in enumerate(talk.pictures, 1):
+        read = picture.key not in talk.set_aside
+        state = words.READ if read else words.SET_ASIDE
+        cells.append(
+            f'<li><button type="button" data-pick="open:{picture.key}" '
+            f'aria-label="{words.OPEN_PICTURE.format(n=n)}">'
+            f'<img src="{data_uri(picture.image)}" alt="{words.PICTURE.format(n=n)}"></button>'
+            f'<button type="button" data-pick="read:{picture.key}" role="switch" '
+            f'aria-checked="{str(read).lower()}" aria-label="{words.READ_LABEL.format(n=n)}">'
+            f"{n} · {state}</button></li>"
+        )
+    if not cells:
+        return ""
+    return f'<h4>{words.PICTURES}</h4><ol class="sugar-read" role="list">{"".join(cells)}</ol>'
+
+
+def opened_picture(number: int, picture: Attachment) -> str:
+    """One picture, large, on which a region can be marked."""
+    label = words.REGION_LABEL.format(n=number)
+    return (
+        f'<p class="sugar-hint">{words.REGION}</p>'
+        f'<div class="sugar-region" tabindex="0" role="application" aria-label="{label}">'
+        f'<img src="{jpeg_uri(thumbnail(picture.image, 768))}" alt="{words.PICTURE.format(n=number)}" '
+        f'draggable="false"><i></i></div>'
+        f'<div class="sugar-row"><button type="button" class="sugar-button" data-pick="region:{picture.key}">'
+        f'{words.ASK_REGION}</button><button type="button" class="sugar-button" data-pick="close:">'
+        f"{words.CLOSE}</button></div>"
     )
 
 
-def _inside_the_page(picture: Image.Image) -> dict[str, str]:
-    """A small picture inside the page itself, as the chatbot shows a file: nothing has to be served."""
-    return {
-        "path": "",
-        "url": data_uri(picture),
-        "mime_type": "image/jpeg",
-        "orig_name": words.EXAMPLE_PICTURE,
-    }
+def saved_list(saved: Sequence[SavedConversation], current: str) -> str:
+    """The saved conversations as buttons, newest first."""
+    if not saved:
+        return f'<p class="sugar-hint">{words.NONE_SAVED}</p>'
+    items = "".join(
+        f'<li><button type="button" class="sugar-button" data-pick="saved:{entry.key}" '
+        f'aria-current="{str(entry.key == current).lower()}" '
+        f'aria-label="{escape(words.OPEN_SAVED.format(title=entry.title))}">{escape(entry.title)}</button></li>'
+        for entry in saved[:200]
+    )
+    return f'<ul class="sugar-list" role="list">{items}</ul>'
+
+
+def damaged_list(damaged: Sequence[SavedConversation]) -> str:
+    """The conversations that cannot be read, each with a button that deletes it."""
+    items = "".join(
+        f'<li>{words.DAMAGED.format(day=entry.title)} <button type="button" class="sugar-button" '
+        f'data-pick="damaged:{entry.key}" aria-label="{words.DELETE_DAMAGED.format(day=entry.title)}">'
+        f"{words.DELETE}</button></li>"
+        for entry in damaged[:200]
+    )
+    return f'<ul class="sugar-list" role="list">{items}</ul>' if items else ""

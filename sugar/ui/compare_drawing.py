@@ -15,7 +15,7 @@ from sugar.services.compare import Best, CompareResult
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.text_files import lines as lines_of
-from sugar.ui.conversation import keep_reduced
+from sugar.ui.components import keep_reduced
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
 

@@ -12,7 +12,6 @@ Not covered: styles (static/), checks of what components hand over (incoming.py)
 from __future__ import annotations
 
 import base64
-import html
 import re
 from abc import ABCMeta
 from collections.abc import Sequence
@@ -24,15 +23,16 @@ import numpy as np
 from gradio.component_meta import ComponentMeta, updateable
 from PIL import Image
 
-from sugar.images import thumbnail
+from sugar.images import gallery_items, thumbnail
 from sugar.services.model_slot import ModelState
-from sugar.services.workspace import Generated
+from sugar.services.workspace import Generated, VisitorSession
+from sugar.ui.incoming import MAX_SIDE
 from sugar.ui.text import frame as words_of
 
 __all__ = [
-    "ChatView",
     "GalleryChoice",
     "PictureInput",
+    "Quiet",
     "as_written",
     "clickable",
     "data_uri",
@@ -41,6 +41,7 @@ __all__ = [
     "heat_map",
     "intro",
     "jpeg_uri",
+    "keep_reduced",
     "score_bar",
     "speed_line",
     "status_line",
@@ -197,14 +198,14 @@ def event_field(event: gr.EventData, name: str) -> str:
     return str(data.get(name) or "") if isinstance(data, dict) else ""
 
 
-class _Quiet(ComponentMeta):
+class Quiet(ComponentMeta):
     """Gradio's metaclass writes a .pyi file for every component class; ours add no events and need none."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
         return ABCMeta.__new__(cls, name, bases, attrs)
 
 
-class PictureInput(gr.Image, metaclass=_Quiet):
+class PictureInput(gr.Image, metaclass=Quiet):
     """gr.Image for a person's pictures: hands over the upload's path; sugar/images.py decodes it."""
 
     is_template = True
@@ -223,7 +224,7 @@ class PictureInput(gr.Image, metaclass=_Quiet):
         return None if payload is None else payload.path
 
 
-class GalleryChoice(gr.Dropdown, metaclass=_Quiet):
+class GalleryChoice(gr.Dropdown, metaclass=Quiet):
     """gr.Dropdown of gallery names that works after Gradio has forgotten the session.
 
     Gradio compares a choice with the list that it remembers for the session, and refuses all of them once the
@@ -239,38 +240,6 @@ class GalleryChoice(gr.Dropdown, metaclass=_Quiet):
         return payload if isinstance(payload, str) and payload else None
 
 
-class ChatView(gr.Chatbot, metaclass=_Quiet):
-    """gr.Chatbot of texts and pictures.
-
-    A person's text is shown as it is. A model's text is Markdown without HTML and without pictures, so that
-    nothing is fetched from elsewhere. What would be markup travels as entities, in a model's text as signs
-    that are pulled apart. A component inside a message, which the server would build as told, is refused.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return [
-            {
-                **m,
-                "content": [
-                    {**c, "text": as_written(html.unescape(c["text"]))} if c["type"] == "text" else c
-                    for c in m["content"]
-                ],
-            }
-            for m in super().preprocess(payload)
-        ]
-
-    def postprocess(self, value: Any) -> Any:
-        data = super().postprocess(value)
-        for message in data.root:
-            for n, item in enumerate(message.content):
-                if item.type == "text":
-                    is_answer = message.role != "user" and n == 0
-                    item.text = harmless(item.text) if is_answer else escape(item.text)
-        return data
-
-    def _preprocess_content(self, chat_message: Any) -> Any:
-        if chat_message.type not in ("text", "file"):
-            raise gr.Error("A message holds texts and pictures, nothing else.", print_exception=False)
-        return super()._preprocess_content(chat_message)
+def keep_reduced(image: Image.Image, visitor: VisitorSession) -> str:
+    """A JPEG file of the visitor's that shows the picture at the size that components are given."""
+    return visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))

@@ -1,5 +1,6 @@
-"""Between a conversation and what Gradio's chatbot shows: messages of texts and files.
+"""A conversation on the page: the chatbot, and its messages of texts and files.
 
+    view = ChatView(label="Conversation")                # gr.Chatbot of texts and pictures
     talk = from_history(history, settings)               # a program's history -> Conversation, checked
     messages = to_messages(talk, visitor)                # Conversation -> messages for the page
     value = as_message_value(parts, visitor)             # parts for the message box
@@ -11,30 +12,69 @@ model.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.images import gallery_items, thumbnail
+from sugar.images import gallery_items
 from sugar.sequence import Sample
 from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.text_files import clean_text
-from sugar.ui.components import speed_line
-from sugar.ui.incoming import MAX_SIDE, picture, text
+from sugar.ui.components import Quiet, as_written, escape, harmless, speed_line
+from sugar.ui.incoming import picture, text
 from sugar.ui.text import chat as words
 
-__all__ = ["as_message_value", "from_history", "keep_picture", "keep_reduced", "to_messages"]
+__all__ = ["ChatView", "as_message_value", "from_history", "to_messages"]
 
 MAX_MESSAGES = 200
 MAX_PARTS = 100
 """Texts and pictures of one message of a program's history."""
+
+
+class ChatView(gr.Chatbot, metaclass=Quiet):
+    """gr.Chatbot of texts and pictures.
+
+    A person's text is shown as it is. A model's text is Markdown without HTML and without pictures, so that
+    nothing is fetched from elsewhere. What would be markup travels as entities, in a model's text as signs
+    that are pulled apart. A component inside a message, which the server would build as told, is refused.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return [
+            {
+                **m,
+                "content": [
+                    {**c, "text": as_written(html.unescape(c["text"]))} if c["type"] == "text" else c
+                    for c in m["content"]
+                ],
+            }
+            for m in super().preprocess(payload)
+        ]
+
+    def postprocess(self, value: Any) -> Any:
+        data = super().postprocess(value)
+        for message in data.root:
+            for n, item in enumerate(message.content):
+                if item.type == "text":
+                    is_answer = message.role != "user" and n == 0
+                    item.text = harmless(item.text) if is_answer else escape(item.text)
+        return data
+
+    def _preprocess_content(self, chat_message: Any) -> Any:
+        if chat_message.type not in ("text", "file"):
+            raise gr.Error("A message holds texts and pictures, nothing else.", print_exception=False)
+        return super()._preprocess_content(chat_message)
 
 
 @dataclass
@@ -51,11 +91,6 @@ def keep_picture(part: Attachment | Image.Image, visitor: VisitorSession) -> str
     if made.key not in paths or not Path(paths[made.key]).is_file():
         paths[made.key] = visitor.keep(made.data, made.suffix, items=gallery_items(made.image))
     return paths[made.key]
-
-
-def keep_reduced(image: Image.Image, visitor: VisitorSession) -> str:
-    """A JPEG file of the visitor's that shows the picture at the size that components are given."""
-    return visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))
 
 
 def to_messages(talk: Conversation, visitor: VisitorSession) -> list[dict[str, Any]]:
