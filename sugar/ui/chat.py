@@ -1,10 +1,10 @@
 """The tab Chat: pictures and texts in any order, over many turns. The worked example of how a tab is written.
 
 The page keeps one Conversation in a gr.State; every handler takes it and gives a new one. From top to bottom:
-the layout and its events, what happens on each event, what is drawn beside the conversation. Cells carry
-`data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY" asks about its
-marked region, "saved:KEY" opens a conversation, "damaged:KEY" deletes one. Not covered: the service
-(sugar/services/chat.py), the chatbot (conversation.py), how a message leaves the box and comes back (message.py).
+the layout and its events, what happens on each event, what is drawn beside the conversation.
+Cells carry `data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY"
+asks about its marked region; "saved:KEY" opens a conversation, "damaged:KEY" deletes one.
+Not covered: the service (sugar/services/chat.py), the chatbot (conversation.py), the message box (message.py).
 """
 
 from __future__ import annotations
