@@ -4,7 +4,7 @@ The page keeps one Conversation in a gr.State; every handler takes it and gives 
 the layout and its events, what happens on each event, what is drawn beside the conversation.
 Cells carry `data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY"
 asks about its marked region; "saved:KEY" opens a conversation, "damaged:KEY" deletes one.
-Not covered: the service (sugar/services/chat.py), the chatbot (conversation.py), the message box (message.py).
+Not covered: the service (sugar/services/chat.py), the chatbot (conversation.py), its box (message.py).
 """
 
 from __future__ import annotations
