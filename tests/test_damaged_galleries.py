@@ -13,7 +13,7 @@ from test_deletion import Own, ask_about, machine, noise
 
 from sugar.errors import GalleryError, SettingsError
 from sugar.gallery import Gallery, list_named, watched_in
-from sugar.gallery.schema import connect
+from sugar.gallery.store import connect
 
 
 def sql(*statements: str) -> Callable[[Path], None]:

@@ -1,6 +1,6 @@
 """A gallery as a store: what is kept, checked, rebuilt, refused, re-indexed, deleted for good, exported.
 
-Visitors and the sample.
+The sample.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import io
 import json
 import os
 import sqlite3
-import stat
 import subprocess
 import threading
 import time
@@ -23,19 +22,16 @@ from toy import ToyEmbedder
 
 from sugar.errors import BusyError, FingerprintError, GalleryError, ImageError, SettingsError
 from sugar.gallery import (
-    VISITOR_SETTINGS,
     Gallery,
     GallerySettings,
     build_sample,
-    close_visitor,
+    export_zip,
     list_named,
     open_named,
-    open_visitor,
-    sweep_visitors,
 )
 from sugar.gallery import index as index_room
-from sugar.gallery.index_files import IndexState, load_index, save_index
-from sugar.gallery.locks import FileLock
+from sugar.gallery.disk import FileLock
+from sugar.gallery.index import IndexState, load_index, save_index
 from sugar.retrieval import SearchOptions, approximate_recall, search
 from sugar.sequence import Embeddings, Sample
 
@@ -126,7 +122,7 @@ def names(gallery, model, word="red"):
 def test_derived_files_are_rebuilt_when_missing_or_damaged(gallery, tmp_path, model, damage):
     before = names(gallery, model)
     gallery.close()
-    folder = gallery.index_folder
+    folder = gallery.live_index.folder
     for path in list(folder.iterdir()):
         data = path.read_bytes()
         if damage == "missing" and path.name == "pooled.faiss":
@@ -144,17 +140,17 @@ def test_derived_files_are_rebuilt_when_missing_or_damaged(gallery, tmp_path, mo
     again = Gallery.open(tmp_path / "g", model)
     assert names(again, model) == before
     again.close()
-    state = Gallery.open(tmp_path / "g", model, read_only=True).index_state()
+    state = Gallery.open(tmp_path / "g", model, read_only=True).live_index.state()
     assert load_index(folder, state) is not None, "and saved whole again"
 
 
 def test_a_lagging_index_is_caught_up_not_rebuilt(gallery, tmp_path, model, monkeypatch):
     gallery.close()
-    saved = {p.name: p.read_bytes() for p in gallery.index_folder.iterdir()}
+    saved = {p.name: p.read_bytes() for p in gallery.live_index.folder.iterdir()}
     with Gallery.open(tmp_path / "g", model) as g:
         g.add(("more.png", plain((250, 20, 200))))
     for name, data in saved.items():
-        (gallery.index_folder / name).write_bytes(data)
+        (gallery.live_index.folder / name).write_bytes(data)
     monkeypatch.setattr(index_room.Index, "build", lambda *a: pytest.fail("rebuilt"))
     with Gallery.open(tmp_path / "g", model) as g:
         assert len(names(g, model)) == 5 and g.index_info == {"kind": "flat", "items": 6, "recall": 1.0}
@@ -304,15 +300,18 @@ def test_a_changed_caption_is_pending_for_other_models(gallery, tmp_path, model)
     assert not gallery.pending() and gallery.slices([1])[0].shape == (2, 8)
 
 
-def test_a_run_can_be_driven_in_steps(gallery, model):
+def test_one_run_at_a_time_while_changes_go_through(gallery, model):
     model.calls.clear()
-    steps = gallery.adding([(f"{i}.png", png(i)) for i in range(10)], batch_size=4)
-    next(steps)
-    assert model.calls == [4] and len(gallery) == 9
-    with pytest.raises(BusyError):
-        gallery.add(("x.png", png(99)))
-    gallery.delete([1])
-    steps.close()
+
+    def after_the_first_batch(progress):
+        assert model.calls == [4] and len(gallery) == 9
+        with pytest.raises(BusyError):
+            gallery.add(("x.png", png(99)))
+        gallery.delete([1])
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        gallery.add([(f"{i}.png", png(i)) for i in range(10)], batch_size=4, progress=after_the_first_batch)
     assert len(gallery) == 8 and not list((gallery.folder / "incoming").iterdir())
     assert gallery.add(("x.png", png(99))).added == 1
 
@@ -431,7 +430,7 @@ def test_deletion_leaves_no_byte_behind(tmp_path, model):
     other = Opposite("toy-2")
     with Gallery.reindex(tmp_path / "g", other) as second:
         others = second.slices([victim])[0]
-    gallery.export(tmp_path / "out.zip")
+    export_zip(gallery, tmp_path / "out.zip")
     needles = {
         "name": b"secret-7.png",
         "other model's vectors": others[0].tobytes(),
@@ -527,37 +526,13 @@ def test_named_galleries_persist_and_bad_names_are_refused(tmp_path, model):
             g.add(("red.png", plain("red")))
     with open_named(tmp_path, "holiday", model) as g:
         assert len(g) == 1
-    open_visitor(tmp_path, model)[0].close()
     assert list_named(tmp_path) == ["holiday", "été 日本"] and list_named(tmp_path / "none") == []
-    for name in ("", "..", "a/b", "a\\b", ".hidden", "visitors", "x" * 300, "a\nb"):
+    for name in ("", "..", "a/b", "a\\b", ".hidden", "x" * 300, "a\nb"):
         with pytest.raises(GalleryError, match="cannot name"):
             open_named(tmp_path, name, model)
 
 
-def test_visitors_cannot_guess_each_other_and_go_when_idle(tmp_path, model):
-    first, token = open_visitor(tmp_path, model)
-    second, other = open_visitor(tmp_path, model)
-    assert token != other and len(token) == 43 and first.folder != second.folder
-    assert stat.S_IMODE(os.stat(first.folder).st_mode) == 0o700 and first.settings == VISITOR_SETTINGS
-    first.add(("red.png", plain("red")))
-    assert len(second) == 0
-    first.close()
-    again, same = open_visitor(tmp_path, model, token)
-    assert same == token and len(again) == 1
-    for bad in ("../g", "", token[:-1], token + "/..", "A" * 43):
-        with pytest.raises(GalleryError):
-            open_visitor(tmp_path, model, bad)
-    assert sweep_visitors(tmp_path, 3600) == 0
-    os.utime(again.folder / "seen", (time.time() - 7200,) * 2)
-    assert sweep_visitors(tmp_path, 3600) == 1 and not again.folder.exists() and second.folder.exists()
-    second.close()
-    close_visitor(tmp_path, other)
-    assert not second.folder.exists()
-    close_visitor(tmp_path, other)
-    assert sweep_visitors(tmp_path / "none") == 0
-
-
-def test_location_is_stored_only_when_asked_and_never_for_visitors(tmp_path, model):
+def test_location_is_stored_and_leaves_only_when_asked(tmp_path, model):
     exif = Image.Exif()
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
     out = io.BytesIO()
@@ -571,15 +546,12 @@ def test_location_is_stored_only_when_asked_and_never_for_visitors(tmp_path, mod
             assert g.items()[0].location == expected
             for hidden in (g.picture_path(1).read_bytes(), g.thumbnail(1)):
                 assert not Image.open(io.BytesIO(hidden)).getexif()
-            g.export(tmp_path / f"{name}.zip")
-            g.export(tmp_path / f"{name}-full.zip", include_location=True)
+            export_zip(g, tmp_path / f"{name}.zip")
+            export_zip(g, tmp_path / f"{name}-full.zip", include_location=True)
     assert (
         b"48.858" not in (tmp_path / "b.zip").read_bytes()
         and b"48.858" in (tmp_path / "b-full.zip").read_bytes()
     )
-    visitor, _ = open_visitor(tmp_path, model, settings=GallerySettings(keep_location=True))
-    assert visitor.settings.keep_location is False
-    visitor.close()
 
 
 def test_read_only_refuses_changes(gallery, tmp_path, model):

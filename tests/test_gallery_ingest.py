@@ -24,6 +24,7 @@ from toy import ToyEmbedder
 
 from sugar.errors import GalleryError
 from sugar.gallery import Gallery, GallerySettings
+from sugar.gallery.gallery import Ingest
 from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 
@@ -540,7 +541,7 @@ def test_a_run_that_ended_half_way_is_finished_by_the_next(gallery, folder, monk
     (folder / "b.png").write_bytes(png(91))
     stop = threading.Event()
     if how == "killed":
-        monkeypatch.setattr(type(gallery), "finish_replaced", lambda self: stop.set())
+        monkeypatch.setattr(Ingest, "finish_replaced", lambda self: stop.set())
         gallery.add(folder)
         monkeypatch.undo()
         assert len(gallery) == 5
@@ -657,12 +658,12 @@ def test_a_full_disk_keeps_what_was_reported(gallery, tmp_path, model):
 def test_pictures_that_cannot_be_written_stop_the_run_with_the_reason(gallery, monkeypatch):
     import errno
 
-    from sugar.gallery import copies
+    from sugar.gallery import disk
 
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(copies, "write_synced", full)
+    monkeypatch.setattr(disk, "write_synced", full)
     with pytest.raises(GalleryError, match="disk is full. What was reported"):
         gallery.add(("a.png", png(1)))
     monkeypatch.undo()
@@ -676,8 +677,7 @@ import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 from toy import ToyEmbedder
-from sugar.gallery import copies, index_files, slices, store
-from sugar.gallery import Gallery
+from sugar.gallery import Gallery, disk, index, store
 
 point, folder, pictures = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -702,24 +702,24 @@ if point == "writing":       # a picture half written
         count["n"] += 1
         Path(path).write_bytes(data[: len(data) // 2])
         die() if count["n"] == 7 else Path(path).write_bytes(data)
-    copies.write_synced = torn
+    disk.write_synced = torn
 elif point == "embedding":
     on(ToyEmbedder, "embed", 2)
 elif point == "inserting":   # inside the second batch's transaction
     on(Gallery, "put_vectors", 6)
 elif point == "committed":   # the rows are in, the pictures not yet in their place
-    on(Gallery, "move_in", 2, before=True)
+    on(disk.KeptPictures, "move_in", 2, before=True)
 elif point == "placed":
-    on(Gallery, "move_in", 2)
+    on(disk.KeptPictures, "move_in", 2)
 elif point == "saving":      # a torn derived file
     def torn(self, path):
         Path(path).write_bytes(b"torn"); os.replace(path, Path(path).parent / "slices.npy"); die()
-    slices.Slices.save = torn
+    index.Slices.save = torn
 elif point == "stamping":
-    on(index_files, "_save_array", 2)
+    on(index, "_save_array", 2)
 elif point == "deleting":    # rows gone, files not yet
     gallery.add(pictures, batch_size=4)
-    on(Gallery, "finish_removals", 1, before=True)
+    on(disk.KeptPictures, "finish_removals", 1, before=True)
     print("added", len(gallery), flush=True)
     gallery.delete([1, 2, 3])
 elif point == "scrubbing":

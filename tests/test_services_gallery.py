@@ -17,7 +17,7 @@ from PIL import Image
 from toy import ToyModel
 
 from sugar.errors import GalleryError, InputError
-from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, exporting, importing
+from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, import_zip, transfer
 from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.jobs import Jobs
 from sugar.services.undo import LEAVING, DelayedDeletions
@@ -62,7 +62,7 @@ class Folders:
         return self.opened[name]
 
     def bring(self, page, name, archive, model, progress=None, cancel=None):
-        made = Gallery.import_zip(archive, self.root / name, model, progress=progress, cancel=cancel)
+        made = import_zip(archive, self.root / name, model, progress=progress, cancel=cancel)
         self.opened[name] = made
         return made
 
@@ -205,8 +205,8 @@ def test_a_cancelled_export_or_import_is_not_a_failed_one(service, page, filled,
 
         return slow
 
-    monkeypatch.setattr(exporting, "file_of", held(exporting.file_of))
-    monkeypatch.setattr(importing._Reading, "take", held(importing._Reading.take))
+    monkeypatch.setattr(transfer, "_file_of", held(transfer._file_of))
+    monkeypatch.setattr(transfer._Export, "take", held(transfer._Export.take))
     for start in (
         lambda: service.export(page, "trip"),
         lambda: service.bring(page, "b", tmp_path / "out.zip"),

@@ -17,8 +17,7 @@ from PIL.TiffImagePlugin import IFDRational as R
 from toy import ToyModel
 
 from sugar.errors import InputError
-from sugar.gallery import Filters, Gallery, GallerySettings
-from sugar.gallery.moving import move
+from sugar.gallery import Filters, Gallery, GallerySettings, export_zip, import_zip, move
 from sugar.images import open_image
 from sugar.place import find, pair, read
 from sugar.rag import KnowledgeBase, ask
@@ -158,7 +157,7 @@ def test_places_that_earlier_programs_stored_do_not_take_a_gallery_down(tmp_path
         base = KnowledgeBase(model, gallery=gallery)
         assert base.search(Sample("red fox near 48,16?"), 3)[0].item == 7
         assert len(base.search(Sample("red fox"), 7)) == 7
-        assert gallery.export(tmp_path / "old.zip", include_location=True) == 10
+        assert export_zip(gallery, tmp_path / "old.zip", include_location=True) == 10
     with zipfile.ZipFile(tmp_path / "old.zip") as old, zipfile.ZipFile(tmp_path / "g.zip", "w") as new:
         for name in old.namelist():
             lines = old.read(name)
@@ -170,7 +169,7 @@ def test_places_that_earlier_programs_stored_do_not_take_a_gallery_down(tmp_path
                     row["location"] = place
                 lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
             new.writestr(name, lines)
-    with Gallery.import_zip(tmp_path / "g.zip", tmp_path / "h", model, settings) as again:
+    with import_zip(tmp_path / "g.zip", tmp_path / "h", model, settings) as again:
         assert [item.location for item in sorted(again.items(), key=lambda i: i.id)] == [None] * 6 + [
             (48.0, 16.0)
         ] + [None] * 3
@@ -315,8 +314,8 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
         )
         *_, reply = ask(model, KnowledgeBase(model, gallery=gallery), Sample("what was in 2024?"), k=3)
         assert (reply.by, reply.text.count("(its day is from its name)")) == ("quote", 1)
-        gallery.export(tmp_path / "e.zip")
-        with Gallery.import_zip(tmp_path / "e.zip", tmp_path / "i", model) as again:
+        export_zip(gallery, tmp_path / "e.zip")
+        with import_zip(tmp_path / "e.zip", tmp_path / "i", model) as again:
             assert {i.name: (i.taken and i.taken.year, i.day_from_name) for i in again.items()} == seen
         move(gallery, other, [1])
         assert other.items()[0].day_from_name

@@ -15,7 +15,7 @@ from test_deletion import Own, ask_about, machine, noise
 from toy import ToyModel
 
 from sugar.gallery import Gallery
-from sugar.gallery.locks import WriterLock
+from sugar.gallery.disk import WriterLock
 from sugar.services.undo import LEAVING, DelayedDeletions
 
 SOON, NEVER = 0.05, 3600.0

@@ -77,7 +77,15 @@ def load_model(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """0 when everything was taken in, 1 when a file was refused or the run was stopped."""
-    from sugar.gallery import Gallery, GallerySettings, named_folder, open_named, sweep
+    from sugar.gallery import (
+        Gallery,
+        GallerySettings,
+        export_zip,
+        import_zip,
+        named_folder,
+        open_named,
+        sweep,
+    )
 
     if args.batch_size < 1 or (args.workers is not None and args.workers < 1):
         raise SettingsError("--batch-size and --workers must be at least 1.")
@@ -101,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         settings = GallerySettings(keep_location=args.keep_location)
         folder = named_folder(root, args.gallery)
         if args.archive:
-            gallery = Gallery.import_zip(args.archive, folder, model, settings, progress=_show, cancel=cancel)
+            gallery = import_zip(args.archive, folder, model, settings, progress=_show, cancel=cancel)
         elif args.reindex:
             gallery = Gallery.reindex(
                 folder, model, progress=_show, cancel=cancel, batch_size=args.batch_size
@@ -119,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
                 )
             pending = gallery.pending()
             if args.export:
-                gallery.export(args.export)
+                export_zip(gallery, args.export)
             size = len(gallery)
     finally:
         if previous is not None:

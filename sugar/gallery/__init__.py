@@ -3,7 +3,8 @@
     gallery = Gallery.create("gallery_index/holiday", model)          # or Gallery.open(path, model)
     report = gallery.add(["photos/", "more.zip", "a.heic"], progress=print, cancel=event)
     gallery.items(limit=50); gallery.picture(id); gallery.thumbnail(id)
-    gallery.set_caption(id, "my dog"); gallery.delete([id]); gallery.export("holiday.zip"); gallery.destroy()
+    gallery.set_caption(id, "my dog"); gallery.delete([id]); gallery.destroy()
+    export_zip(gallery, "holiday.zip"); import_zip("holiday.zip", path, model)
 
 The model is anything with `embed(samples) -> Embeddings`, `fingerprint` and `dimension`. The calls, the
 files on disk and what is promised of deletion stand in this room's README.md. Searching:
@@ -12,7 +13,7 @@ sugar/retrieval.
 
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.catalogue import (
-    close_visitor,
+    build_sample,
     erase,
     holding,
     is_gallery,
@@ -20,38 +21,33 @@ from sugar.gallery.catalogue import (
     named_folder,
     numbers_of,
     open_named,
-    open_visitor,
-    sweep_visitors,
-    touch_visitor,
 )
-from sugar.gallery.clearing import discard, sweep
-from sugar.gallery.embedding import EmbeddingModel
-from sugar.gallery.items import Filters, Item
-from sugar.gallery.lifecycle import Gallery
-from sugar.gallery.moving import move
-from sugar.gallery.options import VISITOR_SETTINGS, GallerySettings
-from sugar.gallery.picking import one, write_zip
-from sugar.gallery.reports import FileResult, IngestReport, Progress
-from sugar.gallery.sample import build_sample
+from sugar.gallery.disk import discard, sweep
+from sugar.gallery.gallery import Gallery
+from sugar.gallery.ingest import EmbeddingModel
+from sugar.gallery.items import VISITOR_SETTINGS, Filters, GallerySettings, Item
+from sugar.gallery.sources import FileResult, IngestReport, Progress
+from sugar.gallery.transfer import export_zip, import_zip, move, one, write_zip
 from sugar.gallery.watched import follow, look, unwatch, watch, watched, watched_in
 
 __all__ = [
     "VISITOR_SETTINGS",
     "ArchiveError",
     "EmbeddingModel",
+    "FileResult",
     "Filters",
     "Gallery",
     "GallerySettings",
+    "IngestReport",
     "Item",
     "Progress",
-    "IngestReport",
-    "FileResult",
     "build_sample",
-    "close_visitor",
     "discard",
     "erase",
+    "export_zip",
     "follow",
     "holding",
+    "import_zip",
     "is_gallery",
     "list_named",
     "look",
@@ -60,10 +56,7 @@ __all__ = [
     "numbers_of",
     "one",
     "open_named",
-    "open_visitor",
     "sweep",
-    "sweep_visitors",
-    "touch_visitor",
     "unwatch",
     "watch",
     "watched",

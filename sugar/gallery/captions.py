@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from sugar.errors import InputError
 from sugar.file_names import FileNames, name_key
 from sugar.gallery.archives import ArchiveError
-from sugar.gallery.names import clean_caption, clean_name
+from sugar.gallery.items import clean_caption, clean_name
 from sugar.gallery.sources import Refusal, passed_over
 from sugar.taken import read
 from sugar.text_files import decode, read_json, read_json_rows, read_table, word

@@ -1,11 +1,10 @@
-"""Which galleries there are: named ones on one's own machine, nameless ones for visitors of a shared host.
+"""Which galleries there are, by name; pictures of galleries that are not open; the gallery that ships.
 
     list_named("gallery_index"); open_named("gallery_index", "holiday", model)     # created when new
-    gallery, token = open_visitor("gallery_index", model); ...; close_visitor("gallery_index", token)
-    sweep_visitors("gallery_index", idle_seconds=3600)                              # call it now and then
+    erase(folder, shas)                                                             # needs no model
+    build_sample("assets/gallery", "gallery_index/sample", model)                   # what `make assets` calls
 
-A visitor's folder is named by 256 random bits. A token is checked for its form before it becomes part of a
-path, and never listed. Not covered: who may see which page (the app).
+Not covered: who may see which (sugar/services/galleries.py).
 """
 
 from __future__ import annotations
@@ -13,31 +12,33 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-import time
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sugar.errors import GalleryError
-from sugar.gallery.clearing import remove_folder
-from sugar.gallery.embedding import EmbeddingModel
-from sugar.gallery.lifecycle import Gallery
-from sugar.gallery.options import VISITOR_SETTINGS, GallerySettings
+from sugar.gallery.gallery import Gallery
+from sugar.gallery.ingest import EmbeddingModel
+from sugar.gallery.items import GallerySettings
 from sugar.gallery.store import Store
 from sugar.sequence import Embeddings, Sample
 
-IDLE_SECONDS = 3600.0
-_VISITORS = "visitors"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+__all__ = [
+    "build_sample",
+    "erase",
+    "holding",
+    "is_gallery",
+    "list_named",
+    "named_folder",
+    "numbers_of",
+    "open_named",
+]
 
 
 def list_named(root: str | os.PathLike) -> list[str]:
-    """Names of the galleries under `root`, sorted; visitors' are not among them.
-
-    One that cannot be looked at is among them: opening it says why.
-    """
+    """Names of the galleries under `root`, sorted; those that cannot be opened too, which say why then."""
     try:
         folders = list(Path(root).iterdir())
     except OSError:
@@ -105,7 +106,7 @@ class _Absent:
 def named_folder(root: str | os.PathLike, name: str) -> Path:
     """Where a gallery of that name lies. Raises GalleryError for a name that is not a plain folder name."""
     plain = name.strip()
-    bad = not plain or len(plain.encode()) > 200 or plain.startswith(".") or plain == _VISITORS
+    bad = not plain or len(plain.encode()) > 200 or plain.startswith(".")
     if bad or re.search(r'[\x00-\x1f/\\:*?"<>|]', plain):
         raise GalleryError(f"{name!r} cannot name a gallery. Use letters, digits, spaces, dashes.")
     return Path(root) / plain
@@ -119,53 +120,30 @@ def open_named(
     return Gallery.open(folder, model) if is_gallery(folder) else Gallery.create(folder, model, settings)
 
 
-def open_visitor(
-    root: str | os.PathLike,
+def build_sample(
+    pictures: str | os.PathLike,
+    path: str | os.PathLike,
     model: EmbeddingModel,
-    token: str | None = None,
-    settings: GallerySettings = VISITOR_SETTINGS,
-) -> tuple[Gallery, str]:
-    """(gallery, token) of one visitor: a new one without a token.
+    settings: GallerySettings | None = None,
+) -> Gallery:
+    """Build the gallery that ships, replacing one in the folder `path`; returns it open.
 
-    Raises GalleryError for a token that is not one of ours or is gone.
+    The same pictures, captions and model give the same files: nothing of the machine or the moment is kept
+    (no folders, no file times, a fixed salt and date). It is one plain database file, not in WAL mode, with
+    its index beside it: opening and searching it writes nothing. Raises GalleryError: a picture is refused.
     """
-    if token is None:
-        token = secrets.token_urlsafe(32)
-        gallery = Gallery.create(_folder(root, token), model, replace(settings, keep_location=False))
-        _folder(root, token).chmod(0o700)
-    else:
-        gallery = Gallery.open(_folder(root, token), model)
-    touch_visitor(root, token)
-    return gallery, token
-
-
-def touch_visitor(root: str | os.PathLike, token: str) -> None:
-    """This visitor is still there."""
-    (_folder(root, token) / "seen").touch()
-
-
-def close_visitor(root: str | os.PathLike, token: str) -> None:
-    """The visitor has left: the gallery goes, whole.
-
-    Close the Gallery object first. Gone already is no error.
-    """
-    remove_folder(_folder(root, token))
-
-
-def sweep_visitors(root: str | os.PathLike, idle_seconds: float = IDLE_SECONDS) -> int:
-    """Delete the galleries of visitors not seen for `idle_seconds`; returns how many went."""
-    folder = Path(root) / _VISITORS
-    gone = 0
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
-        stamp = path / "seen"
-        seen = (stamp if stamp.exists() else path).stat().st_mtime
-        if time.time() - seen > idle_seconds:
-            remove_folder(path)
-            gone += 1
-    return gone
-
-
-def _folder(root: str | os.PathLike, token: str) -> Path:
-    if not _TOKEN.fullmatch(token):
-        raise GalleryError("This visit is not known here. Reload the page to begin a new one.")
-    return Path(root) / _VISITORS / token
+    folder = Path(path)
+    if (folder / "gallery.db").exists():
+        shutil.rmtree(folder)
+    gallery = Gallery.create(folder, model, settings)
+    with gallery.store.write() as db:
+        db.execute("UPDATE meta SET value = 'sample' WHERE key = 'salt'")
+    report = gallery.add(pictures, workers=1)
+    if bad := [r for r in report.rows if r.status not in ("added", "duplicate")]:
+        raise GalleryError(
+            f"{len(bad)} pictures of the sample were not taken in, first {bad[0].name!r}: {bad[0].reason}"
+        )
+    with gallery.store.write() as db:
+        db.execute("UPDATE items SET added = '2026-01-01T00:00:00+00:00'")
+    gallery.settle()
+    return gallery

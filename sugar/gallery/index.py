@@ -1,28 +1,42 @@
-"""What is derived from one model's vectors: a FAISS index over pooled vectors, and packed slice vectors.
+"""What is derived from the vectors of one model: a FAISS index over pooled vectors, and packed slice vectors.
 
     index = Index.build(rows, dimension)
     scores, ids = index.search(queries, k=100, only=ids_or_none)    # inner products, best first
     index.slices(ids)                                               # their slice vectors, a list of (n_i, D)
     index.append(ids, seqs, slices); index.remove(ids)
+    save_index(index, folder, state); load_index(folder, state)     # None: build it anew
+    LiveIndex(store, folder, fingerprint, dimension).get()          # the index of an open gallery
 
 Exact up to FLAT_LIMIT items, inverted lists beyond. The choice is explained in this room's README.md. Not
-covered: files (index_files.py), the truth (store.py), quantised storage.
+covered: the truth (store.py), quantised storage.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import logging
-from collections.abc import Iterable, Sequence
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sugar.atomic import LEFT, replacing
 from sugar.errors import GalleryError
-from sugar.gallery.slices import Slices
+from sugar.gallery.store import Store
+
+__all__ = ["Index", "IndexState", "LiveIndex", "load_index", "save_index"]
 
 FLAT_LIMIT = 200_000
 RECALL = 0.95
+
+_FORMAT = 1
+_CHECK_ALL = 512_000_000  # bytes: files up to this size are check-summed whole, larger ones in part
+_BLOCK = 1 << 22
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +44,61 @@ log = logging.getLogger(__name__)
 def faiss_library() -> Any:
     """FAISS, imported at the first use (0.3 s); its type stubs do not know its own keyword arguments."""
     return importlib.import_module("faiss")
+
+
+class Slices:
+    """Ragged slice vectors, packed: item p's rows are starts[p]..starts[p + 1] of one (total, D) array.
+
+    What was saved stays mapped from its file; what is appended since lies behind it in memory, in an array
+    that doubles as it fills.
+    """
+
+    def __init__(
+        self, dimension: int, base: np.ndarray | None = None, starts: np.ndarray | None = None
+    ) -> None:
+        self._base = np.zeros((0, dimension), np.float32) if base is None else base
+        self._tail = np.zeros((0, dimension), np.float32)
+        self.starts = np.zeros(1, np.int64) if starts is None else starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def append(self, rows: Sequence[np.ndarray]) -> None:
+        used = int(self.starts[-1]) - len(self._base)
+        ends = self.starts[-1] + np.cumsum([len(r) for r in rows])
+        need = int(ends[-1]) - len(self._base)
+        if need > len(self._tail):
+            grown = np.empty((max(need, 2 * len(self._tail)), self._base.shape[1]), np.float32)
+            grown[:used] = self._tail[:used]
+            self._tail = grown
+        np.concatenate(rows, out=self._tail[used:need])
+        self.starts = np.concatenate([self.starts, ends])
+
+    def keep(self, kept: np.ndarray) -> None:
+        """kept: (N,) bool. The other items' rows are left out of a new copy."""
+        lengths = np.diff(self.starts)
+        rows = np.repeat(kept, lengths)
+        split = len(self._base)
+        used = int(self.starts[-1]) - split
+        self._base = np.concatenate([self._base[rows[:split]], self._tail[:used][rows[split:]]])
+        self._tail = self._tail[:0].copy()
+        self.starts = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """(n, D) float32."""
+        start, stop = int(self.starts[position]), int(self.starts[position + 1])
+        split = len(self._base)
+        return self._base[start:stop] if stop <= split else self._tail[start - split : stop - split]
+
+    def save(self, path: str) -> None:
+        with open(path, "wb") as file:
+            total = int(self.starts[-1])
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "<f4", "fortran_order": False, "shape": (total, self._base.shape[1])}
+            )
+            for start in range(0, len(self._base), 65536):
+                file.write(np.ascontiguousarray(self._base[start : start + 65536]).data)
+            file.write(self._tail[: total - len(self._base)].data)
 
 
 class Index:
@@ -251,3 +320,193 @@ class Index:
                 self._matrix()[::step].copy() if self.kind == "flat" else self.pooled(self.ids[::step])
             )
         return self._spread
+
+
+# -- files, one folder a model. Each is written beside its place, synced and swapped in. The stamp, written
+# last, holds their sizes and check sums, so that a torn or foreign file is seen.
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """What an index must agree with: the model, and how far the store is.
+
+    The epoch grows when any vector goes.
+    """
+
+    fingerprint: str
+    dimension: int
+    epoch: int
+    seq: int
+    count: int
+
+
+def save_index(index: Index, folder: Path, state: IndexState) -> None:
+    """Write the files. Raises OSError; whatever is torn then is seen at the next opening and built anew."""
+    faiss = faiss_library()
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"*{LEFT}"):  # of a program that was killed while it wrote
+        left.unlink(missing_ok=True)
+    if not len(index):
+        for path in folder.iterdir():
+            path.unlink()
+        return
+    files: dict[str, Callable[[str], Any]] = {
+        "pooled.faiss": lambda path: faiss.write_index(index.faiss, path),
+        "slices.npy": index.packed.save,
+        "starts.npy": lambda path: _save_array(path, index.packed.starts),
+        "ids.npy": lambda path: _save_array(path, index.ids),
+    }
+    sums = {}
+    for name, write in files.items():
+        with replacing(folder / name) as beside:
+            write(str(beside))
+            sums[name] = _sum(beside)
+    stamp = {
+        "format": _FORMAT,
+        "fingerprint": state.fingerprint,
+        "dimension": state.dimension,
+        "epoch": state.epoch,
+        "seq": state.seq,
+        "count": len(index),
+        "recall": index.recall,
+        "trained": index.trained,
+        "files": sums,
+    }
+    with replacing(folder / "stamp.json") as beside:
+        beside.write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+    index.saved = (state.epoch, state.seq, len(index))
+
+
+def load_index(folder: Path, state: IndexState) -> Index | None:
+    """The saved index when it is whole, of this model and of this epoch; it may lag behind in seq."""
+    try:
+        stamp = json.loads((folder / "stamp.json").read_text())
+        known = (stamp["format"], stamp["fingerprint"], stamp["dimension"], stamp["epoch"])
+        if known != (_FORMAT, state.fingerprint, state.dimension, state.epoch) or stamp["seq"] > state.seq:
+            return None
+        for name, seen in stamp["files"].items():
+            if _sum(folder / name) != seen:
+                log.warning("index: %s is damaged and will be rebuilt", name)
+                return None
+        index = _read(folder, state.dimension)
+        index.seq, index.recall, index.trained = stamp["seq"], stamp["recall"], stamp["trained"]
+        if not len(index.ids) == len(index.packed) == index.faiss.ntotal == stamp["count"]:
+            return None
+        index.saved = (state.epoch, index.seq, len(index))
+        return index
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        log.warning("index: %s; it will be rebuilt", error)
+        return None
+
+
+def _read(folder: Path, dimension: int) -> Index:
+    faiss = faiss_library()
+    index = Index(dimension)
+    index.faiss = faiss.read_index(str(folder / "pooled.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    index.mapped = index.kind == "flat"
+    if not index.mapped:
+        index.faiss = faiss.read_index(str(folder / "pooled.faiss"))
+    mapped = np.asarray(np.load(folder / "slices.npy", mmap_mode="r"))
+    index.packed = Slices(dimension, mapped, np.load(folder / "starts.npy"))
+    index.ids = np.load(folder / "ids.npy")
+    return index
+
+
+def _save_array(path: str, array: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        np.save(file, array)
+
+
+def _sum(path: Path) -> list[int]:
+    """[size, CRC-32] of a file.
+
+    A very large file is summed over its first and last block and one block in every hundred.
+    """
+    size = path.stat().st_size
+    crc = 0
+    with open(path, "rb") as file:
+        if size <= _CHECK_ALL:
+            while block := file.read(_BLOCK):
+                crc = zlib.crc32(block, crc)
+        else:
+            for start in [*range(0, size - _BLOCK, _BLOCK * 100), size - _BLOCK]:
+                file.seek(start)
+                crc = zlib.crc32(file.read(_BLOCK), crc)
+    return [size, crc]
+
+
+# -- the index of an open gallery
+
+
+class LiveIndex:
+    """One model's index, kept in step with a gallery's store. The gallery's lock guards every call."""
+
+    def __init__(self, store: Store, folder: Path, fingerprint: str, dimension: int) -> None:
+        self.all_folders = folder / "index"
+        self.folder = self.all_folders / fingerprint[:16]
+        self._store, self._fingerprint, self._dimension = store, fingerprint, dimension
+        self._index: Index | None = None
+        self._version = self._epoch = -1
+
+    def state(self) -> IndexState:
+        """How far the store is for this model."""
+        return IndexState(self._fingerprint, self._dimension, *self._store.state(self._fingerprint))
+
+    def get(self) -> Index:
+        """The index, in step with the store: loaded, caught up with what came since, or built anew."""
+        version = self._store.version()
+        if self._index is not None and version == self._version:
+            return self._index
+        state = self.state()
+        index = self._index
+        if index is None or self._epoch != state.epoch:
+            index = load_index(self.folder, state)
+        if index is not None and index.seq < state.seq:
+            rows = list(self._store.vectors(self._fingerprint, self._dimension, index.seq))
+            index.append([r[1] for r in rows], [r[0] for r in rows], [r[2] for r in rows])
+        if index is None or len(index) != state.count:
+            log.info("index: built from %d stored vectors", state.count)
+            index = Index.build(self._store.vectors(self._fingerprint, self._dimension), self._dimension)
+        self._index, self._version, self._epoch = index, version, state.epoch
+        return index
+
+    def mark_current(self) -> None:
+        """Under the writer's lock, after a change: the index in memory holds what the store holds."""
+        self._epoch = self.state().epoch
+
+    def close(self) -> None:
+        self._index = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._index is not None
+
+    def lags(self, always: bool) -> bool:
+        """Whether the files lag behind: at all, or without `always` by more than a fiftieth of the items."""
+        index, state = self.get(), self.state()
+        if index.saved == (state.epoch, state.seq, len(index)):
+            return False
+        if always or index.saved is None or index.saved[0] != state.epoch:
+            return bool(len(index)) or self.folder.is_dir()
+        return 50 * (len(index) - index.saved[2]) > len(index)
+
+    def save(self) -> None:
+        """Write the files, under the writer's lock. A full disk costs only time at the next opening."""
+        index = self.get()
+        index.choose()
+        try:
+            save_index(index, self.folder, self.state())
+        except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError on a full disk
+            shutil.rmtree(self.folder, ignore_errors=True)  # an older one may hold what is deleted
+            log.warning("index: not saved (%s); it will be rebuilt at the next opening", error)
+
+    def drop_others(self) -> None:
+        """Remove the files of other models' indexes, which may hold vectors of deleted pictures.
+
+        They are built again when used.
+        """
+        for folder in self.all_folders.glob("*"):
+            if folder != self.folder:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,16 +1,45 @@
-"""The values of a gallery: `Item`, one picture without its pixels, and `Filters`, conditions on items."""
+"""The values of a gallery: `Item`, one picture without its pixels; `Filters`; `GallerySettings`; `Note`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 
 from sugar import place
-from sugar.errors import InputError
+from sugar.errors import InputError, SettingsError
+from sugar.gallery.archives import UploadLimits
+from sugar.images import ImageLimits
 from sugar.search_words import fold
 from sugar.taken import Taken
 
-__all__ = ["Filters", "Item"]
+__all__ = [
+    "MAX_NAME",
+    "VISITOR_SETTINGS",
+    "Filters",
+    "GallerySettings",
+    "Item",
+    "Note",
+    "clean_caption",
+    "clean_name",
+]
+
+MAX_CAPTION = 2000
+MAX_NAME = 255
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+def clean_name(name: str) -> str:
+    """A file name without control characters or lone surrogates, at most 255 characters."""
+    name = name.encode("utf-8", "replace").decode("utf-8")
+    return _UNSAFE.sub(" ", name).strip()[-MAX_NAME:] or "unnamed"
+
+
+def clean_caption(text: str) -> str:
+    """A caption without control characters other than line ends, at most 2,000 characters."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+", " ", text.replace("\r\n", "\n")).strip()[:MAX_CAPTION]
 
 
 @dataclass(frozen=True)
@@ -19,8 +48,7 @@ class Item:
 
     width, height, bytes, format: of the source file. taken: the camera's local time; day_from_name: only the
     file's name says it. location: (latitude, longitude) in degrees, where the gallery keeps locations.
-    caption_by: "" for a person's caption, else the
-    name of the model that wrote it. has_vectors: the model at hand has embedded it.
+    caption_by: "" for a person's caption, else the model that wrote it. has_vectors: of the model at hand.
     """
 
     id: int
@@ -42,9 +70,24 @@ class Item:
     day_from_name: bool = False
 
     @property
+    def file(self) -> str:
+        """The name of the kept copy."""
+        return f"{self.sha256}{self.suffix}"
+
+    @property
     def taken_text(self) -> str:
         """`taken` as text, with a "?" where only the name says it; "" for none."""
         return "" if self.taken is None else str(Taken(self.taken, self.day_from_name))
+
+
+@dataclass(frozen=True)
+class Note:
+    """A passage, or a question with its answer, that is kept with a gallery. answer: "" for a passage."""
+
+    id: int
+    name: str
+    text: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -98,3 +141,65 @@ class Filters:
         if self.near is not None:
             terms.append(("kilometres(i.latitude, i.longitude, ?, ?) <= ?", tuple(self.near)))
         return " AND ".join(t for t, _ in terms) or "1", [v for _, values in terms for v in values]
+
+
+@dataclass(frozen=True)
+class GallerySettings:
+    """What a gallery keeps and how much it takes; stored in the gallery itself.
+
+    keep_location: store where a picture was taken (off: it is never read). caption_vectors: embed captions
+    beside their pictures. picture_side: pixels of the longer side of the kept copy. The rest are caps:
+    pictures and source bytes per gallery, bytes and pixels per file, files and bytes per upload,
+    bytes of an import, packed and unpacked.
+    """
+
+    keep_location: bool = False
+    caption_vectors: bool = True
+    picture_side: int = 1024
+    max_items: int = 2_000_000
+    max_gallery_bytes: int = 2_000_000_000_000
+    max_file_bytes: int = 30_000_000
+    max_pixels: int = 80_000_000
+    max_upload_files: int = 200_000
+    max_upload_bytes: int = 500_000_000_000
+    max_import_bytes: int = 500_000_000_000
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if f.type == "int" and getattr(self, f.name) < 1:
+                raise SettingsError(f"{f.name} is {getattr(self, f.name)}; give a number of at least 1.")
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(max_bytes=self.max_file_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def upload_limits(self) -> UploadLimits:
+        return UploadLimits(max_files=self.max_upload_files, max_bytes=self.max_upload_bytes)
+
+    @classmethod
+    def from_json(cls, text: str) -> GallerySettings:
+        """Raises SettingsError for an unknown key, and for what are no settings."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            values = None
+        kinds = {f.name: type(f.default) for f in fields(cls)}
+        if not isinstance(values, dict) or any(
+            type(v) is not kinds.get(k, type(v)) for k, v in values.items()
+        ):
+            raise SettingsError(
+                f"The gallery's own settings are damaged ({text[:60]!r}). Restore its folder from a backup, "
+                "or delete the gallery."
+            )
+        if unknown := set(values) - set(kinds):
+            raise SettingsError(
+                f"Unknown gallery settings {sorted(unknown)}. A newer program made it; use that one."
+            )
+        return cls(**values)
+
+
+VISITOR_SETTINGS = GallerySettings(
+    max_items=2_000, max_gallery_bytes=2_000_000_000, max_upload_files=1_000, max_upload_bytes=1_000_000_000
+)
+"""For a shared host: small caps, and no location ever."""

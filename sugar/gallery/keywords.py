@@ -75,17 +75,10 @@ _CURRENT = (
 
 
 def ensure_words(db: sqlite3.Connection) -> None:
-    """Give a gallery its table of words and the triggers that keep it in step, where it has not today's."""
-    if db.execute(_CURRENT).fetchone():
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    """Inside a transaction: give a gallery today's table of words, and the triggers that keep it in step."""
+    if not db.execute(_CURRENT).fetchone():
         for statement in (*_REMOVALS, _create("main"), _FILL, *_TRIGGERS, _STAMPED):
             db.execute(statement)
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
 
 
 def forget_words(db: sqlite3.Connection) -> None:

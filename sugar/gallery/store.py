@@ -12,6 +12,7 @@ One connection, guarded by a lock, serves all threads. Not covered: picture file
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sqlite3
 import stat
@@ -27,12 +28,121 @@ import numpy as np
 from sugar import place
 from sugar.atomic import replacing
 from sugar.errors import BusyError, GalleryError, SugarError
-from sugar.gallery.copies import DiskFullError
 from sugar.gallery.items import Item
 from sugar.gallery.keywords import ensure_words, forget_words
-from sugar.gallery.schema import FORMAT, SCHEMA, TABLES, connect, upgrade
 from sugar.paths import existing, shown
+from sugar.search_words import fold, indexed
 from sugar.taken import read
+
+__all__ = ["NOTES", "READ_ONLY", "DiskFullError", "Store", "connect", "disk_errors"]
+
+# -- the tables. Format 2 keys vectors by (item, model fingerprint); format 1 had one model for all of them.
+
+FORMAT = 2
+_TABLES = {"meta", "items", "thumbnails", "models", "vectors", "sources", "deleted_files"}
+"""What every gallery of this format has. Others (words, notes) are made when they are needed."""
+
+NOTES = """CREATE TABLE IF NOT EXISTS notes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, text TEXT NOT NULL, answer TEXT NOT NULL,
+    UNIQUE (name, text, answer))"""
+
+_VECTORS = """
+CREATE TABLE models (fingerprint TEXT PRIMARY KEY, dimension INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE vectors (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    fingerprint TEXT NOT NULL REFERENCES models, slices BLOB NOT NULL, is_image BLOB NOT NULL,
+    UNIQUE (item, fingerprint));
+CREATE INDEX vectors_model ON vectors (fingerprint, seq);
+"""
+
+_SCHEMA = f"""
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+    caption TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, format TEXT NOT NULL,
+    bytes INTEGER NOT NULL, taken TEXT, camera TEXT NOT NULL, latitude REAL, longitude REAL,
+    added TEXT NOT NULL, suffix TEXT NOT NULL,
+    signature BLOB NOT NULL, favourite INTEGER NOT NULL DEFAULT 0, caption_by TEXT NOT NULL DEFAULT '');
+CREATE INDEX items_taken ON items (taken, name, id);
+CREATE TABLE thumbnails (item INTEGER PRIMARY KEY REFERENCES items ON DELETE CASCADE, jpeg BLOB NOT NULL);
+{_VECTORS}
+CREATE TABLE sources (
+    origin TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
+    caption TEXT NOT NULL, item INTEGER NOT NULL REFERENCES items ON DELETE CASCADE,
+    PRIMARY KEY (origin, name)) WITHOUT ROWID;
+CREATE INDEX sources_item ON sources (item);
+CREATE TABLE deleted_files (file TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+_FROM_1 = f"""
+ALTER TABLE items ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE items ADD COLUMN caption_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE doomed RENAME TO deleted_files;
+DROP INDEX vectors_model;
+ALTER TABLE vectors RENAME TO vectors_1;
+{_VECTORS}
+INSERT INTO models SELECT f.value, d.value FROM meta f, meta d
+    WHERE f.key = 'fingerprint' AND d.key = 'dimension';
+INSERT OR IGNORE INTO models
+    SELECT DISTINCT fingerprint, length(slices) / 4 / length(is_image) FROM vectors_1;
+INSERT INTO vectors SELECT seq, item, fingerprint, slices, is_image FROM vectors_1 ORDER BY seq;
+DROP TABLE vectors_1;
+DELETE FROM meta WHERE key IN ('fingerprint', 'dimension');
+UPDATE meta SET value = '2' WHERE key = 'format';
+"""
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of it or none of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Bring an open file of format 1 to format 2."""
+    with _transaction(db):
+        if db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == ("1",):
+            for statement in filter(str.strip, _FROM_1.split(";")):
+                db.execute(statement)
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """A connection with what every gallery needs: overwritten deletions, foreign keys, our SQL functions."""
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    db.execute("PRAGMA secure_delete=ON")
+    db.execute("PRAGMA foreign_keys=ON")
+    db.execute("PRAGMA synchronous=FULL")
+    db.create_function("fold", 1, fold, deterministic=True)
+    db.create_function("indexed", 1, indexed, deterministic=True)
+    db.create_function("kilometres", 4, _kilometres, deterministic=True)
+    return db
+
+
+def _kilometres(
+    latitude: float | None, longitude: float | None, latitude_2: float, longitude_2: float
+) -> float | None:
+    """Great-circle distance of two places in degrees (haversine formula, mean Earth radius).
+
+    None without one, and for what was stored and is none.
+    """
+    there = place.pair(latitude, longitude)
+    if there is None:
+        return None
+    (latitude, longitude), b = there, math.radians(latitude_2)
+    a = math.radians(latitude)
+    half = math.sin((b - a) / 2) ** 2
+    half += math.cos(a) * math.cos(b) * math.sin(math.radians(longitude_2 - longitude) / 2) ** 2
+    return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(half)))
+
+
+# -- the open file
 
 READ_ONLY = "This gallery is opened for reading only. Make your own gallery to add or delete pictures."
 _SMALL = 256_000_000  # bytes: below this a deletion rebuilds the whole file, above it moves pages
@@ -69,7 +179,7 @@ class Store:
                 closing(connect(f"{beside.absolute().as_uri()}?mode=rwc")) as db,
             ):
                 db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+                db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
                 values = {"format": str(FORMAT), "epoch": "0", **meta}
                 db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
         except (OSError, ValueError, sqlite3.OperationalError) as error:
@@ -83,8 +193,8 @@ class Store:
     def open(cls, path: Path, *, read_only: bool = False) -> Store:
         """Open an existing file. Raises GalleryError when it is missing, damaged or of an unknown format."""
         name = path.parent.name
-        with sqlite_errors(name), ExitStack() as opened:
-            if not _is_file(path):
+        with _sqlite_errors(name), ExitStack() as opened:
+            if not _is_there(path):
                 raise GalleryError(
                     f"There is no gallery in {shown(name)}. Check the name, or create it by adding pictures."
                 )
@@ -103,7 +213,7 @@ class Store:
             version = meta.get("format")
             if version == "1" and writable:
                 with closing(connect(f"{uri}?mode=rw")) as writer:
-                    upgrade(writer)
+                    _upgrade(writer)
                 for left in (path.parent / "index").glob("*.*"):
                     left.unlink()  # derived from format 1; built anew
                 version = str(FORMAT)
@@ -117,10 +227,10 @@ class Store:
                     )
                 )
             known = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if missing := sorted(TABLES - known):
-                raise GalleryError(damaged(name, f"it lacks {', '.join(missing)}"))
+            if missing := sorted(_TABLES - known):
+                raise GalleryError(_damaged(name, f"it lacks {', '.join(missing)}"))
             if not str(meta.get("epoch")).isdecimal() or not meta.get("salt"):
-                raise GalleryError(damaged(name, "its own settings are not whole"))
+                raise GalleryError(_damaged(name, "its own settings are not whole"))
             opened.pop_all()
             return cls(path, db, read_only)
 
@@ -138,21 +248,16 @@ class Store:
         if self.read_only:
             raise GalleryError(READ_ONLY)
         with self.lock, self._errors():
-            try:
+            if not self._wal:
+                self._db.execute("PRAGMA journal_mode=WAL")
+            with _transaction(self._db):
                 if not self._wal:
-                    self._db.execute("PRAGMA journal_mode=WAL")
                     ensure_words(self._db)
-                    self._wal = True
-                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+            self._wal = True
 
     def _errors(self) -> AbstractContextManager[None]:
-        return sqlite_errors(self.path.parent.name)
+        return _sqlite_errors(self.path.parent.name)
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:
         """All rows of a query. Raises GalleryError when the gallery was closed, or is damaged."""
@@ -215,7 +320,7 @@ class Store:
             )
             for seq, item, blob in rows:
                 if len(blob) % (4 * dimension):
-                    raise GalleryError(damaged(self.path.parent.name, "a vector is cut short"))
+                    raise GalleryError(_damaged(self.path.parent.name, "a vector is cut short"))
                 yield seq, item, np.frombuffer(blob, "<f4").reshape(-1, dimension)
             if not rows:
                 return
@@ -262,14 +367,7 @@ class Store:
 def _item(r: tuple) -> Item:
     taken = read(r[8]) if r[8] else None
     return Item(
-        id=r[0],
-        name=r[1],
-        caption=r[2],
-        sha256=r[3],
-        width=r[4],
-        height=r[5],
-        format=r[6],
-        bytes=r[7],
+        *r[:8],
         taken=taken.time if taken else None,
         camera=r[9],
         location=place.pair(r[10], r[11]),  # earlier programs stored what is no place
@@ -282,7 +380,7 @@ def _item(r: tuple) -> Item:
     )
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: Path) -> bool:
     """Whether a gallery's file is there. Raises GalleryError: something else is, or nobody may look."""
     try:
         mode = path.stat().st_mode
@@ -301,11 +399,11 @@ def _is_file(path: Path) -> bool:
             "of its folder, and that its disk is there."
         ) from error
     if not stat.S_ISREG(mode):
-        raise GalleryError(damaged(path.parent.name, "it is not a file"))
+        raise GalleryError(_damaged(path.parent.name, "it is not a file"))
     return True
 
 
-def damaged(name: str, why: object) -> str:
+def _damaged(name: str, why: object) -> str:
     """What a person is told of a gallery that cannot be read. name: of its folder."""
     return (
         f"The file gallery.db of the gallery {name!r} is damaged ({why}). Restore its folder from a backup. "
@@ -314,7 +412,7 @@ def damaged(name: str, why: object) -> str:
 
 
 @contextmanager
-def sqlite_errors(name: str) -> Iterator[None]:
+def _sqlite_errors(name: str) -> Iterator[None]:
     """Turn SQLite's errors into ours: the only place that does. name: of the gallery's folder.
 
     What a program did wrong (a statement that is none, a broken constraint) stays as it is.
@@ -322,12 +420,12 @@ def sqlite_errors(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if (told := _told(error, name)) is None:
+        if (told := _translated(error, name)) is None:
             raise
         raise told from error
 
 
-def _told(error: sqlite3.DatabaseError, name: str) -> SugarError | None:
+def _translated(error: sqlite3.DatabaseError, name: str) -> SugarError | None:
     text = str(error)
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
         return GalleryError(f"The gallery {name!r} was closed. Open it again.")
@@ -347,5 +445,24 @@ def _told(error: sqlite3.DatabaseError, name: str) -> SugarError | None:
             )
         if "syntax error" in text or "interrupted" in text:
             return None
-        return GalleryError(damaged(name, text))  # a table, a column or a letter that is not there
-    return GalleryError(damaged(name, text)) if type(error) is sqlite3.DatabaseError else None
+        return GalleryError(_damaged(name, text))  # a table, a column or a letter that is not there
+    return GalleryError(_damaged(name, text)) if type(error) is sqlite3.DatabaseError else None
+
+
+class DiskFullError(GalleryError):
+    """There is no room on the disk; what was reported as done is kept."""
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn a full or read-only disk into a GalleryError that says `what` holds all the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"The disk is full. {what} Free some space and try again.") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise GalleryError(
+                f"The gallery's folder cannot be written to ({error.strerror}). {what} Check its permissions."
+            ) from error
+        raise

@@ -5,7 +5,7 @@
     report, gone = follow(gallery, folder)        # bring the gallery in step with the folder
 
 A picture goes only when it came from this folder and from nowhere else, and when the folder says that its
-file is gone: what cannot be seen is left as it was, and said (walking.py). What a person deleted from the
+file is gone: what cannot be seen is left as it was, and said (`Walk`). What a person deleted from the
 gallery stays deleted while its file stays as it is: files seen before are known by salted hashes. Zips in the
 folder are left alone. The folder's path is the one path that a gallery keeps; `unwatch` takes it out.
 """
@@ -20,20 +20,15 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sugar.errors import GalleryError
-from sugar.gallery.gathering import folder_origin, gather_folder
-from sugar.gallery.locks import RUNNING
-from sugar.gallery.names import clean_name
-from sugar.gallery.reports import FileResult, IngestReport, Progress
-from sugar.gallery.sources import Refusal, Source
+from sugar.gallery.gallery import Gallery
+from sugar.gallery.gathering import Walk, folder_origin, gather_folder
+from sugar.gallery.items import clean_name
+from sugar.gallery.sources import FileResult, IngestReport, Progress, Refusal, Source
 from sugar.gallery.store import Store
-from sugar.gallery.walking import Walk
 from sugar.paths import existing, missing, shown
-
-if TYPE_CHECKING:
-    from sugar.gallery.lifecycle import Gallery
 
 __all__ = ["follow", "look", "unwatch", "watch", "watched", "watched_in"]
 
@@ -104,7 +99,7 @@ def follow(
     Raises:
         GalleryError: the folder is not there. BusyError: another run fills this gallery.
     """
-    with gallery.run_lock().held(RUNNING):
+    with gallery.run_lock().held():
         disks = _kept(gallery.store, _DISKS)
         walk = Walk(folder, set(disks.get(folder, [])))
         report = _take(gallery, walk, folder, progress, cancel)
@@ -148,15 +143,7 @@ def _take(
     known, seen = _known(gallery, folder), set(kept.get(folder, []))
     rest = [e for e in found if isinstance(e, Refusal)]
     wanted = [e for e in files if e.name in known or _digest(salt, e) not in seen]
-    steps = gallery.take_in([*rest, *wanted], cancel=cancel)
-    while True:
-        try:
-            told = next(steps)
-        except StopIteration as end:
-            report: IngestReport = end.value
-            break
-        if progress is not None:
-            progress(told)
+    report = gallery.take_in([*rest, *wanted], progress=progress, cancel=cancel)
     kept = _kept(gallery.store)
     if folder in kept and not report.cancelled:
         digests = {_digest(salt, e) for e in files}

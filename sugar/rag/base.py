@@ -24,7 +24,7 @@ from PIL import Image
 from sugar import place
 from sugar.errors import Cancelled, InputError
 from sugar.fusion import Fused, reciprocal_rank
-from sugar.gallery.embedding import embed_each
+from sugar.gallery.ingest import embed_each
 from sugar.gallery.items import Filters, Item
 from sugar.gallery.keywords import TextIndex
 from sugar.passages import Passage

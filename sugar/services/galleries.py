@@ -185,13 +185,11 @@ class Galleries:
 
         Raises GalleryError, InputError; where galleries are private an export is added to "mine" instead.
         """
-        from sugar.gallery import Gallery
+        from sugar.gallery import import_zip
 
         if self.private:
             raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
-        gallery = Gallery.import_zip(
-            archive, self.root / _plain(name), model, progress=progress, cancel=cancel
-        )
+        gallery = import_zip(archive, self.root / _plain(name), model, progress=progress, cancel=cancel)
         with self._lock:
             return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 

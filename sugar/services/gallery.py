@@ -341,12 +341,14 @@ class GalleryService:
 
     def export(self, page: Any, name: str) -> Job:
         """The gallery as one zip, in the background. The result is its path, in the visitor's own folder."""
+        from sugar.gallery import export_zip
+
         gallery = self._open(page, name)
 
         def work(job: Job) -> str:
             path: str = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
             try:
-                gallery.export(path, progress=_told(job), cancel=job.stop)
+                export_zip(gallery, path, progress=_told(job), cancel=job.stop)
             except BaseException:
                 Path(path).unlink(missing_ok=True)
                 raise

@@ -14,7 +14,7 @@ import numpy as np
 from sugar.bench.faults.check import Broken, whole
 from sugar.bench.faults.work import Hashed, pictures
 from sugar.errors import BusyError, GalleryError
-from sugar.gallery import Gallery
+from sugar.gallery import Gallery, export_zip
 
 __all__ = ["disk_rows"]
 
@@ -69,7 +69,7 @@ def _full(folder: Path) -> dict[str, Any]:
         message = _refused(fill, (GalleryError,), "disk is full")
         if len(gallery) < max(told):
             raise Broken(f"{max(told)} were reported and {len(gallery)} are there")
-        exported = _refused(lambda: gallery.export(folder / "out.zip"), (GalleryError,), "disk is full")
+        exported = _refused(lambda: export_zip(gallery, folder / "out.zip"), (GalleryError,), "disk is full")
         made = _refused(
             lambda: Gallery.create(folder / "h", model).add(pictures(999, rng)), (GalleryError,), ""
         )

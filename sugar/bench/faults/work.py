@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.errors import BusyError, GalleryError
-from sugar.gallery import Gallery
+from sugar.gallery import Gallery, export_zip, import_zip
 from sugar.sequence import Embeddings, Sample
 
 __all__ = ["BASE", "VICTIMS", "Hashed", "Ledger", "pictures", "read_on", "write_on"]
@@ -166,11 +166,11 @@ class Import(_Victim):
         super().prepare()
         shutil.rmtree(self.root / "brought", ignore_errors=True)
         with Gallery.open(self.gallery, self.model) as gallery:
-            self.count = gallery.export(self.root / "out.zip")
+            self.count = export_zip(gallery, self.root / "out.zip")
 
     def act(self, ledger: Ledger) -> None:
         target = self.root / "brought"
-        Gallery.import_zip(self.root / "out.zip", target, self.model).close()
+        import_zip(self.root / "out.zip", target, self.model).close()
         ledger.note("imported", self.count)
         if ledger.path.name == "rehearsal":
             shutil.rmtree(target)
@@ -182,13 +182,13 @@ class Export(_Victim):
     def prepare(self) -> None:
         super().prepare()
         with Gallery.open(self.gallery, self.model) as gallery:
-            gallery.export(self.root / "out.zip")
+            export_zip(gallery, self.root / "out.zip")
 
     def act(self, ledger: Ledger) -> None:
         with Gallery.open(self.gallery, self.model) as gallery:
             for _ in range(3):
                 try:
-                    ledger.note("exported", gallery.export(self.root / "out.zip"))
+                    ledger.note("exported", export_zip(gallery, self.root / "out.zip"))
                 except GalleryError as error:  # a writer deletes beside us
                     if "missing" not in str(error):
                         raise
