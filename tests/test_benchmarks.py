@@ -17,13 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import checkpoints
 import numpy as np
 import pytest
 from checkpoints import build
 from PIL import Image
-from test_training import small
 
-import sugar.training.from_nothing as nothing
 from sugar.__main__ import main
 from sugar.core import Sugar
 from sugar.errors import SettingsError
@@ -38,7 +37,7 @@ COLORS = ["red", "green", "blue", "white", "black", "orange"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Sugar:
-    llava, head, processor = small(nothing.SugarConfig())
+    llava, head, processor = checkpoints.small()
     folder = tmp_path_factory.mktemp("model") / "random-tiny"
     Sugar.wrap(llava.eval(), processor, head.eval(), name="random-tiny").save_pretrained(folder)
     return Sugar.from_pretrained(folder)

@@ -12,18 +12,17 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import checkpoints
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from test_scenes import answer_of, expected_difference
-from test_training import LITTLE, small
 
-import sugar.training.from_nothing as nothing
-import sugar.training.loop as loop
 from sugar.__main__ import main
 from sugar.core import Sugar
 from sugar.errors import SettingsError
@@ -38,7 +37,6 @@ from sugar.evaluation import (
     existence,
     golden,
     loops,
-    opening,
     swapped,
     vqa,
 )
@@ -49,14 +47,16 @@ from sugar.scenes.edits import DIFFERENCE_QUESTION, OPERATIONS
 from sugar.scenes.naming import Question
 from sugar.scenes.vocabulary import DESCRIBE
 from sugar.sequence import Sample
-from sugar.training.terms import Terms
+from sugar.training.adapter_card import deviations
+from sugar.training.data.drawn import DrawnWorld
+from sugar.training.recipes import OWN, PAPER, RECIPES
 
 test_rng.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
 def model() -> Sugar:
-    llava, head, processor = small(nothing.SugarConfig())
+    llava, head, processor = checkpoints.small()
     with torch.no_grad():
         for p in llava.parameters():
             if p.dim() > 1:
@@ -266,7 +266,7 @@ REQUIRED = [
 def test_the_command_prints_the_table_and_one_json_line(
     model: Sugar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(opening, "open_model", lambda path, device: model)
+    monkeypatch.setattr(Sugar, "from_pretrained", lambda path, device: model)
     assert main(["evaluate", "drawn", "--seed", "1", "--size", "10", "--json", "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out.strip()
     found = json.loads(text.splitlines()[-1])
@@ -311,73 +311,48 @@ def test_golden_answers_repeat_and_notice_a_change(model: Sugar) -> None:
     assert len(golden.differences(first, moved)) == len(first["embeddings"])
 
 
-# --- opening and the ablation -------------------------------------------------------------------------------
-
-
-def test_a_run_under_way_is_read_as_it_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nothing, "build_model", small)
-    monkeypatch.setattr(opening, "build_model", small)
-    sample = some_samples(1)[0]
-    found = {}
-    for pooling in ("mean", "last"):
-        run = loop.Run(
-            nothing.DrawnTask(
-                nothing.SugarConfig(
-                    out=str(tmp_path / pooling), steps=1, dense_steps=0, terms=Terms(pooling=pooling)
-                )
-            )
-        )
-        run.save()
-        opened = opening.open_model(tmp_path / pooling, device="cpu")
-        assert opened.name == f"{pooling} at step 0"
-        found[pooling] = opened.embed([sample]).slices[0]
-    assert not np.allclose(found["mean"][0], found["last"][0], atol=1e-3)  # the picture
-    assert np.allclose(found["mean"][1], found["last"][1], atol=1e-5)  # the words after it
-
-
-def test_the_ablation_trains_once_and_writes_its_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nothing, "build_model", small)
-    monkeypatch.setattr(opening, "build_model", small)
-    monkeypatch.setattr(
-        ablation, "measure", lambda model, seed, size: {k: 10.0 * seed for k in ablation.COLUMNS}
-    )
-    started = nothing.SugarConfig(steps=2, dense_steps=1, dense_batch=4, mix=LITTLE, workers=0)
-    varied = nothing.SugarConfig(dense_steps=0, mix=LITTLE, workers=0)
-    settings = {
-        "out": tmp_path,
-        "steps": 1,
-        "seeds": 2,
-        "size": 10,
-        "only": ["full", "no-average"],
-        "started": started,
-        "varied": varied,
-    }
-    assert ablation.run(**settings) == 0  # type: ignore[arg-type]
-    table = (tmp_path / "ablation.md").read_text()
-    assert "15.0 ± 7.1 (72.6)" in table and "last token" in table
-    assert Image.open(tmp_path / "ablation.png").size[0] > 500
-    monkeypatch.setattr(ablation, "open_model", lambda path: pytest.fail("measured again"))
-    assert ablation.run(**settings) == 0  # type: ignore[arg-type]
-
-
-def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no-tea"):
-        ablation.run(out=tmp_path, steps=1, seeds=1, size=10, only=["no-tea"])
+# --- the ablation -------------------------------------------------------------------------------------------
 
 
 def test_every_variant_changes_one_thing_of_the_paper_s_method() -> None:
-    from sugar.training.recipes.sugar import PAPER
-
-    assert ablation.VARIANTS["full"].method == PAPER
-    assert PAPER.terms == Terms() and (PAPER.optimizer, PAPER.schedule) == ("adamw", "cosine")
-    assert (PAPER.terms.language, PAPER.terms.similarity, PAPER.terms.form) == (1.0, 1.0, "pairs")
     for name, variant in ablation.VARIANTS.items():
-        changes = [
-            f.name
-            for f in fields(Terms)
-            if getattr(variant.method.terms, f.name) != getattr(PAPER.terms, f.name)
-        ]
-        changes += [n for n in ("optimizer", "schedule") if getattr(variant.method, n) != getattr(PAPER, n)]
-        assert len(changes) == {"full": 0, "shipped": 11}.get(name, 1), (name, changes)
+        if variant.recipe == "sugar":
+            config = replace(PAPER, **variant.changes)
+            assert len(deviations(config)) == (0 if name == "full" else 1), name
+
+
+def test_an_ablation_measures_by_hand(model: Sugar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of every kind: a captioned scene, a swapped pair, an edit; a fourth picture is its own rival."""
+    examples = [DrawnWorld("tuning")[n] for n in (0, 1, 3)]
+    samples = [t.sample for e in examples for t in e.samples]
+    vectors = np.eye(len(samples), dtype=np.float32)
+    vectors[1] = vectors[0]  # the caption of the scene
+    vectors[5], vectors[6] = vectors[4], vectors[3]  # captions of the swapped pair, the wrong way round
+    vectors[7] = vectors[8]  # the edit
+    monkeypatch.setattr(Sugar, "embed", lambda self, asked: SimpleNamespace(pooled=vectors))
+    found = ablation.measure(model, examples)
+    assert found == {
+        "text_to_picture": pytest.approx(33.33),
+        "picture_to_text": pytest.approx(33.33),
+        "query_to_picture": 100.0,
+        "swapped": 0.0,
+    }
+    vectors[[5, 6]] = vectors[[3, 4]]
+    assert ablation.measure(model, examples)["swapped"] == 100.0
+
+
+def test_an_ablation_trains_each_variant_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = ["evaluate", "ablation", "--steps", "1", "--seeds", "1", "--size", "12", "--out", str(tmp_path)]
+    asked += ["--only", "no-gak", "no-average", "soft-prompt", "hand-prompt"]
+    monkeypatch.setitem(RECIPES, "sugar", replace(RECIPES["sugar"], configs={"own": replace(OWN, batch=2)}))
+    assert main(asked) == 0
+    facts = json.loads((tmp_path / "ablation.json").read_text("utf-8"))
+    assert [row[0] for row in facts["rows"]] == [ablation.VARIANTS[n].title for n in asked[-4:]]
+    assert all(0 <= v <= 100 for runs in facts["runs"].values() for m in runs for v in m["figures"].values())
+    assert "(76.7)" in (tmp_path / "ablation.md").read_text("utf-8")
+    monkeypatch.setattr(ablation, "train", lambda *args, **named: pytest.fail("trained again"))
+    assert main(asked) == 0
+    assert main([*asked[:-4], "no-tea"]) == 2 and "no-tea" in capsys.readouterr().err
+    assert ablation.spread([10.0, 20.0]) == (15.0, pytest.approx(7.07, abs=0.01))

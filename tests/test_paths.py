@@ -133,7 +133,7 @@ def test_a_folder_without_permission_is_said(place: Path) -> None:
 
 
 COMMANDS = {
-    "train": ["train", "--recipe", "lora", "--data", "drawn", "--out", "file"],
+    "train": ["train", "--recipe", "sugar", "--data", "drawn", "--out", "file"],
     "photos": ["train", "--config", "photo", "--data", ".", "--out", "file"],
     "start": ["train", "--config", "photo", "--data", "no\0where"],
     "data": ["data", "check", "drawn", "--out", "file"],
@@ -145,7 +145,6 @@ COMMANDS = {
     "list": ["evaluate", "list", "--data", "~nobodyhere"],
     "ask": ["evaluate", "ask", "--out", "file"],
     "ablation": ["evaluate", "ablation", "--out", "file"],
-    "adapters": ["evaluate", "adapters", "--out", "file"],
     "export": ["index", "--export", "file/x.zip"],
     "root": ["index", ".", "--root", "~nobodyhere", "--model", "sugar-tiny"],
     "model": ["evaluate", "drawn", "--model", "~nobodyhere/x"],

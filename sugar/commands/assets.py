@@ -5,9 +5,9 @@
     assets/examples/        pictures for the examples of the tabs
     gallery_index/sample/   the sample gallery's index, for both models that ship
     assets/golden.json      answers and similarities of the checkpoint, which a test holds it to
-    assets/sugar-tiny/      quality.json (what `evaluate drawn` measured) and README.md, the model card
+    assets/sugar-tiny/      quality.json (what `evaluate drawn` measured), and the examples in sugar.json
 
-Pictures come from fixed seeds of the test split, so none was ever trained on. Not covered: training.
+The checkpoint itself is frozen. Pictures come from fixed seeds of the test split: none was trained on.
 """
 
 from __future__ import annotations
@@ -29,25 +29,23 @@ from sugar.scenes.edits import Edit, sample_edit
 from sugar.scenes.stories import Story, sample_story
 from sugar.scenes.swaps import WinogroundPair, sample_winoground
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, SceneObject, sample_scene, split_rng
-from sugar.training.profile import DRAWN
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 GALLERY_SEED, CARDS_SEED, EXAMPLES_SEED = 900, 901, 902
 QUALITY_SEED = 11  # seed 0 was looked at while the recipe was being found
 SIDE = 384
 STORIES, SINGLES, CARDS = 40, 100, 40
+PARTS = ["pictures", "index", "golden", "quality"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(ASSETS / "sugar-tiny"))
-    parser.add_argument(
-        "--only", choices=["pictures", "index", "golden", "quality", "card"], help="one part instead of all"
-    )
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
     parser.add_argument("--size", type=int, default=1000, help="test scenes for quality.json")
 
 
 def run(args: argparse.Namespace) -> int:
-    wanted = [args.only] if args.only else ["pictures", "index", "golden", "quality", "card"]
+    wanted = [args.only] if args.only else PARTS
     if "pictures" in wanted:
         draw_gallery(ASSETS / "gallery")
         draw_cards(ASSETS / "cards")
@@ -74,11 +72,6 @@ def run(args: argparse.Namespace) -> int:
             (Path(args.model) / "quality.json").write_text(
                 json.dumps(report, indent=1) + "\n", encoding="utf-8"
             )
-    if "card" in wanted:
-        from sugar.evaluation.drawn import ROWS
-        from sugar.training.card import write_card
-
-        write_card(Path(args.model), {row.key: row.title for row in ROWS})
     print("done: " + ", ".join(wanted))
     return 0
 
@@ -171,6 +164,8 @@ def draw_examples(folder: Path) -> None:
 def write_examples(checkpoint: Path, words_file: Path) -> None:
     """Write the examples of each tab into the checkpoint's profile; files are named relative to `assets/`."""
     words = json.loads(words_file.read_text("utf-8"))
+    settings = read_settings(checkpoint)
+    profile = settings["profile"]
 
     def files(*names: str) -> list[str]:
         return [f"examples/{name}" for name in names]
@@ -183,8 +178,8 @@ def write_examples(checkpoint: Path, words_file: Path) -> None:
         "chat": [
             {"files": files("scene-0.jpg"), "text": "what is in the picture?"},
             {"files": files("scene-4.jpg"), "text": "is it day or night?"},
-            {"files": files("before.jpg", "after.jpg"), "text": DRAWN.difference},
-            {"files": files("scene-1.jpg"), "text": DRAWN.describe},
+            {"files": files("before.jpg", "after.jpg"), "text": profile["difference"]},
+            {"files": files("scene-1.jpg"), "text": profile["describe"]},
         ],
         "search": [
             {"mode": "Pictures", "rows": [{"text": "a red star at night"}]},
@@ -206,9 +201,7 @@ def write_examples(checkpoint: Path, words_file: Path) -> None:
             {"text": f"what is the name of the {unknown}?"},
         ],
     }
-    settings = read_settings(checkpoint)
-    settings["profile"] = {**settings.get("profile", DRAWN.to_json()), "examples": examples}
-    write_settings(checkpoint, **settings)
+    write_settings(checkpoint, **{**settings, "profile": {**profile, "examples": examples}})
 
 
 def card_questions() -> list[str]:

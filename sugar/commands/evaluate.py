@@ -21,9 +21,7 @@ from sugar.paths import output_folder, there
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     drawn = what.add_parser("drawn", help="every benchmark of the drawn world, beside its baselines")
-    drawn.add_argument(
-        "--model", default="sugar-tiny", help="a preset, a checkpoint folder, or a training run's folder"
-    )
+    drawn.add_argument("--model", default="sugar-tiny", help="a preset or a checkpoint folder")
     drawn.add_argument("--seed", type=int, default=0, help="of the test split's scenes")
     drawn.add_argument(
         "--size", type=int, default=1000, help="scenes, candidates or questions of each benchmark"
@@ -47,25 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write quality.json, golden.json and README.md beside the checkpoint (needs scikit-image)",
     )
     evaluate_ask.add_parser(what)
-    ablation = what.add_parser(
-        "ablation", help="train the paper's variants, briefly and alike, and compare them"
-    )
-    ablation.add_argument(
-        "--out",
-        default="runs/ablation",
-        help="folder for the runs and results; what is finished there is kept",
-    )
-    ablation.add_argument("--steps", type=int, default=240, help="of each variant, after the shared base")
+    ablation = what.add_parser("ablation", help="train variants of a recipe alike, and compare them")
+    ablation.add_argument("--base", default="sugar-tiny", help="any model; {seed} in it is the seed's number")
+    ablation.add_argument("--data", action="append", metavar="FORMAT=PATH", help="default: drawn")
+    ablation.add_argument("--teachers", default="scenes", help="as for `train`; `words` for captioned photos")
+    ablation.add_argument("--out", default="runs/ablation", help="what is finished there is kept")
+    ablation.add_argument("--steps", type=int, default=300)
     ablation.add_argument("--seeds", type=int, default=2)
-    ablation.add_argument(
-        "--size", type=int, default=200, help="scenes, candidates or questions of each measurement"
-    )
-    ablation.add_argument(
-        "--precision",
-        default="no",
-        choices=["no", "bf16"],
-        help="bf16: twice as fast on a CPU with bfloat16 units",
-    )
+    ablation.add_argument("--size", type=int, default=200, help="rows kept aside that are measured")
     ablation.add_argument("--only", nargs="*", metavar="VARIANT", help="these variants only")
     ablation.add_argument("--save", metavar="NAME", help="write assets/figures/NAME.json")
 
@@ -78,14 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cut_off.add_argument("--device", default="auto")
     cut_off.add_argument("--save", action="store_true", help="write assets/figures/cut-off-MODEL.json")
     cut_off.add_argument("--write", help="checkpoint folder whose sugar.json gets the cut-off")
-    adapters = what.add_parser("adapters", help="VladVA's ablation and Sugar's, as adapters of one base")
-    adapters.add_argument("--base", default="sugar-tiny")
-    adapters.add_argument("--out", default="runs/adapters")
-    adapters.add_argument("--steps", type=int, default=300)
-    adapters.add_argument("--seeds", type=int, default=1)
-    adapters.add_argument("--size", type=int, default=200)
-    adapters.add_argument("--only", nargs="*", metavar="ROW", help="these rows only")
-    adapters.add_argument("--save", action="store_true", help="write assets/figures/adapters.json")
     listed = what.add_parser("list", help="every benchmark: files, licence, size, the papers' figures")
     listed.add_argument("--data", help="folder to look for the files in")
     compared = what.add_parser("compare", help="two runs of a benchmark, with paired bootstrap intervals")
@@ -133,7 +112,6 @@ def run(args: argparse.Namespace) -> int:
         "photos": _photos,
         "drawn": _drawn,
         "ablation": _ablation,
-        "adapters": _adapters,
         "list": _list,
         "compare": _compare,
     }
@@ -176,20 +154,6 @@ def _cut_off(args: argparse.Namespace) -> int:
         rows = {**counted, **asdict(found), **figures}
         save(f"cut-off-{Path(args.model).name}", command, {"rows": rows})
     return 0
-
-
-def _adapters(args: argparse.Namespace) -> int:
-    from sugar.evaluation import adapters
-
-    return adapters.run(
-        base=args.base,
-        out=args.out,
-        steps=args.steps,
-        seeds=args.seeds,
-        size=args.size,
-        only=args.only,
-        save=args.save,
-    )
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -254,21 +218,23 @@ def _ablation(args: argparse.Namespace) -> int:
     from sugar.commands.figures import save
     from sugar.evaluation import ablation
 
-    code = ablation.run(
+    data = args.data or ["drawn"]
+    facts = ablation.run(
+        base=args.base,
+        data=data,
+        teachers=args.teachers,
         out=args.out,
         steps=args.steps,
         seeds=args.seeds,
         size=args.size,
         only=args.only,
-        precision=args.precision,
     )
     if args.save:
-        facts = json.loads((args.out / "ablation.json").read_text("utf-8"))
-        command = f"python -m sugar evaluate ablation --steps {args.steps} --seeds {args.seeds}"
-        command += f" --size {args.size} --precision {args.precision}"
+        command = f"python -m sugar evaluate ablation --base {args.base} --data {' --data '.join(data)}"
+        command += f" --teachers {args.teachers} --steps {args.steps} --seeds {args.seeds} --size {args.size}"
         command += f" --only {' '.join(args.only)}" if args.only else ""
         save(args.save, command, {name: facts[name] for name in ("columns", "rows")})
-    return code
+    return 0
 
 
 def _photos(args: argparse.Namespace) -> int:
@@ -303,10 +269,10 @@ def _photos(args: argparse.Namespace) -> int:
 
 
 def _drawn(args: argparse.Namespace) -> int:
+    from sugar.core import Sugar
     from sugar.evaluation.drawn import measure, plot_confusion, table
-    from sugar.evaluation.opening import open_model
 
-    report = measure(open_model(args.model, device=args.device), seed=args.seed, size=args.size)
+    report = measure(Sugar.from_pretrained(args.model, device=args.device), seed=args.seed, size=args.size)
     print(table(report))
     if args.out:
         out = args.out

@@ -34,10 +34,10 @@ def add_parser(what: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, or calibrate. Raises SettingsError for --write without --calibrate or without a folder."""
     from sugar.commands.figures import save
+    from sugar.core import Sugar
     from sugar.evaluation.ask import COLUMNS, calibrate, measure, rows, table, write_thresholds
-    from sugar.evaluation.opening import open_model
 
-    model = open_model(args.model, device=args.device)
+    model = Sugar.from_pretrained(args.model, device=args.device)
     progress = functools.partial(print, flush=True)
     curve = None
     if args.write and (not args.calibrate or model.folder is None):

@@ -1,7 +1,6 @@
-"""`python -m sugar train`: the embedded model from nothing, or an adapter on a base.
+"""`python -m sugar train`: a base of any family on any data, by a named recipe.
 
-    python -m sugar train --recipe lora --config own --data holiday --out runs/holiday
-    python -m sugar train --recipe sugar --config tiny
+    python -m sugar train --recipe sugar --config own --data holiday --out runs/holiday
     python -m sugar train --recipe sugar --config photo --data PHOTOS
 
 Every field of the recipe's settings is a flag; those of its parts are written `--terms.swap 0`. The run
@@ -19,8 +18,7 @@ from typing import Any
 from sugar.errors import SettingsError
 from sugar.paths import output_folder
 from sugar.training.photos.config import PhotoConfig
-from sugar.training.recipes import RECIPES
-from sugar.training.recipes.lora import PRESETS, for_card
+from sugar.training.recipes import CARDS, RECIPES, for_card
 
 PHOTO = "photo"
 """The config of the recipe `sugar` that makes sugar-photo."""
@@ -31,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = sorted({c for recipe in RECIPES.values() for c in recipe.configs} | {PHOTO})
     parser.add_argument("--config", choices=names, help="named settings of the recipe; default: its first")
     parser.add_argument(
-        "--preset-for", choices=sorted(PRESETS), help="fit a 7B base into a card of that memory"
+        "--preset-for", choices=sorted(CARDS), help="fit a 7B base into a card of that memory"
     )
     parser.add_argument("--data", action="append", metavar="FORMAT=PATH#SPLIT:WEIGHT", help="may be repeated")
     parser.add_argument("--quiet", action="store_true")

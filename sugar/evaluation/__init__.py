@@ -1,4 +1,4 @@
-"""Evaluation: a few loops, one small file per benchmark of the drawn world, and the paper's ablation.
+"""Evaluation: a few loops, one small file per benchmark of the drawn world, and the papers' ablations.
 
     python -m sugar evaluate drawn --seed 0 --size 1000 --json       # sugar/evaluation/drawn.py
     python -m sugar evaluate ablation --out runs/ablation            # sugar/evaluation/ablation.py

@@ -1,207 +1,201 @@
-"""The paper's ablation on the drawn world: every variant trained briefly and alike, from one generative base,
-with several seeds.
+"""Variants of a recipe, trained alike and measured on rows kept aside: the papers' ablations.
 
-    python -m sugar evaluate ablation --steps 600 --seeds 2 --out runs/ablation
+    python -m sugar evaluate ablation --base sugar-tiny --data drawn --steps 300 --seeds 2 --out runs/ablation
 
-`base/` is what all variants start from, as the paper's start from VILA: it answers and captions, and its
-embeddings are not trained. `VARIANT-SEED/` is a run and what it measured (`measured.json`); `ablation.md`,
-`ablation.png` and `ablation.json` are the results, written anew after each run. Finished runs are kept,
-interrupted ones resume. "full" is PAPER of `sugar/training/recipes/sugar.py`; every other row but the last
-changes one part of it. How to read the results: README.md of this folder.
+Any base and any data. A variant changes one thing of the paper's settings. `VARIANT-SEED/` is a run and what
+it measured (`measured.json`); `ablation.json` and `ablation.md` are the results, written anew after each run.
+Finished runs are kept, interrupted ones resume.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from sugar.core import Sugar
 from sugar.errors import SettingsError
-from sugar.evaluation import change, existence, retrieval, story, swapped, vqa
-from sugar.evaluation.opening import open_model
-from sugar.model.checkpoint import read_state
-from sugar.paths import output_folder
-from sugar.training.from_nothing import DrawnTask, SugarConfig
-from sugar.training.loop import STATE, Run, train
-from sugar.training.recipes.sugar import PAPER, SHIPPED, Method, by
-from sugar.training.steps import MixConfig
+from sugar.metrics import recall_at_k
+from sugar.model.processor import Batch, Layout, Processor
+from sugar.training.data import open_data
+from sugar.training.data.example import BadRow, Example, join
+from sugar.training.data.mixture import Mixture
+from sugar.training.data.reading import read_row
+from sugar.training.loop import train
+from sugar.training.recipes import RECIPES
+from sugar.training.terms import Terms
+
+__all__ = ["COLUMNS", "VARIANTS", "Variant", "measure", "run", "spread", "table"]
+
+COLUMNS = {
+    "text_to_picture": "text -> picture R@1",
+    "picture_to_text": "picture -> text R@1",
+    "query_to_picture": "query -> picture R@1",
+    "swapped": "swapped pairs, group",
+}
+SUGAR = ("text_to_picture", "query_to_picture", "swapped")
+"""Sugar's nearest columns: COCO T2I R@5, VIST 5c+4i R@5, Winoground image (its tables 6 and 7)."""
+VLADVA = ("text_to_picture", "picture_to_text", "swapped")
+"""VladVA's: Flickr T2I, Flickr I2T, SugarCrepe swap, at a million pairs (arXiv 2412.04378)."""
+HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row: one change of a method. paper: the paper's own figures (SQA-I, POPE, VIST 5c+4i R@5, COCO T2I
-    R@5, Winoground image); None where it has no such row."""
+    """A row. recipe: None for no training. changes: settings that differ from the recipe's. paper: the
+    paper's own figures, by column."""
 
     title: str
-    method: Method
-    paper: tuple[float, float, float, float, float] | None = None
+    recipe: str | None = "sugar"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    paper: Mapping[str, float] = field(default_factory=dict)
 
 
-def changed(method: Method, **terms: object) -> Method:
-    """The method with one term changed."""
-    return replace(method, terms=replace(method.terms, **terms))  # type: ignore[arg-type]
+def _terms(title: str, paper: Sequence[float] = (), **changed: Any) -> Variant:
+    return Variant(title, "sugar", {"terms": Terms(**changed)}, dict(zip(SUGAR, paper, strict=False)))
+
+
+def _vladva(title: str, paper: Sequence[float], **parts: bool) -> Variant:
+    switched = {"soft_prompt": False, "low_rank": False, "autoregressive": False, **parts}
+    return Variant(title, "vladva", switched, dict(zip(VLADVA, paper, strict=True)))
 
 
 VARIANTS = {
-    "full": Variant("the paper's objective", PAPER, (72.6, 86.6, 46.7, 49.1, 36.3)),
-    "no-discriminative": Variant(
-        "without the similarity loss (generative only)",
-        changed(PAPER, similarity=0.0),
-        (72.8, 85.3, 42.0, 49.6, 34.8),
+    "full": _terms("the paper's objective", (49.1, 46.7, 36.3)),
+    "no-discriminative": _terms("without the similarity loss", (49.6, 42.0, 34.8), similarity=0.0),
+    "no-generative": _terms("without the language loss", (46.0, 40.7, 33.5), language=0.0),
+    "no-gak": _terms("without GAK (mean slice similarity)", (48.2, 33.5, 29.3), kernel="mean"),
+    "no-triple": _terms("without Triple Kernel (cross-modal part only)", (49.0, 44.1, 20.5), triple=False),
+    "no-average": _terms("without average pooling (last token)", (39.7, 38.1, 31.5), pooling="last"),
+    "infonce": _terms("InfoNCE in place of the squared error", contrastive_only=True),
+    "alpha": _terms("+ alpha 5", similarity=5.0),
+    "relabelled": _terms("+ relabelling of referents", referent_labels=True),
+    "prefixes": _terms("+ kernel between prefixes of one sample", same_sample="kernel"),
+    "swap": _terms("+ swap term", swap=0.2),
+    "referent": _terms("+ InfoNCE of pairs and queries", referent=1.0),
+    "length-weighting": _terms("+ length weighting", length_weighting=0.5),
+    "muon": Variant("+ Muon", "sugar", {"terms": Terms(), "optimizer": "muon"}),
+    "hand-prompt": Variant(
+        "VladVA: hand prompt, no training", None, {}, dict(zip(VLADVA, (59.6, 65.6, 59.8), strict=True))
     ),
-    "no-generative": Variant(
-        "without the language loss (similarity only)",
-        changed(PAPER, language=0.0),
-        (68.0, 86.4, 40.7, 46.0, 33.5),
+    "soft-prompt": _vladva("VladVA: soft prompt", (76.7, 91.7, 66.9), soft_prompt=True),
+    "lora": _vladva("VladVA: LoRA", (79.1, 91.4, 69.8), low_rank=True),
+    "both": _vladva("VladVA: both", (79.6, 92.9, 72.0), soft_prompt=True, low_rank=True),
+    "autoregressive": _vladva(
+        "VladVA: both, and the autoregressive loss",
+        (80.6, 91.8, 75.5),
+        soft_prompt=True,
+        low_rank=True,
+        autoregressive=True,
     ),
-    "no-gak": Variant(
-        "without GAK (mean slice similarity)",
-        changed(PAPER, kernel="mean"),
-        (72.1, 86.0, 33.5, 48.2, 29.3),
-    ),
-    "no-triple": Variant(
-        "without Triple Kernel (cross-modal part only)",
-        changed(PAPER, triple=False),
-        (71.6, 85.3, 44.1, 49.0, 20.5),
-    ),
-    "no-average": Variant(
-        "without average pooling (last token)",
-        changed(PAPER, pooling="last"),
-        (72.4, 86.2, 38.1, 39.7, 31.5),
-    ),
-    "infonce": Variant("InfoNCE in place of the squared error", changed(PAPER, contrastive_only=True)),
-    "alpha": Variant("+ alpha 5", changed(PAPER, similarity=5.0)),
-    "relabelled": Variant("+ relabelling of referents", changed(PAPER, referent_labels=True)),
-    "prefixes": Variant("+ kernel between prefixes of one sample", changed(PAPER, same_sample="kernel")),
-    "exact": Variant("+ exact cross-modal target", changed(PAPER, cross_modal_target="exact")),
-    "swap": Variant("+ swap term", changed(PAPER, swap=0.2)),
-    "referent": Variant("+ referent term", changed(PAPER, referent=0.2)),
-    "dense": Variant("+ dense term", changed(PAPER, dense=0.2)),
-    "length-weighting": Variant("+ length weighting", changed(PAPER, length_weighting=0.5)),
-    "alignment": Variant("+ token-word alignment", changed(PAPER, token_word_alignment=0.3)),
-    "muon": Variant("+ Muon", replace(PAPER, optimizer="muon")),
-    "shipped": Variant("all of these, with the linear schedule: the embedded model's", SHIPPED),
 }
-COLUMNS = {  # key: (title, the paper's nearest column)
-    "vqa": ("VQA", "SQA-I"),
-    "pope_adversarial": ("POPE adversarial", "POPE"),
-    "story_r1": ("story R@1", "VIST 5c+4i R@5"),
-    "t2i_r1": ("text -> image R@1", "COCO T2I R@5"),
-    "winoground_image_embedding": ("Winoground image", "Winoground image"),
-    "composed_r1": ("picture + change R@1", ""),
-    "winoground_image_answer": ("Winoground image by answer", ""),
-}
-MIX = MixConfig(
-    answers=6,
-    questions=7,
-    swapped=3,
-    captions=8,
-    stories=3,
-    edits=3,
-    differences=0,
-    cards=0,
-    copies=0,
-    chats=0,
-)
-GENERATIVE = replace(SHIPPED, terms=replace(SHIPPED.terms, similarity=0.0, referent=0.0, swap=0.0))
-BASE = by(GENERATIVE, SugarConfig(steps=1100, dense_steps=500, mix=MIX, easy_until=700, save_every=100))
-"""Of a model from nothing: 500 steps that read the scene graph off the tower, 600 that answer and caption."""
-VARIED = SugarConfig(rate=3e-4, dense_steps=0, mix=MIX, easy_until=0, save_every=60)
-"""The rate keeps what the base can: at 1.5e-3 its language loss doubled within 200 training steps."""
 
 
-def measure(model: Sugar, seed: int, size: int) -> dict[str, float]:
-    """The columns, in percent, on test scenes."""
-    figures = vqa.measure(model, seed, size)
-    for benchmark in (existence, story, retrieval, change, swapped):
-        figures |= benchmark.measure(model, seed, size)
-    return {key: 100 * figures[key].value for key in COLUMNS}
+class LastToken(Processor):
+    """Pictures are read at their last token, as texts are: how `pooling="last"` was trained."""
+
+    def collate(self, layouts: Sequence[Layout], side: str = "right") -> Batch:
+        plain = [replace(x, slices=[(where, False) for where, _ in x.slices]) for x in layouts]
+        return super().collate(plain, side)
 
 
-def base(out: Path, config: SugarConfig) -> dict[str, torch.Tensor]:
-    """The weights of the shared base, but for the head of the embeddings."""
-    config = replace(config, out=str(out / "base"))
-    train(DrawnTask(config), quiet=True)
-    state = read_state(out / "base" / STATE, "model")["model"]
-    return {k: v for k, v in state.items() if not k.startswith("head.")}
+def measure(model: Sugar, examples: Sequence[Example]) -> dict[str, float]:
+    """The columns that the rows have, in percent, by embedding alone: texts against texts of all rows,
+    pictures against all pictures."""
+    rows = join(examples)
+    first = {
+        picture: text for text, picture in reversed(rows.pairs)
+    }  # captions of one picture would be rivals
+    r = model.embed([t.sample for t in rows.samples]).pooled
+    pictures = [n for n, t in enumerate(rows.samples) if [s.is_image for s in t.sample] == [True]]
+    column = {n: k for k, n in enumerate(pictures)}
+
+    def recall(queries: Sequence[int], candidates: Sequence[int], right: Sequence[int]) -> float:
+        return float(recall_at_k(r[list(queries)] @ r[list(candidates)].T, np.array(right), 1))
+
+    found: dict[str, float] = {}
+    if first:
+        shown, texts = list(first), list(first.values())
+        found["text_to_picture"] = recall(texts, pictures, [column[p] for p in shown])
+        found["picture_to_text"] = recall(shown, texts, range(len(texts)))
+    asked = [(q, p) for q, p in rows.referents if p in column]
+    if asked:
+        found["query_to_picture"] = recall([q for q, _ in asked], pictures, [column[p] for _, p in asked])
+    if rows.swaps:
+        index = np.array(rows.swaps)
+        four = r[index[:, :2]] @ r[index[:, 2:]].transpose(0, 2, 1)  # [pair, picture, caption]
+        right, wrong = four.diagonal(axis1=1, axis2=2), four[:, ::-1].diagonal(axis1=1, axis2=2)
+        found["swapped"] = float((right.min(1) > wrong.max(1)).mean())
+    return {key: round(100 * value, 2) for key, value in found.items()}
 
 
-def one(folder: Path, config: SugarConfig, start: dict[str, torch.Tensor], size: int) -> dict[str, float]:
-    """Train a variant from the shared base, or go on with it, and measure it."""
+def one(variant: Variant, folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Train a variant, or go on with it, and measure it."""
     done = folder / "measured.json"
-    asked = {"steps": config.steps, "size": size}
     if done.is_file() and (known := json.loads(done.read_text("utf-8")))["asked"] == asked:
-        return known["figures"]
-    config = replace(config, out=str(folder))
-    if not (folder / STATE).is_file():
-        run = Run(DrawnTask(config))
-        own = run.task.module.state_dict().keys()
-        missing, unexpected = run.task.module.load_state_dict(
-            {k: v for k, v in start.items() if k in own}, strict=False
-        )
-        new = ("head.", "llava.lm_head.")  # the output layer is the embedding matrix
-        assert not unexpected and all(k.startswith(new) for k in missing)
-        run.save()
-    began = time.process_time()
-    train(DrawnTask(config), quiet=True)
-    figures = measure(open_model(folder), config.seed, size)
-    text = json.dumps(
-        {"asked": asked, "figures": figures, "cpu_seconds": round(time.process_time() - began)}, indent=1
-    )
-    done.write_text(text + "\n", "utf-8")
-    (folder / STATE).unlink()
-    return figures
+        return known
+    folder.mkdir(parents=True, exist_ok=True)
+    data, shared = open_data(asked["data"]), {k: asked[k] for k in ("base", "seed")}
+    mixture = Mixture([d for d, _ in data], [w for _, w in data], seed=asked["seed"], held_out=HELD_OUT)
+    adapter, began = None, time.process_time()
+    if variant.recipe:
+        recipe = RECIPES[variant.recipe]
+        more = {k: asked[k] for k in ("steps", "teachers")} | dict(variant.changes)
+        config = replace(recipe.configs["own"], out=str(folder), validate_every=0, trackers="", **shared)
+        adapter = train(recipe.task(replace(config, **more), mixture), quiet=True)
+    trained = time.process_time() - began
+    encoder = "auto" if variant.recipe == "sugar" else "prompt"
+    model = Sugar.from_pretrained(asked["base"], adapter=adapter, encoder=encoder)
+    terms = variant.changes.get("terms")
+    if terms is not None and terms.pooling == "last":
+        p = model.processor
+        model.backbone.processor = LastToken(p.hf, p.image_token_id, p.family)
+    examples = [read_row(mixture.datasets[d], row) for d, row in mixture.validation[: asked["size"]]]
+    figures = measure(model, [e for e in examples if not isinstance(e, BadRow)])
+    found = {"asked": asked, "figures": figures, "cpu_seconds": round(trained)}
+    done.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return found
 
 
 def run(
     *,
-    out: str | Path,
+    base: str,
+    data: Sequence[str],
+    teachers: str,
+    out: Path,
     steps: int,
     seeds: int,
     size: int,
     only: Sequence[str] | None = None,
-    precision: str = "no",
-    started: SugarConfig = BASE,
-    varied: SugarConfig = VARIED,
-) -> int:
-    """Train and compare; returns 0.
+) -> dict[str, Any]:
+    """Train and compare; returns what `ablation.json` holds.
 
-    precision: of the products, as in SugarConfig. Raises SettingsError for an unknown variant.
+    base: may hold {seed}, where each seed has a base of its own. size: rows kept aside that are measured.
+    Raises SettingsError for an unknown variant.
     """
     if unknown := set(only or ()) - set(VARIANTS):
         raise SettingsError(
             f"No variant is called {', '.join(sorted(unknown))}. There are {', '.join(VARIANTS)}."
         )
-    out = output_folder(out, "--out")
-    start = base(out, replace(started, precision=precision))
-    results: dict[str, list[dict[str, float]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    facts: dict[str, Any] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
-            config = by(
-                VARIANTS[name].method, replace(varied, seed=seed + 1, steps=steps, precision=precision)
-            )
-            results.setdefault(name, []).append(one(out / f"{name}-{seed}", config, start, size))
-            write(results, out, steps=steps, size=size)
-            print(
-                f"{name}, seed {seed}: " + ", ".join(f"{k} {v:.1f}" for k, v in results[name][-1].items()),
-                flush=True,
-            )
-    print((out / "ablation.md").read_text("utf-8"))
-    return 0
-
-
-def write(results: dict[str, list[dict[str, float]]], out: Path, *, steps: int, size: int) -> None:
-    """`ablation.json`, `ablation.md` and `ablation.png` from what is finished so far."""
-    facts = {"steps": steps, "size": size, "results": results, "columns": heads(), "rows": rows(results)}
-    (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    (out / "ablation.md").write_text(table(results, steps=steps, size=size) + "\n", "utf-8")
-    plot(results, out / "ablation.png")
+            asked = {"base": base.replace("{seed}", str(seed)), "data": list(data), "teachers": teachers}
+            asked |= {"steps": steps, "size": size, "seed": seed}
+            measured = one(VARIANTS[name], out / f"{name}-{seed}", asked)
+            found.setdefault(name, []).append(measured)
+            facts = {"runs": found, **table(found)}
+            (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+            lines = [facts["columns"], ["---"] * len(facts["columns"]), *facts["rows"]]
+            (out / "ablation.md").write_text("".join(f"| {' | '.join(x)} |\n" for x in lines), "utf-8")
+            print(name, seed, measured["figures"], flush=True)
+    return facts
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
@@ -209,64 +203,17 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def table(results: dict[str, list[dict[str, float]]], *, steps: int, size: int) -> str:
-    """Markdown: ours as mean ± standard deviation over seeds, and in brackets the paper's own figure
-    of its nearest column."""
-    seeds = max(map(len, results.values()))
-    lines = [
-        f"{steps} steps a variant from one generative base, {seeds} seeds, {size} candidates; % mean ± sd "
-        "(the paper's own, on its data)",
-        "",
-        f"| {' | '.join(heads())} |",
-        f"|---{'|---' * len(COLUMNS)}|",
-    ]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(results))])
-
-
-def heads() -> list[str]:
-    """The table's columns: ours, with the paper's nearest one in brackets."""
-    return ["variant", *(f"{title} ({paper})" if paper else title for title, paper in COLUMNS.values())]
-
-
-def rows(results: dict[str, list[dict[str, float]]]) -> list[list[str]]:
-    """The table's cells, a row a variant."""
-    found = []
-    for name, measured in results.items():
-        cells = [VARIANTS[name].title]
-        for i, key in enumerate(COLUMNS):
-            middle, deviation = spread([m[key] for m in measured])
+def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Columns and cells: ours as mean ± standard deviation over seeds, in brackets the paper's own figure of
+    its nearest column."""
+    keys = [key for key in COLUMNS if any(key in m["figures"] for runs in found.values() for m in runs)]
+    rows = []
+    for name, runs in found.items():
+        cells = []
+        for key in keys:
+            middle, deviation = spread([m["figures"][key] for m in runs])
+            own = f"{middle:.1f}" + (f" ± {deviation:.1f}" if len(runs) > 1 else "")
             paper = VARIANTS[name].paper
-            beside = f" ({paper[i]})" if paper and i < len(paper) else ""
-            cells.append(f"{middle:.1f} ± {deviation:.1f}{beside}")
-        found.append(cells)
-    return found
-
-
-def plot(results: dict[str, list[dict[str, float]]], path: str | Path) -> None:
-    """A panel per column: bars are ours with their standard deviation, dots the paper's."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = list(results)[::-1]
-    figure, axes = plt.subplots(1, len(COLUMNS), figsize=(19, 4.5), sharey=True)
-    for i, (axis, (key, (title, paper))) in enumerate(zip(axes, COLUMNS.items(), strict=True)):
-        spreads = [spread([m[key] for m in results[n]]) for n in names]
-        axis.barh(
-            range(len(names)),
-            [s[0] for s in spreads],
-            xerr=[s[1] for s in spreads],
-            color="#7aa6d6",
-            capsize=3,
-        )
-        published = [(VARIANTS[n].paper, y) for y, n in enumerate(names)]
-        theirs = [(row[i], y) for row, y in published if row is not None and i < len(row)]
-        if theirs:
-            axis.plot(*zip(*theirs, strict=True), "ko", markersize=4, label=f"paper: {paper}")
-            axis.legend(fontsize=7)
-        axis.set_title(f"{title}, %", fontsize=10)
-    axes[0].set_yticks(range(len(names)), [VARIANTS[n].title for n in names], fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+            cells.append(f"{own} ({paper[key]})" if key in paper else own)
+        rows.append([VARIANTS[name].title, *cells, str(runs[0]["cpu_seconds"])])
+    return {"columns": ["variant", *(COLUMNS[k] for k in keys), "CPU seconds"], "rows": rows}

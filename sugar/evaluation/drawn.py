@@ -1,6 +1,6 @@
 """Every benchmark of the drawn world on fresh test scenes: the table that the embedded model is judged by.
 
-    report = measure(open_model("assets/sugar-tiny"), seed=0, size=1000)
+    report = measure(Sugar.from_pretrained("sugar-tiny"), seed=0, size=1000)
     print(table(report)); json.dumps(report.flat())
     python -m sugar evaluate drawn --seed 0 --size 1000 --json --out runs/evaluation
 

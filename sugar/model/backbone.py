@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from sugar.errors import InputError, OutOfMemoryError
 from sugar.model.adapters import LoraStack
@@ -415,28 +415,3 @@ class Batching:
             "pictures. "
             "Use fewer pictures, a shorter conversation, or a smaller model."
         )
-
-
-# -- attention for training ------------------------------------------------------------------------
-
-
-def attend_in_float32(llava: Any) -> None:
-    """Keep attention in float32: its backward pass in bfloat16 took 2.5 times as long, on a CPU 5 times as
-    fast at bfloat16 products.
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    def attend(
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: Any,
-        **kwargs: Any,
-    ) -> Any:
-        with torch.autocast("cpu", enabled=False):
-            return sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **kwargs)
-
-    AttentionInterface.register("sdpa_float32", attend)
-    llava.set_attn_implementation("sdpa_float32")

@@ -99,8 +99,3 @@ def build(config: TinyConfig, words: Sequence[str]) -> tuple[Any, Any]:
         model.model.language_model.norm.weight, 1 / (WORD_SCALE * config.hidden_size**0.5)
     )
     return model, processor
-
-
-def trainable_whole(family: str) -> bool:
-    """Can the recipe that trains a whole model start from this family? It reads LLaVA's layout."""
-    return family == "llava"

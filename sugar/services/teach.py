@@ -114,7 +114,7 @@ class TeachService:
         from sugar.training.adapter import AdapterTask
         from sugar.training.data.mixture import Mixture
         from sugar.training.loop import Stopped, train
-        from sugar.training.recipes.lora import OWN
+        from sugar.training.recipes import OWN
 
         shutil.rmtree(out, ignore_errors=True)
         job.report(0, request.steps, "reading the captions")

@@ -1,4 +1,4 @@
-"""LoRA on a frozen base of any family, trained on any data sets: the recipes `lora` and `vladva`.
+"""LoRA on a frozen base of any family, trained on any data sets: the recipes `sugar` and `vladva`.
 
     train(AdapterTask(AdapterConfig(base="sugar-tiny", data=("holiday",), teachers="words", out="runs/mine")))
 
@@ -61,7 +61,7 @@ class AdapterConfig(RunConfig):
     better figure.
     """
 
-    out: str = "runs/lora"
+    out: str = "runs/sugar"
     base: str = "llava-hf/llava-1.5-7b-hf"
     base_precision: str = "auto"
     data: tuple[str, ...] = ()
@@ -262,8 +262,10 @@ class AdapterTask:
         """The label matrix, where there are teachers."""
         if facts.part1 is None:
             return None
-        terms = self.config.terms
-        return labels(facts, relabel=terms.referent_labels, same_sample=terms.same_sample)
+        t = self.config.terms
+        return labels(
+            facts, relabel=t.referent_labels, same_sample=t.same_sample, kernel=t.kernel, triple=t.triple
+        )
 
     def compare(
         self, r: Tensor, facts: BatchFacts, target: Tensor | None

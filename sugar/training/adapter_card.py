@@ -5,9 +5,28 @@ adapter_card(config, mixture, bad=3)         # Markdown, for Sugar.save_adapter(
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-__all__ = ["adapter_card"]
+from sugar.training.config import RunConfig
+from sugar.training.terms import Terms
+
+__all__ = ["adapter_card", "deviations"]
+
+
+def deviations(config: Any) -> dict[str, str]:
+    """What a run does otherwise than Sugar's paper, whose choices are the defaults: name of the setting -> a
+    sentence."""
+    found = {}
+    for default, given, names in (
+        (Terms(), config.terms, [f.name for f in fields(Terms)]),
+        (RunConfig(), config, ["optimizer", "schedule"]),
+    ):
+        for name in names:
+            value, paper = getattr(given, name), getattr(default, name)
+            if value != paper:
+                found[name] = f"{name.replace('_', ' ')} {value} (paper: {paper})"
+    return found
 
 
 def adapter_card(config: Any, mixture: Any, bad: int) -> str:
@@ -25,6 +44,7 @@ def adapter_card(config: Any, mixture: Any, bad: int) -> str:
         f"{config.schedule}, "
         f"LoRA rank {config.rank}, alpha {config.alpha}, seed {config.seed}",
         f"- labels: {config.teachers}" if config.terms.similarity else "- no labels: contrastive",
+        f"- otherwise than the paper: {'; '.join(deviations(config).values()) or 'nothing'}",
         "",
         "All settings, time and hardware stand in `training.json`, the figures on rows kept aside "
         "under `best`.",

@@ -1,6 +1,6 @@
 """The settings that every run has, whatever it trains.
 
-Not covered: what a recipe adds (from_nothing.py, adapter.py).
+Not covered: what a recipe adds (adapter.py, vladva.py).
 """
 
 from __future__ import annotations
@@ -57,20 +57,11 @@ class RunConfig:
                 "and cosine or linear."
             )
 
-    @property
-    def stage_start(self) -> int:
-        """The step at which the last stage begins; the rate warms up anew there."""
-        return 0
-
 
 def rate_at(step: int, config: RunConfig) -> float:
-    """Share of the peak rate: a linear warm-up at the start of each stage, then the fall of the
-    schedule to 0."""
-    start = config.stage_start
-    since = step if step < start else step - start
-    rise = min(1.0, (since + 1) / max(1, config.warmup))
+    """Share of the peak rate: a linear warm-up, then the fall of the schedule to 0."""
+    rise = min(1.0, (step + 1) / max(1, config.warmup))
     if config.schedule == "cosine":
-        done = (step - start) / max(1, config.steps - start)
-        return rise * (1 + math.cos(math.pi * min(1.0, max(0.0, done)))) / 2
+        return rise * (1 + math.cos(math.pi * min(1.0, step / max(1, config.steps)))) / 2
     left = (config.steps - step) / max(1.0, config.decay * config.steps)
     return rise * min(1.0, left)

@@ -1,11 +1,11 @@
 """The one training loop: steps, checkpoints, logs, curves, validation. What is trained, a task decides.
 
-    folder = train(DrawnTask(SugarConfig(out="runs/tiny")))       # resumes by itself when `out` holds a state
+    folder = train(AdapterTask(AdapterConfig(out="runs/mine")))   # resumes by itself when `out` holds a state
     accelerate launch --multi_gpu --num_processes 2 -m sugar train ...  # the same global batch, shared
 
 Data are a function of (seed, step), so a run can stop at any step, by kill -9 too, and goes on as if it had
 not; on a CPU one seed gives one result. `log.jsonl` has a line every `log_every` steps. Not covered: losses
-(objective.py, adapter.py).
+(adapter.py, compare.py).
 """
 
 from __future__ import annotations

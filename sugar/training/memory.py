@@ -31,7 +31,7 @@ def estimate(task: Any) -> dict[str, float]:
         base += size / parallel.world() if p in shared else size
         trained += 3 * size if p.requires_grad else 0  # gradient and two moments
     parts = {"weights": base, "gradients and moments": trained}
-    rows = getattr(task.reader(task_step(task)), "rows", None)
+    rows = task.reader(0).rows
     if rows:
         model = task.sugar.model
         text = model.config.get_text_config()
@@ -47,11 +47,6 @@ def estimate(task: Any) -> dict[str, float]:
         parts["activations"] = kept
         parts["output layer"] = 3 * micro * learnt * text.vocab_size * 4
     return {name: size / 1e9 for name, size in parts.items()}
-
-
-def task_step(task: Any) -> int:
-    """The first step that has rows: after a stage without any."""
-    return int(task.config.stage_start)
 
 
 def memory_line(task: Any) -> str:

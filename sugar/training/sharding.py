@@ -1,6 +1,6 @@
 """FSDP for adapters: a base's frozen layers are shared out between processes, what is trained stays whole.
 
-    accelerate launch --config_file sugar/training/launch/fsdp.yaml -m sugar train --recipe lora ...
+    accelerate launch --config_file sugar/training/launch/fsdp.yaml -m sugar train --recipe sugar ...
 
 A layer's weights are gathered while it runs and let go after it (`fully_shard`, FSDP2). LoRA and head are
 small; they, their gradients and moments are those of plain processes, and so are checkpoints. Every process

@@ -1,6 +1,6 @@
 """What the loop trains: the five functions of a task.
 
-Two tasks exist: DrawnTask (from_nothing.py) and AdapterTask (adapter.py, and VladvaTask over it).
+One exists, AdapterTask (adapter.py), and VladvaTask over it.
 """
 
 from __future__ import annotations

@@ -16,12 +16,11 @@ class Terms:
     """Weights of the loss terms and choices of the method. The defaults are the paper's: language 1, alpha
     1, no more.
 
-    cross_modal_target: what the cross-modal encoder of the drawn world sees, "bag" of attributes or "exact".
     kernel: "gak", or "mean" for the mean slice similarity. triple: False reads the cross-modal part within
     modalities too. pooling: "mean" over a picture's tokens, or "last". form: of L_d, see losses.py.
     referent_labels: label the last position of a query as its referent. same_sample: the label of two
-    positions of one sample, "one" or "kernel" (targets.py). contrastive_only: InfoNCE in place of the
-    squared error.
+    positions of one sample, "one" or "kernel" (teachers/labels.py). contrastive_only: InfoNCE in place of
+    the squared error.
     """
 
     language: float = 1.0
@@ -30,14 +29,9 @@ class Terms:
     referent: float = (
         0.0  # InfoNCE of queries with a referent, and of captions, over the pictures of the step
     )
-    dense: float = 0.0  # the scene graph read off the vision tower's tokens
     length_weighting: float = (
         0.0  # a token of an answer of n tokens weighs n^-length_weighting in the language loss
     )
-    token_word_alignment: float = (
-        0.0  # projected picture tokens are drawn to the embeddings of the words for them
-    )
-    cross_modal_target: str = "bag"
     kernel: str = "gak"
     triple: bool = True
     pooling: str = "mean"

@@ -1,6 +1,6 @@
 """`python -m sugar evaluate ask`: questions with and without an answer, end to end through `sugar.rag.ask`.
 
-    report = measure(open_model("sugar-tiny"), seed=0, size=1000); print(table(report))
+    report = measure(Sugar.from_pretrained("sugar-tiny"), seed=0, size=1000); print(table(report))
     calibrate(model, seed=0, size=300).thresholds        # from the tuning split; written to the
     checkpoint's profile
 

@@ -3,8 +3,7 @@ same each time.
 
     world = DrawnWorld(); world[7].samples
 
-Its slices carry the facts of the scene graph, which its teachers read (training/teachers). The embedded
-model itself is trained on packed rows of the same world (training/mix.py).
+Its slices carry the facts of the scene graph, which its teachers read (training/teachers).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     Example(samples=(Target(Sample(picture)), Target(Sample("a red star"))), pairs=((1, 0),))
 
 Every data set of this room, the drawn world included, yields these; recipes decide what they learn from
-them. Not covered: token ids (training/rows.py), labels (training/teachers).
+them. Not covered: token ids (training/sample_rows.py), labels (training/teachers).
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""Named settings: `python -m sugar train --recipe NAME --config CONFIG`.
+
+sugar: the paper's recipe on any base and any data; `paper` is its large setting (4.1): AdamW 1e-4, cosine,
+warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
+.02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
+person's captioned pictures and a small base, minutes on a CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sugar.errors import SettingsError
+from sugar.training.adapter import AdapterConfig, AdapterTask
+from sugar.training.vladva import VladvaConfig, VladvaTask
+
+__all__ = ["CARDS", "OWN", "PAPER", "RECIPES", "Recipe", "for_card"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """configs: settings by name, the first the default. task: what they train."""
+
+    configs: dict[str, Any]
+    task: Any
+
+
+PAPER = AdapterConfig()
+OWN = replace(
+    PAPER,
+    out="runs/own",
+    base="sugar-tiny",
+    teachers="words",
+    steps=60,
+    rate=2e-3,
+    warmup=10,
+    rank=16,
+    alpha=32,
+    batch=24,
+    micro_batch=96,
+    held_out=0.2,
+    validate_every=20,
+    log_every=10,
+    terms=replace(PAPER.terms, similarity=5.0, referent=1.0, same_sample="kernel"),
+)
+VLADVA = VladvaConfig()
+VLADVA_OWN = replace(
+    VLADVA,
+    out="runs/vladva-own",
+    base="sugar-tiny",
+    steps=300,
+    rate=2e-3,
+    warmup=10,
+    batch=32,
+    micro_batch=64,
+    short=16,
+    held_out=0.0,
+    validate_every=0,
+    log_every=10,
+)
+RECIPES = {
+    "sugar": Recipe({"paper": PAPER, "own": OWN}, AdapterTask),
+    "vladva": Recipe({"paper": VLADVA, "own": VLADVA_OWN}, VladvaTask),
+}
+
+_IN_FOUR_BITS = {"base_precision": "nf4", "checkpointing": True}
+CARDS: dict[str, dict[str, Any]] = {
+    "12gb": {**_IN_FOUR_BITS, "batch": 32, "micro_batch": 2, "rank": 64, "alpha": 128},
+    "24gb": {**_IN_FOUR_BITS, "batch": 64, "micro_batch": 8},
+    "80gb": {"base_precision": "bf16", "batch": 128, "micro_batch": 16, "checkpointing": True},
+}
+"""`--preset-for`: how a 7B base is fitted into a card's memory. The 12 GB one halves the rank."""
+
+
+def for_card(config: AdapterConfig, card: str) -> AdapterConfig:
+    """The settings for a card of that memory."""
+    if card not in CARDS:
+        raise SettingsError(f"--preset-for {card!r} is not known. Use {', '.join(CARDS)}.")
+    return replace(config, **CARDS[card])
