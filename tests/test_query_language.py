@@ -73,7 +73,7 @@ def test_dates(text: str, after: date | None, before: date | None) -> None:
 )
 def test_what_is_no_mark_is_a_free_word(text: str) -> None:
     query = read(text)
-    assert query.words == text and query.conditions == ()
+    assert query.words == text and query.marks == ()
 
 
 def test_minus_signs() -> None:
@@ -95,7 +95,7 @@ def test_quotation_marks() -> None:
 
 def test_a_token_can_be_taken_away() -> None:
     query = read('dogs 2025-08   name:"a b" -snow')
-    texts = [query.without(token) for token in query.conditions]
+    texts = [query.without(token) for token in query.marks]
     assert [" ".join(t.split()) for t in texts] == [
         'dogs name:"a b" -snow',
         "dogs 2025-08 -snow",
@@ -105,8 +105,25 @@ def test_a_token_can_be_taken_away() -> None:
 
 def test_lines_are_the_parts_of_an_ordered_query() -> None:
     query = read('we arrived\n\n-snow 2025\n"it got" dark -night\nthe end')
-    assert query.lines == ("we arrived", "it got dark", "the end")
-    assert query.words == "we arrived it got dark the end" and read("").lines == ()
+    assert [part for part, weight in query.parts if weight == 1] == ["we arrived", "it got dark", "the end"]
+    assert query.words == "we arrived it got dark the end" and read("").parts == ()
+
+
+@pytest.mark.parametrize(
+    "text, parts, marks",
+    [
+        ("red ball dog^2 -night", [("red ball", 1), ("dog", 2), ("night", -1)], ["dog", "night"]),
+        ('"two dogs"^.5 night^-1 -snow^2', [("two dogs", 0.5), ("night", -1), ("snow", -2)], None),
+        ("a star, dog^2, sea", [("a star, sea", 1), ("dog", 2)], ["dog"]),
+        ("like [2] at night -[1]^2", [("like", 1), (2, 1), ("at night", 1), (1, -2)], []),
+        ("a^0 b^6 ^2 c^ d^x [3] [0]", [("a^0 b^6 ^2 c^ d^x [3] [0]", 1)], []),
+        ("-[3] 2024^2 name:a^2", [("[3]", -1), ("2024", 2)], ["[3]", "2024", "a^2"]),
+    ],
+)
+def test_weights_and_numbers_of_pictures(text: str, parts: list, marks: list[str] | None) -> None:
+    query = parse(text, pictures=2, today=TODAY)
+    assert sorted(query.parts, key=str) == sorted(parts, key=str)
+    assert marks is None or [token.text for token in query.marks] == marks
 
 
 def test_any_text_is_read_and_every_character_belongs_to_one_token() -> None:
@@ -163,6 +180,6 @@ def test_work_grows_with_the_length_only() -> None:
 def test_a_place_is_a_condition_and_anything_else_behind_near_is_a_word() -> None:
     query = parse("dogs near:48.21,16.37,5km")
     assert query.words == "dogs" and query.near == (48.21, 16.37, 5.0)
-    assert query.without(query.conditions[0]) == "dogs"
+    assert query.without(query.marks[0]) == "dogs"
     for text in ("near:", "near:95,0", "near:vienna", "near:1,2,3,4", "near:1e9,2", "near:1,2,-5"):
         assert parse(text).near is None and parse(text).words == text

@@ -12,7 +12,7 @@ from sugar.errors import InputError
 from sugar.services.query import parse
 from sugar.services.saved_searches import SavedSearch, SavedSearches
 from sugar.services.search import SearchDraft
-from sugar.ui.chips import changed, chips_html
+from sugar.ui.search_drawing import changed, chips_html
 
 
 def test_searches_are_kept_replaced_and_deleted(tmp_path: Path) -> None:
@@ -83,3 +83,15 @@ def test_chips_are_pictures_words_and_conditions_and_never_markup() -> None:
     assert html.count('data-do="add"') == 2, "the filter that is set is not offered again"
     press("", draft, do="take", chip=0)
     assert draft.pictures == [] and "data-part" not in chips_html(draft, parse("a"))
+
+
+def test_pictures_keep_their_place_in_the_text_when_they_move_or_go() -> None:
+    draft = SearchDraft()
+    for side in (9, 8, 7):
+        draft.add(Image.new("RGB", (side, side)), 12)
+    text = "like [1]^2 -[3] not [2]"
+    text = press(text, draft, do="move", chip=0, to=2)
+    assert text == "like [3]^2 -[2] not [1]"
+    assert press(text, draft, do="take", chip=2) == "like -[2] not [1]"
+    html = chips_html(draft, parse("-[2]^3 dog^2 less^-1", pictures=2))
+    assert " × -3" in html and "“dog” × 2" in html and "less “less”" in html

@@ -16,7 +16,7 @@ from sugar.errors import BusyError, Cancelled, GalleryError
 from sugar.rag import KnowledgeBase
 from sugar.services.jobs import Job, Jobs
 from sugar.services.visitors import Visitor
-from sugar.ui.gallery_api import _ended
+from sugar.ui.gallery import _ended
 from sugar.ui.gate import VISITOR, Owners, take_turns
 
 SOON = 30.0

@@ -26,8 +26,8 @@ from sugar.sequence import Sample
 from sugar.services.gallery import _cell
 from sugar.taken import Taken, in_name
 from sugar.taken import read as read_time
-from sugar.ui.explained import facts
-from sugar.ui.gallery_wall import large_of
+from sugar.ui.gallery_drawing import large_of
+from sugar.ui.search_drawing import facts
 
 DATA = Path(__file__).parent / "data"
 SOUTH, EAST = (R(33), R(52), R(10)), (R(151), R(12), R(30))

@@ -1,8 +1,9 @@
 """What is searched for: the language of the box, parts with weights, and conditions on the pictures.
 
-    parse('two dogs -snow "red ball" 2025-08 name:IMG caption:beach has:caption favourite:')
+    parse('two dogs^2 -snow "red ball" 2025-08 name:IMG caption:beach has:caption favourite:')
     SearchQuery.of_text("two dogs -snow 2025-08")                        # the language of the search box
     SearchQuery.of_text("the same at night", pictures=[photo])           # the picture first, then the words
+    SearchQuery.of_text("like [1] but not -[2]", pictures=[one, two])    # pictures by their number
     SearchQuery((QueryPart("a dog", 2.0), QueryPart(photo, -1.0)))       # parts with weights
 
 The table of all operators stands in `sugar/retrieval/README.md`, section "What the search box understands".
@@ -12,6 +13,7 @@ Not covered: searching (search.py).
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -35,6 +37,7 @@ __all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "da
 Kind = Literal[
     "word",
     "phrase",
+    "picture",
     "exclude",
     "date",
     "name",
@@ -56,6 +59,8 @@ _OPERATORS: dict[str, Kind] = {
     "size": "size",
     "near": "near",
 }
+_WEIGHT = re.compile(r"-?([0-9](\.[0-9]{0,3})?|\.[0-9]{1,3})[,;]?")
+MAX_WEIGHT = 5.0
 _FIRST_YEAR = 1826
 """The year of the oldest photograph that survives."""
 
@@ -66,10 +71,11 @@ class Token:
 
     Args:
         kind: what it says.
-        text: the word, the words of a phrase, the value of a condition.
+        text: the word, the words of a phrase, the number of a picture, the value of a condition.
         start, end: where it stands in the query, in characters.
         negative: whether a minus sign stands in front of a condition that can be turned round.
         after, before: the first and the last day of a date; None where the end is open.
+        weight: of a word, a phrase, a picture or an exclusion; below 0 it excludes.
     """
 
     kind: Kind
@@ -79,6 +85,7 @@ class Token:
     negative: bool = False
     after: date | None = None
     before: date | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,17 +101,31 @@ class ParsedQuery:
         return " ".join(t.text for t in self.tokens if t.kind in ("word", "phrase"))
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """The same words, one text per line that has any: the parts of an ordered query."""
-        lines: list[list[str]] = [[]]
+    def parts(self) -> tuple[tuple[str | int, float], ...]:
+        """(words or the number of a picture, weight): first those of weight 1 in order, then the others.
+
+        Words of one line are one part, unless a picture stands between them or they have their own weight.
+        """
+        together: list[list[str] | int] = [[]]
+        weighted: list[tuple[str | int, float]] = []
         end = 0
         for token in self.tokens:
             if "\n" in self.source[end : token.start]:
-                lines.append([])
+                together.append([])
             end = token.end
-            if token.kind in ("word", "phrase"):
-                lines[-1].append(token.text)
-        return tuple(" ".join(words) for words in lines if words)
+            if token.kind not in ("word", "phrase", "picture", "exclude"):
+                continue
+            content = int(token.text) if token.kind == "picture" else token.text
+            if token.weight != 1:
+                weighted.append((content, token.weight))
+            elif isinstance(content, int):
+                together += [content, []]
+            else:
+                words = together[-1]
+                assert isinstance(words, list)
+                words.append(content)
+        parts = [" ".join(part) if isinstance(part, list) else part for part in together]
+        return (*((part, 1.0) for part in parts if part), *weighted)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -163,9 +184,10 @@ class ParsedQuery:
         return self._flag("favourite")
 
     @property
-    def conditions(self) -> tuple[Token, ...]:
-        """The tokens that are neither words nor phrases."""
-        return tuple(t for t in self.tokens if t.kind not in ("word", "phrase"))
+    def marks(self) -> tuple[Token, ...]:
+        """The tokens that are more than words: conditions, exclusions, and words with a weight."""
+        plain = ("word", "phrase")
+        return tuple(t for t in self.tokens if t.kind != "picture" and (t.kind not in plain or t.weight != 1))
 
     def without(self, token: Token) -> str:
         """The query's text with one token removed."""
@@ -180,17 +202,18 @@ class ParsedQuery:
         return None if not stated else not stated[-1].negative
 
 
-def parse(text: str, *, today: date | None = None) -> ParsedQuery:
+def parse(text: str, *, pictures: int = 0, today: date | None = None) -> ParsedQuery:
     """Read a query.
 
     Args:
         text: what a person typed.
+        pictures: how many stand beside the words; `[1]` to `[pictures]` name them, other numbers are words.
         today: years up to this day's are dates, later numbers are words; the current day where left out.
     Returns:
         The tokens in order. Every text has a result; marks that make no sense are free words.
     """
     year = (today or date.today()).year
-    return ParsedQuery(text, tuple(_token(text, start, end, year) for start, end in _pieces(text)))
+    return ParsedQuery(text, tuple(_token(text, start, end, pictures, year) for start, end in _pieces(text)))
 
 
 def quote(value: str) -> str:
@@ -218,7 +241,7 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
         yield start, at
 
 
-def _token(text: str, start: int, end: int, year: int) -> Token:
+def _token(text: str, start: int, end: int, pictures: int, year: int) -> Token:
     piece = text[start:end]
     negative = len(piece) > 1 and piece[0] == "-" and piece[1] not in "-"
     body = piece[1:] if negative else piece
@@ -238,12 +261,28 @@ def _token(text: str, start: int, end: int, year: int) -> Token:
     days = None if negative else _days(body, year)
     if days is not None:
         return Token("date", body, start, end, after=days[0], before=days[1])
-    if negative and (excluded := _unquoted(body)):
-        return Token("exclude", excluded, start, end)
-    phrase = _unquoted(piece)
-    if phrase and phrase != piece:
-        return Token("phrase", phrase, start, end)
-    return Token("word", piece, start, end)
+    stated, weight = _weighted(body)
+    if negative:
+        weight = -abs(weight)
+    number = stated[1:-1] if stated[0] == "[" and stated[-1] == "]" else ""
+    if number.isascii() and number.isdigit() and len(number) < 3 and 1 <= int(number) <= pictures:
+        return Token("picture", str(int(number)), start, end, weight=weight)
+    words = _unquoted(stated)
+    if negative and words:
+        return Token("exclude", words, start, end, weight=weight)
+    if words and words != stated:
+        return Token("phrase", words, start, end, weight=weight)
+    return Token("word", stated if weight != 1 else piece, start, end, weight=weight)
+
+
+def _weighted(body: str) -> tuple[str, float]:
+    """`dog^2` -> ("dog", 2.0). What is no weight from -5 to 5 other than 0 belongs to the words."""
+    stated, _, number = body.rpartition("^")
+    if stated and _WEIGHT.fullmatch(number):
+        weight = float(number.rstrip(",;"))
+        if 0 < abs(weight) <= MAX_WEIGHT:
+            return stated, weight
+    return body, 1.0
 
 
 def _unquoted(value: str) -> str:
@@ -288,7 +327,6 @@ def _span(piece: str, year: int) -> tuple[date, date] | None:
     return date(*numbers), date(*numbers)
 
 
-MAX_WEIGHT = 5.0
 _PUNCTUATION = ".,;:!?\"'()[]"
 
 
@@ -377,9 +415,10 @@ class SearchQuery:
         Args:
             text: in the language of `parse`.
             pictures: pictures beside the words, in order.
-            words_at: how many of the pictures stand before the words; all of them where left out.
+            words_at: how many of the pictures stand before the words; all of them where left out. A picture
+                that the text names stands where it is named.
         """
-        return cls.of_parsed(parse(text), pictures=pictures, words_at=words_at)
+        return cls.of_parsed(parse(text, pictures=len(pictures)), pictures=pictures, words_at=words_at)
 
     @classmethod
     def of_parsed(
@@ -387,8 +426,12 @@ class SearchQuery:
     ) -> SearchQuery:
         """The same, from a query that was read already."""
         at = len(pictures) if words_at is None else max(0, min(words_at, len(pictures)))
-        contents: list[str | Image.Image] = [*pictures[:at], *parsed.lines, *pictures[at:]]
-        excluded = [QueryPart(text, -1.0) for text in parsed.excluded]
+        named = {content for content, _ in parsed.parts if isinstance(content, int)}
+        before, after = (
+            [QueryPart(pictures[i]) for i in places if i + 1 not in named]
+            for places in (range(at), range(at, len(pictures)))
+        )
+        said = [QueryPart(pictures[c - 1] if isinstance(c, int) else c, w) for c, w in parsed.parts]
         conditions = Conditions(
             after=parsed.after,
             before=parsed.before,
@@ -401,9 +444,10 @@ class SearchQuery:
             captioned=parsed.has_caption,
             excluded=parsed.excluded,
         )
-        keywords = " ".join("_".join(t.text.split()) for t in parsed.tokens if t.kind in ("word", "phrase"))
+        wanted = [t.text for t in parsed.tokens if t.kind in ("word", "phrase") and t.weight > 0]
         # words beside a picture ask for a change; captions do not hold them
-        return cls((*[QueryPart(c) for c in contents], *excluded), conditions, "" if pictures else keywords)
+        keywords = "" if pictures else " ".join("_".join(words.split()) for words in wanted)
+        return cls((*before, *said, *after), conditions, keywords)
 
     @property
     def texts(self) -> list[str]:

@@ -14,11 +14,10 @@ import gradio as gr
 from sugar.images import SUFFIXES
 from sugar.passages import SUFFIXES as NOTE_SUFFIXES
 from sugar.services.ask import MAX_READ
-from sugar.ui import ask_api, gallery_api
+from sugar.ui import ask_api
 from sugar.ui.ask_handlers import MAX_EXAMPLES, STRICTNESS, AskHandlers
-from sugar.ui.components import GalleryChoice, PictureInput, intro
+from sugar.ui.components import GalleryChoice, PictureInput, clickable, intro
 from sugar.ui.context import AppContext
-from sugar.ui.grid import html_block, picture_grid
 from sugar.ui.text import ask as words
 
 TAB = ("ask", words.TITLE)
@@ -48,11 +47,11 @@ def build(app: AppContext) -> None:
     read, strictness, beside = _options()
     note = gr.HTML(elem_classes="sugar-stats", elem_id="ask-note")
     with gr.Row():
-        answer = picture_grid(words.ANSWER, elem_id="ask-answer")
-        plain = html_block(words.WITHOUT_SOURCES, visible=False, elem_id="ask-alone")
+        answer = clickable(words.ANSWER, elem_id="ask-answer")
+        plain = gr.HTML(label=words.WITHOUT_SOURCES, visible=False, elem_id="ask-alone")
     speed = gr.HTML(elem_classes="sugar-stats", elem_id="ask-speed")
-    sources = picture_grid(words.SOURCES, elem_id="ask-sources")
-    opened = html_block(words.OPENED, elem_id="ask-opened")
+    sources = clickable(words.SOURCES, elem_id="ask-sources")
+    opened = gr.HTML(label=words.OPENED, elem_id="ask-opened")
     to_chat = gr.Button(words.TO_CHAT, size="sm", min_width=130)
 
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
@@ -85,7 +84,7 @@ def build(app: AppContext) -> None:
     for grid in (answer, sources):
         grid.click(app.guarded(handlers.open_source), None, opened, **model)
     ask_api.register(handlers)
-    app.on_galleries(gallery_api.choices(app, words.NO_GALLERY), [gallery])
+    app.offer_galleries(gallery, words.NO_GALLERY)
     app.hand_over(to_chat, "chat", handlers.hand_chat)
     app.receive("ask", handlers.take, [question, image])
 

@@ -17,10 +17,9 @@ from sugar.services.ask import MAX_READ, AskRequest, AskResult, AskService
 from sugar.services.workspace import VisitorSession
 from sugar.settings import Settings
 from sugar.ui.ask_view import answer_block, block, opened_source, source_grid
-from sugar.ui.components import escape, keep_reduced, speed_line
+from sugar.ui.components import escape, keep_reduced, picked, speed_line
 from sugar.ui.context import AppContext
 from sugar.ui.examples import EXAMPLES
-from sugar.ui.grid import picked
 from sugar.ui.incoming import number, picture, read_uploads, text
 from sugar.ui.text import ask as words
 

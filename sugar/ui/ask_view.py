@@ -16,8 +16,7 @@ from sugar.passages import Passage
 from sugar.rag import KnowledgeBase, Reply
 from sugar.sequence import PassageHit
 from sugar.services.ask import AskResult, PictureCell
-from sugar.ui.components import escape
-from sugar.ui.grid import cell, figure, grid_of
+from sugar.ui.components import cell, escape, figure, grid_of
 from sugar.ui.text import ask as words
 
 __all__ = ["answer_block", "block", "opened_source", "source_data", "source_grid"]

@@ -6,7 +6,7 @@
     picture = PictureInput(label="Picture")                        # where gr.Image would decode by itself
     strip = clickable("Pictures"); strip.click(f)                  # event_field(event, "pick")
 
-Not covered: styles (static/), checks of what components hand over (incoming.py), the wall (grid.py).
+Not covered: styles (static/), checks of what components hand over (incoming.py), the wall (wall.py).
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from __future__ import annotations
 import base64
 import re
 from abc import ABCMeta
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gradio as gr
 import nh3
 import numpy as np
 from gradio.component_meta import ComponentMeta, updateable
+from gradio.components import Component
 from PIL import Image
 
+from sugar.errors import InputError
 from sugar.images import gallery_items, thumbnail
 from sugar.services.model_slot import ModelState
 from sugar.services.workspace import Generated, VisitorSession
@@ -30,23 +32,32 @@ from sugar.ui.incoming import MAX_SIDE
 from sugar.ui.text import frame as words_of
 
 __all__ = [
+    "Change",
     "GalleryChoice",
     "PictureInput",
     "Quiet",
     "as_written",
+    "cell",
     "clickable",
     "data_uri",
     "escape",
+    "event_field",
+    "figure",
+    "grid_of",
     "harmless",
     "heat_map",
     "intro",
     "jpeg_uri",
     "keep_reduced",
+    "label",
+    "picked",
     "score_bar",
     "speed_line",
     "status_line",
-    "event_field",
 ]
+
+Change = dict[Component, Any]
+"""What a handler changes: component -> its new value."""
 
 # -- a model's Markdown
 
@@ -87,6 +98,39 @@ def data_uri(image: Image.Image, side: int = 96) -> str:
 def jpeg_uri(jpeg: bytes) -> str:
     """JPEG bytes inside the page itself."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def cell(
+    jpeg: bytes | None,
+    name: str,
+    pick: int,
+    *,
+    alt: str = "",
+    under: str = "",
+    words: str = "",
+    pressed: bool | None = None,
+) -> str:
+    """One button: a picture (JPEG bytes) or words, its name, and HTML of ours beneath it."""
+    image = f'<img src="{jpeg_uri(jpeg)}" alt="{escape(alt or name)}">' if jpeg is not None else ""
+    said = f'<span class="words">{escape(words)}</span>' if words else ""
+    state = "" if pressed is None else f' aria-pressed="{str(pressed).lower()}"'
+    return (
+        f'<button type="button" class="sugar-cell" data-pick="{pick}" '
+        f'aria-label="Open {escape(name)}"{state}>{image}{said}'
+        f'<span class="name" title="{escape(name)}">{escape(name)}</span>{under}</button>'
+    )
+
+
+def grid_of(cells: Iterable[str], title: str = "") -> str:
+    """Cells side by side, as many as fit, under a title."""
+    head = f'<h4 class="sugar-title">{escape(title)}</h4>' if title else ""
+    return f'{head}<div class="sugar-grid">{"".join(cells)}</div>'
+
+
+def figure(image: Image.Image | None, alt: str, under: str) -> str:
+    """One large picture (or none) with HTML of ours beneath it."""
+    shown = f'<img src="{jpeg_uri(thumbnail(image, 768))}" alt="{escape(alt)}">' if image is not None else ""
+    return f'<figure class="sugar-figure">{shown}<figcaption>{under}</figcaption></figure>'
 
 
 def label(part: str | Image.Image, alt: str) -> str:
@@ -196,6 +240,14 @@ def event_field(event: gr.EventData, name: str) -> str:
     """What a click on `clickable` tells: its `pick` or `box`. Empty when it tells nothing, or was made up."""
     data = getattr(event, "_data", None)
     return str(data.get(name) or "") if isinstance(data, dict) else ""
+
+
+def picked(event: gr.EventData, count: int) -> int:
+    """Which of `count` cells was clicked. Raises InputError for anything else: the page may send anything."""
+    pick = event_field(event, "pick")
+    if not (pick.isascii() and pick.isdigit() and int(pick) < count):
+        raise InputError("That picture is not on the page any more. Search or open the gallery again.")
+    return int(pick)
 
 
 class Quiet(ComponentMeta):

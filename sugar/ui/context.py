@@ -7,7 +7,7 @@
     app.receive("chat", take, outputs=[...])               # take(sample, visitor) -> values for outputs
     app.on_load(fill, inputs, outputs)                     # when a page opens: what depends on the visitor
     app.on_model_change(fill, outputs)                     # fill(): also when another model is ready
-    app.on_galleries(fill, outputs)                        # fill(request): also when galleries changed
+    app.offer_galleries(dropdown)                          # filled when a page opens, and when they changed
     app.galleries_changed(event)                           # this event may have made or removed a gallery
 
 Tabs may be built in any order; `connect` wires what they asked for at the end.
@@ -30,6 +30,7 @@ from sugar.errors import InputError
 from sugar.model.owner import owned_by
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.galleries import Galleries
+from sugar.services.gallery import GalleryState
 from sugar.services.jobs import Jobs
 from sugar.services.model_slot import Lender, ModelQueue, ModelSlot, QueuedModel
 from sugar.services.visitors import Page, Visitor
@@ -115,6 +116,11 @@ class AppContext:
     def gallery_names(self, request: gr.Request) -> list[str]:
         """The galleries that this visitor can choose from."""
         return self.galleries.names(self.visitor(request))
+
+    def last_gallery(self, request: gr.Request) -> str | None:
+        """The gallery that the visitor used last, else the first; what a dropdown of galleries will show."""
+        known, last = self.gallery_names(request), self.visitor(request).state.of(GalleryState).name
+        return last if last in known else known[0] if known else None
 
     def stream(
         self, request: gr.Request, conversation: Sample | Sequence[Turn], sampling: Sampling
@@ -213,9 +219,16 @@ class AppContext:
         """Run `fill()` when a page opens and whenever another model is ready."""
         self.fills.append((fill, list(outputs)))
 
-    def on_galleries(self, fill: Callable[..., Any], outputs: Sequence[Any]) -> None:
-        """Run `fill(request)` when a page opens and whenever the visitor's galleries changed."""
-        self.visitor_fills.append((fill, list(outputs)))
+    def offer_galleries(self, dropdown: gr.Dropdown, none: str = "") -> None:
+        """Fill a dropdown with the visitor's galleries, the one used last chosen: when a page opens, and whenever
+        they changed. none: a choice that means no gallery.
+        """
+
+        def fill(request: gr.Request) -> gr.Dropdown:
+            names, nothing = self.gallery_names(request), [none] if none else []
+            return gr.Dropdown(choices=nothing + names, value=self.last_gallery(request) or none or None)
+
+        self.visitor_fills.append((fill, [dropdown]))
 
     def galleries_changed(self, event: Any) -> None:
         """Say that this event (what `.click()` returned) may have made or removed a gallery."""

@@ -1,24 +1,89 @@
-"""The Gallery tab as HTML: the line of facts, jobs with their progress, reports, near-duplicates."""
+"""The Gallery tab as messages for the wall (the listing by months, cells, the open picture) and as HTML (the
+line of facts, jobs with their progress, reports, near-duplicates).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from sugar.services.gallery import Group, Listing
+from PIL import Image
+
+from sugar.services.gallery import Cell, Group, Listing
 from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
-from sugar.ui.components import escape
-from sugar.ui.grid import cell, grid_of
+from sugar.ui import wall
+from sugar.ui.components import cell, escape, grid_of
 from sugar.ui.text import gallery as words
+from sugar.ui.text import teach
+from sugar.ui.text import wall as wall_words
 
-__all__ = ["AGAIN", "jobs_html", "report_table", "same_html", "stats_line", "watched_html"]
+if TYPE_CHECKING:
+    from sugar.gallery import IngestReport
+
+__all__ = [
+    "AGAIN",
+    "cells_of",
+    "jobs_html",
+    "large_of",
+    "listing_of",
+    "report_table",
+    "same_html",
+    "stats_line",
+    "teach_line",
+    "watched_html",
+]
 
 AGAIN = "again"
 """What a click on "Try again" picks; a job's number otherwise."""
 
 MOST_ROWS = 200
 MOST_SAID = 10
+
+# -- for the wall
+
+
+def listing_of(listing: Listing, targets: Sequence[str], stale: Sequence[int] | None) -> str:
+    """The gallery as it is now. stale: the pictures whose cells changed, None for all."""
+    return wall.listing_message(
+        "gallery",
+        listing.name,
+        [(_month(month), ids, False) for month, ids in listing.months],
+        order=listing.order,
+        can=("select", "download") if listing.read_only else ("select", "download", "edit"),
+        targets=targets,
+        leaving=listing.leaving,
+        stale=stale,
+    )
+
+
+def cells_of(name: str, cells: Iterable[Cell]) -> str:
+    """Cells that the browser asked for. name: of the gallery."""
+    return wall.cells_message(name, ((_wall_cell(cell), cell.thumbnail) for cell in cells))
+
+
+def large_of(name: str, cell: Cell, image: Image.Image) -> str:
+    """One picture for the lightbox."""
+    taken = f" · {cell.taken:%Y-%m-%d %H:%M}" if cell.taken else ""
+    if cell.day_from_name:
+        taken = f" · {wall_words.FROM_NAME.format(day=cell.taken)}"
+    where = f" · {cell.location[0]:.4f},{cell.location[1]:.4f}" if cell.location else ""
+    about = f"{cell.width} x {cell.height} · {cell.bytes / 1e6:.2f} MB{taken}{where} {cell.camera}"
+    return wall.large_message(name, _wall_cell(cell), image, about)
+
+
+def _wall_cell(cell: Cell) -> dict[str, Any]:
+    line = cell.caption or ("" if cell.indexed else wall_words.NOT_INDEXED)
+    more = {"favourite": cell.favourite, "by_model": cell.by_model}
+    return wall.cell_data(cell.id, cell.name, cell.caption, line=line, **more)
+
+
+def _month(month: str) -> str:
+    return f"{datetime.strptime(month, '%Y-%m'):%B %Y}" if month else ""
+
+
+# -- HTML
 
 
 def stats_line(listing: Listing) -> str:
@@ -70,7 +135,7 @@ def _watched(one: Watched) -> str:
     return f'<div class="sugar-job"><b>{escape(title)}</b><span>{escape(told)}{lines}</span>{stop}</div>'
 
 
-def report_table(report: Any) -> str:
+def report_table(report: IngestReport | None) -> str:
     """What was taken in: the counts, and each file that was not simply added."""
     if report is None:
         return ""
@@ -103,3 +168,20 @@ def same_html(groups: Sequence[Group]) -> str:
             cells.append(cell(one.thumbnail, one.name, one.id, alt=one.caption, under=under))
         out += grid_of(cells, words.GROUP.format(n=number, count=len(group.cells)))
     return out or f'<p class="sugar-empty">{words.NO_SAME}</p>'
+
+
+def teach_line(state: JobState | None) -> str:
+    """A run of "Teach the model these captions" in one sentence."""
+    if state is None:
+        return ""
+    if state.phase == "done":
+        return escape(state.result)
+    if state.phase == "failed":
+        return escape(teach.FAILED.format(title=state.title, problem=state.problem))
+    if state.phase == "running":
+        left = teach.LEFT.format(seconds=state.left) if state.left is not None else ""
+        told = {"title": state.title, "done": state.done, "total": state.total, "note": state.note}
+        return escape(teach.RUNNING.format(left=left, **told))
+    return escape(
+        {"queued": teach.QUEUED, "cancelled": teach.CANCELLED}[state.phase].format(title=state.title)
+    )

@@ -1,5 +1,5 @@
 // The Search tab in the browser: searching while one types, pictures by drop and paste, chips, more results, links.
-// Not covered: what a press means (sugar/ui/search_events.py); every search runs on the server.
+// Not covered: what a press means (sugar/ui/search.py); every search runs on the server.
 const sugarSearch = {
   pause: 350, // milliseconds without a key before a search begins
   waiting: null,

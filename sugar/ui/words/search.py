@@ -8,18 +8,31 @@ INTRO = (
 
 # -- the box
 WORDS = "Search for"
-PLACEHOLDER = "Words or -word, a date such as 2025-08, name:part …"
-WORDS_HELP = (
-    "-word excludes; “two words” stay together; also 2025-08, name:, caption:, size:800, near:48.2,16.4, "
-    "has:caption, favourite:. Shift+Enter: next part."
+PLACEHOLDER = "Two dogs playing in snow"
+MARKS_TITLE = "What can be written here"
+MARKS = (
+    ("dogs “red ball”", "words; those in quotes stand together"),
+    ("-snow", "without snow"),
+    ("dogs^2 night^0.5", "dogs count twice, night counts half; a number below 0 excludes"),
+    ("[1] -[2]^2", "the first picture; not what the second one shows, twice as much"),
+    ("2025-08 2025-06..2025-08", "taken in that time"),
+    ("name:IMG caption:beach camera:pixel", "the file's name, the caption, the camera has this"),
+    ("size:800", "800 pixels or more on the shorter side"),
+    ("near:48.2,16.4,5km", "taken there"),
+    ("has:caption favourite:", "pictures with a caption, favourites; with a minus sign those without"),
+    ("Shift+Enter", "the next part of a story"),
 )
+"""(what is written, what it means)."""
 ADD_PICTURE = "Add a picture"
 SEARCH = "Search"
 CLEAR = "Clear"
 GALLERY = "Gallery"
 MODE = "Look for"
 MODES = {"pictures": "Pictures", "story": "A story", "positions": "Every part"}
-MODES_HELP = "A story: runs of pictures, a line each. Every part: hits after each line."
+MODES_HELP = (
+    "A story: photos taken one after the other that match your lines, in order. "
+    "Every part: the best photos after each line."
+)
 EXAMPLES = "Try"
 EXAMPLE_PICTURE = "a picture"
 
@@ -31,6 +44,7 @@ PICTURE_HINT = "{name}. Left and right arrow keys move it, Delete removes it."
 WORDS_HINT = "{name}. Left and right arrow keys move them."
 REMOVE = "Remove {name}"
 EXCLUDED = "without “{text}”"
+MORE_OF, LESS_OF = "“{text}”", "less “{text}”"
 TAKEN = "taken {text}"
 NEAR = "taken near {text}"
 NAME = "name has “{text}”"
@@ -45,26 +59,15 @@ DATE_FROM, DATE_UNTIL, DATE = "from", "to", "Date"
 
 # -- options
 OPTIONS = "Options"
-ADVANCED = "Advanced: parts with weights"
-ADVANCED_HELP = "Parts of weight 1 are read together, in order. A negative weight excludes."
-LIMIT = "Hits at most"
 RERANK = "Re-rank by alignment"
-RERANK_HELP = "Off: order by the vector of the whole query alone."
+RERANK_HELP = "Off: sort by overall similarity only."
 CONFIRM = "Ask the model about the best"
 CONFIRM_HELP = "Slower. The model's own yes or no orders the first six."
 SHOW_SCORES = "Show scores"
-SAVED, SAVE, DELETE, SAVED_NAME = "Saved searches", "Save this search", "Delete", "Name"
+SAVED, SAVE, DELETE = "Saved searches", "Save this search", "Delete"
 COPY_LINK, COPIED = "Copy link", "Link copied"
 NOT_COPIED = "The browser does not let this page copy. The link is {link}"
 SAVED_AS = "Saved as “{name}”."
-
-# -- one row of the advanced form
-ROW_WORDS = "Words {n}"
-ROW_PICTURE = "Picture {n}"
-WEIGHT = "Weight {n}"
-UP, DOWN, TAKE_OUT = "Up", "Down", "Remove"
-ADD_WORDS = "Add words"
-SEARCH_ROWS = "Search with these parts"
 
 # -- results
 HITS = "Results"
