@@ -220,8 +220,9 @@ class AppContext:
         self.fills.append((fill, list(outputs)))
 
     def offer_galleries(self, dropdown: gr.Dropdown, none: str = "") -> None:
-        """Fill a dropdown with the visitor's galleries, the one used last chosen: when a page opens, and whenever
-        they changed. none: a choice that means no gallery.
+        """Fill a dropdown with the visitor's galleries when a page opens and whenever they changed.
+
+        The one used last is chosen. none: a choice that means no gallery.
         """
 
         def fill(request: gr.Request) -> gr.Dropdown:
