@@ -47,7 +47,7 @@ def test_results_come_while_one_types_and_all_scroll(window: Window) -> None:
     box(page).press_sequentially("a red star at night")
     count(page, PICTURES)
     expect(page.locator("#hits .sugar-count")).to_have_text(f"{PICTURES} pictures")
-    expect(cells(page).first.locator(".line").first).to_have_text("by meaning")
+    expect(cells(page).first.locator(".line").first).to_have_text("")  # what found it, only where ways differ
     assert not page.locator("#hits .sugar-score").first.is_visible(), "scores are hidden until asked for"
     page.locator("#hits .sugar-wall-scroll").evaluate("e => { e.scrollTop = e.scrollHeight; }")
     expect(page.locator(f"#hits [data-pick='{PICTURES - 1}'] img")).to_be_visible()
@@ -162,24 +162,27 @@ def test_examples_of_the_model_story_and_parts(window: Window) -> None:
     expect(page.locator("#hits .sugar-wall-head")).to_have_count(0)
 
 
-def test_rows_with_weights(window: Window) -> None:
+def test_weights_and_pictures_are_written_into_the_box(window: Window) -> None:
+    """What a form with rows did: parts with weights, exclusions, pictures among the words."""
     page = window.open("Search")
-    page.get_by_text("Advanced: parts with weights").click()
-    page.get_by_label("Words 1").fill("green")
-    page.locator("#add-words").click()
-    page.get_by_label("Words 2").fill("blue")
-    page.locator("#up-2").click()
-    expect(page.get_by_label("Words 1")).to_have_value("blue")
-    expect(page.get_by_label("Words 2")).to_have_value("green")
-    page.get_by_label("Weight 2").fill("-1")
-    page.locator("#search-rows").click()
-    count(page, PICTURES)
-    page.locator("#remove-1").click()
-    expect(page.get_by_label("Words 1")).to_have_value("green")
-    page.locator("#clear-query").click()
-    expect(page.get_by_label("Words 1")).to_have_value("")
-    page.locator("#search-rows").click()
-    expect(page.get_by_text("The query is empty")).to_be_visible()
+    page.locator("#search-help summary").click()
+    expect(page.locator("#search-help")).to_contain_text("dogs^2")
+    page.locator("#search-box input[type=file]").set_input_files(SCENE)
+    box(page).fill("blue green^2 -[1]")
+    chips = page.locator("#search-chips .sugar-chip")
+    expect(chips).to_have_count(3)
+    expect(chips.first).to_contain_text("[1] × -1")
+    expect(chips.nth(1)).to_contain_text("blue green")
+    expect(chips.last).to_contain_text("“green” × 2")
+    count(page, PICTURES - 1)  # the picture itself is in the gallery, and is left out
+    page.get_by_role("button", name="Remove “green” × 2").click()
+    expect(box(page)).to_have_value("blue -[1]")
+    page.get_by_role("button", name="Remove picture 1 × -1").click()
+    expect(box(page)).to_have_value("blue")
+    box(page).fill("blue^2")
+    page.get_by_label("A story").check()
+    box(page).press("Enter")
+    expect(page.get_by_text("Weights and exclusions work only in Photos")).to_be_visible()
 
 
 def test_a_search_is_saved_opened_again_and_reached_by_a_link(window: Window, app: Served) -> None:

@@ -199,7 +199,7 @@ def test_confirmation_only_where_the_profile_allows_it(service, visitor) -> None
         (lambda: ask("2024", mode="story"), "query is empty"),
         (lambda: ask("red", mode="sideways"), "choose one of"),
         (lambda: ask("red", limit=0), "may be 1 to"),
-        (lambda: ask("red -blue", mode="story"), "so do exclusions"),
+        (lambda: ask("red -blue", mode="story"), "only in Photos"),
         (lambda: QueryPart("red", 0), "other than 0"),
         (lambda: QueryPart("red", float("nan")), "other than 0"),
         (lambda: day("yesterday"), "not a day"),

@@ -109,7 +109,7 @@ def test_filters(app: Served, filled: str) -> None:
         ([{"text": 5}], {}, "must be a text"),
         ([{"text": "red", "weight": 0}], {}, "weight is 0"),
         ([{"text": "red", "weight": "heavy"}], {}, "must be a number"),
-        ([{"text": "red", "weight": 2}], {"mode": "story"}, "Weights count"),
+        ([{"text": "red", "weight": 2}], {"mode": "story"}, "only in Photos"),
         ([{"picture": "/etc/passwd"}], {}, "not an upload"),
         ("x" * 9000, {}, "limit"),
         ("red", {"k": 0}, "1 to 48"),

@@ -79,7 +79,7 @@ class SearchRequest:
         if not 1 <= self.limit <= MAX_HITS:
             raise InputError(f"The number of hits is {self.limit}; it may be 1 to {MAX_HITS}.")
         if self.mode != "pictures" and any(p.weight != 1 for p in self.query.parts):
-            raise InputError("Weights count when you look for pictures, and so do exclusions. Remove them.")
+            raise InputError("Weights and exclusions work only in Photos. Remove them, or look for photos.")
         if not self.query.parts and (self.mode != "pictures" or self.query.conditions == Conditions()):
             raise InputError("The query is empty. Type some words or choose a picture.")
 

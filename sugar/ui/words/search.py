@@ -28,7 +28,7 @@ SEARCH = "Search"
 CLEAR = "Clear"
 GALLERY = "Gallery"
 MODE = "Look for"
-MODES = {"pictures": "Pictures", "story": "A story", "positions": "Every part"}
+MODES = {"pictures": "Photos", "story": "A story", "positions": "Every part"}
 MODES_HELP = (
     "A story: photos taken one after the other that match your lines, in order. "
     "Every part: the best photos after each line."
