@@ -182,12 +182,22 @@ this process share.
 """
 
 
+GERMAN = {
+    "chat": {"TITLE": "Gespräch", "PLACEHOLDER": "Frag etwas"},
+    "search": {"MODES": {"story": "Eine Geschichte"}},
+    "frame": {"MODEL_READY": "<b>{name}</b> ist bereit"},
+}
+"""A language of the tests: a label, a hint, a choice, and a text that the server draws."""
+
+
 def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     """Build and launch an app on a free port, on a toy model unless `load(name, progress)` says otherwise."""
     from sugar.services.model_slot import ModelSlot
     from sugar.settings import Settings
     from sugar.ui import build_app, launch
+    from sugar.ui.text import LANGUAGES
 
+    LANGUAGES["de"] = GERMAN
     model = Talker()
     settings = replace(
         Settings(port=0, gallery=str(folder / "galleries"), per_minute=100_000, max_tokens=4000), **changes

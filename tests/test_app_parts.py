@@ -4,6 +4,7 @@ what goes to it.
 
 from __future__ import annotations
 
+import ast
 import re
 import threading
 from pathlib import Path
@@ -30,6 +31,7 @@ from sugar.ui.faults import to_gradio_error
 from sugar.ui.gate import Visitors
 from sugar.ui.incoming import number, parts, picture, read_uploads, text
 from sugar.ui.model_drawing import card_markdown, load_line, preset_needs
+from sugar.ui.text import LANGUAGES
 
 SETTINGS = Settings()
 RED = Image.new("RGB", (20, 20), "red")
@@ -481,3 +483,16 @@ def test_a_caption_ends_at_a_newline_and_nowhere_else() -> None:
     pasted = "a dog\u2028in snow\r\na cat\u0085asleep\n\n"
     assert read_captions(pasted, SETTINGS) == ["a dog\u2028in snow", "a cat\u0085asleep"]
     assert read_captions(["a\u2028b", " "], SETTINGS) == ["a\u2028b"]
+
+
+def test_the_catalogue_has_every_text_that_is_asked_for_and_no_other() -> None:
+    asked = set()
+    for file in (ASSETS.parent / "sugar" / "ui").glob("*.py"):
+        source = file.read_text("utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module == "sugar.ui.text":
+                for section in node.names:
+                    texts = re.findall(rf"\b{section.asname or section.name}\.([A-Z][A-Z_]+)\b", source)
+                    asked |= {f"{section.name}.{text}" for text in texts}
+    known = {f"{section}.{text}" for section, texts in LANGUAGES["en"].items() for text in texts}
+    assert known == asked

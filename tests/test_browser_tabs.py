@@ -120,3 +120,17 @@ def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) 
     finally:
         first.close()
         second.close()
+
+
+def test_the_page_speaks_the_browsers_language(browser: Any, app: Served) -> None:
+    window = Window(browser, app, locale="de-DE")
+    try:
+        page = window.open("Gespräch")
+        assert page.get_by_placeholder("Frag etwas").is_visible()
+        page.get_by_role("tab", name="Search", exact=True).click()
+        assert page.get_by_label("Eine Geschichte").is_visible()
+        assert page.get_by_label("Photos", exact=True).first.is_visible()  # what is left out is English
+        expect(page.locator("#status")).to_contain_text("ist bereit")
+    finally:
+        window.close()
+    assert window.errors == []

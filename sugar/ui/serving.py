@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ import gradio
 import gradio as gr
 from gradio import state_holder
 from gradio.route_utils import CustomCORSMiddleware
+from gradio.routes import toorjson
 from gradio.state_holder import SessionState
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -41,13 +43,14 @@ from sugar.ui.faults import bound_the_log, keep_words_out_of_the_log
 from sugar.ui.gate import Gate, Sessions
 from sugar.ui.incoming import Uploads, bounded_downloads, cache_folder
 from sugar.ui.page import head, styles, theme
-from sugar.ui.text import chat, frame
+from sugar.ui.text import chat, frame, marked, translations
 
 __all__ = ["CAPACITY", "PACKED", "forget", "launch", "lean_sessions", "sweep"]
 
 # -- the document
 
 MESSAGE_BOX = b'"elem_id":"message"'
+CONFIG = re.compile(rb"<script>window\.gradio_config = (\{.*?\});</script>", re.DOTALL)
 
 ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 """What Gradio reads of a request to write the app's own address into the page. The rest is the same."""
@@ -77,6 +80,15 @@ def shell() -> bytes:
     for name, text in (known | {"placeholder": chat.PLACEHOLDER}).items():
         html = html.replace(f"{{{name}}}", escape(text))
     return html.encode()
+
+
+def with_keys(document: bytes) -> bytes:
+    """The page's document, in which labels, hints and choices are keys that the browser translates."""
+    found = CONFIG.search(document)
+    if found is None:
+        return document
+    config = toorjson(marked(json.loads(found[1])))
+    return document[: found.start(1)] + config.encode() + document[found.end(1) :]
 
 
 def with_shell(document: bytes) -> bytes:
@@ -141,7 +153,7 @@ class PageDocument:
                 parts.append(message.get("body", b""))
 
         await self.app(scope, receive, collect)
-        return status, with_shell(b"".join(parts))
+        return status, with_shell(with_keys(b"".join(parts)))
 
 
 PACKED = Middleware(PageDocument)
@@ -247,6 +259,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         theme=theme(),
         css=styles(),
         head=head(),
+        i18n=translations(),
         ssr_mode=False,
         prevent_thread_lock=True,
         max_threads=80,
