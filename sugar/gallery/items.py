@@ -97,7 +97,7 @@ class Filters:
     after, before: a date or datetime, inclusive; items without a time never match. name, camera: part of it.
     caption: words that must all be in the caption. min_side: pixels of the shorter side at least; max_side:
     of the longer side at most. favourite, captioned: True, False, or None for both.
-    near: (latitude, longitude, kilometres); items without a location never match.
+    near: (latitude, longitude, kilometres); items without a location never match. month, day: of any year.
     """
 
     after: date | None = None
@@ -110,6 +110,8 @@ class Filters:
     favourite: bool | None = None
     captioned: bool | None = None
     near: tuple[float, float, float] | None = None
+    month: int | None = None
+    day: int | None = None
 
     def __post_init__(self) -> None:
         for key in ("after", "before"):
@@ -126,6 +128,9 @@ class Filters:
         if self.before is not None:
             exact = isinstance(self.before, datetime)
             terms.append(("i.taken <= ?", (self.before.isoformat() + ("" if exact else "T99"),)))
+        for start, number in ((6, self.month), (9, self.day)):
+            if number is not None:
+                terms.append((f"substr(i.taken, {start}, 2) = ?", (f"{number:02d}",)))
         for column, part in (("name", self.name), ("camera", self.camera)):
             if part.strip():
                 terms.append((f"instr(fold(i.{column}), ?)", (fold(part.strip()),)))

@@ -9,7 +9,7 @@ not know".
 from sugar.rag.answering import STRICTNESS, Reply, ask, cite, supports, threshold
 from sugar.rag.base import KnowledgeBase
 from sugar.rag.evidence import Scales, best_sentence
-from sugar.rag.prompting import alone, prompt, quoted, within_budget
+from sugar.rag.prompting import prompt, quoted, quoted_sample, within_budget
 from sugar.rag.questions import When, find_time, standalone
 
 __all__ = [
@@ -18,13 +18,13 @@ __all__ = [
     "STRICTNESS",
     "Scales",
     "When",
-    "alone",
     "ask",
     "best_sentence",
     "cite",
     "find_time",
     "prompt",
     "quoted",
+    "quoted_sample",
     "standalone",
     "supports",
     "threshold",

@@ -15,14 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
 from sugar.errors import InputError
 from sugar.passages import Passage, sentences
 from sugar.rag.base import KnowledgeBase
 from sugar.rag.evidence import best_sentence, kind_asked, kind_fits, known_share
-from sugar.rag.prompting import is_instructed, prompt
+from sugar.rag.prompting import prompt
 from sugar.rag.words import Terms, content
 from sugar.search_words import tokens
 from sugar.sequence import Answer, PassageHit, Sample
@@ -35,14 +34,13 @@ STRICTNESS = ("strict", "balanced", "always")
 FILTERED = (("date",), ("place",))
 """What `found_by` says of pictures that only a time or a place has chosen."""
 
-
 SHARE = 2 / 3
+"""A passage supports a sentence when it holds this share of its content words that the question lacks."""
+
 _MARK = re.compile(r" ?\[(\d{1,6})\]")
 _UNKNOWN = re.compile(
     r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell|answer|find)\b", re.IGNORECASE
 )
-
-By = Literal["model", "quote", "nobody"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class Reply(Answer):
     """
 
     hits: Sequence[PassageHit] = ()
-    by: By = "nobody"
+    by: Literal["model", "quote", "nobody"] = "nobody"
     cited: tuple[int, ...] = ()
     nearest: PassageHit | None = None
 
@@ -73,26 +71,25 @@ def ask(
     k: int = 1,
     cut_off: float | None = None,
     generate: Callable[[Sample], Iterator[str]] | None = None,
-    today: date | None = None,
-    **settings: Any,
 ) -> Iterator[Reply]:
     """The answer as it grows; the last one carries the citations.
 
     Args:
         k: passages to read.
         cut_off: the score that a hit must reach to be read; the checkpoint's balanced one where None.
-        generate: instead of `model.generate` (a page streams under its own limits); settings: those of it.
+        generate: instead of `model.generate`; a page streams under its own limits.
 
     Raises InputError for a question without words.
     """
     if not question.text.strip():
         raise InputError("The question has no words. Type what you want to know.")
     cut_off = threshold(model) if cut_off is None else cut_off
-    hits = base.search(question, k, today=today)
+    hits = base.search(question, k)
     known = [hit for hit in hits if hit.score >= cut_off]
     nearest = hits[0] if hits else None
     if not known:
-        yield Reply(_unknown(base, nearest), nearest=nearest)
+        said = f" The nearest is {nearest.name!r}." if nearest is not None else ""
+        yield Reply(f"I do not know: nothing in {base.name} answers this question.{said}", nearest=nearest)
         return
     passages = [base.passage(hit) for hit in known]
     if not _can_read(model, known, passages, question):
@@ -100,24 +97,22 @@ def ask(
         return
     yield Reply("", known, "model", nearest=nearest)
     text, asked = "", prompt(model, passages, question)
-    for piece in generate(asked) if generate is not None else model.generate(asked, **settings):
+    for piece in (generate or model.generate)(asked):
         text += piece
         yield Reply(text, known, "model", nearest=nearest)
     yield _judged(model, base, question, known, passages, text)
 
 
 def threshold(model: Any, name: str = "balanced") -> float:
-    """The checkpoint's cut-off of this name: strict, balanced or always. Raises InputError for another
-    name."""
+    """The checkpoint's cut-off of this name. Raises InputError for one that is not in STRICTNESS."""
     if name not in STRICTNESS:
         raise InputError(f"The strictness {name!r} is not known. Use {', '.join(STRICTNESS)}.")
     return float(model.profile.abstain[name])
 
 
 def _can_read(model: Any, known: Sequence[PassageHit], passages: Sequence[Passage], question: Sample) -> bool:
-    """A model with an instructed prompt reads anything. Another reads pairs and pictures whose words it
-    knows."""
-    if is_instructed(model):
+    """An instructed model reads anything; another one pairs and pictures whose words it knows."""
+    if model.profile.instructed:
         return True
     if known[0].found_by in FILTERED or any(p.kind == "passage" for p in passages):
         return False
@@ -133,17 +128,16 @@ def _judged(
     passages: Sequence[Passage],
     text: str,
 ) -> Reply:
-    """The model's answer with its citations; a quotation where the answer has no support in a text that it
-    read."""
+    """The model's answer with its citations; a quotation where no text that it read supports the answer."""
     answer = passages[0].answer
-    if not is_instructed(model):
+    if not model.profile.instructed:
         unsaid = bool(answer) and not _says(text, answer)
         if unsaid or (_caption_answers(question, known[0]) and not supports(known[0], text, question.text)):
             return _quotation(base, question, known, passages)
     cited_text, cited = cite(text, question.text, known)
     if answer and not cited and _says(text, answer):
         cited_text, cited = f"{cited_text} [1]", (1,)
-    if does_not_know(cited_text) or not cited_text:
+    if _UNKNOWN.search(cited_text) or not cited_text:
         return Reply(cited_text or "The model gave no answer.", known, "nobody", nearest=known[0])
     return Reply(cited_text, known, "model", cited, nearest=known[0])
 
@@ -163,8 +157,7 @@ def _says(text: str, answer: str) -> bool:
 def _quotation(
     base: KnowledgeBase, question: Sample, known: list[PassageHit], passages: Sequence[Passage]
 ) -> Reply:
-    """The best sentence of the best passage, in quotation marks; for a time or a place, the captions of its
-    pictures."""
+    """The best sentence of the best passage; for a time or a place, the captions of its pictures."""
     if known[0].found_by in FILTERED:
         return _of_a_time_or_place(known)
     sentence = best_sentence(base.terms(question.text), question.text, passages[0])
@@ -183,11 +176,6 @@ def _of_a_time_or_place(known: list[PassageHit]) -> Reply:
     return Reply(f"{count} {told_of}: {', '.join(told)}", known, "quote", numbers, known[0])
 
 
-def _unknown(base: KnowledgeBase, nearest: PassageHit | None) -> str:
-    told = f" The nearest is {nearest.name!r}." if nearest is not None else ""
-    return f"I do not know: nothing in {base.name} answers this question.{told}"
-
-
 # -- citations
 
 
@@ -198,10 +186,15 @@ def cite(text: str, question: str, hits: Sequence[PassageHit]) -> tuple[str, tup
     first hit that supports it; where none does, it gets none.
     """
     marked = _MARK.sub(lambda m: m.group() if 1 <= int(m.group(1)) <= len(hits) else "", text).strip()
-    if not hits or not marked or does_not_know(marked):
-        return _MARK.sub("", marked) if does_not_know(marked) else marked, ()
+    if not hits or not marked:
+        return marked, ()
+    if _UNKNOWN.search(marked):
+        return _MARK.sub("", marked), ()
     if not _MARK.search(marked):
-        told = [_with_number(sentence, question, hits) for sentence in sentences(marked)]
+        told = []
+        for sentence in sentences(marked):
+            number = next((n for n, hit in enumerate(hits, 1) if supports(hit, sentence, question)), 0)
+            told.append(f"{sentence} [{number}]" if number else sentence)
         marked = " ".join(told)
     return marked, tuple(dict.fromkeys(int(n) for n in _MARK.findall(marked)))
 
@@ -213,15 +206,3 @@ def supports(hit: PassageHit, sentence: str, question: str) -> bool:
         return False
     there = content(f"{hit.text} {hit.answer}")
     return len(added & there) >= SHARE * len(added)
-
-
-def does_not_know(text: str) -> bool:
-    """Does the answer say that it does not know?"""
-    return bool(_UNKNOWN.search(text))
-
-
-def _with_number(sentence: str, question: str, hits: Sequence[PassageHit]) -> str:
-    for number, hit in enumerate(hits, 1):
-        if supports(hit, sentence, question):
-            return f"{sentence} [{number}]"
-    return sentence

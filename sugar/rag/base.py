@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from PIL import Image
 
 from sugar import place
 from sugar.errors import Cancelled, InputError
-from sugar.fusion import Fused, reciprocal_rank
+from sugar.fusion import reciprocal_rank
 from sugar.gallery.ingest import embed_each
 from sugar.gallery.items import Filters, Item
 from sugar.gallery.keywords import TextIndex
@@ -38,8 +37,8 @@ from sugar.rag.evidence import (
     known_share,
     saturating,
 )
-from sugar.rag.prompting import quoted
-from sugar.rag.questions import When, find_time
+from sugar.rag.prompting import quoted, quoted_sample
+from sugar.rag.questions import find_time
 from sugar.rag.words import Terms, stem
 from sugar.search_words import asked
 from sugar.sequence import PassageHit, Sample
@@ -54,33 +53,17 @@ that one ranking puts first may stand low in the fused one."""
 FEW = 8
 """Passages of a kind below which neutral texts and pictures stand in as strangers."""
 
-NEUTRAL = (
-    "what time is it?",
-    "where is the station?",
-    "how old is the house?",
-    "who is at the door?",
-    "what is the name of the river?",
-    "what does the teacher like?",
-    "a quiet street in the morning",
-    "the train was late again",
-    "two people talk in a garden",
-    "buy bread and milk",
-    "how many chairs are there?",
-    "a small boat near the bridge",
-    "the meeting is on monday",
-    "what color is the wall?",
-    "an old clock on a table",
-    "is there a window?",
-    "who wrote the letter?",
-    "it rained all night",
-    "a dog sleeps in the sun",
-    "the key is under the stone",
-    "what is on the left?",
-    "how far is the town?",
-    "the shop opens at nine",
-    "a bowl of fruit",
-)
-"""Everyday texts that nobody asked about: what a question is compared with in a base of a few passages."""
+NEUTRAL = """
+    what time is it? | where is the station? | how old is the house? | who is at the door? |
+    what is the name of the river? | what does the teacher like? | a quiet street in the morning |
+    the train was late again | two people talk in a garden | buy bread and milk |
+    how many chairs are there? | a small boat near the bridge | the meeting is on monday |
+    what color is the wall? | an old clock on a table | is there a window? | who wrote the letter? |
+    it rained all night | a dog sleeps in the sun | the key is under the stone | what is on the left? |
+    how far is the town? | the shop opens at nine | a bowl of fruit
+"""
+"""Everyday texts that nobody asked about, with bars between: what a question is compared with in a base of
+a few passages."""
 
 AT_ONCE = 64
 """Passages that are embedded before somebody else may have the model."""
@@ -118,8 +101,8 @@ class KnowledgeBase:
     ) -> None:
         """Raises InputError when there is nothing at all to read, Cancelled when `stop` was set meanwhile."""
         self.model, self.gallery, self.name = model, gallery, name
-        self.fingerprint = model.fingerprint
-        vectors, faults = _embedded(model, [_key(p) for p in passages], stop)
+        self.scales = Scales(**model.profile.evidence)
+        vectors, faults = _embedded(model, [quoted_sample(p.key) for p in passages], stop)
         self.refused = [(p.name, why) for p, why in zip(passages, faults, strict=True) if why]
         kept = [i for i, p in enumerate(passages) if vectors[i] is not None or p.text]
         self.passages = [passages[i] for i in kept]
@@ -143,20 +126,19 @@ class KnowledgeBase:
     def __len__(self) -> int:
         return len(self.passages) + (len(self.gallery) if self.gallery is not None else 0)
 
-    def search(
-        self, question: Sample, k: int = 3, *, today: date | None = None, scales: Scales | None = None
-    ) -> list[PassageHit]:
+    def search(self, question: Sample, k: int = 3) -> list[PassageHit]:
         """The k passages and pictures with the highest score, best first."""
         if not 1 <= k <= MAX_READ:
             raise InputError(f"{k} passages to read: choose 1 to {MAX_READ}.")
-        scales = scales or scales_of(self.model)
-        asked = [question, Sample(question.text)] if question.images and question.text else [question]
-        whole, words = (v := self.model.embed(asked).pooled)[0], v[-1]  # (D,) each
-        query = _Query(question, whole, words, known_share(self.model, question.text), scales)
+        words = question.text
+        asked = [question, Sample(words)] if question.images and words else [question]
+        vectors = self.model.embed(asked).pooled  # (1 or 2, D)
+        known = known_share(self.model, words) if words.strip() else 1.0
+        query = _Query(words, vectors[0], vectors[-1], known)
         found = self._in_passages(query)
         if self.gallery is not None and len(self.gallery):
             with self.gallery.lock:
-                found += self._in_gallery(query, k, find_time(question.text, today))
+                found += self._in_gallery(query, k)
         found.sort(key=lambda pair: (-pair[0].score, -pair[1]))
         return [replace(hit, rank=rank) for rank, (hit, _) in enumerate(found[:k])]
 
@@ -165,21 +147,33 @@ class KnowledgeBase:
     def _in_passages(self, query: _Query) -> list[tuple[PassageHit, float]]:
         if not self.passages:
             return []
-        near = closeness(self.keys @ query.whole, self.texts @ query.words)  # (N,)
-        by_word = self.found_by_words(query.question.text, SHORTLIST)
+        near = closeness(self.keys @ query.whole, self.texts @ query.of_words)  # (N,)
+        by_word = self.found_by_words(query.text, SHORTLIST)
         by_vector = np.argsort(-near, kind="stable")[:SHORTLIST].tolist()
-        asked = self.terms(query.question.text)
-        kind = kind_asked(query.question.text)
+        asked, kind = self.terms(query.text), kind_asked(query.text)
         deviations = self._deviations(near, query)
         out = []
         for fused in reciprocal_rank({"words": by_word, "vectors": by_vector}):
-            above = float(deviations[fused.item])
+            p, above = self.passages[fused.item], float(deviations[fused.item])
             if self.kinds[fused.item] == "picture":
-                vector = query.scales.of_picture(float(self.keys[fused.item] @ query.whole), above)
+                vector = self.scales.of_picture(float(self.keys[fused.item] @ query.whole), above)
             else:
-                vector = saturating(above, query.scales.half_text)
+                vector = saturating(above, self.scales.half_text)
             words = by_words(asked, kind, self._stemmed[fused.item])
-            out.append((self._hit(query, words, vector, fused), fused.score))
+            has_words = bool(p.text or p.answer) or words > 0
+            hit = PassageHit(
+                name=p.name,
+                score=combined(words, vector, has_words, query.known, self.scales),
+                rank=0,
+                kind=p.kind,
+                text=p.text,
+                answer=p.answer,
+                passage=fused.item,
+                found_by=fused.found_by,
+                words=words,
+                vector=vector,
+            )
+            out.append((hit, fused.score))
         return out
 
     def found_by_words(self, text: str, k: int) -> list[int]:
@@ -195,7 +189,7 @@ class KnowledgeBase:
             total, square, count = others.sum(), (others**2).sum(), len(others)
             if count <= FEW:
                 keys = self._neutral(kind)
-                strangers = closeness(keys @ query.whole, keys @ query.words)
+                strangers = closeness(keys @ query.whole, keys @ query.of_words)
                 total, square = total + strangers.sum(), square + (strangers**2).sum()
                 count += len(strangers)
             mean = (total - others) / (count - 1)  # each against all the others
@@ -206,15 +200,15 @@ class KnowledgeBase:
     def _neutral(self, kind: str) -> np.ndarray:
         """(n, D) vectors of texts or pictures that nobody asked about."""
         if kind not in self._strangers:
-            shades = [
-                Image.new("RGB", (96, 96), c) for c in ("gray", "white", "black", "teal", "brown", "navy")
-            ]
+            texts = [" ".join(text.split()) for text in NEUTRAL.split("|")]
+            names = ("gray", "white", "black", "teal", "brown", "navy")
+            shades = [Image.new("RGB", (96, 96), name) for name in names]
             if kind == "text":
-                samples = [Sample(t) for t in NEUTRAL]
+                samples = list(map(Sample, texts))
             elif kind == "picture":
-                samples = [Sample(p) for p in shades]
+                samples = list(map(Sample, shades))
             else:
-                samples = [Sample([shades[i % len(shades)], t]) for i, t in enumerate(NEUTRAL)]
+                samples = [Sample([shades[i % len(shades)], t]) for i, t in enumerate(texts)]
             self._strangers[kind] = self.model.embed(samples).pooled
         return self._strangers[kind]
 
@@ -233,42 +227,37 @@ class KnowledgeBase:
 
     # -- the gallery
 
-    def _in_gallery(self, query: _Query, k: int, when: When | None) -> list[tuple[PassageHit, float]]:
+    def _in_gallery(self, query: _Query, k: int) -> list[tuple[PassageHit, float]]:
         """Pictures of the gallery; those of the time and the place that the question names, where it does."""
-        only: np.ndarray | None = None
-        text = query.question.text
-        if when is not None:
-            where, values = when.where()
-            rows = self.gallery.store.read(f"SELECT i.id FROM items i WHERE {where} ORDER BY i.taken", values)
-            only, text = np.array([r[0] for r in rows], np.int64), when.rest
+        text, filters = query.text, Filters()
+        if (when := find_time(text)) is not None:
+            text, filters = when.rest, when.filters
         if (named := place.find(text)) is not None:
-            there, text = self.gallery.matching(Filters(near=named[0])), named[1]
-            only = there if only is None else only[np.isin(only, there)]
-        if only is not None and not len(only):
-            return []
+            text, filters = named[1], replace(filters, near=named[0])
+        phrase = when.phrase if when is not None else ""
         asked, kind = self._terms_in_gallery(text), kind_asked(text)
-        if only is not None and not asked:
-            by = ("date",) if when is not None else ("place",)
-            return [
-                (
-                    self._picture_hit(item, query, 1.0, 0.0, Fused(item.id, 1.0, by), when),
-                    1.0 / (1 + n),
-                )
-                for n, item in enumerate(self.gallery.items(ids=only[:k].tolist()))
-            ]
+        only = None
+        if filters != Filters():
+            passing = self.gallery.items(filters=filters)
+            if not asked:  # nothing but the time or the place
+                by = ("date",) if when is not None else ("place",)
+                hits = [self._picture_hit(item, query, 1.0, 0.0, by, phrase) for item in passing[:k]]
+                return [(hit, 1.0 / (1 + n)) for n, hit in enumerate(hits)]
+            if not passing:
+                return []
+            only = [item.id for item in passing]
         by_word = [item for item, _ in self.gallery.by_words(text, SHORTLIST, only)]
         found = self.gallery.nearest(query.whole[None], SHORTLIST, only)[1][0]
         fused = reciprocal_rank({"words": by_word, "vectors": [int(i) for i in found if i >= 0]})
         items = {item.id: item for item in self.gallery.items(ids=[f.item for f in fused])}
-        with_vectors = [f.item for f in fused if f.item in items and items[f.item].has_vectors]
-        vectors = self._picture_parts(with_vectors, query)
+        vectors = self._picture_parts([item.id for item in items.values() if item.has_vectors], query)
         out = []
         for one in fused:
-            if (item := items.get(one.item)) is None:
-                continue
-            words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.caption, item=item.id)))
-            vector = vectors.get(item.id, 0.0)
-            out.append((self._picture_hit(item, query, words, vector, one, when), one.score))
+            if (item := items.get(one.item)) is not None:
+                words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.caption, item=item.id)))
+                vector = vectors.get(item.id, 0.0)
+                hit = self._picture_hit(item, query, words, vector, one.found_by, phrase)
+                out.append((hit, one.score))
         return out
 
     def _picture_parts(self, ids: Sequence[int], query: _Query) -> dict[int, float]:
@@ -280,7 +269,7 @@ class KnowledgeBase:
         if len(others) <= FEW:
             others = np.concatenate([others, self._neutral("picture") @ query.whole])
         mean, spread = float(others.mean()), max(float(others.std()), 1e-3)
-        part = query.scales.of_picture
+        part = self.scales.of_picture
         return {
             item: part(float(row), float((row - mean) / spread)) for item, row in zip(ids, rows, strict=True)
         }
@@ -291,10 +280,10 @@ class KnowledgeBase:
         return Terms.of(text, lambda root: counts.get(root, 0), len(self.gallery))
 
     def _picture_hit(
-        self, item: Item, query: _Query, words: float, vector: float, fused: Fused, when: When | None
+        self, item: Item, query: _Query, words: float, vector: float, by: tuple[str, ...], when: str
     ) -> PassageHit:
         has_words = bool(item.caption) or words > 0
-        score = combined(words, vector, has_words, query.known, query.scales)
+        score = combined(words, vector, has_words, query.known, self.scales)
         return PassageHit(
             name=item.name,
             score=max(score, vector * query.known),
@@ -302,30 +291,12 @@ class KnowledgeBase:
             kind="picture",
             text=item.caption,
             item=item.id,
-            found_by=fused.found_by,
+            found_by=by,
             words=words,
             vector=vector,
             day_from_name=item.day_from_name,
-            when=when.phrase if when is not None else "",
+            when=when,
             where=f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else "",
-        )
-
-    # -- hits
-
-    def _hit(self, query: _Query, words: float, vector: float, fused: Fused) -> PassageHit:
-        p = self.passages[fused.item]
-        has_words = bool(p.text or p.answer) or words > 0
-        return PassageHit(
-            name=p.name,
-            score=combined(words, vector, has_words, query.known, query.scales),
-            rank=0,
-            kind=p.kind,
-            text=p.text,
-            answer=p.answer,
-            passage=fused.item,
-            found_by=fused.found_by,
-            words=words,
-            vector=vector,
         )
 
     def passage(self, hit: PassageHit) -> Passage:
@@ -336,24 +307,14 @@ class KnowledgeBase:
         return Passage(hit.name, hit.text, image=self.gallery.picture(hit.item), item=hit.item)
 
 
+@dataclass(frozen=True, eq=False)
 class _Query:
-    """A question with its vectors: of the whole, and of its words alone."""
+    """The words of a question, its vectors, of all and of the words alone, and its `known_share`."""
 
-    def __init__(
-        self, question: Sample, whole: np.ndarray, words: np.ndarray, known: float, scales: Scales
-    ) -> None:
-        self.question, self.whole, self.words = question, whole, words
-        self.known = known if question.text.strip() else 1.0
-        self.scales = scales
-
-
-def scales_of(model: Any) -> Scales:
-    """The scales in a model's profile, else the defaults."""
-    return Scales(**model.profile.evidence)
-
-
-def _key(passage: Passage) -> Sample:
-    return Sample([s.content if s.is_image else quoted(s.text) or "?" for s in passage.key])
+    text: str
+    whole: np.ndarray
+    of_words: np.ndarray
+    known: float
 
 
 def _parts(passage: Passage) -> str:

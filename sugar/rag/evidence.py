@@ -36,19 +36,34 @@ __all__ = [
     "saturating",
 ]
 
-_NUMBER_WORDS = """
+_NUMBERS = frozenset(
+    str.split("""
     one two three four five six seven eight nine ten eleven twelve thirteen fifteen twenty thirty
     forty fifty sixty hundred thousand million dozen
-"""
-_NUMBERS = frozenset(_NUMBER_WORDS.split())
-_TIME_WORDS = """
+    """)
+)
+_TIMES = frozenset(
+    str.split("""
     january february march april may june july august september october november december monday
     tuesday wednesday thursday friday saturday sunday today yesterday morning evening noon midnight
-"""
-_MONTHS = frozenset(_TIME_WORDS.split())
-_COLORS = frozenset({"red", "green", "blue", "yellow", "orange", "purple", "pink", "brown", "black", "white"})
-_COLORS |= {"gray", "grey", "silver", "golden", "gold", "violet", "turquoise", "beige", "scarlet", "ivory"}
-_COLORS |= {"emerald", "ochre", "crimson", "maroon", "teal", "navy", "cream", "dark", "light"}
+    """)
+)
+_COLORS = frozenset(
+    str.split("""
+    red green blue yellow orange purple pink brown black white gray grey silver golden gold violet
+    turquoise beige scarlet ivory emerald ochre crimson maroon teal navy cream dark light
+    """)
+)
+_ASKED = {
+    "time": ("when", "what year", "which year", "what date", "which day"),
+    "number": (
+        *("how many", "how much", "how old", "how tall", "how long", "how far", "how high", "how big"),
+    ),
+    "color": ("color", "colour"),
+    "person": ("who", "whom", "whose"),
+}
+"""What a question asks for, and the words that say so; the first that fits counts."""
+
 _SENTENCE, _WHOLE = 0.6, 0.4
 _APART, _KIND, _OTHER, _ELSE, _LACKS = 0.35, 0.25, 0.3, 0.3, 0.5
 
@@ -135,14 +150,7 @@ def _fit(asked: Terms, kind: str, told: tuple[str, Sequence[str]], title: Sequen
 def kind_asked(question: str) -> str:
     """What a question asks for: "time", "number", "color", "person", or "" for anything."""
     asked = f" {' '.join(tokens(question))} "
-    if any(f" {w} " in asked for w in ("when", "what year", "which year", "what date", "which day")):
-        return "time"
-    measures = ("how many", "how much", "how old", "how tall", "how long", "how far", "how high", "how big")
-    if any(f" {measure} " in asked for measure in measures):
-        return "number"
-    if " color " in asked or " colour " in asked:
-        return "color"
-    return "person" if any(f" {w} " in asked for w in ("who", "whom", "whose")) else ""
+    return next((kind for kind, said in _ASKED.items() if any(f" {w} " in asked for w in said)), "")
 
 
 def kind_fits(kind: str, asked: Terms, sentence: str) -> bool:
@@ -156,7 +164,7 @@ def kind_fits(kind: str, asked: Terms, sentence: str) -> bool:
     if kind == "color":
         return not _COLORS.isdisjoint(words)
     if kind == "time":
-        return any(len(w) == 4 and w.isdigit() for w in words) or not _MONTHS.isdisjoint(words)
+        return any(len(w) == 4 and w.isdigit() for w in words) or not _TIMES.isdisjoint(words)
     return any(w[0].isdigit() or w in _NUMBERS for w in words)
 
 

@@ -12,6 +12,7 @@ a word, never inside a word.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ from PIL import Image
 from sugar.passages import Passage
 from sugar.sequence import Sample
 
-__all__ = ["BUDGET", "alone", "is_instructed", "prompt", "quoted", "within_budget"]
+__all__ = ["BUDGET", "prompt", "quoted", "quoted_sample", "within_budget"]
 
 BUDGET = 1500
 """Tokens of all passages together."""
@@ -34,19 +35,9 @@ _LOOK = 60
 _Part: TypeAlias = str | Image.Image
 
 
-def alone(question: Sample) -> Sample:
-    """A question as the model gets it without anything to read."""
-    return Sample([s.content if s.is_image else quoted(s.text) or "?" for s in question])
-
-
-def is_instructed(model: Any) -> bool:
-    """Does the checkpoint's reading prompt hold instructions? Then the model can cite by itself."""
-    return bool(model.profile.instructed)
-
-
 def prompt(model: Any, passages: Sequence[Passage], question: Sample, *, budget: int = BUDGET) -> Sample:
     """The sample to answer. Raises InputError when nothing is left of the question."""
-    instructed = is_instructed(model)
+    instructed = model.profile.instructed
     template = model.profile.reading if instructed else "{passages}{question}"
     kept = within_budget(passages, lambda text: _count_tokens(model, text), budget)
     told: list[_Part] = []
@@ -56,8 +47,13 @@ def prompt(model: Any, passages: Sequence[Passage], question: Sample, *, budget:
     asked: list[_Part] = [s.content if s.is_image else quoted(s.text) for s in question]
     parts: list[_Part] = []
     for piece in re.split(r"(\{passages\}|\{question\})", template):
-        parts += told if piece == "{passages}" else asked if piece == "{question}" else [piece.strip()]
-    return Sample(_merged(part for part in parts if part))
+        named = {"{passages}": told, "{question}": asked}
+        for part in filter(None, named.get(piece, [piece.strip()])):
+            if isinstance(part, str) and parts and isinstance(parts[-1], str):
+                parts[-1] += f"\n{part}"  # neighbouring texts are one text, a line each
+            else:
+                parts.append(part)
+    return Sample(parts)
 
 
 def within_budget(passages: Sequence[Passage], count: Callable[[str], int], budget: int) -> list[Passage]:
@@ -82,27 +78,10 @@ def within_budget(passages: Sequence[Passage], count: Callable[[str], int], budg
 def _shortened(text: str, count: Callable[[str], int], budget: int) -> str:
     """The first words of a text that fit; whole sentences where at least one fits."""
     words = text.split()
-    low, high = 0, len(words)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if count(" ".join(words[:middle])) <= budget:
-            low = middle
-        else:
-            high = middle - 1
-    part = words[:low]
+    fit = bisect_right(range(1, len(words) + 1), budget, key=lambda n: count(" ".join(words[:n])))
+    part = words[:fit]
     ends = [i for i, word in enumerate(part) if word.endswith((".", "!", "?"))]
     return " ".join(part[: ends[-1] + 1] if ends else part)
-
-
-def _merged(parts: Any) -> list[_Part]:
-    """Neighbouring texts in one text, a line each."""
-    merged: list[_Part] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += f"\n{part}"
-        else:
-            merged.append(part)
-    return merged
 
 
 def _count_tokens(model: Any, text: str) -> int:
@@ -127,6 +106,11 @@ def quoted(text: str) -> str:
     text = _opened(_opened(_CONTROL.sub(" ", text), "<"), "[")
     text = _ROLE.sub(lambda m: f"{m.group(1).lower()} -", text)
     return _CITATION.sub(r"(\1)", text).strip()
+
+
+def quoted_sample(sample: Sample) -> Sample:
+    """The sample with its texts `quoted`, "?" where nothing is left of one."""
+    return Sample([s.content if s.is_image else quoted(s.text) or "?" for s in sample])
 
 
 def _opened(text: str, bracket: str) -> str:

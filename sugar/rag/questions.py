@@ -1,7 +1,7 @@
 """What a question refers to: the times that it names, and the question before it.
 
     when = find_time("what did we do in August?", today=date(2025, 11, 2))
-    when.months, when.rest                       # (8,), "what did we do ?"
+    when.filters.month, when.rest                # 8, "what did we do ?"
     standalone("how old is it?", "what is the name of the red star?")       # "how old is the red star?"
 
 By rules on words, so they work with any model. Times in exact forms only: "in August", "August 2025",
@@ -11,9 +11,12 @@ By rules on words, so they work with any model. Times in exact forms only: "in A
 from __future__ import annotations
 
 import calendar
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import product
 
+from sugar.gallery.items import Filters
 from sugar.rag.words import DETERMINERS, STOP, content, ends_in_verb
 from sugar.search_words import fold
 
@@ -22,193 +25,109 @@ __all__ = ["When", "find_time", "standalone"]
 _MONTHS = {name.lower(): n for n, name in enumerate(calendar.month_name) if n}
 _MONTHS |= {name.lower(): n for n, name in enumerate(calendar.month_abbr) if n and name != "May"}
 _BEFORE = ("in", "on", "during", "from", "since", "of", "for", "last", "this")
+"""Words after which a month or a year alone is a time: "may I ask?" names none."""
+_LEADING = ("in", "on", "during", "from", "the")
 
 
 @dataclass(frozen=True)
 class When:
-    """A time. after, before: first and last day, inclusive. months: of any year, where no year is named.
+    """A time. filters: the pictures taken then. phrase: the words that name it. rest: the other words."""
 
-    day: of the month, with `months`. phrase: the words that named it. rest: the question without them.
-    """
-
-    after: date | None
-    before: date | None
-    months: tuple[int, ...]
-    day: int | None
+    filters: Filters
     phrase: str
     rest: str
-
-    def where(self) -> tuple[str, list[object]]:
-        """An SQL condition on the column `taken` of items `i` (ISO times), and its values."""
-        terms = ["i.taken IS NOT NULL"]
-        values: list[object] = []
-        if self.after is not None and self.before is not None:
-            terms.append("substr(i.taken, 1, 10) BETWEEN ? AND ?")
-            values += [self.after.isoformat(), self.before.isoformat()]
-        for month in self.months:
-            terms.append("substr(i.taken, 6, 2) = ?")
-            values.append(f"{month:02d}")
-        if self.day is not None:
-            terms.append("substr(i.taken, 9, 2) = ?")
-            values.append(f"{self.day:02d}")
-        return " AND ".join(terms), values
 
 
 def find_time(question: str, today: date | None = None) -> When | None:
     """The first time that the question names, or None.
 
-    >>> find_time("the dog in August 2025").after
+    >>> find_time("the dog in August 2025").filters.after
     datetime.date(2025, 8, 1)
     """
     words = question.split()
     bare = [w.strip("?!.,;:()\"'").lower() for w in words]
-    for at in range(len(words)):
-        for length in (3, 2, 1):
-            part = bare[at : at + length]
-            if len(part) == length and (found := _read(part, today or date.today(), bare[at - 1 : at])):
-                start = at
-                while start and bare[start - 1] in ("in", "on", "during", "from", "the"):
-                    start -= 1
-                phrase = " ".join(words[start : at + length]).rstrip("?!.,;:")
-                end = words[at + length - 1][-1:]
-                rest = [*words[:start], *([end] if end in "?!" else []), *words[at + length :]]
-                return When(*found, phrase, " ".join(rest))
+    for at, length in product(range(len(words)), (3, 2, 1)):
+        part, stop = bare[at : at + length], at + length
+        if stop <= len(words) and (found := _read(part, today or date.today(), bare[at - 1 : at])):
+            start = at
+            while start and bare[start - 1] in _LEADING:
+                start -= 1
+            end = words[stop - 1][-1:]
+            rest = [*words[:start], *([end] if end in "?!" else []), *words[stop:]]
+            return When(found, " ".join(words[start:stop]).rstrip("?!.,;:"), " ".join(rest))
     return None
 
 
-_Found = tuple[date | None, date | None, tuple[int, ...], int | None]
-
-
-def _read(words: list[str], today: date, before: list[str]) -> _Found | None:
+def _read(words: list[str], today: date, before: list[str]) -> Filters | None:
     """What these one to three words name, or None."""
-    if len(words) == 1:
-        return _one(words[0], today, before)
-    months = [_MONTHS.get(w) for w in words]
-    numbers = [_number(w) for w in words]
-    if len(words) == 2:
-        if words[0] in ("last", "this"):
-            return _relative(words[0], words[1], today)
-        for month, number in ((months[0], numbers[1]), (months[1], numbers[0])):
-            if month and number and 1900 <= number <= 2100:
-                return _range(date(number, month, 1), _last(number, month))
-            if month and number and 1 <= number <= 31:
-                return None, None, (month,), number
+    try:
+        match [_part(word) for word in words]:
+            case [("day", day), ("month", month), ("year", year)]:
+                return Filters(exact := date(year, month, day), exact)
+            case [("month", month), ("day", day), ("year", year)]:
+                return Filters(exact := date(year, month, day), exact)
+            case [("month", month), ("year", year)] | [("year", year), ("month", month)]:
+                return _of_month(year, month)
+            case [("month", month), ("day", day)] | [("day", day), ("month", month)]:
+                return Filters(month=month, day=day)
+            case [("month", month)] if before and before[0] in _BEFORE:
+                return Filters(month=month)
+            case [("year", year)] if before and before[0] in _BEFORE:
+                return Filters(date(year, 1, 1), date(year, 12, 31))
+        if len(words) == 1 and re.fullmatch(r"[0-9]{4}-[0-9]{1,2}", words[0]):
+            return _of_month(*map(int, words[0].split("-")))
+        if len(words) == 1 and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", words[0]):
+            return Filters(exact := date.fromisoformat(words[0]), exact)
+    except ValueError:  # no day of the calendar
         return None
-    year = numbers[2]
-    for month, day in ((months[0], numbers[1]), (months[1], numbers[0])):
-        if month and day and year and 1900 <= year <= 2100 and 1 <= day <= _last(year, month).day:
-            exact = date(year, month, day)
-            return _range(exact, exact)
-    return None
+    return _relative(words, today)
 
 
-def _one(word: str, today: date, before: list[str]) -> _Found | None:
-    if word in ("today", "yesterday"):
-        day = today - timedelta(days=word == "yesterday")
-        return _range(day, day)
-    parts = word.split("-")
-    if len(parts) > 1 and all(p.isascii() and p.isdigit() for p in parts) and len(parts[0]) == 4:
-        try:
-            if len(parts) == 3:
-                return _range(date.fromisoformat(word), date.fromisoformat(word))
-            first = date(int(parts[0]), int(parts[1]), 1)
-            return _range(first, _last(first.year, first.month)) if len(parts) == 2 else None
-        except ValueError:
+def _part(word: str) -> tuple[str, int]:
+    """What a word of a time is, with its number: a month, a year, a day, or "" for something else."""
+    if month := _MONTHS.get(word):
+        return "month", month
+    digits = word[:-2] if word.endswith(("st", "nd", "rd", "th")) else word
+    number = int(digits) if re.fullmatch(r"[0-9]{1,4}", digits) else 0
+    kind = "day" if 1 <= number <= 31 else "year" if 1900 <= number <= 2100 and digits == word else ""
+    return kind, number
+
+
+def _relative(words: list[str], today: date) -> Filters | None:
+    match words:
+        case ["today"]:
+            return Filters(today, today)
+        case ["yesterday"]:
+            return Filters(day := today - timedelta(days=1), day)
+        case ["last" | "this" as which, unit]:
+            back = which == "last"
+        case _:
             return None
-    preposition = bool(before) and before[0] in _BEFORE
-    if (month := _MONTHS.get(word)) and preposition:
-        return None, None, (month,), None
-    year = int(word) if len(word) == 4 and word.isascii() and word.isdigit() else 0
-    if preposition and 1900 <= year <= 2100:
-        return _range(date(year, 1, 1), date(year, 12, 31))
-    return None
-
-
-def _relative(word: str, unit: str, today: date) -> _Found | None:
-    back = word == "last"
     if unit == "year":
-        return _range(date(today.year - back, 1, 1), date(today.year - back, 12, 31))
+        return Filters(date(today.year - back, 1, 1), date(today.year - back, 12, 31))
     if unit == "month":
-        first = today.replace(day=1)
-        first = (first - timedelta(days=1)).replace(day=1) if back else first
-        return _range(first, _last(first.year, first.month))
+        first = today.replace(day=1) - timedelta(days=back)
+        return _of_month(first.year, first.month)
     if unit == "week":
         monday = today - timedelta(days=today.weekday() + 7 * back)
-        return _range(monday, monday + timedelta(days=6))
+        return Filters(monday, monday + timedelta(days=6))
     if month := _MONTHS.get(unit):
-        year = today.year - (month > today.month or (back and month == today.month))
-        return _range(date(year, month, 1), _last(year, month))
+        return _of_month(today.year - (month > today.month or (back and month == today.month)), month)
     return None
 
 
-def _number(word: str) -> int | None:
-    digits = word[:-2] if word.endswith(("st", "nd", "rd", "th")) else word
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 4 else None
-
-
-def _last(year: int, month: int) -> date:
-    return date(year, month, calendar.monthrange(year, month)[1])
-
-
-def _range(first: date, last: date) -> _Found:
-    return first, last, (), None
+def _of_month(year: int, month: int) -> Filters:
+    return Filters(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1]))
 
 
 # -- follow-up questions
 
-_OPENINGS = (
-    ("and", "what", "about"),
-    ("and", "how", "about"),
-    ("what", "about"),
-    ("how", "about"),
-    ("and",),
-    ("or",),
-    ("but",),
-)
-_PRONOUNS = frozenset(
-    {
-        "it",
-        "they",
-        "them",
-        "he",
-        "him",
-        "she",
-        "her",
-        "this",
-        "that",
-        "there",
-        "its",
-        "their",
-        "his",
-        "these",
-        "those",
-        "one",
-    }
-)
+_OPENINGS = ("and what about", "and how about", "what about", "how about", "and", "or", "but")
+_PRONOUNS = frozenset(str.split("it they them he him she her this that there its their his these those one"))
 _POSSESSIVE = frozenset({"its", "their", "his", "her"})
-_PREPOSITIONS = frozenset(
-    {"in", "on", "at", "of", "for", "from", "with", "during", "near", "under", "over", "behind", "by", "to"}
-)
+_PREPOSITIONS = frozenset(str.split("in on at of for from with during near under over behind by to"))
 _QUESTION = frozenset(
-    {
-        "who",
-        "whom",
-        "whose",
-        "which",
-        "what",
-        "when",
-        "where",
-        "why",
-        "how",
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "can",
-    }
+    str.split("who whom whose which what when where why how is are was were do does did can")
 )
 
 
@@ -218,8 +137,8 @@ def standalone(question: str, before: str) -> str:
     bare = [_bare(w) for w in words]
     if not before.strip() or not words:
         return question
-    for opening in _OPENINGS:
-        if tuple(bare[: len(opening)]) == opening and len(words) > len(opening):
+    for opening in map(str.split, _OPENINGS):
+        if bare[: len(opening)] == opening and len(words) > len(opening):
             rest, own = words[len(opening) :], bare[len(opening) :]
             if own[0] in _QUESTION and len(opening) == 1:
                 return _with_topic(rest, own, before)

@@ -20,9 +20,10 @@ import snowballstemmer
 
 from sugar.search_words import asked, tokens, written
 
-__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "is_past", "stem", "stems"]
+__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "stem", "stems"]
 
-_STOP = """
+STOP = frozenset(
+    str.split("""
     a an the this that these those my your his her its our their some any each every no not and or
     but if then than so as at by for from in into of off on onto out over to under up down with
     without within about after before between during through against among is are was were be been
@@ -30,74 +31,47 @@ _STOP = """
     must i you he she it we they me him them us who whom whose which what when where why how there
     here just also too very more most such s t d ll m re ve please ok yes isn aren don doesn didn
     only again ever still yet both either neither because while until since
-"""
-STOP = frozenset(_STOP.split())
-_DETERMINERS = "a an the this that these those my your his her its our their"
-DETERMINERS = frozenset(_DETERMINERS.split())
-_FRAME = """
+    """)
+)
+DETERMINERS = frozenset(str.split("a an the this that these those my your his her its our their"))
+FRAME = """
     tell know say give show find mean kind sort type thing name title call term word one ones note
     notes text picture pictures photo photos image images card question answer information detail
     anything something someone anyone look see get way much many
 """
-FRAME = frozenset(_FRAME.split())
 """Stems of these weigh little: they frame a question and seldom say what it is about."""
 
-SYNONYMS = (
-    "name call named called title titled entitled known",
-    "old age aged years",
-    "like likes fond enjoy love prefer favourite favorite",
-    "build built construct constructed erect erected",
-    "begin began begun start started commence",
-    "end ended finish finished stop",
-    "buy bought purchase purchased",
-    "cost costs price priced",
-    "live lives dwell reside resides home",
-    "big large",
-    "small little tiny",
-    "tall height high",
-    "long length",
-    "wide width breadth",
-    "deep depth",
-    "heavy weigh weighs weight",
-    "make made produce produced manufacture manufactured",
-    "write wrote written author authored",
-    "paint painted painter",
-    "find found discover discovered",
-    "born birth birthday birthplace",
-    "die died death dead",
-    "child children kid kids",
-    "doctor physician",
-    "car automobile",
-    "photo photograph picture image",
-    "colour color coloured colored",
-    "job work works profession occupation",
-    "teach taught teacher teaches",
-    "eat ate eaten food",
-    "begin open opened opening",
-    "close closed shut",
-    "lead led leader head",
-    "own owns owned owner belong belongs",
-    "fix fixed repair repaired mend mended",
-    "trip journey travel travelled traveled",
-    "location located place situated",
-    "cure remedy",
-    "speak spoke talk talked",
-    "happen happened occur occurred",
-)
-"""Words that stand for each other in questions and notes."""
+SYNONYMS = """
+    name call named called title titled entitled known | old age aged years |
+    like likes fond enjoy love prefer favourite favorite |
+    build built construct constructed erect erected | begin began begun start started commence |
+    end ended finish finished stop | buy bought purchase purchased | cost costs price priced |
+    live lives dwell reside resides home | big large | small little tiny | tall height high |
+    long length | wide width breadth | deep depth | heavy weigh weighs weight |
+    make made produce produced manufacture manufactured | write wrote written author authored |
+    paint painted painter | find found discover discovered | born birth birthday birthplace |
+    die died death dead | child children kid kids | doctor physician | car automobile |
+    photo photograph picture image | colour color coloured colored |
+    job work works profession occupation | teach taught teacher teaches | eat ate eaten food |
+    begin open opened opening | close closed shut | lead led leader head |
+    own owns owned owner belong belongs | fix fixed repair repaired mend mended |
+    trip journey travel travelled traveled | location located place situated | cure remedy |
+    speak spoke talk talked | happen happened occur occurred
+"""
+"""Words that stand for each other in questions and notes, a group between bars."""
 
 IRREGULAR = """
-    bear bore borne | beat beaten | bend bent | bite bit bitten | bleed bled | blow blew blown
-    break broke broken | bring brought | burn burnt | catch caught | choose chose chosen | come came
-    cut cutting | deal dealt | dig dug | draw drew drawn | dream dreamt | drink drank drunk
-    drive drove driven | fall fell fallen | feed fed | feel felt | fight fought | flee fled
-    fly flew flown | forget forgot forgotten | freeze froze frozen | get got gotten | give gave given
-    go went gone | grow grew grown | hang hung | hear heard | hide hid hidden | hold held | keep kept
-    lay laid | learn learnt | leave left | lend lent | lose lost | mean meant | meet met | pay paid
-    ride rode ridden | run ran | say said | sell sold | send sent | shake shook shaken | shine shone
-    shoot shot | sing sang sung | sink sank sunk | sit sat | sleep slept | spend spent | stand stood
-    steal stole stolen | stick stuck | strike struck | swear swore sworn | swim swam swum
-    take took taken | think thought | throw threw thrown | understand understood | wake woke woken
+    bear bore borne | beat beaten | bend bent | bite bit bitten | bleed bled | blow blew blown |
+    break broke broken | bring brought | burn burnt | catch caught | choose chose chosen | come came |
+    cut cutting | deal dealt | dig dug | draw drew drawn | dream dreamt | drink drank drunk |
+    drive drove driven | fall fell fallen | feed fed | feel felt | fight fought | flee fled |
+    fly flew flown | forget forgot forgotten | freeze froze frozen | get got gotten | give gave given |
+    go went gone | grow grew grown | hang hung | hear heard | hide hid hidden | hold held | keep kept |
+    lay laid | learn learnt | leave left | lend lent | lose lost | mean meant | meet met | pay paid |
+    ride rode ridden | run ran | say said | sell sold | send sent | shake shook shaken | shine shone |
+    shoot shot | sing sang sung | sink sank sunk | sit sat | sleep slept | spend spent | stand stood |
+    steal stole stolen | stick stuck | strike struck | swear swore sworn | swim swam swum |
+    take took taken | think thought | throw threw thrown | understand understood | wake woke woken |
     wear wore worn | win won | wind wound
 """
 """Forms of verbs that stemming leaves apart."""
@@ -113,36 +87,35 @@ _stemmer = snowballstemmer.stemmer("porter")
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """The stem of a folded word; a synonym's is that of the first word of its row."""
-    return _groups().get(found := _stemmer.stemWord(word), found)
+    """The stem of a folded word; a synonym's is that of the first word of its group."""
+    return _first_of_group().get(found := _stemmer.stemWord(word), found)
+
+
+def _groups(table: str) -> list[list[str]]:
+    return [group.split() for group in table.split("|")]
 
 
 @lru_cache(maxsize=1)
-def _groups() -> dict[str, str]:
+def _first_of_group() -> dict[str, str]:
+    """Stem -> stem of the first word of its group."""
     out: dict[str, str] = {}
-    for row in (*SYNONYMS, *IRREGULAR.replace("\n", "|").split("|")):
-        if not row.strip():
-            continue
-        first, *others = (_stemmer.stemWord(word) for word in row.split())
+    for group in _groups(f"{SYNONYMS}|{IRREGULAR}"):
+        first, *others = map(_stemmer.stemWord, group)
         for other in others:
             out.setdefault(other, out.get(first, first))
     return out
 
 
-def is_past(word: str) -> bool:
-    """Is the word an irregular past form, such as built or taken?"""
-    return word in _past()
-
-
 @lru_cache(maxsize=1)
-def _past() -> frozenset[str]:
-    rows = [row.split() for row in IRREGULAR.replace("\n", "|").split("|")]
-    return frozenset(word for row in rows for word in row[1:]) | {"built", "made", "written", "bought"}
+def _past() -> set[str]:
+    """Irregular past forms, such as built or taken."""
+    past = {"built", "made", "written", "bought"}  # they are among the synonyms
+    return past.union(word for group in _groups(IRREGULAR) for word in group[1:])
 
 
 @lru_cache(maxsize=1)
 def _frame() -> frozenset[str]:
-    return frozenset(stem(word) for word in FRAME)
+    return frozenset(map(stem, FRAME.split()))
 
 
 def stems(text: str) -> list[str]:
@@ -286,4 +259,4 @@ def ends_in_verb(words: Sequence[str]) -> bool:
     built"?"""
     if DO & set(words[:-1]):
         return True
-    return bool(BE & set(words[:-1])) and (words[-1].endswith("ed") or is_past(words[-1]))
+    return bool(BE & set(words[:-1])) and (words[-1].endswith("ed") or words[-1] in _past())

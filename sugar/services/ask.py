@@ -23,7 +23,7 @@ import numpy as np
 
 from sugar.errors import GalleryError, InputError
 from sugar.passages import Passage, PassageLimits, Reading, read_files
-from sugar.rag import STRICTNESS, KnowledgeBase, Reply, alone, ask, quoted, standalone, threshold
+from sugar.rag import STRICTNESS, KnowledgeBase, Reply, ask, quoted, quoted_sample, standalone, threshold
 from sugar.sequence import Sample, Sampling
 from sugar.services.model_slot import low_priority
 from sugar.services.workspace import Generated
@@ -183,7 +183,7 @@ class AskService:
 
     def without_sources(self, visitor: VisitorSession, request: AskRequest) -> Iterator[Generated]:
         """The same question to the model alone, as it grows."""
-        yield from self.workspace.generate(visitor, alone(request.question), self._sampling())
+        yield from self.workspace.generate(visitor, quoted_sample(request.question), self._sampling())
 
     def last(self, visitor: VisitorSession) -> AskResult:
         """The visitor's last answer. Raises InputError when there is none."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,8 @@ def measure(
 
 def judge(model: Any, base: KnowledgeBase, case: Case, cut_off: float | None = None) -> JudgedQuestion:
     """One question through `rag.ask`."""
-    *_, reply = ask(model, base, Sample(case.question), cut_off=cut_off, max_new_tokens=24)
+    generate = partial(model.generate, max_new_tokens=24)
+    *_, reply = ask(model, base, Sample(case.question), cut_off=cut_off, generate=generate)
     score = reply.nearest.score if reply.nearest is not None else 0.0
     cited = None
     if reply.cited:
