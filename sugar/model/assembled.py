@@ -4,15 +4,28 @@
     text = llama_config(len(tokenizer), width=256, mlp=768, layers=4, heads=4)
     model, processor = assemble(vision_config, text, tokenizer, pictures, template, class_token=False)
 
+    assemble_pretrained(tower, Path("smollm2"), Path("runs/base"))  # a tower before a language model
+
 Not covered: the sizes themselves (tiny.py, photo.py), training (sugar/training).
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["IMAGE_TOKEN", "SPECIALS", "Pictures", "assemble", "llama_config", "with_specials"]
+__all__ = [
+    "IMAGE_TOKEN",
+    "SPECIALS",
+    "Pictures",
+    "assemble",
+    "assemble_pretrained",
+    "llama_config",
+    "with_specials",
+]
 
 IMAGE_TOKEN = "<image>"
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", IMAGE_TOKEN, "USER:", "ASSISTANT:")
@@ -116,3 +129,71 @@ def assemble(
         image_token=IMAGE_TOKEN,
     )
     return model, processor
+
+
+MEAN, DEVIATION = 127 / 255, 128 / 255
+"""EfficientNet-Lite's pixels: (value - 127) / 128."""
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""SmolLM2's own template with pictures, without the system text that it puts before a first question."""
+
+SPARE = "<empty_output>"
+"""A token of SmolLM2 for outputs of notebooks, which no chat holds: it becomes the place of a picture, so
+that the vocabulary stays as it is."""
+
+
+def assemble_pretrained(tower: Any, language: Path, out: Path, *, seed: int = 0) -> None:
+    """Write a LLaVA of a frozen tower, a fresh projector and a pretrained language model that speaks ChatML.
+
+    Args:
+        tower: an `EfficientNetLite` whose readings are standardised. language: a folder of Transformers.
+        out: the new checkpoint's folder.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+    torch.manual_seed(seed)
+    written = AutoTokenizer.from_pretrained(language, local_files_only=True)
+    with tempfile.TemporaryDirectory() as beside:
+        written.save_pretrained(beside)
+        plain = (Path(beside) / "tokenizer.json").read_text("utf-8")
+    assert json.dumps(SPARE) in plain, "the tokenizer has no token to spare"
+    (Path(out)).mkdir(parents=True, exist_ok=True)
+    (out / "tokenizer.json").write_text(plain.replace(json.dumps(SPARE), json.dumps(IMAGE_TOKEN)), "utf-8")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(out / "tokenizer.json"),
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+        additional_special_tokens=[IMAGE_TOKEN],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+    decoder = AutoModelForCausalLM.from_pretrained(language, local_files_only=True, dtype=torch.float32)
+    decoder.config.pad_token_id = tokenizer.pad_token_id
+    side, grid = tower.config.image_size, tower.config.grid
+    pictures = Pictures(side, side // grid, MEAN, DEVIATION, resample=2)
+    model, processor = assemble(tower.config, decoder.config, tokenizer, pictures, CHATML, class_token=True)
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.model.language_model.load_state_dict(decoder.model.state_dict())
+    model.tie_weights()
+    first, second = model.model.multi_modal_projector.linear_1, model.model.multi_modal_projector.linear_2
+    words = (
+        decoder.get_input_embeddings().weight.float().std()
+    )  # a picture's tokens begin at the scale of words
+    for layer, deviation in (
+        (first, first.in_features**-0.5),
+        (second, float(words) * 2 * second.in_features**-0.5),
+    ):
+        torch.nn.init.normal_(layer.weight, std=deviation)
+        torch.nn.init.zeros_(layer.bias)
+    model.bfloat16().save_pretrained(out)
+    processor.save_pretrained(out)

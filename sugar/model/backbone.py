@@ -88,6 +88,22 @@ def encode(model: Any, images: Sequence[PreparedImage], family: str) -> list[Vis
     ]  # clones: a view would keep the whole batch's memory alive
 
 
+@torch.no_grad()
+def projector_inputs(model: Any, images: Sequence[PreparedImage], family: str) -> list[Tensor]:
+    """What the frozen tower hands to the projector: per picture (tokens, tower width).
+
+    The projector's own input is caught on its way; only for families whose projector ends the vision part.
+    """
+    caught: list[Tensor] = []
+    projector = model.model.multi_modal_projector
+    hook = projector.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    try:
+        encode(model, images, family)
+    finally:
+        hook.remove()
+    return [row.clone() for row in torch.cat(caught)]
+
+
 class VisionCache:
     """Least recently used features, at most `max_bytes` of them.
 

@@ -35,10 +35,16 @@ STAGES = (
 """Per stage: blocks, kernel size, stride of the first block, expansion, output channels."""
 
 EPSILON = 1e-3
+ALIGNED_SCALE, KINDS_SCALE = 16.0, 20.0
+"""They bring the unit rows of the aligned reading and the class vectors to the scale of standardised
+features."""
 
 
 class EfficientNetLiteConfig(PreTrainedConfig):
-    """Sizes of the tower. `hidden_size` is the width of a token: features, aligned and class vectors."""
+    """Sizes of the tower. `hidden_size` is the width of a token: features, aligned and class vectors.
+
+    standardised: the three readings leave the tower at one scale, so that a projector learns from all.
+    """
 
     model_type = "efficientnet_lite"
 
@@ -51,6 +57,7 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         aligned_size: int = 256,
         classes: int = 1000,
         class_size: int = 384,
+        standardised: bool = False,
         **kwargs: Any,
     ) -> None:
         self.image_size = image_size
@@ -60,6 +67,7 @@ class EfficientNetLiteConfig(PreTrainedConfig):
         self.aligned_size = aligned_size
         self.classes = classes
         self.class_size = class_size
+        self.standardised = standardised
         kwargs["hidden_size"] = features + aligned_size + class_size
         super().__init__(**kwargs)
 
@@ -142,7 +150,11 @@ class EfficientNetLite(PreTrainedModel):
         """Tokens of feature vectors. x: (..., features). Returns (..., hidden_size)."""
         aligned = self.aligned_second(F.gelu(self.aligned_first(x)))
         kinds = self.classifier(x).softmax(-1) @ self.class_vectors
-        return torch.cat([x, F.normalize(aligned, dim=-1), kinds], dim=-1)
+        readings = x, F.normalize(aligned, dim=-1), kinds
+        if self.config.standardised:
+            scaled = (x - self.usual) / self.spread, readings[1] * ALIGNED_SCALE, readings[2] * KINDS_SCALE
+            return torch.cat(scaled, dim=-1)
+        return torch.cat(readings, dim=-1)
 
     def familiarity(self, pixel_values: Tensor) -> Tensor:
         """How much a picture looks like the photos of training: (B,), at most 0, higher is more familiar.

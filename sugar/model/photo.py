@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sugar.model.assembled import SPECIALS, Pictures, assemble, llama_config, with_specials
+from sugar.model.assembled import DEVIATION, MEAN, SPECIALS, Pictures, assemble, llama_config, with_specials
 from sugar.model.efficientnet import EfficientNetLite, register
 
 __all__ = [
@@ -51,7 +51,6 @@ CHAT_TEMPLATE = (
 )
 """A conversation begins as an embedded sample does, with <s> and the picture: both share its states."""
 
-MEAN, DEVIATION = 127 / 255, 128 / 255
 LONGEST, BATCH = 64, 64
 
 

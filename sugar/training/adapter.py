@@ -9,7 +9,7 @@ The rows of a step come from the processor that inference uses. Memory is that o
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.model.adapters import TARGETS, EmbeddingHead
-from sugar.model.backbone import VisionFeatures
-from sugar.model.processor import pool_slices
+from sugar.model.backbone import VisionFeatures, projector_inputs
+from sugar.model.processor import PreparedImage, pool_slices
 from sugar.paths import output_folder
 from sugar.training import parallel, sharding
 from sugar.training.adapter_card import adapter_card
@@ -48,6 +48,9 @@ ADAPTER = "sugar"
 VISION_BYTES = 4 << 20
 """Vision features that are kept between passes and steps; the tower is frozen."""
 
+TOWER_BYTES, TOWER_BATCH = 2 << 30, 32
+"""What the tower says of pictures, kept over a whole run where the projector above it is trained."""
+
 
 @dataclass(frozen=True)
 class AdapterConfig(RunConfig):
@@ -55,10 +58,12 @@ class AdapterConfig(RunConfig):
 
     base: a preset, folder or repository of any family. base_precision: auto, fp32, bf16, nf4 (QLoRA). data:
     what to train on, `FORMAT=PATH#SPLIT:WEIGHT` each. teachers: whose cosines are the labels. batch:
-    examples a step, over all processes. micro_batch: rows in memory at a time. checkpointing: recompute
-    activations in the backward pass. dimension: of a new head. held_out: share of the rows kept aside;
-    measured every `validate_every` steps (0: never), and the run ends after `patience` of them without a
-    better figure.
+    examples a step, over all processes. micro_batch: rows read at a time. two_passes: keep the
+    graph of one micro-batch in memory (gradient_cache.py); False keeps those of a whole step, and reads each
+    row once. checkpointing: recompute activations in the backward pass. dimension: of a new head. projector:
+    train it too, beside the LoRA. fresh_rate: factor of the rate for projector and head. held_out: share of
+    the rows kept aside; measured every `validate_every` steps (0: never), and the run ends after `patience`
+    of them without a better figure.
     """
 
     out: str = "runs/sugar"
@@ -70,8 +75,11 @@ class AdapterConfig(RunConfig):
     alpha: int = 256
     targets: str = TARGETS
     dimension: int = 768
+    projector: bool = False
+    fresh_rate: float = 1.0
     batch: int = 32
     micro_batch: int = 8
+    two_passes: bool = True
     checkpointing: bool = False
     held_out: float = 0.05
     validate_every: int = 100
@@ -93,12 +101,16 @@ class AdapterConfig(RunConfig):
 class AdapterModule(nn.Module):
     """A base with a LoRA, its head, and the pass over one micro-batch."""
 
-    def __init__(self, sugar: Sugar, head: nn.Module | None, *, pooling: str = "mean") -> None:
+    def __init__(
+        self, sugar: Sugar, head: nn.Module | None, *, pooling: str = "mean", projector: bool = False
+    ) -> None:
         super().__init__()
         self.model: nn.Module = sugar.model
         self.head = head
         self.pooling = pooling
         self.backbone: Any = sugar.backbone
+        self.projector = trainable_projector(sugar.model) if projector else None
+        self._tower: dict[str, Tensor] = {}
 
     def embeddings(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
         """Unit vectors (n, D) of the marked spans of rows, row by row."""
@@ -117,8 +129,32 @@ class AdapterModule(nn.Module):
         mask = batch.attention_mask.to(device) if batch.padded else None
         grids = [image.grid for image in batch.images if image.grid is not None]
         positions, _ = backbone.positions(ids, image_mask, grids, mask)
-        features = [_usable(f) for f in backbone.features(batch.images)]
+        features = self._features(batch.images)
         return backbone.read(ids, positions, None, features, image_mask=image_mask)
+
+    def _features(self, images: Sequence[PreparedImage]) -> list[Any]:
+        """Per picture its features in the language model's width, by the projector where that is trained."""
+        if self.projector is None or not images:
+            return [_usable(f) for f in self.backbone.features(images)]
+        missing = list({i.key: i for i in images if i.key not in self._tower}.values())
+        for start in range(0, len(missing), TOWER_BATCH):
+            chosen = missing[start : start + TOWER_BATCH]
+            rows = projector_inputs(self.backbone.model, chosen, self.backbone.family)
+            self._tower |= {image.key: row for image, row in zip(chosen, rows, strict=True)}
+        tokens = torch.stack([self._tower[i.key] for i in images])  # (pictures, tokens, tower width)
+        while len(self._tower) * tokens[0].nbytes > TOWER_BYTES:
+            del self._tower[next(iter(self._tower))]
+        return list(self.projector(tokens.float()))
+
+
+def trainable_projector(model: Any) -> nn.Module:
+    """The projector in float32, trainable. Raises SettingsError for a family without one such module."""
+    found = getattr(model.model, "multi_modal_projector", None)
+    if found is None:
+        raise SettingsError(
+            f"The projector of a {model.config.model_type} base cannot be trained. Leave --projector out."
+        )
+    return found.float().requires_grad_(True)
 
 
 def _usable(found: VisionFeatures) -> VisionFeatures:
@@ -139,6 +175,8 @@ class AdapterTask:
         torch.manual_seed(config.seed)
         self.sugar = Sugar.from_pretrained(config.base, precision=config.base_precision)
         self.device = self.sugar.backbone.device
+        if self.device.type == "cpu":  # the fused attention's backward pass took ten times as long there
+            self.sugar.model.set_attn_implementation("eager")
         self.sugar.backbone.vision.max_bytes = VISION_BYTES
         if mixture is None:
             opened = open_data(config.data)
@@ -175,7 +213,15 @@ class AdapterTask:
         self.sugar.new_adapter(
             ADAPTER, head, rank=self.config.rank, alpha=self.config.alpha, targets=self.config.targets
         )
-        return AdapterModule(self.sugar, head, pooling=self.config.terms.pooling)
+        c = self.config
+        for layer in self.sugar.model.modules():  # autocast decides the types; PEFT would cast to and fro
+            if c.precision == "bf16" and hasattr(layer, "cast_input_dtype_enabled"):
+                layer.cast_input_dtype_enabled = False
+        return AdapterModule(self.sugar, head, pooling=c.terms.pooling, projector=c.projector)
+
+    def rate_of(self, name: str) -> float:
+        """The factor of the rate for a weight of the module."""
+        return self.config.fresh_rate if name.startswith("head.") or "projector" in name else 1.0
 
     def _teachers(self) -> CachedEncoders | None:
         terms = self.config.terms
@@ -187,14 +233,17 @@ class AdapterTask:
         if teachers.encoders.name.startswith("scenes"):
             return teachers
         if parallel.rank() == 0 or not teachers.cached:
-            reader = Reader(self.mixture)
-            examples: list[Example] = [
-                reader.example(d, int(row)) for d, rows in enumerate(self.mixture.kept) for row in rows
-            ]
-            teachers.learn(examples)
-            teachers.prepare([s for example in examples for s in example.slices])
+            teachers.learn(self._examples())
+            teachers.prepare(s for example in self._examples() for s in example.slices)
         parallel.barrier()
         return teachers
+
+    def _examples(self) -> Iterator[Example]:
+        """Every row that is trained on, one after the other."""
+        reader = Reader(self.mixture)
+        for d, rows in enumerate(self.mixture.kept):
+            for row in rows:
+                yield reader.example(d, int(row))
 
     def rows(self) -> SampleRows:
         """What turns an example into rows of tokens."""
@@ -229,7 +278,8 @@ class AdapterTask:
             indices = [p for row in part for p in row.indices]
             if not (indices or sharded or torch.is_grad_enabled()):  # nothing of it is compared
                 return torch.zeros(0, 1), [], None
-            hidden = self.module(part)
+            with self.autocast():
+                hidden = self.module(part)
             embeddings = self.module.embeddings(part, hidden) if indices else hidden.new_zeros(0, 1).float()
             if not torch.is_grad_enabled():
                 return embeddings, indices, None
@@ -247,7 +297,8 @@ class AdapterTask:
             weighted = [value * self.weight(name) for name, value in parts.items()]
             return sum(weighted[1:], weighted[0]) if weighted else None
 
-        backward_in_parts(micro_batches, forward, over_batch if facts.count else None, counts)
+        over = over_batch if facts.count else None
+        backward_in_parts(micro_batches, forward, over, counts, two_passes=self.config.two_passes)
         if tokens and terms.language:
             losses["language"] = parallel.total(spoken[0])
         for theirs in parallel.gather(said):
@@ -257,6 +308,10 @@ class AdapterTask:
         signal = label_statistics(target, facts.positions) if target is not None else {}
         rows = sum(parallel.gather(len(data.rows)))
         return StepResult(losses, skills, {**signal, "rows": rows, "bad rows": data.bad})
+
+    def autocast(self) -> Any:
+        """Products in bfloat16 where the settings say so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def target(self, facts: BatchFacts) -> Tensor | None:
         """The label matrix, where there are teachers."""
@@ -291,7 +346,9 @@ class AdapterTask:
             return None
         power = self.config.terms.length_weighting
         states = hidden[[b for b, *_ in at], [t - 1 for _, t, *_ in at]]  # (tokens, D)
-        logits = self.module.backbone.logits(states).float()
+        with self.autocast():
+            logits = self.module.backbone.logits(states)
+        logits = logits.float()
         wanted = torch.tensor([row.layout.ids[t] for _, t, row, _ in at], device=logits.device)
         weights = torch.tensor([(b - a) ** -power for *_, (a, b) in at], device=logits.device)
         right = (logits.argmax(-1) == wanted).tolist()
@@ -307,7 +364,9 @@ class AdapterTask:
     # --------------------------------------------------------------------------------------------
 
     def validate(self, step: int) -> dict[str, float] | None:
-        return self.validation.measure(step)
+        self.sugar.backbone.vision.clear()  # a trained projector says something else by now
+        with self.autocast():
+            return self.validation.measure(step)
 
     def export(self, folder: Path) -> None:
         """The adapter's folder: LoRA, head, card."""

@@ -9,10 +9,12 @@ embeddings (P, D) unit rows in the order of `facts.positions`. Not covered: wher
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sugar.errors import SettingsError
 from sugar.training.losses import contrastive_loss, similarity_loss, swap_loss
 from sugar.training.teachers.labels import BatchFacts
 from sugar.training.terms import Terms
@@ -20,6 +22,24 @@ from sugar.training.terms import Terms
 __all__ = ["compare", "match_pairs"]
 
 Skills = dict[str, tuple[int, int]]
+
+
+def pull_loss(r: Tensor, facts: BatchFacts) -> Tensor:
+    """Mean of 1 - cosine of embeddings of single slices to the cross-modal teacher's vectors of them.
+
+    r: (P, D) unit rows, where D is the teacher's width. Raises SettingsError for another width.
+    """
+    assert facts.part2 is not None, "a pull needs teachers"
+    if facts.part2.shape[1] != r.shape[1]:
+        raise SettingsError(
+            f"The head has {r.shape[1]} numbers and the cross-modal teacher {facts.part2.shape[1]}; "
+            f"terms.pull needs both alike. Use --dimension {facts.part2.shape[1]}."
+        )
+    starts = np.cumsum([0, *(len(flags) for flags in facts.flags)])
+    last = facts.last
+    single = [i for i, flags in enumerate(facts.flags) if len(flags) == 1]
+    wanted = torch.from_numpy(facts.part2[starts[single]]).to(r)
+    return (1 - (r[[last[i] for i in single]] * wanted).sum(1)).mean() if single else r.sum() * 0
 
 
 def compare(
@@ -49,6 +69,8 @@ def compare(
         for name in {kind for _, _, kind in asks}:
             hits = [hit for hit, (_, _, kind) in zip(found, asks, strict=True) if kind == name]
             skills[f"find by {name}"] = (sum(hits), len(hits))
+    if facts.part2 is not None and terms.pull:
+        losses["pull"] = pull_loss(r, facts)
     if facts.swaps and terms.swap:
         index = torch.tensor([[last[i] for i in swap] for swap in facts.swaps], device=r.device)
         four = [cosines[index[:, a], index[:, b]] for a in (0, 1) for b in (2, 3)]

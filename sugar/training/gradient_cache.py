@@ -30,14 +30,22 @@ Compare = Callable[[Tensor], Tensor | None]
 
 
 def backward_in_parts(
-    parts: Sequence[Any], forward: Forward, compare: Compare | None, counts: Sequence[int]
+    parts: Sequence[Any],
+    forward: Forward,
+    compare: Compare | None,
+    counts: Sequence[int],
+    *,
+    two_passes: bool = True,
 ) -> None:
     """Leave the gradients of sum(own losses) + compare(all embeddings) on the weights.
 
     Args:
         compare: None where no loss is taken over embeddings; then there is one pass.
         counts: positions of each process.
+        two_passes: False keeps the graphs of all parts and reads each part once.
     """
+    if not two_passes:
+        return _in_one_pass(parts, forward, compare, counts)
     gradients = _of_embeddings(parts, forward, compare, counts) if compare is not None else None
     for part, state in gradients[1] if gradients else [(part, None) for part in parts]:
         if state is not None:
@@ -48,6 +56,29 @@ def backward_in_parts(
             terms.append((embeddings * gradients[0][indices]).sum())
         if terms:
             sum(terms[1:], terms[0]).backward()
+
+
+def _in_one_pass(
+    parts: Sequence[Any], forward: Forward, compare: Compare | None, counts: Sequence[int]
+) -> None:
+    found: list[Tensor] = []
+    indices: list[int] = []
+    terms: list[Tensor] = []
+    for part in parts:
+        embeddings, where, own = forward(part)
+        if where:
+            found.append(embeddings)
+            indices += where
+        if own is not None:
+            terms.append(own)
+    if compare is not None:
+        rows = torch.cat(found)[torch.argsort(torch.tensor(indices))]
+        everyone, mine = parallel.gather_rows(rows.detach(), counts)
+        loss = compare(torch.cat([everyone[: mine.start], rows, everyone[mine.stop :]]))
+        if loss is not None and loss.requires_grad:
+            terms.append(loss)
+    if terms:
+        sum(terms[1:], terms[0]).backward()
 
 
 def _of_embeddings(

@@ -68,8 +68,13 @@ class Run:
         known = {id(p) for p in chosen}
         self.parameters = [p for p in task.module.parameters() if p.requires_grad]
         others = [p for p in self.parameters if id(p) not in known]
+        factors = {id(p): task.rate_of(name) for name, p in task.module.named_parameters()}
+        groups = [
+            {"params": [p for p in others if factors[id(p)] == f], "factor": f}
+            for f in sorted({factors[id(p)] for p in others})
+        ]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+            torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
         ]
         self.peaks = [config.rate]
         if chosen:
@@ -197,7 +202,7 @@ class Run:
         share = rate_at(self.step, self.config)
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = peak * share
+                group["lr"] = peak * share * group.get("factor", 1.0)
             optimizer.step()
         self.step += 1
         return result

@@ -34,6 +34,9 @@ class Task(Protocol):
     @property
     def reader(self) -> Callable[[int], Any]: ...
 
+    def rate_of(self, name: str) -> float:
+        """The factor of the rate for a weight of the module, by its name."""
+
     def backward(self, data: Any, step: int) -> StepResult:
         """Losses of this process's part of a step; gradients of the whole batch's loss are left
         on the weights."""

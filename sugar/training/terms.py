@@ -25,6 +25,7 @@ class Terms:
 
     language: float = 1.0
     similarity: float = 1.0
+    pull: float = 0.0  # 1 - cosine of a slice's embedding and the cross-modal teacher's vector of it
     swap: float = 0.0  # 2 x 2 cross-entropy of swapped pairs
     referent: float = (
         0.0  # InfoNCE of queries with a referent, and of captions, over the pictures of the step

@@ -22,6 +22,8 @@ FORMATS = {
     "folder": ("captions", "open_folder"),
     "coco": ("captions", "open_coco"),
     "flickr": ("captions", "open_flickr"),
+    "albums": ("albums", "open_albums"),
+    "texts": ("texts", "open_texts"),
     "llava": ("llava", "open_llava"),
     "mmc4": ("interleaved", "open_mmc4"),
     "vist": ("interleaved", "open_vist"),

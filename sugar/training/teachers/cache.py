@@ -12,7 +12,7 @@ it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,28 +56,31 @@ class CachedEncoders:
         """Workers read the files; they do not get the encoders where the cache has all they need."""
         return {**self.__dict__, "encoders": _Kept(self.name, self.widths)} if self.cached else self.__dict__
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         self.encoders.learn(examples)
 
-    def prepare(self, slices: Sequence[Slice], *, quiet: bool = False) -> None:
-        """Compute and keep what is missing."""
+    def prepare(self, slices: Iterable[Slice], *, quiet: bool = False) -> None:
+        """Compute and keep what is missing, a batch of pictures in memory at a time."""
         if not self.cached:
             return
         from tqdm import tqdm
 
         self._open()
         missing: dict[bytes, Slice] = {}
-        for s in slices:
+        for s in tqdm(slices, desc="teachers", unit=" slices", disable=quiet):
             key = content_key(s)
             if key not in self._rows:
                 missing[key] = s
-        items = list(missing.items())
-        steps = range(0, len(items), self.batch)
-        for start in tqdm(steps, desc="teachers", unit="batch", disable=quiet or not items):
-            chosen = items[start : start + self.batch]
-            rows = np.concatenate(self.encoders.encode([s for _, s in chosen]), axis=1).astype(np.float16)
-            self._append([key for key, _ in chosen], rows)
-        self.computed += len(items)
+            if len(missing) == self.batch:
+                self._compute(missing)
+                missing = {}
+        if missing:
+            self._compute(missing)
+
+    def _compute(self, slices: dict[bytes, Slice]) -> None:
+        rows = np.concatenate(self.encoders.encode(list(slices.values())), axis=1).astype(np.float16)
+        self._append(list(slices), rows)
+        self.computed += len(slices)
 
     def encode(self, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
         """Unit rows, part 1 and part 2, in float32; what is missing is computed and kept."""
@@ -131,7 +134,7 @@ class _Kept:
     def __init__(self, name: str, widths: tuple[int, int]) -> None:
         self.name, self.widths = name, widths
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         """Nothing is left to learn."""
 
     def encode(self, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ part 1 compares within a modality, part 2 across (Sugar 3.3).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +38,7 @@ class EncoderSet(Protocol):
     @property
     def cached(self) -> bool: ...
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         """See the training rows once before the first `encode`; encoders that need nothing of
         them do nothing."""
 
@@ -72,7 +72,7 @@ class TripleFolders:
         encoder = TripleEncoder.from_folders(*folders, device=device)
         return cls(encoder, f"triple-{digest.hexdigest()[:16]}")
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         """Nothing: these encoders are frozen."""
 
     def encode(self, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ SceneEncoders("bag").encode([scene_slice])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class SceneEncoders:
     def __init__(self, across: str = "exact") -> None:
         self.across, self.name = across, f"scenes-{across}"
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         """Nothing: the facts travel with the slices."""
 
     def encode(self, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class WordEncoders:
         seen = hashlib.sha256(repr(sorted(self.counts.items())).encode()).hexdigest()[:16]
         return f"words-{self.documents}-{seen}"
 
-    def learn(self, examples: Sequence[Example]) -> None:
+    def learn(self, examples: Iterable[Example]) -> None:
         """Count words, and remember which captions belong to which picture."""
         for example in examples:
             for text, picture in example.pairs:
