@@ -159,6 +159,9 @@ def assemble_pretrained(tower: Any, language: Path, out: Path, *, seed: int = 0)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+    from sugar.model.efficientnet import register
+
+    register()
     torch.manual_seed(seed)
     written = AutoTokenizer.from_pretrained(language, local_files_only=True)
     with tempfile.TemporaryDirectory() as beside:
@@ -191,7 +194,7 @@ def assemble_pretrained(tower: Any, language: Path, out: Path, *, seed: int = 0)
     )  # a picture's tokens begin at the scale of words
     for layer, deviation in (
         (first, first.in_features**-0.5),
-        (second, float(words) * 2 * second.in_features**-0.5),
+        (second, float(words.detach()) * 2 * second.in_features**-0.5),
     ):
         torch.nn.init.normal_(layer.weight, std=deviation)
         torch.nn.init.zeros_(layer.bias)
