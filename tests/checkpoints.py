@@ -308,10 +308,11 @@ def small(seed: int = 0) -> tuple[Any, Any, Any]:
     """(LLaVA, head, processor): the embedded model's shape with a few dozen channels and random weights."""
     from sugar.model.adapters import EmbeddingHead
     from sugar.model.tiny import TinyConfig, build
-    from sugar.scenes import vocabulary
 
     vision = {"vision_size": 48, "vision_layers": 2, "vision_mlp": 96, "vision_heads": 3}
     sizes = TinyConfig(**vision, hidden_size=48, layers=2, mlp=96, heads=3, head_hidden=64, head_size=48)
     torch.manual_seed(seed)
-    llava, processor = build(sizes, vocabulary())
+    shipped = Path(__file__).resolve().parents[1] / "assets" / "sugar-tiny" / "tokenizer.json"
+    words = [w for w in json.loads(shipped.read_text("utf-8"))["model"]["vocab"] if not w.startswith("<")]
+    llava, processor = build(sizes, words)
     return llava, EmbeddingHead(sizes.hidden_size, sizes.head_hidden, sizes.head_size), processor

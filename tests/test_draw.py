@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from sugar.errors import InputError
-from sugar.scenes.draw import draw, picture, placed_stamps
-from sugar.scenes.palette import PALETTE, VARIANTS, Inks
-from sugar.scenes.stamps import stamp_of
+from sugar.scenes.draw import PALETTE, VARIANTS, Inks, draw, picture, placed_stamps, stamp_of
 from sugar.scenes.world import (
     COLORS,
     KINDS,

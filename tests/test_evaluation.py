@@ -42,10 +42,8 @@ from sugar.evaluation import (
 )
 from sugar.evaluation.figures import Figure, test_rng
 from sugar.scenes import Scene, draw, is_held_out, plain_caption, sample_scene, split_rng
-from sugar.scenes.cards import UNKNOWN
-from sugar.scenes.edits import DIFFERENCE_QUESTION, OPERATIONS
-from sugar.scenes.naming import Question
-from sugar.scenes.vocabulary import DESCRIBE
+from sugar.scenes.questions import Question
+from sugar.scenes.words import DESCRIBE, DIFFERENCE_QUESTION, OPERATIONS, UNKNOWN
 from sugar.sequence import Sample
 from sugar.training.adapter_card import deviations
 from sugar.training.data.drawn import DrawnWorld

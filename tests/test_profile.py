@@ -14,8 +14,7 @@ from sugar.errors import ModelError
 from sugar.model.checkpoint import Profile, read_settings
 from sugar.model.presets import PRESETS
 from sugar.scenes import match_question
-from sugar.scenes.edits import DIFFERENCE_QUESTION
-from sugar.scenes.vocabulary import DESCRIBE
+from sugar.scenes.words import DESCRIBE, DIFFERENCE_QUESTION
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 

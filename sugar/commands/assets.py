@@ -23,11 +23,19 @@ import numpy as np
 from PIL import Image
 
 from sugar.model.checkpoint import read_settings, write_settings
-from sugar.scenes.cards import Card, card_for, invented_name, meet_again
 from sugar.scenes.draw import picture
-from sugar.scenes.edits import Edit, sample_edit
-from sugar.scenes.stories import Story, sample_story
-from sugar.scenes.swaps import WinogroundPair, sample_winoground
+from sugar.scenes.words import (
+    Card,
+    Edit,
+    Story,
+    WinogroundPair,
+    card_for,
+    invented_name,
+    meet_again,
+    sample_edit,
+    sample_story,
+    sample_winoground,
+)
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, Scene, SceneObject, sample_scene, split_rng
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"

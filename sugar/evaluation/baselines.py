@@ -16,8 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from sugar.scenes.naming import Question
-from sugar.scenes.questions import ASKERS, ask
+from sugar.scenes.questions import ASKERS, Question, ask
 from sugar.scenes.world import COLORS, KINDS, PLURALS, sample_scene, split_rng
 
 _OBJECTS = {w: "kind" for w in (*KINDS, *PLURALS.values())} | {c: "color" for c in COLORS}

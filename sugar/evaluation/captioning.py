@@ -14,7 +14,7 @@ from sugar.evaluation.figures import BLANK, Figure, picture, test_rng
 from sugar.evaluation.loops import generate
 from sugar.metrics import caption_f1, rouge_l
 from sugar.scenes import plain_caption, sample_scene
-from sugar.scenes.vocabulary import DESCRIBE
+from sugar.scenes.words import DESCRIBE
 from sugar.scenes.world import COLORS, KINDS
 from sugar.sequence import Sample
 

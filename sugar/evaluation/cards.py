@@ -15,7 +15,7 @@ from sugar.evaluation.figures import Figure, picture, test_rng
 from sugar.evaluation.loops import generate, retrieve
 from sugar.metrics import recall_at_k, vqa_accuracy
 from sugar.scenes import meet_again, split_rng
-from sugar.scenes.cards import card_for, sample_card
+from sugar.scenes.words import card_for, sample_card
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, SceneObject
 from sugar.sequence import Sample
 

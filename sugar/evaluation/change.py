@@ -11,7 +11,7 @@ from sugar.evaluation.figures import BLANK, Figure, picture, test_rng
 from sugar.evaluation.loops import generate, retrieve
 from sugar.metrics import recall_at_k, vqa_accuracy
 from sugar.scenes import Scene, sample_edit, sample_scene, split_rng
-from sugar.scenes.edits import DIFFERENCE_QUESTION, OPERATIONS, Edit
+from sugar.scenes.words import DIFFERENCE_QUESTION, OPERATIONS, Edit
 from sugar.sequence import Sample
 
 

@@ -16,8 +16,7 @@ from sugar.core import Sugar
 from sugar.evaluation.figures import Figure, picture, test_rng
 from sugar.evaluation.loops import generate
 from sugar.metrics import vqa_accuracy
-from sugar.scenes.naming import Question
-from sugar.scenes.questions import ASKERS
+from sugar.scenes.questions import ASKERS, Question
 from sugar.scenes.world import (
     COLORS,
     HELD_OUT_PAIRS,

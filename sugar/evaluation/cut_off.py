@@ -23,7 +23,7 @@ from sugar.core import Sugar
 from sugar.evaluation.figures import picture
 from sugar.evaluation.loops import retrieve
 from sugar.scenes import sample_scene, split_rng
-from sugar.scenes.captions import article
+from sugar.scenes.words import article
 from sugar.sequence import Sample
 from sugar.training.photos.archive import Archive
 from sugar.training.photos.facts import Facts

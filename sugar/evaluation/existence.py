@@ -10,9 +10,8 @@ from sugar.evaluation.figures import BLANK, Figure, picture, test_rng
 from sugar.evaluation.loops import generate
 from sugar.metrics import pope
 from sugar.scenes import sample_scene
-from sugar.scenes.captions import article
-from sugar.scenes.naming import Question
-from sugar.scenes.questions import existence
+from sugar.scenes.questions import Question, existence
+from sugar.scenes.words import article
 from sugar.sequence import Sample
 
 SPLITS = ("random", "popular", "adversarial")

@@ -15,7 +15,7 @@ from typing import Any
 from sugar.core import Sugar
 from sugar.evaluation.figures import picture, test_rng
 from sugar.scenes import long_caption, questions, sample_card, sample_edit, sample_scene, sample_story
-from sugar.scenes.edits import DIFFERENCE_QUESTION
+from sugar.scenes.words import DIFFERENCE_QUESTION
 from sugar.sequence import Sample
 
 TOLERANCE = 0.01

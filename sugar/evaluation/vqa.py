@@ -12,9 +12,8 @@ from sugar.evaluation.figures import BLANK, Figure, picture, test_rng
 from sugar.evaluation.loops import generate
 from sugar.metrics import vqa_accuracy
 from sugar.scenes import ask, sample_scene
-from sugar.scenes.captions import CELLS
-from sugar.scenes.naming import NUMBERS, Question
-from sugar.scenes.questions import ASKERS, RELATION_KINDS
+from sugar.scenes.questions import ASKERS, RELATION_KINDS, Question
+from sugar.scenes.words import CELLS, NUMBERS
 from sugar.scenes.world import COLORS, KINDS, PATTERNS, PLACES, WEATHERS
 from sugar.sequence import Sample
 

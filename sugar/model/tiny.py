@@ -1,7 +1,7 @@
 """The embedded model's shape: a LLaVA of a few million parameters with a word-level tokenizer, made from
 nothing.
 
-    model, processor = build(TinyConfig(), words=vocabulary())  # random weights, plain Transformers classes
+    model, processor = build(TinyConfig(), words)  # random weights, plain Transformers classes
     model.save_pretrained(folder); processor.save_pretrained(folder)
 
 A CLIP vision tower on 96 x 96 pictures, the two-layer projector, and a small Llama with tied embeddings,

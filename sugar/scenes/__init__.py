@@ -6,19 +6,24 @@
     pixels = draw(scene)                              # (96, 96, 3) uint8
     long_caption(scene, rng).words, list(questions(scene, rng, 7))
 
-world.py factors and the graph; draw.py pixels; captions.py, questions.py, stories.py words; encoders.py the
-exact stand-ins for the paper's frozen encoders; vocabulary.py every word. The room knows no model.
+world.py factors and the graph; draw.py pixels; words.py captions, edits, stories, swaps, cards; questions.py.
+The room knows no model.
 """
 
-from sugar.scenes.captions import long_caption, negative, plain_caption, scene_facts, short_caption
-from sugar.scenes.cards import meet_again, sample_card
 from sugar.scenes.draw import draw, picture
-from sugar.scenes.edits import sample_edit
-from sugar.scenes.encoders import encode_facts
 from sugar.scenes.questions import ask, match_question, questions
-from sugar.scenes.stories import sample_story
-from sugar.scenes.swaps import sample_winoground
-from sugar.scenes.vocabulary import vocabulary
+from sugar.scenes.words import (
+    long_caption,
+    meet_again,
+    negative,
+    plain_caption,
+    sample_card,
+    sample_edit,
+    sample_story,
+    sample_winoground,
+    scene_facts,
+    short_caption,
+)
 from sugar.scenes.world import Scene, SceneObject, is_held_out, relation, sample_scene, split_rng
 
 __all__ = [
@@ -26,7 +31,6 @@ __all__ = [
     "SceneObject",
     "ask",
     "draw",
-    "encode_facts",
     "is_held_out",
     "long_caption",
     "match_question",
@@ -44,5 +48,4 @@ __all__ = [
     "scene_facts",
     "short_caption",
     "split_rng",
-    "vocabulary",
 ]

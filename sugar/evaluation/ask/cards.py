@@ -15,8 +15,7 @@ from sugar.evaluation.ask.case import Base, Case
 from sugar.evaluation.figures import picture
 from sugar.passages import Passage
 from sugar.scenes import sample_scene
-from sugar.scenes.cards import invented_name
-from sugar.scenes.naming import NUMBERS
+from sugar.scenes.words import NUMBERS, invented_name
 from sugar.scenes.world import COLORS, HELD_OUT_PAIRS, KINDS, PLACES, PLURALS
 
 __all__ = ["CARDS", "card_bases", "gallery_bases"]

@@ -16,13 +16,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sugar.scenes.captions import Fact, Text, long_caption, scene_facts, short_caption
 from sugar.scenes.draw import draw
-from sugar.scenes.edits import sample_edit
 from sugar.scenes.questions import questions
-from sugar.scenes.stories import sample_story
-from sugar.scenes.swaps import sample_winoground
-from sugar.scenes.vocabulary import DESCRIBE
+from sugar.scenes.words import (
+    DESCRIBE,
+    Fact,
+    Text,
+    long_caption,
+    sample_edit,
+    sample_story,
+    sample_winoground,
+    scene_facts,
+    short_caption,
+)
 from sugar.scenes.world import Scene, sample_scene, split_rng
 from sugar.sequence import Sample, Slice, Turn
 from sugar.training.data.example import Conversation, Example, Target
