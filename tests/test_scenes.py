@@ -441,9 +441,6 @@ def test_an_edit_changes_one_thing_and_says_so(operation: str) -> None:
         assert edit.before == scene and not is_held_out(edit.after)
         assert edit.difference == expected_difference(operation, edit.before, edit.after)
         assert set(edit.facts) <= set(scene_facts(edit.after))
-        cells = compare_cells(edit.before, edit.after).split()
-        changed = {"move": 2, "time": 0, "weather": 0, "place": 0}.get(operation, 1)
-        assert len(cells) == 9 and cells.count("different") == changed and set(cells) <= {"same", "different"}
     assert refused < 15
 
 
