@@ -276,13 +276,12 @@ def test_named_endpoints(app: Served) -> None:
 def test_the_model_of_a_shared_host_stays(shared_app: Served, app: Served) -> None:
     assert "chosen where the app starts" in call_private(shared_app, "load", ["smolvlm-256m", ""])
     before = app.models.generation
-    other = "Other: a folder or Hub repository"
     for name, path in (
-        (other, "/no/such/folder"),
+        ("other", "/no/such/folder"),
         ("nonsense", ""),
-        (other, "a\0b"),
+        ("other", "a\0b"),
         (None, None),
-        (other, "$(id)/x y"),
+        ("other", "$(id)/x y"),
     ):
         assert '"success":false' in call_private(app, "load", [name, path])
     assert app.models.generation == before

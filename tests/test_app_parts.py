@@ -24,13 +24,13 @@ from sugar.services.modes import mode_of
 from sugar.services.visitors import Page, PrivateFiles, Visitor
 from sugar.services.workspace import Generated
 from sugar.settings import Settings
-from sugar.ui.compare_drawing import read_captions
+from sugar.ui.compare import read_captions
 from sugar.ui.components import as_written, escape, harmless, heat_map, score_bar, speed_line, status_line
 from sugar.ui.conversation import as_message_value, from_history, to_messages
 from sugar.ui.faults import to_gradio_error
 from sugar.ui.gate import Visitors
 from sugar.ui.incoming import number, parts, picture, read_uploads, text
-from sugar.ui.model_drawing import card_markdown, load_line, preset_needs
+from sugar.ui.model import card_markdown, load_line, preset_needs
 from sugar.ui.text import LANGUAGES
 
 SETTINGS = Settings()

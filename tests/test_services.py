@@ -20,9 +20,9 @@ from sugar.errors import InputError, ModelError, SettingsError
 from sugar.model.checkpoint import Profile
 from sugar.sequence import Sampling
 from sugar.services.chat import ChatService, crop
-from sugar.services.compare import CompareRequest, CompareService, CompareState
+from sugar.services.compare import CompareService
 from sugar.services.conversation import Conversation
-from sugar.services.examples import chat_examples, compare_examples, example_path
+from sugar.services.examples import examples
 from sugar.services.model_slot import ModelSlot
 from sugar.services.models import ModelService, cost_of
 from sugar.services.workspace import VisitorState, Workspace
@@ -177,20 +177,20 @@ def test_a_region_of_a_picture() -> None:
 
 def test_pictures_against_captions(workspace: Workspace, visitor: OneVisitor) -> None:
     service, seen = CompareService(workspace), []
-    request = CompareRequest((RED, BLUE), ("red", "blue"))
-    result = service.compare(visitor, request, lambda done, total: seen.append((done, total)))
+    progress = lambda done, total: seen.append((done, total))  # noqa: E731
+    result = service.compare(visitor, [RED, BLUE], ["red", "blue"], progress=progress)
     assert result.ways == ("similarity", "yes", "both") and seen[-1][1] == 4
     assert [b.best for b in result.best_captions("similarity")] == [(0,), (1,)]
     assert [b.best for b in result.best_pictures("similarity")] == [(0,), (1,)]
     assert bool(result.winoground("similarity").group)
     assert service.last(visitor) is result
     service.forget(visitor)
-    assert visitor.state.of(CompareState).result is None
-    quick = service.compare(visitor, CompareRequest((RED, RED), ("red",), ask=False))
+    assert service.last(visitor) is None
+    quick = service.compare(visitor, [RED, RED], ["red"], ask=False)
     assert quick.ways == ("similarity",) and quick.best_pictures("similarity")[0].best == (0, 1)  # a tie
     assert quick.best_captions("similarity")[0].second is None
     with pytest.raises(InputError, match="1 pictures"):
-        service.compare(visitor, CompareRequest((RED,), ("red",)))
+        service.compare(visitor, [RED], ["red"])
 
 
 def test_what_differs_is_asked_as_the_profile_says(workspace: Workspace, visitor: OneVisitor) -> None:
@@ -280,15 +280,29 @@ def test_examples_come_from_the_profile_and_its_files_from_assets() -> None:
             "chat": [
                 {"files": ["examples/scene-0.jpg"], "text": "what?"},
                 {"text": "no picture"},
-                {"files": ["examples/not-there.jpg"], "text": "left out"},
+                *(
+                    {"files": [name], "text": "left out"}
+                    for name in ("examples/not-there.jpg", "../README.md", "/etc/passwd", "examples")
+                ),
+            ],
+            "search": [
+                {
+                    "mode": "Story",
+                    "rows": [
+                        {"file": "examples/before.jpg"},
+                        {"text": "make the key blue"},
+                        {"text": "and big"},
+                    ],
+                }
             ],
             "compare": [{"files": ["examples/before.jpg", "examples/after.jpg"], "captions": []}],
         }
     )
-    chat = chat_examples(profile)
+    model = SimpleNamespace(profile=profile)
+    chat = examples(model, "chat")
     assert [e.text for e in chat] == ["what?", "no picture"] and len(chat[0].pictures()) == 1
-    assert [len(e.pictures()) for e in compare_examples(profile)] == [2]
-    assert chat_examples(Profile()) == []
-    for name in ("../README.md", "/etc/passwd", "examples"):
-        with pytest.raises(InputError, match="missing"):
-            example_path(name)
+    assert [len(e.pictures()) for e in examples(model, "compare")] == [2]
+    assert [(e.text, e.files, e.mode) for e in examples(model, "search")] == [
+        ("make the key blue\nand big", ("examples/before.jpg",), "story")
+    ]
+    assert examples(None, "chat") == [] and examples(SimpleNamespace(profile=Profile()), "chat") == []

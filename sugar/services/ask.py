@@ -115,6 +115,7 @@ class AskService:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self._sampling = Sampling(max_new_tokens=min(MAX_ANSWER, workspace.settings.max_tokens))
 
     # -- notes
 
@@ -139,20 +140,7 @@ class AskService:
         opened = self.workspace.gallery(visitor, gallery)
         return opened.keep_notes((p.name, p.text, p.answer) for p in told)
 
-    def kept_notes(self, visitor: VisitorSession, gallery: str) -> int:
-        """How many notes a gallery keeps."""
-        return len(self.workspace.gallery(visitor, gallery).notes()) if gallery else 0
-
-    def forget_notes(self, visitor: VisitorSession, gallery: str) -> int:
-        """Delete the notes that a gallery keeps, for good. Returns how many there were."""
-        return self.workspace.gallery(visitor, gallery).forget_notes()
-
     # -- questions
-
-    def standalone(self, visitor: VisitorSession, question: str) -> str:
-        """The question with what it refers to, from the visitor's last one."""
-        last = visitor.state.of(AskState).last
-        return standalone(question, last.query) if last is not None else question
 
     def ask(self, visitor: VisitorSession, request: AskRequest) -> Iterator[AskResult]:
         """The answer as it grows. The last result is kept for `source`, `handed_on` and follow-ups.
@@ -162,13 +150,12 @@ class AskService:
             GalleryError, FingerprintError: no such gallery for this visitor, or another model made it.
         """
         base = self._base(visitor, request)
+        state, model = visitor.state.of(AskState), self.workspace.model()
         query = request.question.text
-        if request.follow_up:
-            query = self.standalone(visitor, query)
+        if request.follow_up and state.last is not None:
+            query = standalone(query, state.last.query)
         question = Sample([*request.question.images, query])
         how: list[Generated] = []
-        state = visitor.state.of(AskState)
-        model = self.workspace.model()
         replies = ask(
             model,
             base,
@@ -183,7 +170,7 @@ class AskService:
 
     def without_sources(self, visitor: VisitorSession, request: AskRequest) -> Iterator[Generated]:
         """The same question to the model alone, as it grows."""
-        yield from self.workspace.generate(visitor, quoted_sample(request.question), self._sampling())
+        yield from self.workspace.generate(visitor, quoted_sample(request.question), self._sampling)
 
     def last(self, visitor: VisitorSession) -> AskResult:
         """The visitor's last answer. Raises InputError when there is none."""
@@ -199,15 +186,15 @@ class AskService:
             raise InputError("That source is no longer on the page. Ask again.")
         return result.base.passage(result.reply.hits[number - 1])
 
-    def cell(self, visitor: VisitorSession, number: int) -> PictureCell | None:
+    def cell(self, visitor: VisitorSession, source: Passage) -> PictureCell | None:
         """The part of a source's picture that agrees most with the question.
 
         None where the source has no picture, the model has no grid of cells, or no cell stands out.
         """
-        result, passage = self.last(visitor), self.source(visitor, number)
-        if passage.image is None:
+        if source.image is None:
             return None
-        heat = self.workspace.model().picture_heat(Sample(quoted(result.query) or "?"), passage.image)
+        query = quoted(self.last(visitor).query) or "?"
+        heat = self.workspace.model().picture_heat(Sample(query), source.image)
         return None if heat is None else outstanding_cell(heat)
 
     def start_again(self, visitor: VisitorSession) -> None:
@@ -249,13 +236,10 @@ class AskService:
 
     def _generate(self, visitor: VisitorSession, asked: Sample, how: list[Generated]) -> Iterator[str]:
         before = ""
-        for said in self.workspace.generate(visitor, asked, self._sampling()):
+        for said in self.workspace.generate(visitor, asked, self._sampling):
             how[:] = [said]
             yield said.text[len(before) :]
             before = said.text
-
-    def _sampling(self) -> Sampling:
-        return Sampling(max_new_tokens=min(MAX_ANSWER, self.workspace.settings.max_tokens))
 
 
 def outstanding_cell(heat: np.ndarray) -> PictureCell | None:

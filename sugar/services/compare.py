@@ -1,8 +1,8 @@
 """Tell apart: which caption fits which picture, and what differs between two pictures.
 
     compare = CompareService(workspace)
-    result = compare.compare(visitor, CompareRequest(pictures, captions))
-    result.fit.by("similarity"), result.best("similarity")
+    result = compare.compare(visitor, pictures, captions)
+    result.fit.by("similarity"), result.best_captions("similarity")
     for answer in compare.difference(visitor, first, second): answer.text
 
 The last result is kept for the visitor, so that another score can be shown without a new run. Not covered:
@@ -11,7 +11,7 @@ the scores themselves (sugar/discrimination.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,18 +23,9 @@ from sugar.metrics import Winoground
 from sugar.sequence import Sampling
 from sugar.services.workspace import Generated, VisitorSession, Workspace
 
-__all__ = ["Best", "CompareRequest", "CompareResult", "CompareService", "CompareState"]
+__all__ = ["Best", "CompareResult", "CompareService"]
 
 DIFFERENCE_TOKENS = 128
-
-
-@dataclass(frozen=True, eq=False)
-class CompareRequest:
-    """Pictures against captions. ask: also ask the model about every pair."""
-
-    pictures: tuple[Image.Image, ...]
-    captions: tuple[str, ...]
-    ask: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,9 +47,10 @@ class Best:
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """The scores of a request: `fit.by(way)` is a matrix (pictures, captions)."""
+    """Pictures against captions: `fit.by(way)` is a matrix (pictures, captions)."""
 
-    request: CompareRequest
+    pictures: tuple[Image.Image, ...]
+    captions: tuple[str, ...]
     fit: Fit
 
     @property
@@ -102,29 +94,31 @@ class CompareService:
     def compare(
         self,
         visitor: VisitorSession,
-        request: CompareRequest,
+        pictures: Sequence[Image.Image],
+        captions: Sequence[str],
+        *,
+        ask: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> CompareResult:
         """Score every picture against every caption.
 
         Args:
             visitor: whose result it becomes; stopping the visitor's answer ends the questions.
-            request: 2 to 6 pictures, 1 to 6 captions.
+            pictures, captions: 2 to 6 and 1 to 6.
+            ask: also ask the model about every pair.
             progress: called with the number of pairs done, and of all pairs.
 
         Raises:
             InputError: too few or too many pictures or captions, or stopped.
         """
-        if len(request.pictures) < 2:
-            raise InputError(f"There are {len(request.pictures)} pictures. Choose 2 to 6 to compare.")
+        if len(pictures) < 2:
+            raise InputError(f"There are {len(pictures)} pictures. Choose 2 to 6 to compare.")
         model = self.workspace.model()
         with visitor.answering() as stop:
-            fit = compare(
-                model, request.pictures, request.captions, ask=request.ask, progress=progress, stop=stop
-            )
-        if request.ask and fit.yes is None:
+            fit = compare(model, pictures, captions, ask=ask, progress=progress, stop=stop)
+        if ask and fit.yes is None:
             raise InputError("Stopped before the model was asked about every pair.")
-        result = CompareResult(request, fit)
+        result = CompareResult(tuple(pictures), tuple(captions), fit)
         visitor.state.of(CompareState).result = result
         return result
 

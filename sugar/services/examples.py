@@ -1,8 +1,6 @@
-"""The examples that a model's profile offers, for each tab: files of `assets/` and words.
+"""The examples that a model's profile offers for a tab: words, and pictures of `assets/`.
 
-    for example in chat_examples(model.profile): example.text, example.pictures()
-
-Not covered: the examples of Search and of Ask, which those services read themselves.
+for example in examples(models.peek(), "chat"): example.texts, example.pictures()
 """
 
 from __future__ import annotations
@@ -13,60 +11,57 @@ from typing import Any
 
 from PIL import Image
 
-from sugar.errors import InputError
 from sugar.images import open_image
-from sugar.model.checkpoint import Profile
 
-__all__ = ["ASSETS", "ChatExample", "CompareExample", "chat_examples", "compare_examples", "example_path"]
+__all__ = ["Example", "examples"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
-
-def example_path(name: str) -> Path:
-    """A file of `assets/`. Raises InputError when it is not there, or lies elsewhere."""
-    path = (ASSETS / name).resolve()
-    if not path.is_relative_to(ASSETS) or not path.is_file():
-        raise InputError(f"The example file {name!r} is missing. Restore the folder assets/.")
-    return path
+MODES = {"Pictures": "pictures", "Story": "story", "Every position": "positions"}
+"""How profiles name a search's mode, and what it is called here."""
 
 
 @dataclass(frozen=True)
-class ChatExample:
-    """Pictures, and what is asked about them."""
+class Example:
+    """What one press fills in.
 
-    files: tuple[str, ...]
-    text: str
+    Attributes:
+        texts: a question, captions, or the parts of a search.
+        files: its pictures, relative to `assets/`.
+        mode: of a search.
+    """
+
+    texts: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    mode: str = ""
+
+    @property
+    def text(self) -> str:
+        """Its texts, one a line."""
+        return "\n".join(self.texts)
 
     def pictures(self) -> list[Image.Image]:
-        """The pictures, opened. Raises InputError when one is missing."""
-        return [open_image(example_path(name)).image for name in self.files]
+        """Its pictures, opened."""
+        return [open_image(ASSETS / name).image for name in self.files]
 
 
-@dataclass(frozen=True)
-class CompareExample:
-    """Pictures and captions to compare; without captions, two pictures whose difference is asked."""
+def examples(model: Any, tab: str) -> list[Example]:
+    """What a tab offers for the loaded model; nothing while there is none.
 
-    files: tuple[str, ...]
-    captions: tuple[str, ...]
-
-    def pictures(self) -> list[Image.Image]:
-        """The pictures, opened. Raises InputError when one is missing."""
-        return [open_image(example_path(name)).image for name in self.files]
+    An example whose files are missing, or lie outside `assets/`, is left out.
+    """
+    stated: list[dict[str, Any]] = model.profile.examples.get(tab, []) if model is not None else []
+    read = [_read(told) for told in stated]
+    return [e for e in read if all(path.is_file() and path.is_relative_to(ASSETS) for path in _paths(e))]
 
 
-def chat_examples(profile: Profile) -> list[ChatExample]:
-    """What the tab Chat offers for this model; examples whose files are missing are left out."""
-    made = [ChatExample(tuple(e.get("files", ())), str(e["text"])) for e in profile.examples.get("chat", [])]
-    return [example for example in made if _there(example.files)]
+def _read(told: dict[str, Any]) -> Example:
+    rows = told.get("rows", [told])  # of a search: one part a row
+    texts = told.get("captions") or [row["text"] for row in rows if "text" in row]
+    files = told.get("files") or [row["file"] for row in rows if "file" in row]
+    mode = str(told.get("mode", ""))
+    return Example(tuple(texts), tuple(files), MODES.get(mode, mode))
 
 
-def compare_examples(profile: Profile) -> list[CompareExample]:
-    """What the tab Tell apart offers for this model; examples whose files are missing are left out."""
-    stated: list[dict[str, Any]] = profile.examples.get("compare", [])
-    made = [CompareExample(tuple(e["files"]), tuple(e.get("captions", ()))) for e in stated]
-    return [example for example in made if _there(example.files)]
-
-
-def _there(files: tuple[str, ...]) -> bool:
-    paths = [(ASSETS / name).resolve() for name in files]
-    return all(path.is_file() and path.is_relative_to(ASSETS) for path in paths)
+def _paths(example: Example) -> list[Path]:
+    return [(ASSETS / name).resolve() for name in example.files]

@@ -27,7 +27,7 @@ from sugar.services.conversation import (
     from_bytes,
     to_bytes,
 )
-from sugar.services.examples import ChatExample, chat_examples
+from sugar.services.examples import Example, examples
 from sugar.ui.components import clickable, data_uri, escape, event_field, intro, jpeg_uri
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import ChatView, as_message_value, from_history, to_messages
@@ -278,9 +278,8 @@ class ChatTab:
         offers = [{"text": e.text, "files": [inside(p) for p in e.pictures()]} for e in self._examples()]
         return gr.update(examples=offers)
 
-    def _examples(self) -> list[ChatExample]:
-        model = self.app.models.peek()
-        return chat_examples(model.profile) if model is not None else []
+    def _examples(self) -> list[Example]:
+        return examples(self.app.models.peek(), "chat")
 
     # -- the list of saved conversations, only on one's own machine
 

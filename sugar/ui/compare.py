@@ -1,32 +1,48 @@
-"""The tab Tell apart: 2 to 6 pictures against 1 to 6 captions, and what differs between two pictures.
+"""The tab Tell apart: 2 to 6 pictures against 1 to 6 captions, and what differs between two pictures. The
+endpoints /compare and /difference do the same.
 
-Not covered: what happens on an event (compare_handlers.py), the scores (sugar/services/compare.py).
+From top to bottom: the layout and its events, what happens on each, the two fields, what the scores say.
+Not covered: the scores (sugar/services/compare.py), the table (components.heat_map).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
+from sugar.errors import InputError
 from sugar.images import SUFFIXES
-from sugar.ui.compare_drawing import read_pictures, take
-from sugar.ui.compare_handlers import MOST_EXAMPLES, CompareHandlers
-from sugar.ui.components import intro
+from sugar.sequence import Sample
+from sugar.services.compare import Best, CompareResult, CompareService
+from sugar.services.examples import Example, examples
+from sugar.services.workspace import VisitorSession
+from sugar.settings import Settings
+from sugar.text_files import lines as lines_of
+from sugar.ui.components import heat_map, intro, keep_reduced, speed_line
 from sugar.ui.context import AppContext
+from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
 
+__all__ = ["TAB", "build", "read_captions"]
+
 TAB = ("compare", words.TITLE)
+
+MAX_PICTURES = MAX_CAPTIONS = 6
+MAX_EXAMPLES = 4
 
 
 def build(app: AppContext) -> None:
     """Lay out the tab and wire it."""
-    handlers = CompareHandlers(app)
+    tab = CompareTab(app)
     intro(words.INTRO)
     with gr.Row():
-        examples = [
+        offers = [
             gr.Button(visible=False, size="sm", min_width=130, elem_id=f"compare-example-{n}")
-            for n in range(MOST_EXAMPLES)
+            for n in range(MAX_EXAMPLES)
         ]
     with gr.Row():
         with gr.Column():
@@ -52,37 +68,39 @@ def build(app: AppContext) -> None:
                 to_chat = gr.Button(words.CHAT_ABOUT_THESE, size="sm", min_width=130)
                 to_search = gr.Button(words.SEARCH_WITH_THESE, size="sm", min_width=130)
         with gr.Column():
-            first = next(iter(words.WAYS))
-            way = gr.Radio(list(words.WAYS), value=first, label=words.SCORE_BY, elem_id="compare-way")
+            way = gr.Radio(
+                [(name, way) for way, name in words.WAYS.items()],
+                value="similarity",
+                label=words.SCORE_BY,
+                elem_id="compare-way",
+            )
             table = gr.HTML(label=words.TABLE, elem_id="compare-table")
-            told = gr.Markdown(elem_id="compare-verdict", elem_classes="sugar-live")
+            verdict = gr.Markdown(elem_id="compare-verdict", elem_classes="sugar-live")
             answer = gr.Textbox(
                 label=words.DIFFERENCE, interactive=False, visible=False, lines=2, elem_id="compare-answer"
             )
             speed = gr.HTML(elem_classes="sugar-stats")
             with gr.Accordion(words.OPTIONS, open=False):
                 winoground = gr.Checkbox(False, label=words.WINOGROUND, info=words.WINOGROUND_INFO)
-    model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
-    fields = [pictures, captions, way, winoground]
-    runs: list[Any] = [
-        go.click(app.guarded(handlers.compare), fields, [table, told], api_name="compare_here", **model),
-        differ.click(
-            app.guarded(handlers.difference), pictures, [answer, speed], api_name="difference_here", **model
-        ),
-    ]
-    shown = [pictures, captions, table, told, answer, speed]
-    for n, button in enumerate(examples):
-        fill = app.guarded(_example(handlers, n), uses_model=False)
-        filled = button.click(fill, None, shown, **app.quiet)
-        runs.append(filled.success(app.guarded(handlers.run_example), fields, shown[2:], **model))
-    stop.click(app.guarded(handlers.stop, uses_model=False), None, None, cancels=runs, **app.quiet)
-    redraw = app.guarded(handlers.show, uses_model=False)
-    gr.on([way.input, winoground.input], redraw, [way, winoground], [table, told], **app.quiet)
-    gr.api(app.guarded(handlers.compare_api), api_name="compare", **app.on_model)
-    gr.api(app.guarded(handlers.difference_api), api_name="difference", **app.on_model)
-    app.on_model_change(handlers.example_buttons, examples)
 
-    def give(request: gr.Request, files: Any) -> list[Any]:
+    run: Callable[..., Any] = partial(app.guarded, uses_model=False)
+    model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}
+    fields, scores, told = [pictures, captions, way, winoground], [table, verdict], [answer, speed]
+    runs: list[Any] = [
+        go.click(app.guarded(tab.compare), fields, scores, api_name="compare_here", **model),
+        differ.click(app.guarded(tab.difference), pictures, told, api_name="difference_here", **model),
+    ]
+    for n, button in enumerate(offers):
+        shown = [pictures, captions, *scores, *told]
+        filled = button.click(run(tab.filler(n)), None, shown, **app.quiet)
+        runs.append(filled.success(app.guarded(tab.run_example), fields, [*scores, *told], **model))
+    stop.click(run(tab.stop), None, None, cancels=runs, **app.quiet)
+    gr.on([way.input, winoground.input], run(tab.scores), [way, winoground], scores, **app.quiet)
+    gr.api(app.guarded(tab.compare_for_program), api_name="compare", **app.on_model)
+    gr.api(app.guarded(tab.difference_for_program), api_name="difference", **app.on_model)
+    app.on_model_change(tab.example_buttons, offers)
+
+    def give(request: gr.Request, files: Any) -> list[Image.Image]:
         return read_pictures(files, app.settings)
 
     app.hand_over(to_chat, "chat", give, [pictures])
@@ -90,8 +108,170 @@ def build(app: AppContext) -> None:
     app.receive("compare", take, [pictures, captions])
 
 
-def _example(handlers: CompareHandlers, number: int) -> Any:
-    def fill(request: gr.Request) -> tuple[Any, ...]:
-        return handlers.example(number, request)
+class CompareTab:
+    """What happens on the events of the tab, and the endpoints."""
 
-    return fill
+    def __init__(self, app: AppContext) -> None:
+        self.app, self.settings = app, app.settings
+        self.service = CompareService(app.workspace)
+
+    # -- scores
+
+    def compare(
+        self, files: Any, lines: Any, way: Any, winoground: Any, request: gr.Request
+    ) -> tuple[str, str]:
+        """Score what is on the page, and show it."""
+        bar = gr.Progress()
+
+        def progress(done: int, total: int) -> None:
+            bar((done, total), desc=words.ASKING, unit=words.PAIRS)
+
+        pictures, captions = read_pictures(files, self.settings), read_captions(lines, self.settings)
+        self.service.compare(self.app.visitor(request), pictures, captions, progress=progress)
+        return self.scores(way, winoground, request)
+
+    def scores(self, way: Any, winoground: Any, request: gr.Request) -> tuple[str, str]:
+        """The visitor's last result by a score: its table, and what it says."""
+        result = self.service.last(self.app.visitor(request))
+        if result is None:
+            return "", ""
+        low, high = (0.0, 1.0) if way == "yes" else (None, None)
+        matrix, title = result.fit.by(way), words.EXPLAINED[way]
+        table = heat_map(matrix, result.pictures, result.captions, caption=title, low=low, high=high)
+        return table, in_words(result, way, bool(winoground))
+
+    def compare_for_program(
+        self,
+        request: gr.Request,
+        pictures: list[Any],
+        captions: list[Any],
+        ask: bool = True,
+        winoground: bool = False,
+    ) -> dict[str, Any]:
+        """Score every picture against every caption: rows are pictures. ask: also by the model's "yes".
+
+        winoground: also the benchmark's three scores of 2 x 2, where caption 1 belongs to picture 1.
+        """
+        images, lines = read_pictures(pictures, self.settings), read_captions(captions, self.settings)
+        result = self.service.compare(self.app.visitor(request), images, lines, ask=bool(ask))
+        out: dict[str, Any] = {way: result.fit.by(way).tolist() for way in result.ways}
+        if winoground:
+            scores = {way: result.winoground(way) for way in result.ways}
+            out["winoground"] = {
+                way: {"text": bool(s.text), "image": bool(s.image), "group": bool(s.group)}
+                for way, s in scores.items()
+            }
+        return out
+
+    # -- what differs
+
+    def difference(self, files: Any, request: gr.Request) -> Iterator[tuple[Any, str]]:
+        """What differs between the first two pictures on the page."""
+        images = read_pictures(files, self.settings)
+        if len(images) < 2:
+            raise InputError(words.TOO_FEW.format(n=len(images)))
+        for answer in self.service.difference(self.app.visitor(request), *images[:2]):
+            yield gr.Textbox(value=answer.text, visible=True), speed_line(answer)
+
+    def difference_for_program(self, request: gr.Request, first: Any, second: Any) -> str:
+        """What differs between two pictures, in the model's words."""
+        images = picture(first, self.settings), picture(second, self.settings)
+        *_, answer = self.service.difference(self.app.visitor(request), *images)
+        return answer.text
+
+    def stop(self, request: gr.Request) -> None:
+        self.app.visitor(request).stop()
+
+    # -- examples
+
+    def _examples(self) -> list[Example]:
+        return examples(self.app.models.peek(), "compare")[:MAX_EXAMPLES]
+
+    def example_buttons(self) -> list[Any]:
+        """One button per example; the rest are hidden."""
+        names = [
+            words.EXAMPLE.format(n=n) if example.texts else words.EXAMPLE_DIFFERENCE
+            for n, example in enumerate(self._examples(), 1)
+        ]
+        shown = [gr.Button(name, visible=True) for name in names]
+        return [*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown))]
+
+    def filler(self, number: int) -> Callable[[gr.Request], tuple[Any, ...]]:
+        """What fills in the fields of an example, and clears what was said of the pictures before."""
+
+        def fill_example(request: gr.Request) -> tuple[Any, ...]:
+            known, visitor = self._examples(), self.app.visitor(request)
+            if number >= len(known):
+                raise InputError(words.EXAMPLE_GONE)
+            self.service.forget(visitor)
+            filled = fields(known[number].pictures(), known[number].texts, visitor)
+            return *filled, "", "", gr.Textbox(value="", visible=False), ""
+
+        return fill_example
+
+    def run_example(
+        self, files: Any, lines: Any, way: Any, winoground: Any, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Compare when there are captions; else ask what differs."""
+        if read_captions(lines, self.settings):
+            yield *self.compare(files, lines, way, winoground, request), gr.skip(), gr.skip()
+            return
+        for answer, line in self.difference(files, request):
+            yield gr.skip(), gr.skip(), answer, line
+
+
+# -- the two fields
+
+
+def read_pictures(files: Any, settings: Settings) -> list[Image.Image]:
+    """The pictures of a gallery component or of a program. Raises InputError, ImageError."""
+    files = [] if files is None else files
+    if not isinstance(files, (list, tuple)) or len(files) > MAX_PICTURES:
+        raise InputError(words.TOO_MANY)
+    paths = [f[0] if isinstance(f, (list, tuple)) and f else f for f in files]
+    return [picture(p["image"] if isinstance(p, dict) and "image" in p else p, settings) for p in paths]
+
+
+def read_captions(lines: Any, settings: Settings) -> list[str]:
+    """Captions: lines of a text, or a list of texts. Raises InputError."""
+    lines = lines_of(lines) if isinstance(lines, str) else lines
+    if not isinstance(lines, (list, tuple)):
+        raise InputError(words.NOT_LINES)
+    return [t for line in lines if (t := text(line, settings, what="caption", required=False))]
+
+
+def fields(
+    images: Sequence[Image.Image], captions: Sequence[str], visitor: VisitorSession
+) -> tuple[list[str], str]:
+    """Values for the two fields of the tab."""
+    kept = [keep_reduced(image, visitor) for image in images[:MAX_PICTURES]]
+    return kept, "\n".join(" ".join(line.split()) for line in captions[:MAX_CAPTIONS])
+
+
+def take(sample: Sample, visitor: VisitorSession) -> tuple[list[str], str]:
+    """What another tab hands over, as values for the two fields."""
+    return fields(sample.images, [s.text for s in sample if not s.is_image], visitor)
+
+
+# -- what the scores say
+
+
+def in_words(result: CompareResult, way: str, winoground: bool) -> str:
+    """What fits each picture, and each caption, best; as Markdown."""
+    lines = [_sentence(b, words.PICTURE, words.CAPTION) for b in result.best_captions(way)]
+    lines += [_sentence(b, words.CAPTION, words.PICTURE) for b in result.best_pictures(way)]
+    if winoground:
+        if result.fit.by(way).shape != (2, 2):
+            raise InputError(words.NEEDS_TWO_BY_TWO)
+        scores = result.winoground(way)
+        told = {name: words.YES if getattr(scores, name) else words.NO for name in ("text", "image", "group")}
+        lines.append(words.WINOGROUND_SCORES.format(**told))
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _sentence(best: Best, who: str, what: str) -> str:
+    named = words.AND.join(what.format(n=n + 1).lower() for n in best.best)
+    told = {"who": who.format(n=best.number + 1), "best": named, "score": best.score, "second": best.second}
+    if len(best.best) > 1:
+        return words.TIE.format(**told)
+    return (words.FITS_ALONE if best.second is None else words.FITS).format(**told)

@@ -5,34 +5,43 @@ Not covered: what is loaded and at what cost (sugar/services/models.py).
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from sugar.model.presets import PRESETS, table
-from sugar.services.models import ModelService
-from sugar.ui.components import escape, intro
+from sugar.services.model_slot import ModelState
+from sugar.services.models import ModelService, cost_of
+from sugar.ui.components import escape, harmless, intro
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import text
-from sugar.ui.model_drawing import card_markdown, facts_table, load_line, preset_needs
 from sugar.ui.text import model as words
 
+__all__ = ["TAB", "build", "card_markdown", "load_line", "preset_needs"]
+
 TAB = ("model", words.TITLE)
+
+OTHER = "other"
+"""Chosen in place of a preset: a folder or a repository."""
 
 
 def build(app: AppContext) -> None:
     """Lay out the tab and wire it."""
-    handlers = ModelHandlers(app)
-    may = handlers.service.exchangeable
+    tab = ModelTab(app)
+    may = tab.service.exchangeable
     intro(words.INTRO)
     with gr.Row():
         with gr.Column():
             facts = gr.HTML(elem_id="facts")
         with gr.Column():
             first = next(iter(PRESETS))
-            choice = gr.Dropdown([*PRESETS, words.OTHER], value=first, label=words.CHOICE, interactive=True)
+            choice = gr.Dropdown(
+                [*PRESETS, (words.OTHER, OTHER)], value=first, label=words.CHOICE, interactive=True
+            )
             needs = gr.HTML(preset_needs(first), elem_id="needs")
             path = gr.Textbox(label=words.PATH, placeholder=words.PATH_EXAMPLE, visible=False)
             adapter = gr.Dropdown(
@@ -53,27 +62,24 @@ def build(app: AppContext) -> None:
         gr.Markdown(table(), label=words.PRESETS)
     card = gr.Markdown(elem_id="card", label=words.CARD)
 
-    def run(handler: Any) -> Any:
-        return app.guarded(handler, uses_model=False)
-
+    run: Callable[..., Any] = partial(app.guarded, uses_model=False)
     exchange: dict[str, Any] = {
         "concurrency_limit": None,
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    buttons = [pause, resume, cancel]
-    shown = [progress, *buttons]
-    choice.change(run(handlers.choose), choice, [needs, path], **app.quiet)
-    load.click(run(handlers.load), [choice, path], shown, **exchange)
-    resume.click(run(handlers.resume), None, shown, **exchange)
-    pause.click(run(handlers.pause), None, None, **app.quiet)
-    cancel.click(run(handlers.cancel), None, shown, **app.quiet)
-    adapter.focus(run(handlers.adapters), None, adapter, **app.quiet)
-    adapter.input(app.guarded(handlers.use), adapter, [facts, card, adapter], **exchange)
-    app.on_model_change(handlers.shown, [facts, card, adapter])
+    shown = [progress, pause, resume, cancel]
+    choice.change(run(tab.choose), choice, [needs, path], **app.quiet)
+    load.click(run(tab.load), [choice, path], shown, **exchange)
+    resume.click(run(tab.resume), None, shown, **exchange)
+    pause.click(run(tab.slot.pause), None, None, **app.quiet)
+    cancel.click(run(tab.cancel), None, shown, **app.quiet)
+    adapter.focus(run(tab.adapters), None, adapter, **app.quiet)
+    adapter.input(app.guarded(tab.use), adapter, [facts, card, adapter], **exchange)
+    app.on_model_change(tab.loaded, [facts, card, adapter])
 
 
-class ModelHandlers:
+class ModelTab:
     """What happens on the events of the tab."""
 
     def __init__(self, app: AppContext) -> None:
@@ -81,7 +87,7 @@ class ModelHandlers:
         self.service = ModelService(app.workspace)
         self.slot = self.service.slot
 
-    def shown(self) -> tuple[str, str, Any]:
+    def loaded(self) -> tuple[str, str, Any]:
         """The facts of the loaded model, its card, and the adapters to choose from."""
         facts = self.service.facts()
         if not facts:
@@ -96,14 +102,14 @@ class ModelHandlers:
 
     def use(self, name: Any) -> tuple[str, str, Any]:
         self.service.use("" if name == words.NO_ADAPTER else str(name))
-        return self.shown()
+        return self.loaded()
 
     def choose(self, name: str) -> tuple[str, Any]:
-        return preset_needs(name), gr.update(visible=name == words.OTHER)
+        return preset_needs(name), gr.update(visible=name == OTHER)
 
     def load(self, name: Any, other: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Load another model, and show how far it is. The old one answers until the new one is ready."""
-        wanted = text(other, self.settings, what=words.PATH) if name == words.OTHER else name
+        wanted = text(other, self.settings, what=words.PATH) if name == OTHER else name
         before = self.slot.generation
         self.service.load(wanted)
         yield from self._follow(before)
@@ -112,9 +118,6 @@ class ModelHandlers:
         before = self.slot.generation
         self.slot.resume()
         yield from self._follow(before)
-
-    def pause(self) -> None:
-        self.slot.pause()
 
     def cancel(self) -> tuple[Any, ...]:
         self.slot.cancel()
@@ -138,8 +141,53 @@ class ModelHandlers:
         yield line, *buttons(state)
 
 
-def buttons(state: Any) -> tuple[Any, ...]:
+def buttons(state: ModelState) -> tuple[Any, ...]:
     """Pause, Resume and Cancel, each usable when it would do something."""
     downloading = bool(state.total) and bool(state.coming or state.phase == "loading")
-    usable = (downloading, bool(state.paused), downloading or bool(state.paused))
+    paused = bool(state.paused)
+    usable = (downloading, paused, downloading or paused)
     return tuple(gr.Button(interactive=may) for may in usable)
+
+
+# -- drawing
+
+
+def preset_needs(name: Any) -> str:
+    """Download size and memory of a preset, in a line or two."""
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    if preset is None:
+        return f"<p>{words.NEEDS_OTHER}</p>"
+    cost = cost_of(preset)
+    if not cost.download_gb:
+        download = words.NOTHING_TO_DOWNLOAD
+    elif cost.minutes < 1:
+        download = words.TO_DOWNLOAD.format(gb=cost.download_gb)
+    else:
+        download = words.TO_DOWNLOAD_MINUTES.format(gb=cost.download_gb, minutes=cost.minutes)
+    memory = ", ".join(words.MEMORY.format(gb=gb, precision=p) for p, gb in cost.memory_gb.items())
+    told = {"good_for": escape(preset.good_for), "licence": escape(preset.licence)}
+    return f"<p>{words.NEEDS.format(download=download, memory=memory, **told)}</p>"
+
+
+def load_line(state: ModelState) -> str:
+    """How far a load is; without known bytes, how long it has run."""
+    name = escape(state.coming or state.name)
+    if not state.total:
+        line = words.LOADING.format(name=name, seconds=state.seconds)
+        return f'<p role="status">{line}</p><progress aria-label="{words.LOADING_LABEL}"></progress>'
+    line = words.DOWNLOADING.format(name=name, done=state.done / 1e9, total=state.total / 1e9)
+    bar = f'value="{state.done}" max="{state.total}"'
+    return f'<p role="status">{line}</p><progress aria-label="{words.DOWNLOAD_LABEL}" {bar}></progress>'
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Facts as an HTML table."""
+    rows = "".join(f'<tr><th scope="row">{k}</th><td>{escape(v)}</td></tr>' for k, v in facts.items() if v)
+    return f'<table class="sugar-facts">{rows}</table>'
+
+
+def card_markdown(card: str) -> str:
+    """A model card for the page: no front matter, no markup, no pictures from elsewhere."""
+    card = re.sub(r"\A---\n.*?\n---\n", "", card or "", flags=re.DOTALL)
+    card = re.sub(r"!\[[^\]\n]{0,200}\](\([^)\n]{0,500}\)|\[[^\]\n]{0,200}\])", "", card[:20_000])
+    return harmless(card)

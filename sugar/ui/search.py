@@ -8,7 +8,7 @@ results look (search_drawing.py, wall.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,18 +19,19 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.images import SUFFIXES
 from sugar.sequence import Sample
+from sugar.services.examples import examples
 from sugar.services.query import QueryPart, SearchQuery, day, parse
 from sugar.services.saved_searches import SavedSearch, SavedSearches
 from sugar.services.search import MAX_HITS, SearchRequest, SearchService, SearchState
 from sugar.services.visitors import Page
 from sugar.ui.components import Change, GalleryChoice, intro
 from sugar.ui.context import AppContext
-from sugar.ui.examples import SearchExample, search_examples
 from sugar.ui.incoming import number, picture, text
 from sugar.ui.search_drawing import (
     as_json,
     changed,
     chips_html,
+    example_name,
     explained,
     facts,
     help_table,
@@ -235,7 +236,7 @@ class SearchTab:
         """A handler that puts an example of the loaded model into the box, and searches."""
 
         def show(request: gr.Request, gallery: str | None) -> Change:
-            found = search_examples(self.app.model().profile)[place]
+            found = examples(self.app.models.peek(), "search")[place]
             self.state(request).draft.fill(found.pictures())
             shown = self.find(request, found.text, gallery, found.mode)
             return {self.text: found.text, self.mode: found.mode, **shown}
@@ -245,8 +246,8 @@ class SearchTab:
     def fit_to_model(self) -> tuple[Any, ...]:
         """The names of the model's examples, and whether its yes or no may be asked for."""
         model = self.app.models.peek()
-        known: Sequence[SearchExample] = search_examples(model.profile)[:EXAMPLES] if model else []
-        named = [gr.Button(value=e.name, visible=True) for e in known]
+        known = examples(model, "search")[:EXAMPLES]
+        named = [gr.Button(value=example_name(e), visible=True) for e in known]
         hidden = [gr.Button(visible=False)] * (EXAMPLES - len(known))
         allowed = model is not None and bool(model.profile.confirms)
         return (*named, *hidden, gr.Checkbox(visible=allowed, value=False))

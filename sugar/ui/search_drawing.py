@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.sequence import PictureHit
+from sugar.services.examples import Example
 from sugar.services.query import ParsedQuery, Token, parse
 from sugar.services.search import MAX_HITS, Content, Explanation, SearchDraft, SearchResult
 from sugar.ui import wall
@@ -33,6 +34,7 @@ __all__ = [
     "as_json",
     "changed",
     "chips_html",
+    "example_name",
     "explained",
     "facts",
     "help_table",
@@ -425,3 +427,14 @@ def highlighted(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     mask = Image.fromarray((255 * values).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
     dark = Image.blend(picture.convert("RGB"), Image.new("RGB", picture.size), 0.75)
     return Image.composite(picture.convert("RGB"), dark, mask)
+
+
+# -- the buttons of examples
+
+
+def example_name(example: Example) -> str:
+    """What stands on the button of an example: its first words, and what else is asked for."""
+    said = example.texts[0] + (" …" if len(example.texts) > 1 else "") if example.texts else ""
+    shown = " + ".join(filter(None, [words.EXAMPLE_PICTURE if example.files else "", said]))
+    short = shown if len(shown) <= 42 else shown[:40].rstrip() + " …"
+    return f"{words.MODES[example.mode]}: {short}" if example.mode != "pictures" else short
