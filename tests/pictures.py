@@ -9,6 +9,8 @@ photo("red", datetime(2025, 8, 14))       # JPEG bytes that say when they were t
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from datetime import datetime
 from typing import Any
 
@@ -45,3 +47,13 @@ def photo(color: Any, taken: datetime | None = None, degrees: tuple[int, int] | 
         north, east = degrees
         exif.get_ifd(0x8825).update({1: "N", 2: (float(north), 0.0, 0.0), 3: "E", 4: (float(east), 0.0, 0.0)})
     return encoded(Image.new("RGB", (16, 16), color), "JPEG", exif=exif)
+
+
+def lying_zip(name: bytes, content: bytes) -> bytes:
+    """A zip whose directory says that its one entry has 100 bytes."""
+    body = zlib.compress(content, 1)[2:-4]
+    sizes = (len(body), 100, len(name), 0)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, 0, *sizes) + name
+    central = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, 0, *sizes, 0, 0, 0, 0, 0) + name
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(body), 0)
+    return local + body + central + end

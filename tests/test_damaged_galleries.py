@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -134,22 +133,6 @@ def test_a_gallery_that_nobody_may_look_at(own: Own) -> None:
             assert again.chat.saved.load(talk.key).pictures
         finally:
             locked.chmod(mode)
-
-
-@pytest.mark.parametrize("name", ["stamp.json", "pooled.faiss", "slices.npy", "starts.npy", "ids.npy"])
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"format": 1}', b"\xff" * 500, None])
-def test_a_damaged_index_is_built_again(own: Own, name: str, data: bytes | None) -> None:
-    model = own.service.workspace.model()
-    own.galleries.close(own.page, "holiday")
-    folder = own.root / "galleries" / "holiday"
-    [file] = folder.glob(f"index/*/{name}")
-    file.unlink()
-    file.write_bytes(data) if data is not None else file.mkdir()
-    with Gallery.open(folder, model) as gallery:
-        assert gallery.index_info["items"] == 3
-        assert gallery.delete([gallery.items()[0].id]) == 1
-    stamp = json.loads(next(folder.glob("index/*/stamp.json")).read_text()) if name != "stamp.json" else None
-    assert stamp is None or stamp["count"] == 2
 
 
 def test_letters_that_are_none_are_said(own: Own) -> None:

@@ -25,6 +25,7 @@ from sugar.errors import ImageError
 from sugar.images import ImageLimits, near_duplicate, open_image, signature, thumbnail
 
 RED = (250, 20, 30)
+KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF"]
 DATA = Path(__file__).parent / "data"
 
 
@@ -39,7 +40,7 @@ def is_red(pixel) -> bool:
     return pixel[0] > 200 and pixel[1] < 80 and pixel[2] < 80
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_format_opens(kind):
     picture = open_image(encoded(half((64, 32)), kind))
     assert (picture.width, picture.height, picture.format, picture.image.mode) == (64, 32, kind, "RGB")
@@ -48,13 +49,8 @@ def test_every_format_opens(kind):
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 def test_an_animation_gives_its_first_frame(kind):
-    data = encoded(
-        Image.new("RGB", (16, 16), RED),
-        kind,
-        save_all=True,
-        append_images=[Image.new("RGB", (16, 16), "blue")] * 3,
-        duration=50,
-    )
+    first, more = Image.new("RGB", (16, 16), RED), [Image.new("RGB", (16, 16), "blue")] * 3
+    data = encoded(first, kind, save_all=True, append_images=more, duration=50)
     assert is_red(open_image(data).image.getpixel((8, 8)))
 
 
@@ -85,11 +81,8 @@ def test_orientation_is_applied_once(kind, orientation):
 def test_a_tiff_of_any_mode_is_turned_once(mode, orientation):
     upright = half((48, 32)).convert("L")
     stored = upright.transpose(Image.Transpose(TURNED_BACK[orientation]))
-    if mode in ("I;16", "F"):
-        values = np.asarray(stored, np.uint16 if mode == "I;16" else np.float32)
-        stored = Image.fromarray(values)
-    else:
-        stored = stored.convert(mode)
+    deep = {"I;16": np.uint16, "F": np.float32}.get(mode)
+    stored = Image.fromarray(np.asarray(stored, deep)) if deep else stored.convert(mode)
     data = encoded(stored, "TIFF", tiffinfo={274: orientation}, save_all=True, append_images=[stored])
     picture = open_image(data)
     assert (picture.width, picture.height) == picture.image.size == (48, 32)
@@ -116,16 +109,12 @@ def camera_exif() -> Image.Exif:
 def test_time_and_camera_are_kept_and_location_only_on_request():
     data = encoded(half(), "JPEG", exif=camera_exif())
     picture = open_image(data)
-    assert (picture.taken, picture.camera, picture.location) == (
-        datetime(2024, 5, 17, 8, 9, 10),
-        "Canon EOS R5",
-        None,
-    )
+    assert (picture.taken, picture.camera) == (datetime(2024, 5, 17, 8, 9, 10), "Canon EOS R5")
+    assert picture.location is None
     assert open_image(data, keep_location=True).location == pytest.approx((-33.51, 151.25))
     assert not picture.image.info and not picture.image.getexif()
-    assert b"Canon" not in encoded(picture.image, "JPEG") + encoded(picture.image, "PNG") + thumbnail(
-        picture.image
-    )
+    saved = [encoded(picture.image, "JPEG"), encoded(picture.image, "PNG"), thumbnail(picture.image)]
+    assert b"Canon" not in b"".join(saved)
 
 
 def test_broken_exif_costs_only_the_metadata():
@@ -137,27 +126,31 @@ def test_broken_exif_costs_only_the_metadata():
     assert open_image(encoded(half(), "PNG", exif=wrong)).taken is None
 
 
-def test_modes_become_rgb():
-    cmyk = open_image(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).image
-    assert is_red(cmyk.getpixel((4, 4)))
-    deep = Image.fromarray(np.full((8, 8), 40000, np.uint16))
-    assert open_image(encoded(deep, "PNG")).image.getpixel((4, 4)) == pytest.approx((155, 155, 155), abs=1)
-    assert open_image(encoded(deep, "TIFF")).image.getpixel((4, 4)) == pytest.approx((155, 155, 155), abs=1)
-    floats = Image.fromarray(np.full((8, 8), 128, np.float32))
-    assert open_image(encoded(floats, "TIFF")).image.getpixel((4, 4)) == (128, 128, 128)
-    assert open_image(encoded(Image.new("1", (8, 8), 1), "PNG")).image.getpixel((4, 4)) == (255, 255, 255)
-    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert open_image(encoded(clear, "PNG")).image.getpixel((4, 4)) == (255, 255, 255)
+WHITE, GREY = (255, 255, 255), (155, 155, 155)
+DEEP = Image.fromarray(np.full((8, 8), 40000, np.uint16))
+MODES = {
+    "16 bits": (DEEP, "PNG", GREY),
+    "16 bits, TIFF": (DEEP, "TIFF", GREY),
+    "floats": (Image.fromarray(np.full((8, 8), 128, np.float32)), "TIFF", (128, 128, 128)),
+    "1 bit": (Image.new("1", (8, 8), 1), "PNG", WHITE),
+    "clear": (Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG", WHITE),
+    "clear grey": (Image.new("LA", (8, 8), (0, 0)), "PNG", WHITE),
+    "CMYK": (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", (254, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_become_rgb(mode):
+    image, kind, shown = MODES[mode]
+    assert open_image(encoded(image, kind)).image.getpixel((4, 4)) == pytest.approx(shown, abs=1)
+
+
+def test_a_transparent_colour_of_a_palette_becomes_white():
     palette = Image.new("P", (8, 8), 1)
     palette.putpalette([0, 0, 0, *RED] + [0] * 762)
     palette.paste(0, (0, 0, 4, 8))
     shown = open_image(encoded(palette, "PNG", transparency=0)).image
-    assert shown.getpixel((1, 1)) == (255, 255, 255) and is_red(shown.getpixel((6, 6)))
-    assert open_image(encoded(Image.new("LA", (8, 8), (0, 0)), "PNG")).image.getpixel((4, 4)) == (
-        255,
-        255,
-        255,
-    )
+    assert shown.getpixel((1, 1)) == WHITE and is_red(shown.getpixel((6, 6)))
 
 
 RAMP = np.tile(np.linspace(0, 1, 64), (16, 1))  # black to white, (16, 64)
@@ -213,9 +206,8 @@ def test_a_lab_picture_opens():
 
 
 def test_a_tiff_that_cannot_be_opened_is_named_as_one():
-    data = encoded(half((8, 8)), "TIFF").replace(
-        struct.pack("<HHII", 258, 3, 3, 134), struct.pack("<HHII", 258, 3, 3, 0)
-    )
+    bits = struct.pack("<HHII", 258, 3, 3, 134)
+    data = encoded(half((8, 8)), "TIFF").replace(bits, struct.pack("<HHII", 258, 3, 3, 0))
     with pytest.raises(ImageError, match="a TIFF with a rare kind of pixels"):
         open_image(data)
 
@@ -227,27 +219,17 @@ def swapped_profile() -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
 
     curve = b"curv\0\0\0\0" + struct.pack(">I", 0)
-    text = b"text\0\0\0\0none\0\0\0\0"
-    tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"swap\0" + bytes(79),
-        b"cprt": text,
-        b"wtpt": xyz(0.9642, 1, 0.8249),
-        b"rXYZ": xyz(0.3851, 0.7169, 0.0971),
-        b"gXYZ": xyz(0.4361, 0.2225, 0.0139),
-        b"bXYZ": xyz(0.1431, 0.0606, 0.7141),
-        b"rTRC": curve,
-        b"gTRC": curve,
-        b"bTRC": curve,
-    }
+    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"swap\0" + bytes(79)}
+    tags |= {b"cprt": b"text\0\0\0\0none\0\0\0\0", b"wtpt": xyz(0.9642, 1, 0.8249)}
+    tags |= {b"rXYZ": xyz(0.3851, 0.7169, 0.0971), b"gXYZ": xyz(0.4361, 0.2225, 0.0139)}
+    tags |= {b"bXYZ": xyz(0.1431, 0.0606, 0.7141), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
     offset, table, body = 128 + 4 + 12 * len(tags), b"", b""
     for name, data in tags.items():
         data += bytes(-len(data) % 4)
         table += name + struct.pack(">II", offset + len(body), len(data))
         body += data
-    size = offset + len(body)
-    header = struct.pack(
-        ">I4sI4s4s4s12x4s", size, b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp"
-    ) + bytes(28)
+    kind = (b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = struct.pack(">I4sI4s4s4s12x4s", offset + len(body), *kind) + bytes(28)
     header += struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
@@ -255,9 +237,8 @@ def swapped_profile() -> bytes:
 def test_colour_profiles_are_applied_and_broken_ones_ignored():
     pixel = open_image(encoded(half(), "PNG", icc_profile=swapped_profile())).image.getpixel((5, 10))
     assert pixel[1] > 200 and pixel[0] < 150, "red in that profile is green in sRGB"
-    assert is_red(
-        open_image(encoded(half(), "PNG", icc_profile=b"not a profile" * 20)).image.getpixel((5, 10))
-    )
+    broken = encoded(half(), "PNG", icc_profile=b"not a profile" * 20)
+    assert is_red(open_image(broken).image.getpixel((5, 10)))
 
 
 def test_odd_shapes():
@@ -269,20 +250,14 @@ def test_odd_shapes():
     assert small.image.size == (100, 75) and (small.width, small.height) == (4000, 3000)
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims any size."""
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = b"IDAT" + zlib.compress(b"\0" * 100)
-    parts = [
-        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (chunk, body, b"IEND")
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+def chunks(*bodies: bytes) -> bytes:
+    """Parts of a PNG, each with its length and check sum."""
+    return b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in bodies)
 
 
-def with_chunks(data: bytes, *chunks: bytes) -> bytes:
+def with_chunks(data: bytes, *bodies: bytes) -> bytes:
     """A PNG with more chunks after its header."""
-    made = b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
-    return data[:33] + made + data[33:]
+    return data[:33] + chunks(*bodies) + data[33:]
 
 
 def test_a_png_with_large_texts_is_read_and_its_texts_are_not():
@@ -308,7 +283,7 @@ def test_a_png_with_large_texts_is_read_and_its_texts_are_not():
     tracemalloc.stop()
     assert is_red(picture.image.getpixel((35, 10))), "turned by its EXIF"
     assert peak < 3 * len(data), "no text was unpacked"
-    after = data[:-12] + with_chunks(b" " * 33, *texts[:2])[33:] + data[-12:]
+    after = data[:-12] + chunks(*texts[:2]) + data[-12:]
     assert is_red(open_image(after).image.getpixel((35, 10))), "and after the pixels"
 
 
@@ -325,44 +300,28 @@ def test_a_png_with_a_large_colour_profile_is_read_by_it_and_a_bomb_without():
     pixel = open_image(data).image.getpixel((5, 10))
     assert pixel[1] > 200 and pixel[0] < 150, "red in that profile is green in sRGB"
     for body in (zlib.compress(bytes(29_000_000)), b"no zlib"):
-        assert is_red(
-            open_image(with_chunks(encoded(half()), b"iCCPbomb\0\0" + body)).image.getpixel((5, 10))
-        )
+        data = with_chunks(encoded(half()), b"iCCPbomb\0\0" + body)
+        assert is_red(open_image(data).image.getpixel((5, 10)))
 
 
-JPEGS = {
-    "plain": {},
-    "progressive": {"progressive": True},
-    "optimized": {"optimize": True},
-    "with restarts": {"restart_marker_rows": 1},
-    "4:4:4": {"subsampling": 0},
-}
+JPEGS = [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]
 
 
-@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS.keys())
+@pytest.mark.parametrize("options", JPEGS, ids=str)
 def test_a_jpeg_that_lacks_its_end_mark_is_whole_and_one_that_lacks_more_is_not(options):
     rough = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
     rough = rough.resize((317, 243), Image.Resampling.BICUBIC)
     rough.paste((200, 200, 200), (0, 160, 317, 243))
+    assert open_image(DATA / "jpeg_without_eoi.jpg").image.size == (240, 160)
     data = encoded(rough, "JPEG", **options)
     whole = open_image(data).image.tobytes()
     for cut in (data[:-2], data[:-1], data[:-2] + bytes(5000), data[:-1] + bytes(5000), data + b"more"):
         assert open_image(cut).image.tobytes() == whole
-    rng = random.Random(0)
-    for missing in (
-        len(data) // 2,
-        len(data) // 4,
-        50,
-        20,
-        *(rng.randrange(20, len(data) // 2) for _ in range(12)),
-    ):
+    rng, size = random.Random(0), len(data)
+    for missing in (size // 2, size // 4, 50, 20, *(rng.randrange(20, size // 2) for _ in range(12))):
         for filled in (b"", bytes(5000)):
             with pytest.raises(ImageError, match="cut short"):
                 open_image(data[:-missing] + filled)
-
-
-def test_the_jpeg_without_its_last_two_bytes():
-    assert open_image(DATA / "jpeg_without_eoi.jpg").image.size == (240, 160)
 
 
 def test_a_progressive_jpeg_that_ends_between_two_scans_is_cut():
@@ -388,11 +347,8 @@ def test_a_phones_largest_photos_are_decoded_to_less(progressive):
     assert is_red(picture.image.getpixel((50, 150))) and not is_red(picture.image.getpixel((350, 150)))
     assert open_image(data, limits=limits, max_side=100).image.size == (100, 75)
     assert open_image(data[:-2], limits=limits).image.tobytes() == picture.image.tobytes()
-    for larger in (
-        encoded(half((1100, 1000)), "JPEG", progressive=progressive),
-        encoded(photo),
-        encoded(photo, "WEBP"),
-    ):
+    too_large = encoded(half((1100, 1000)), "JPEG", progressive=progressive)
+    for larger in (too_large, encoded(photo), encoded(photo, "WEBP")):
         with pytest.raises(ImageError, match="over 0.25 megapixels"):
             open_image(larger, limits=limits)
 
@@ -400,17 +356,12 @@ def test_a_phones_largest_photos_are_decoded_to_less(progressive):
 def test_a_large_photo_whose_scans_take_too_much_memory_is_refused():
     """A progressive JPEG keeps all of its coefficients, however small it is decoded."""
     limits = ImageLimits(max_pixels=200_000)
-    for options, opens in (
-        ({"subsampling": 0}, True),
-        ({"subsampling": 0, "progressive": True}, False),
-        ({"subsampling": 2, "progressive": True}, False),
-    ):
-        data = encoded(half((850, 850)), "JPEG", **options)
-        if opens:
-            assert open_image(data, limits=limits).image.size == (425, 425)
-        else:
-            with pytest.raises(ImageError, match="over 0.2 megapixels"):
-                open_image(data, limits=limits)
+    baseline = encoded(half((850, 850)), "JPEG", subsampling=0)
+    assert open_image(baseline, limits=limits).image.size == (425, 425)
+    for subsampling in (0, 2):
+        data = encoded(half((850, 850)), "JPEG", subsampling=subsampling, progressive=True)
+        with pytest.raises(ImageError, match="over 0.2 megapixels"):
+            open_image(data, limits=limits)
 
 
 def test_108_megapixels_stay_within_the_memory_of_the_cap():
@@ -428,11 +379,13 @@ def test_108_megapixels_stay_within_the_memory_of_the_cap():
 
 @pytest.mark.parametrize("size", [(9000, 9000), (30000, 30000), (2**31 - 1, 2**31 - 1)])
 def test_pixel_bombs_are_refused_by_their_header(size):
+    head = b"IHDR" + struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunks(head, b"IDAT" + zlib.compress(bytes(100)), b"IEND")
     with pytest.raises(ImageError, match="pixels"):
-        open_image(png_header(*size))
+        open_image(data)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_truncated_and_scrambled_bytes_are_refused_or_opened_but_never_crash(kind):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
     data = encoded(noise, kind)
@@ -465,31 +418,21 @@ def test_what_is_no_picture_is_refused(data, reason):
         open_image(data)
 
 
-def test_the_name_is_not_believed(tmp_path):
+def test_the_name_is_not_believed_caps_hold_and_missing_files_are_said(tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(encoded(half(), "JPEG"))
-    assert (
-        open_image(path).format
-        == open_image(str(path)).format
-        == open_image(io.BytesIO(path.read_bytes())).format
-        == "JPEG"
-    )
-
-
-def test_byte_caps_and_missing_files(tmp_path):
+    for source in (path, str(path), io.BytesIO(path.read_bytes())):
+        assert open_image(source).format == "JPEG"
     with pytest.raises(ImageError, match="larger than 0.001 MB"):
         open_image(encoded(half(), "BMP"), limits=ImageLimits(max_bytes=1000))
-    with pytest.raises(ImageError, match="Cannot read"):
-        open_image(tmp_path / "none.png")
-    with pytest.raises(ImageError, match="Cannot read"):
-        open_image(tmp_path)
+    for missing in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(ImageError, match="Cannot read"):
+            open_image(missing)
 
 
 def test_near_duplicates_survive_saving_and_resizing_but_not_another_picture():
-    rng = np.random.default_rng(1)
-    image = Image.fromarray(rng.integers(60, 200, (6, 8, 3), dtype=np.uint8)).resize(
-        (640, 480), Image.Resampling.BICUBIC
-    )
+    rough = Image.fromarray(np.random.default_rng(1).integers(60, 200, (6, 8, 3), dtype=np.uint8))
+    image = rough.resize((640, 480), Image.Resampling.BICUBIC)
     again = open_image(encoded(image.resize((320, 240)), "JPEG", quality=85)).image
     moved = image.copy()
     moved.paste(RED, (100, 100, 200, 200))

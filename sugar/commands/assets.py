@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
             sample = ASSETS.parent / "gallery_index" / "sample"
             build_sample(ASSETS / "gallery", sample, model).close()
-            Gallery.reindex(sample, Sugar.from_pretrained(ASSETS / "sugar-photo")).close()
+            with Gallery.open(sample, Sugar.from_pretrained(ASSETS / "sugar-photo")) as gallery:
+                gallery.embed_pending()
         if "golden" in wanted:
             from sugar.evaluation.golden import golden
 

@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
         if args.archive:
             gallery = import_zip(args.archive, folder, model, settings, progress=_show, cancel=cancel)
         elif args.reindex:
-            gallery = Gallery.reindex(
-                folder, model, progress=_show, cancel=cancel, batch_size=args.batch_size
-            )
+            gallery = Gallery.open(folder, model)
         else:
             gallery = open_named(root, args.gallery, model, settings)
         with gallery:
+            if args.reindex and not args.archive:
+                gallery.embed_pending(progress=_show, cancel=cancel, batch_size=args.batch_size)
             if args.sources and not cancel.is_set():
                 report = gallery.add(
                     args.sources,

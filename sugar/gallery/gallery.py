@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -654,25 +654,6 @@ class Gallery:
         why |= {i.id: fault for i, fault in zip(good, faults, strict=True)}
         return [FileResult(i.name, "no vectors" if why[i.id] else "updated", why[i.id], i.id) for i in items]
 
-    @classmethod
-    def reindex(
-        cls,
-        path: str | os.PathLike,
-        model: EmbeddingModel,
-        *,
-        progress: OnProgress | None = None,
-        cancel: threading.Event | None = None,
-        batch_size: int = 32,
-    ) -> Gallery:
-        """Open a gallery for this model and embed what is pending. Other models' vectors stay."""
-        gallery = cls.open(path, model)
-        try:
-            gallery.embed_pending(progress=progress, cancel=cancel, batch_size=batch_size)
-        except BaseException:
-            gallery.close()
-            raise
-        return gallery
-
 
 def _no_picture(item: int) -> str:
     return f"There is no picture {item} in this gallery. It may have been deleted; search again."
@@ -746,25 +727,6 @@ _NAMED_BY_FILE = (
 _TELL = 0.5  # seconds between two progress values inside a batch
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A file whose content is in the gallery already."""
-
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """A file with the content of a picture of this run or of the gallery.
-
-    replaced: the item it showed before.
-    """
-
-    source: Source
-    sha256: str
-    replaced: int | None
-
-
 class Ingest:
     """One run of `Gallery.add`: decoded ahead of the model, embedded in batches, on disk before it is told.
 
@@ -791,7 +753,7 @@ class Ingest:
         self._added = self._refused = 0
         self._started = self._told = time.monotonic()
         self._batch: list[NewPicture] = []
-        self._copies: list[_Copy] = []
+        self._copies: list[tuple[Source, str, int | None]] = []  # of known content; the item shown before
         self._captions: list[tuple[Source, int]] = []
         store = gallery.store
         self._known = {sha: item for sha, item in store.read("SELECT sha256, id FROM items")}
@@ -853,10 +815,10 @@ class Ingest:
         before = self._sources.get((source.origin, source.name))
         return before is not None and source.mtime != -1 and before[:2] == [source.size, source.mtime]
 
-    def _prepare(self, source: Any) -> NewPicture | Refusal | _Known:
+    def _prepare(self, source: Any) -> NewPicture | Refusal | str:
         """In a worker thread: read, hash, decode, encode the copies, write the picture.
 
-        Raises OSError when the picture cannot be written.
+        Its SHA-256 alone when the gallery has it. Raises OSError when the picture cannot be written.
         """
         settings = self._gallery.settings
         if self._cancel.is_set():
@@ -864,7 +826,7 @@ class Ingest:
         try:
             data = source.read(settings.max_file_bytes)
             if (sha := hashlib.sha256(data).hexdigest()) in self._known:
-                return _Known(sha)
+                return sha
             picture = open_image(
                 data,
                 limits=settings.image_limits,
@@ -878,7 +840,7 @@ class Ingest:
         small, colours = thumbnail(picture.image), signature(picture.image)
         return NewPicture(source, picture, len(data), suffix, small, colours, source.caption)
 
-    def _take(self, entry: Source | Refusal, result: NewPicture | Refusal | _Known | None) -> None:
+    def _take(self, entry: Source | Refusal, result: NewPicture | Refusal | str | None) -> None:
         """Put one file's result where it belongs: the batch, the copies, or the report."""
         if isinstance(entry, Refusal):
             if entry.kind:
@@ -898,9 +860,9 @@ class Ingest:
             else:
                 self._row(entry, "unchanged", "", before[3])
             return
-        sha = result.sha256 if isinstance(result, _Known) else result.picture.sha256
+        sha = result if isinstance(result, str) else result.picture.sha256
         if sha in self._known:
-            self._copies.append(_Copy(entry, sha, before[3] if before is not None else None))
+            self._copies.append((entry, sha, before[3] if before is not None else None))
             if self._known[sha] >= 0:
                 self._link_copies()
             return
@@ -943,19 +905,18 @@ class Ingest:
 
     def _link_copies(self) -> None:
         """Files whose content is in the gallery already: a renamed file, or one more copy of a picture."""
-        ready = [c for c in self._copies if self._known[c.sha256] >= 0]
-        self._copies = [c for c in self._copies if self._known[c.sha256] < 0]
-        for copy in ready:
-            source, item = copy.source, self._known[copy.sha256]
+        ready = [c for c in self._copies if self._known[c[1]] >= 0]
+        self._copies = [c for c in self._copies if self._known[c[1]] < 0]
+        for source, sha, replaced in ready:
+            item = self._known[sha]
             others = self._gallery.store.read(
                 "SELECT origin, name, caption FROM sources WHERE item = ?", (item,)
             )
             files = [(o, n) for o, n, _ in others if o == source.origin]
             moved = [f for f in files if f not in self._present and not source.there(f[1])]
             was = [n for _, n in moved] + [c for o, _, c in others if o == REPLACED]
-            replaced = copy.replaced if copy.replaced != item else None
             caption = self._brings_caption(source, item, moved)
-            if not self._link(source, item, moved, replaced):
+            if not self._link(source, item, moved, replaced if replaced != item else None):
                 self._refuse(source, "The same picture was deleted while this ran. Add it again.")
             elif caption:
                 self._captions.append((source, item))

@@ -132,7 +132,7 @@ class _Singles:
             beside = Captions([name], _beside(source), lambda n, most: _head(source.with_name(n), most))
             told, rest = beside.of(name), beside.rest
         origin = folder_origin(self._salt, source.parent)
-        return [*rest, _file(source, name, origin, told, lambda n: not is_gone(source.with_name(n)))]
+        return [*rest, _file(source, name, origin, told, lambda n: not is_gone(source.parent / n))]
 
 
 def _text(texts: Mapping[str, _Here], name: str, most: int) -> bytes:

@@ -9,7 +9,7 @@ Not covered: what may be handed in (gathering.py), what a picture is (sugar/imag
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ def ahead(
     workers: int,
     window: int,
     wanted: Callable[[Entry], bool] = lambda entry: True,
-) -> Iterator[tuple[Entry, Made | None]]:
+) -> Generator[tuple[Entry, Made | None], None, None]:
     """(entry, what `work` makes of it, or None where it is not wanted), in order.
 
     `work` runs in `workers` threads, for at most `window` entries at once. Close it to end the threads.

@@ -23,8 +23,8 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -54,7 +54,7 @@ _TELL = 64  # pictures between two calls of `progress`
 _BATCH = 32  # pictures that are embedded and committed together
 _MAX_MODELS = 32
 _UNIT = 1e-2  # how far a vector's length may be from 1
-_FILE = re.compile(r"pictures/([0-9a-f]{64})\.(?:jpg|png)")
+_FILE = re.compile(r"pictures/([0-9a-f]{64})(\.(?:jpg|png))")
 _UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
 
 # -- export
@@ -225,16 +225,16 @@ def _fill(
         opened.callback(archive.close)
         export = _Export(gallery, archive, opened)
         batch: list[tuple[NewPicture, Vectors | None]] = []
-        for number, row in enumerate(export.rows(), 1):
+        for number, (item, slices) in enumerate(export.rows(), 1):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("The import was cancelled. Nothing was kept.")
-            batch.append(export.take(row))
+            batch.append(export.take(item, slices))
             if len(batch) == _BATCH or number == export.count:
                 _commit(gallery, batch)
                 batch = []
                 if progress is not None:
                     seconds = time.monotonic() - started
-                    progress(Progress.after(seconds, number, export.count, number, 0, row.name))
+                    progress(Progress.after(seconds, number, export.count, number, 0, item.name))
 
 
 def _commit(gallery: Gallery, batch: list[tuple[NewPicture, Vectors | None]]) -> None:
@@ -243,27 +243,6 @@ def _commit(gallery: Gallery, batch: list[tuple[NewPicture, Vectors | None]]) ->
     samples = [gallery.sample(new.picture.image, new.caption) for new in bare]
     made = iter(embed_each(gallery.model, samples)[0])
     gallery.commit([new for new, _ in batch], [next(made) if mine is None else mine for _, mine in batch])
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One picture of an export. slices: {model fingerprint: how many vectors are its own}."""
-
-    file: str
-    sha256: str
-    name: str
-    caption: str
-    caption_by: str
-    favourite: bool
-    width: int
-    height: int
-    format: str
-    bytes: int
-    taken: datetime | None
-    camera: str
-    location: tuple[float, float] | None
-    slices: dict[str, int]
-    day_from_name: bool
 
 
 class _Export:
@@ -302,7 +281,7 @@ class _Export:
         stream = opened.enter_context(self._archive.stream(self._entry(_vectors_file(fingerprint))))
         self._vectors[fingerprint] = (dimension, stream)
 
-    def rows(self) -> Iterator[_Row]:
+    def rows(self) -> Iterator[tuple[Item, dict[str, int]]]:
         """The rows of `items.jsonl`. Raises ArchiveError: more or fewer than the head says, or one twice."""
         number = 0
         while line := self._line():
@@ -313,20 +292,20 @@ class _Export:
                 raise ArchiveError(
                     f"The export lists more than the {self.count:,} pictures that it says it has."
                 )
-            row = _parse_row(line, number)
-            if row.sha256 in self._seen:
+            item, slices = _parse_row(line, number)
+            if item.sha256 in self._seen:
                 raise ArchiveError(
-                    f"The export lists the picture {row.name!r} twice. Export the gallery again."
+                    f"The export lists the picture {item.name!r} twice. Export the gallery again."
                 )
-            self._seen.add(row.sha256)
-            yield row
+            self._seen.add(item.sha256)
+            yield item, slices
         if number < self.count:
             raise ArchiveError(f"The export has {number:,} of the {self.count:,} pictures that it lists.")
 
-    def take(self, row: _Row) -> tuple[NewPicture, Vectors | None]:
+    def take(self, item: Item, slices: dict[str, int]) -> tuple[NewPicture, Vectors | None]:
         """One picture, its clean copy in `incoming/`, and its vectors of the model at hand, if any."""
         settings = self._gallery.settings
-        body = self._read(row.file, settings.max_file_bytes)
+        body = self._read(_file_of(item), settings.max_file_bytes)
         self._bytes += len(body)
         if self._bytes > settings.max_gallery_bytes:
             raise ArchiveError(
@@ -335,20 +314,15 @@ class _Export:
         try:
             opened = open_image(body, limits=settings.image_limits, max_side=settings.picture_side)
         except ImageError as error:
-            raise ArchiveError(f"The picture of {row.name!r} cannot be opened. {error}") from None
-        found = {f: self._take_vectors(f, n) for f, n in row.slices.items() if n}
+            raise ArchiveError(f"The picture of {item.name!r} cannot be opened. {error}") from None
+        found = {f: self._take_vectors(f, n) for f, n in slices.items() if n}
         mine = found.pop(self._gallery.fingerprint, None)
         new = NewPicture(
-            source=_no_source(row),
-            picture=_described(opened, row, self._gallery),
-            size=row.bytes,
-            suffix=self._gallery.kept.add(row.sha256, opened),  # never the foreign bytes: they may carry more
+            suffix=self._gallery.kept.add(item.sha256, opened),  # not the foreign bytes: they may carry more
             jpeg=thumbnail(opened.image),
             signature=signature(opened.image),
-            caption=row.caption,
-            favourite=row.favourite,
-            caption_by=row.caption_by,
             others=[(f, self._vectors[f][0], vector) for f, vector in found.items()],
+            **_known_of(item, opened, self._gallery),
         )
         return new, mine
 
@@ -411,8 +385,11 @@ def _parse(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _parse_row(line: bytes, number: int) -> _Row:
-    """Line `number` of `items.jsonl`. Raises ArchiveError: too long, not a row, or a value out of range."""
+def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
+    """Line `number` of `items.jsonl`: an item, and {model fingerprint: how many vectors are its own}.
+
+    Raises ArchiveError: too long, not a row, or a value out of range.
+    """
     what = f"Row {number:,} of the export"
     if len(line) > MAX_ROW:
         raise ArchiveError(f"{what} is longer than {MAX_ROW:,} bytes. Export the gallery again.")
@@ -428,9 +405,12 @@ def _parse_row(line: bytes, number: int) -> _Row:
         slices = row.get("slices", {})
         if not isinstance(slices, dict):
             raise ValueError("slices is not an object")
-        return _Row(
-            file=match.group(0),
-            sha256=match.group(1),
+        item = Item(
+            id=0,
+            sha256=match[1],
+            suffix=match[2],
+            added=datetime.now(UTC),
+            has_vectors=False,
             name=clean_name(_text(row["name"])),
             caption=clean_caption(_text(row.get("caption", ""))),
             caption_by=clean_name(_text(row["caption_by"]))[:80] if row.get("caption_by") else "",
@@ -443,9 +423,9 @@ def _parse_row(line: bytes, number: int) -> _Row:
             camera=clean_caption(_text(row.get("camera", "")))[:80],
             # earlier programs wrote what is no place
             location=place.pair(*location) if isinstance(location, list) and len(location) == 2 else None,
-            slices={_text(k): _whole(v, 0, MAX_SLICES) for k, v in slices.items()},
             day_from_name=row.get("day_from_name") is True,
         )
+        return item, {_text(k): _whole(v, 0, MAX_SLICES) for k, v in slices.items()}
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ArchiveError(f"{what} is not whole ({error}). Export the gallery again.") from None
 
@@ -462,24 +442,27 @@ def _whole(value: Any, low: int, high: int) -> int:
     return value
 
 
-def _described(opened: Picture, known: _Row | Item, target: Gallery) -> Picture:
-    """An opened copy with what is known of the picture that it was made from."""
-    return replace(
+def _known_of(item: Item, opened: Picture, target: Gallery) -> dict[str, Any]:
+    """What a new picture gets from an item of elsewhere; `opened` is its kept copy."""
+    picture = replace(
         opened,
-        sha256=known.sha256,
-        width=known.width,
-        height=known.height,
-        format=known.format,
-        taken=known.taken,
-        day_from_name=known.day_from_name,
-        camera=known.camera,
-        location=known.location if target.settings.keep_location else None,
+        sha256=item.sha256,
+        width=item.width,
+        height=item.height,
+        format=item.format,
+        taken=item.taken,
+        day_from_name=item.day_from_name,
+        camera=item.camera,
+        location=item.location if target.settings.keep_location else None,
     )
-
-
-def _no_source(known: _Row | Item) -> Source:
-    """It comes from no file that could be seen again."""
-    return Source(known.name, "", known.bytes, -1, lambda cap: b"")
+    return {
+        "source": Source(item.name, "", item.bytes, -1, lambda cap: b""),  # no file that is looked at again
+        "picture": picture,
+        "size": item.bytes,
+        "caption": item.caption,
+        "favourite": item.favourite,
+        "caption_by": item.caption_by,
+    }
 
 
 # -- move
@@ -554,16 +537,11 @@ def _taken_over(source: Gallery, target: Gallery, item: Item) -> tuple[NewPictur
         for f, dimension, slices, is_image in rows
     ]
     new = NewPicture(
-        source=_no_source(item),
-        picture=_described(opened, item, target),
-        size=item.bytes,
         suffix=item.suffix,
         jpeg=source.thumbnail(item.id),
         signature=colours,
-        caption=item.caption,
-        favourite=item.favourite,
-        caption_by=item.caption_by,
         others=[v for v in vectors if v[0] != target.fingerprint],
+        **_known_of(item, opened, target),
     )
     return new, next((v[2] for v in vectors if v[0] == target.fingerprint), None)
 
