@@ -6,7 +6,7 @@ demo: .venv/ready            ## start the app on the embedded model and print it
 	$(VENV)/python app.py
 
 test: .venv/tests tests/node_modules  ## the whole suite
-	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: .venv/tests           ## format, lint, types
 	$(VENV)/ruff format --check . && $(VENV)/ruff check . && $(VENV)/mypy

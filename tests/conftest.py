@@ -11,7 +11,6 @@ another).
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -32,51 +31,10 @@ CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIFACTS") else None
 
 
-LONGEST_FIRST = (
-    "test_training_adapter.py",
-    "test_browser_chat.py",
-    "test_browser_gallery.py",
-    "test_training.py",
-    "test_browser_search.py",
-    "test_browser_message.py",
-    "test_browser_errors.py",
-    "test_browser_tabs.py",
-    "test_browser_access.py",
-    "test_browser_wall.py",
-    "test_app_start.py",
-    "test_benchmarks.py",
-    "test_model_families.py",
-    "test_gallery_faults.py",
-)
-"""Files that take minutes. Begun first, so that no worker ends with one of them while the others wait."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        name = item.path.name
-        return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
-
-    items.sort(key=place)
-
-
-class Loggers(dict[str, Any]):
-    """All loggers. pytest walks over them before each test, while threads of the app import what they need
-    and so add to them.
-    """
-
-    def values(self) -> Any:
-        while True:
-            try:
-                return list(super().values())
-            except RuntimeError:  # one was added in between, seen once on a busy machine
-                continue
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the
     session.
     """
-    logging.Logger.manager.loggerDict = Loggers(logging.Logger.manager.loggerDict)
     config.stash_folder = tempfile.mkdtemp(prefix="sugar-tests-")  # type: ignore[attr-defined]
     os.environ["GRADIO_TEMP_DIR"] = str(Path(config.stash_folder) / "cache")  # type: ignore[attr-defined]
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -192,6 +150,9 @@ GERMAN = {
 
 def serve(folder: Path, load: Any = None, **changes: Any) -> Served:
     """Build and launch an app on a free port, on a toy model unless `load(name, progress)` says otherwise."""
+    # heavy imports add loggers: not in the app's threads, while pytest walks over all loggers
+    import sugar.rag  # noqa: F401
+    import sugar.retrieval  # noqa: F401
     from sugar.services.model_slot import ModelSlot
     from sugar.settings import Settings
     from sugar.ui import build_app, launch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +323,8 @@ def test_uploads_without_a_cookie_are_charged_to_their_address(tmp_path: Path) -
         sent["headers"]["X-Sugar-Key"] = f"a made-up key {n:04}"
         with_key.append(place.ask("/gradio_api/upload", "POST", **sent).status_code)
     assert with_key == [200] * 9 + [413] * 3, "made-up keys share what their address has"
-    place.visitors.visits.end()
+    place.visitors.visits.mode = replace(place.visitors.mode, grace_seconds=-1.0)
+    place.visitors.visits.sweep()  # everybody left
     assert place.ask("/gradio_api/upload", "POST", **a_part(900_000)).status_code == 200
 
 

@@ -229,7 +229,7 @@ class Jobs:
             return any(not j.over.is_set() for j in self._jobs.get(visitor.id, []))
 
     def leave(self, visitor: Visitor, wait: float = 10.0) -> None:
-        """The visitor is gone: end the jobs, wait until they have let go of the files, forget them."""
+        """The visitor is gone: end the jobs, wait until they have closed the files, forget them."""
         with self._lock:
             own = self._jobs.pop(visitor.id, [])
         for job in own:

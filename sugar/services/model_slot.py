@@ -228,23 +228,17 @@ class ModelSlot:
             model, seconds = self._model, time.monotonic() - self._since
             problem = str(self._failure()) if self._problem is not None else ""
             done, total = self._bytes if self._loading else (0, 0)
-            if model is None:
-                phase = "loading" if self._loading else "failed"
-                return ModelState(
-                    phase, self._wanted, "", "", seconds, done, total, "", problem, self._paused
-                )
-            coming = self._wanted if self._loading else ""
             return ModelState(
-                "ready",
-                model.name,
-                model.device,
-                model.precision,
-                seconds,
-                done,
-                total,
-                coming,
-                problem,
-                self._paused,
+                phase="ready" if model is not None else "loading" if self._loading else "failed",
+                name=self._wanted if model is None else model.name,
+                device="" if model is None else model.device,
+                precision="" if model is None else model.precision,
+                seconds=seconds,
+                done=done,
+                total=total,
+                coming=self._wanted if self._loading and model is not None else "",
+                problem=problem,
+                paused=self._paused,
             )
 
 
@@ -332,11 +326,6 @@ class ModelQueue:
             return self._questions[0] is ticket
         recent = self._clock() - PATIENCE
         return not self._questions and all(last < recent for last in self._answers.values())
-
-    @property
-    def waiting(self) -> int:
-        """How many questions wait."""
-        return len(self._questions)
 
 
 class QueuedModel:

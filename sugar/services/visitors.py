@@ -419,7 +419,6 @@ class Visits:
         self._of_one_address = of_one_address
         self._visits: dict[str, _Visit] = {}
         self._lock = threading.RLock()
-        self._ended = threading.Event()
         self._unfinished: list[Callable[[], Any]] = []
         self.on_leave: list[Callable[[Visitor], None]] = []
         self.on_close: list[Callable[[str, bool], None]] = []
@@ -541,7 +540,7 @@ class Visits:
                     self._unfinished.append(act)
 
     def sweep(self) -> int:
-        """Let go of visitors without a sign for the grace period. Returns how many went."""
+        """End the visits without a sign for the grace period. Returns how many."""
         with self._lock:
             again, self._unfinished = self._unfinished, []
             end = self._clock() - self.mode.grace_seconds
@@ -552,11 +551,14 @@ class Visits:
             self.leave(visitor)
         return len(gone)
 
-    def sweep_every(self, seconds: float, also: Callable[[], Any] = lambda: None) -> None:
-        """Sweep now and then, in a thread of its own, until `end`. A sweep that fails ends no later one."""
+    def sweep_every(self, seconds: float, also: Callable[[], Any] = lambda: None) -> threading.Event:
+        """Sweep now and then, in a thread of its own, until what this returns is set. A sweep that fails ends
+        no later one.
+        """
+        ended = threading.Event()
 
         def run() -> None:
-            while not self._ended.wait(seconds):
+            while not ended.wait(seconds):
                 for act in (self.sweep, also):
                     try:
                         act()
@@ -564,17 +566,7 @@ class Visits:
                         log.warning("a sweep broke off (%s); the next one goes on", _kind(error))
 
         threading.Thread(target=run, name="sweeper", daemon=True).start()
-
-    def end(self) -> None:
-        """The app ends: let go of everybody."""
-        self._ended.set()
-        with self._lock:
-            everybody = [v.visitor for v in self._visits.values()]
-        for visitor in everybody:
-            self.leave(visitor)
-
-    def __len__(self) -> int:
-        return len(self._visits)
+        return ended
 
 
 def _kind(error: Exception) -> str:

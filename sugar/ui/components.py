@@ -2,7 +2,7 @@
 
     escape(words)                                                  # any text -> HTML without markup
     harmless("**b** <img src=x>")                                  # a model's Markdown without HTML
-    heat_map(similarity, rows, columns, path), score_bar(0.8)      # readable in light and dark, and aloud
+    heat_map(similarity, rows, columns, path)                     # readable in light and dark, and aloud
     picture = PictureInput(label="Picture")                        # where gr.Image would decode by itself
     strip = clickable("Pictures"); strip.click(f)                  # event_field(event, "pick")
 
@@ -51,7 +51,6 @@ __all__ = [
     "keep_reduced",
     "label",
     "picked",
-    "score_bar",
     "speed_line",
     "status_line",
 ]
@@ -170,16 +169,6 @@ def heat_map(
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     heading = f"<thead><tr><td></td>{head}</tr></thead>"
     return f'<div class="sugar-heat"><table>{title}{heading}<tbody>{body}</tbody></table></div>'
-
-
-def score_bar(score: float, words: str = "") -> str:
-    """A score in [0, 1] as a bar with its number."""
-    share = 100 * min(1.0, max(0.0, float(score)))
-    return (
-        f'<div class="sugar-bar"><span>{escape(words)}</span>'
-        f'<i style="--share:{share:.0f}%" role="img" aria-label="{score:.2f}"></i>'
-        f"<b>{score:.2f}</b></div>"
-    )
 
 
 def status_line(state: ModelState) -> str:

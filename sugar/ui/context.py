@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +29,14 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.model.owner import owned_by
-from sugar.sequence import Sample, Sampling, Turn
+from sugar.sequence import Sample
 from sugar.services.galleries import Galleries
 from sugar.services.gallery import GalleryState
 from sugar.services.jobs import Jobs
 from sugar.services.model_slot import Lender, ModelQueue, ModelSlot, QueuedModel
 from sugar.services.visitors import Page, Visitor
 from sugar.services.watching import Watching
-from sugar.services.workspace import Generated, Workspace
+from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 from sugar.ui.faults import to_gradio_error
 from sugar.ui.gate import Visitors
@@ -122,12 +123,6 @@ class AppContext:
         known, last = self.gallery_names(request), self.visitor(request).state.of(GalleryState).name
         return last if last in known else known[0] if known else None
 
-    def stream(
-        self, request: gr.Request, conversation: Sample | Sequence[Turn], sampling: Sampling
-    ) -> Iterator[Generated]:
-        """Generate for the visitor behind a request. See Workspace.generate."""
-        return self.workspace.generate(self.visitor(request), conversation, sampling)
-
     def _asker(self) -> str:
         """Who asks for the event that runs here. (Gradio keeps its request; not every handler takes it.)"""
         return self.visitors.behind(LocalContext.request.get(None)).id
@@ -152,26 +147,28 @@ class AppContext:
                 request = kwargs.get("request") or next((a for a in args if isinstance(a, gr.Request)), None)
                 self.visitors.admit(request, uses_model=True)
 
+        @contextmanager
+        def as_asker() -> Iterator[None]:
+            try:
+                with owned_by(self._asker()):
+                    yield
+            except Exception as error:
+                raise to_gradio_error(error) from None
+
         if inspect.isgeneratorfunction(handler):
 
             @functools.wraps(handler)
             def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
-                steps = None
-                try:
+                with as_asker():
                     admit(args, kwargs)
-                    steps = handler(*args, **kwargs)
+                with closing(handler(*args, **kwargs)) as steps:
                     while True:
-                        with owned_by(self._asker()):  # each step runs in a context of its own
+                        with as_asker():  # each step runs in a context of its own
                             try:
                                 step = next(steps)
                             except StopIteration:
                                 return
                         yield step
-                except Exception as error:
-                    raise to_gradio_error(error) from None
-                finally:
-                    if steps is not None:
-                        steps.close()
 
             return stream
 
@@ -179,23 +176,17 @@ class AppContext:
 
             @functools.wraps(handler)
             async def wait(*args: Any, **kwargs: Any) -> Any:
-                try:
+                with as_asker():
                     admit(args, kwargs)
-                    with owned_by(self._asker()):
-                        return await handler(*args, **kwargs)
-                except Exception as error:
-                    raise to_gradio_error(error) from None
+                    return await handler(*args, **kwargs)
 
             return wait
 
         @functools.wraps(handler)
         def call(*args: Any, **kwargs: Any) -> Any:
-            try:
+            with as_asker():
                 admit(args, kwargs)
-                with owned_by(self._asker()):
-                    return handler(*args, **kwargs)
-            except Exception as error:
-                raise to_gradio_error(error) from None
+                return handler(*args, **kwargs)
 
         return call
 

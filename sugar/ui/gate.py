@@ -216,11 +216,11 @@ class Visitors:
         client = (scope.get("client") or ("", 0))[0]
         return address_of(client, Headers(scope=scope).get("x-forwarded-for", ""), self.proxies)
 
-    def asking(self, scope: Scope) -> Visitor:
-        """The visitor behind a request that Gradio has not seen yet. Its session is not known here."""
+    def asking(self, scope: Scope, session: str | None = None) -> Visitor:
+        """The visitor behind a request that Gradio has not seen yet."""
         client = scope.get("client") or ("", 0)
         headers = dict(Headers(scope=scope).items())
-        return self.who(headers, cookies_of(scope), client[0], login_of(scope), None)
+        return self.who(headers, cookies_of(scope), client[0], login_of(scope), session)
 
     def behind(self, request: Any) -> Visitor:
         """The visitor behind a gr.Request, or behind the request that Gradio's MCP server hands over."""
@@ -253,13 +253,6 @@ class Visitors:
     def admit(self, request: Any, *, uses_model: bool) -> None:
         """Count a request. Raises BusyError over a limit."""
         self.quotas.admit(self.behind(request), uses_model=uses_model)
-
-    def leave(self, request: Any) -> None:
-        """Let go of the visitor behind a request at once."""
-        self.visits.leave(self.behind(request))
-
-    def __len__(self) -> int:
-        return len(self.visits)
 
 
 # -- the gate
@@ -497,18 +490,18 @@ class Sessions:
         session = query.get("session_hash", [""])[0]
         in_path = NAMED.fullmatch(scope["path"])
         names = [session, *(in_path.groups() if in_path else ())]
-        told = scope["method"] == "POST" and ASKS.match(scope["path"])
-        if told:
+        names_inside = scope["method"] == "POST" and ASKS.match(scope["path"])
+        if names_inside:
             body, receive = await _whole(receive)
             session = str(body.get("session_hash") or session)
             names += [session, body.get("event_id")]
         names = [n for n in names if isinstance(n, str) and n and n != _session_of_mcp(scope)]
         try:
-            visitor = self._visitor(scope, session or (names[0] if names else None))
+            visitor = self.visitors.asking(scope, session or (names[0] if names else None))
             scope[VISITOR] = visitor  # Gradio keeps the request beside the event
             if not all(self.owners.claim(name, visitor) for name in names):
                 raise Refused(403, "This session is another visitor's. Load the page again.")
-            if told:
+            if names_inside:
                 self._check_room(scope, body, visitor)
         except Refused as refused:
             return await JSONResponse({"detail": refused.words}, refused.status)(scope, receive, send)
@@ -516,12 +509,7 @@ class Sessions:
             return await PlainTextResponse(str(error), 400)(scope, receive, send)
         except BusyError as error:
             return await JSONResponse({"detail": str(error)}, 429)(scope, receive, send)
-        await self.app(scope, receive, self._with_event(scope, visitor, send) if told else send)
-
-    def _visitor(self, scope: Scope, session: str | None) -> Visitor:
-        client = scope.get("client") or ("", 0)
-        headers = dict(Headers(scope=scope).items())
-        return self.visitors.who(headers, cookies_of(scope), client[0], login_of(scope), session)
+        await self.app(scope, receive, self._with_event(scope, visitor, send) if names_inside else send)
 
     def _check_room(self, scope: Scope, body: dict[str, Any], visitor: Visitor) -> None:
         """Raises Refused, BusyError: too many events of everybody, the visitor, the address are under way."""

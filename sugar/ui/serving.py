@@ -201,7 +201,7 @@ def lean_sessions() -> None:
 
 
 def forget(demo: gr.Blocks, session: str, left: bool) -> None:
-    """Let go of what is kept under a session's name; left: also of answers that nobody read."""
+    """Forget what is kept under a session's name; left: also answers that nobody read."""
     holder, queue = demo.state_holder, demo._queue
     with holder.lock:
         holder.session_data.pop(session, None)
@@ -212,7 +212,7 @@ def forget(demo: gr.Blocks, session: str, left: bool) -> None:
 
 
 def sweep(demo: gr.Blocks) -> None:
-    """Let go of the events of sessions whose messages nobody read and which newer ones have pushed out."""
+    """Forget the events of sessions whose messages nobody read and which newer ones have pushed out."""
     queue = demo._queue
     for session in list(queue.pending_event_ids_session):
         if session not in queue.pending_messages_per_session:
