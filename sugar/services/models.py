@@ -12,7 +12,6 @@ Not covered: loading itself (model_slot.py), downloads (sugar/model/hub.py).
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +21,15 @@ from sugar.services.modes import mode_of
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 
-__all__ = ["Cost", "ModelService", "adapters_folder", "cost_of"]
+__all__ = ["ModelService", "adapters_folder", "download_minutes"]
 
 DOWNLOAD_RATE = 10e6
 """Bytes per second that the estimate of a download's time assumes: a line of 80 Mbit/s."""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What it takes to load a preset.
-
-    Attributes:
-        download_gb: size of the download, in GB; 0 when there is none.
-        memory_gb: memory by precision, in GB.
-        minutes: of the download at 80 Mbit/s.
-    """
-
-    download_gb: float
-    memory_gb: dict[str, float]
-    minutes: float
-
-
-def cost_of(preset: Preset) -> Cost:
-    """The cost of a preset, known before anything is downloaded."""
-    memory = {precision: preset.memory(precision) for precision in ("bf16", "nf4")}
-    return Cost(preset.download_gb, memory, preset.download_gb * 1e9 / DOWNLOAD_RATE / 60)
+def download_minutes(preset: Preset) -> float:
+    """How long the download of a preset takes; 0 when there is nothing to download."""
+    return preset.download_gb * 1e9 / DOWNLOAD_RATE / 60
 
 
 class ModelService:

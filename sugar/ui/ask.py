@@ -247,10 +247,10 @@ class AskTab:
     def _examples(self) -> list[Example]:
         return examples(self.app.models.peek(), "ask")[:MAX_EXAMPLES]
 
-    def example_buttons(self) -> list[Any]:
+    def example_buttons(self) -> tuple[Any, ...]:
         """The buttons, with the questions of the loaded model's profile; the rest are hidden."""
         shown = [gr.Button(value=e.text, visible=True) for e in self._examples()]
-        return [*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown))]
+        return (*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown)))
 
     def filler(self, place: int) -> Callable[[gr.Request], tuple[Any, ...]]:
         """What fills in an example: values for question, picture, and the line that says who is asked."""

@@ -187,14 +187,14 @@ class CompareTab:
     def _examples(self) -> list[Example]:
         return examples(self.app.models.peek(), "compare")[:MAX_EXAMPLES]
 
-    def example_buttons(self) -> list[Any]:
+    def example_buttons(self) -> tuple[Any, ...]:
         """One button per example; the rest are hidden."""
         names = [
             words.EXAMPLE.format(n=n) if example.texts else words.EXAMPLE_DIFFERENCE
             for n, example in enumerate(self._examples(), 1)
         ]
         shown = [gr.Button(name, visible=True) for name in names]
-        return [*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown))]
+        return (*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown)))
 
     def filler(self, number: int) -> Callable[[gr.Request], tuple[Any, ...]]:
         """What fills in the fields of an example, and clears what was said of the pictures before."""

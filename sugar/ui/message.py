@@ -21,6 +21,8 @@ import gradio as gr
 
 from sugar.images import SUFFIXES
 from sugar.settings import Settings
+from sugar.ui.context import AppContext
+from sugar.ui.conversation import ChatView
 from sugar.ui.text import chat as words
 
 __all__ = ["BUSY", "MessageBox"]
@@ -28,10 +30,10 @@ __all__ = ["BUSY", "MessageBox"]
 BUSY = gr.update(submit_btn=False, stop_btn=True)
 """How the box looks while an answer is written."""
 
-QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+QUIET = AppContext.quiet
 MODEL: dict[str, Any] = {
-    "concurrency_id": "model",
-    "concurrency_limit": 1,
+    **AppContext.on_model,
     "show_progress": "minimal",
     "api_visibility": "private",
 }
@@ -40,7 +42,7 @@ MODEL: dict[str, Any] = {
 class MessageBox:
     """See the module docstring. `field` is the component; `sent` holds the message that is on its way."""
 
-    def __init__(self, settings: Settings, view: Any, kept: gr.State) -> None:
+    def __init__(self, settings: Settings, view: ChatView, kept: gr.State) -> None:
         self.view, self.kept = view, kept
         self.field = gr.MultimodalTextbox(
             label=words.MESSAGE,
@@ -115,8 +117,8 @@ class MessageBox:
 
     def answers_programs(self, answer: Callable[..., Any], inputs: Sequence[Any]) -> None:
         """The endpoint /chat: `answer(message, history, *inputs)` yields the history with the answer."""
-        outputs: dict[str, Any] = {"api_name": "chat", "concurrency_id": "model", "concurrency_limit": 1}
-        _hidden("program").click(answer, [self.sent, self.view, *inputs], self.view, **outputs)
+        inputs = [self.sent, self.view, *inputs]
+        _hidden("program").click(answer, inputs, self.view, api_name="chat", **AppContext.on_model)
 
     def _back(self, event: Any) -> Any:
         js = "(sent, now) => messageBox.look(messageBox.runs.size > 0, messageBox.back(sent, now))"

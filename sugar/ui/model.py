@@ -15,7 +15,7 @@ import gradio as gr
 
 from sugar.model.presets import PRESETS, table
 from sugar.services.model_slot import ModelState
-from sugar.services.models import ModelService, cost_of
+from sugar.services.models import ModelService, download_minutes
 from sugar.ui.components import escape, harmless, intro
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import text
@@ -157,14 +157,15 @@ def preset_needs(name: Any) -> str:
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         return f"<p>{words.NEEDS_OTHER}</p>"
-    cost = cost_of(preset)
-    if not cost.download_gb:
+    gb, minutes = preset.download_gb, download_minutes(preset)
+    if not gb:
         download = words.NOTHING_TO_DOWNLOAD
-    elif cost.minutes < 1:
-        download = words.TO_DOWNLOAD.format(gb=cost.download_gb)
+    elif minutes < 1:
+        download = words.TO_DOWNLOAD.format(gb=gb)
     else:
-        download = words.TO_DOWNLOAD_MINUTES.format(gb=cost.download_gb, minutes=cost.minutes)
-    memory = ", ".join(words.MEMORY.format(gb=gb, precision=p) for p, gb in cost.memory_gb.items())
+        download = words.TO_DOWNLOAD_MINUTES.format(gb=gb, minutes=minutes)
+    needs = {precision: preset.memory(precision) for precision in ("bf16", "nf4")}
+    memory = ", ".join(words.MEMORY.format(gb=gb, precision=p) for p, gb in needs.items())
     told = {"good_for": escape(preset.good_for), "licence": escape(preset.licence)}
     return f"<p>{words.NEEDS.format(download=download, memory=memory, **told)}</p>"
 

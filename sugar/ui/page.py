@@ -19,7 +19,7 @@ from typing import Any
 import gradio as gr
 
 from sugar.services.model_slot import ModelSlot
-from sugar.services.models import ModelService, cost_of
+from sugar.services.models import ModelService, download_minutes
 from sugar.services.modes import mode_of
 from sugar.settings import Settings
 from sugar.ui.components import escape, status_line
@@ -148,9 +148,13 @@ class Head:
         busy = state.phase == "loading" or bool(state.coming)
         offered = gr.Button(visible="hidden")
         if preset is not None and not busy:
-            cost = cost_of(preset)
-            told = {"gb": cost.download_gb, "memory": min(cost.memory_gb.values()), "minutes": cost.minutes}
-            offered = gr.Button(words.LARGER.format(name=preset.name, **told), visible=True)
+            told = words.LARGER.format(
+                name=preset.name,
+                gb=preset.download_gb,
+                minutes=download_minutes(preset),
+                memory=preset.memory("nf4"),
+            )
+            offered = gr.Button(told, visible=True)
         return self.line(), gr.Timer(1.0 if busy else 10.0), offered
 
     def line(self) -> str:
