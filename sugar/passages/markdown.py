@@ -11,9 +11,8 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 from lxml.etree import HTMLParser, LxmlError
@@ -26,12 +25,14 @@ __all__ = ["read_markdown"]
 
 _DROPPED = frozenset(("script", "style", "template"))
 _LINES = frozenset(("br", "li", "dt", "dd", "summary", "figcaption", "option", "hr"))
-_NAMES = """
+INLINE = frozenset(
+    str.split("""
     a abbr b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s samp small span strike
     strong sub sup time tt u var wbr ruby rb rt rp picture source
-"""
-INLINE = frozenset(_NAMES.split())
+    """)
+)
 """Elements inside a line; others begin one."""
+_TABLE = frozenset(("td", "th", "tr", "table"))
 _EMBEDDED = frozenset(("iframe", "video", "audio", "object", "embed", "svg", "canvas"))
 MAX_TITLE = 80
 _PICTURE = re.compile(
@@ -63,15 +64,16 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table").disable(["inline", "text_join", "reference"])
 
 
-def read_markdown(text: str, left: Counter[str] | None = None) -> Iterator[Block]:
+def read_markdown(text: str, left: Counter[str]) -> list[Block]:
     """One block for each paragraph, list and table row, under the path of headings above it.
 
-    >>> [(b.title, b.sentences) for b in read_markdown("# Trees\\n\\n## Oaks\\n\\nIt is tall. It is old.")]
-    [('Trees › Oaks', ['It is tall.', 'It is old.'])]
+    >>> [(b.title, b.sentences) for b in read_markdown("# Trees\n\n## Oaks\n\nIt is tall.", Counter())]
+    [('Trees › Oaks', ['It is tall.'])]
     """
-    reader = _Reader(Counter() if left is None else left)
+    reader = _Reader(left)
     for token in _parser().parse(_without_comments(_without_front_matter(text))):
-        yield from reader.take(token)
+        reader.take(token)
+    return reader.blocks
 
 
 class _Reader:
@@ -79,6 +81,7 @@ class _Reader:
 
     def __init__(self, left: Counter[str]) -> None:
         self.left = left
+        self.blocks: list[Block] = []
         self.path: list[tuple[int, str]] = []  # (level, heading) of the headings above
         self.heading = 0  # the level of the open heading
         self.lists = 0  # how many lists are open, one inside the other
@@ -87,69 +90,145 @@ class _Reader:
         self.header: list[str] = []
         self.row: list[str] = []
 
-    def take(self, token: Token) -> Iterator[Block]:
-        """The blocks that this token completes."""
+    def take(self, token: Token) -> None:
         name, _, edge = token.type.rpartition("_")
         if token.type in ("inline", "fence", "code_block"):
-            yield from self._text(token)
+            self._text(token)
         elif token.type == "html_block":
-            yield from self._html(token.content)
+            _Html(self).read(token.content)
         elif name == "heading":
             self.heading = int(token.tag[1:]) if edge == "open" else 0
         elif name in ("bullet_list", "ordered_list"):
             self.lists += 1 if edge == "open" else -1
-            if not self.lists and self.items:
-                yield Block(self._title, self.items)
-                self.items = []
+            if not self.lists:
+                told, self.items = self.items, []
+                self.say(told)
         elif name in ("th", "td"):
             self.in_cell = edge == "open"
         elif name == "tr" and edge == "open":
             self.row = []
-        elif name == "tr" and self.header and (told := told_row(zip(self.header, self.row, strict=False))):
-            yield Block(self._title, [told])
+        elif name == "tr" and self.header:
+            self.say([told_row(zip(self.header, self.row, strict=False))])
         elif token.type == "thead_close":
             self.header = self.row
         elif token.type == "table_close":
             self.header = []
 
-    def _text(self, token: Token) -> Iterator[Block]:
+    def _text(self, token: Token) -> None:
         text = token.content
         if token.type == "inline":
             self.left["pictures"] += len(_PICTURE.findall(text))
         if self.heading:
-            self._head(self.heading, text)
+            self.head(self.heading, text)
         elif self.in_cell:
             self.row.append(plain_line(text))
         elif token.type != "inline":
-            yield from self._say(sentences(text))
+            self.say(sentences(text))
         else:
             opening = _OPENING.match(text)  # a callout's kind and title, or the box of a task
             told = sentences(plain_line(opening["title"] or "")) if opening else []
-            yield from self._say(told + sentences(plain_line(text[opening.end() :] if opening else text)))
+            self.say(told + sentences(plain_line(text[opening.end() :] if opening else text)))
 
-    def _html(self, text: str) -> Iterator[Block]:
-        for part in read_html(text, self.left):
-            if isinstance(part, Heading):
-                self._head(part.level, part.text)
-            elif isinstance(part, Row):
-                yield from self._say([told_row((plain_line(h), plain_line(c)) for h, c in part.cells)])
-            else:
-                yield from self._say([told for line in part for told in sentences(plain_line(line))])
-
-    def _say(self, told: list[str]) -> Iterator[Block]:
+    def say(self, told: list[str]) -> None:
+        """A block of these sentences, or the next ones of the open list."""
         told = list(filter(None, told))
         if self.lists:
             self.items += told
         elif told:
-            yield Block(self._title, told)
+            self.blocks.append(Block(" › ".join(title for _, title in self.path), told))
 
-    def _head(self, level: int, text: str) -> None:
+    def head(self, level: int, text: str) -> None:
         if title := plain_line(text)[:MAX_TITLE]:
             self.path = [(n, t) for n, t in self.path if n < level] + [(level, title)]
 
-    @property
-    def _title(self) -> str:
-        return " › ".join(title for _, title in self.path)
+
+class _Html:
+    """Reads a piece of HTML by the events of lxml's parser, which builds no tree: no nesting costs memory.
+
+    Scripts, styles and comments are dropped; pictures say their alternative text.
+    """
+
+    def __init__(self, reader: _Reader) -> None:
+        self.reader = reader
+        self.lines: list[list[str]] = [[]]  # of the open paragraph or cell
+        self.rows: list[list[str]] = []  # of the open table
+        self.dropped = 0  # how many elements are open whose text is not read
+
+    def read(self, text: str) -> None:
+        parser = HTMLParser(target=self, recover=True, no_network=True)
+        try:
+            parser.feed(f"<body>{text}")
+            parser.close()
+        except LxmlError:
+            self.reader.left["pieces of HTML"] += 1
+        self._end_of_paragraph()
+        self._end_of_table()
+
+    def start(self, tag: str, attributes: Any) -> None:
+        self.dropped += tag in _DROPPED
+        if tag == "img":
+            self.reader.left["pictures"] += 1
+            self.data(f" {attributes.get('alt') or ''} ")
+        elif tag in _EMBEDDED:
+            self.reader.left["embedded objects"] += 1
+        self._edge(tag, opens=True)
+
+    def end(self, tag: str) -> None:
+        self.dropped -= tag in _DROPPED
+        self._edge(tag, opens=False)
+
+    def data(self, text: str) -> None:
+        if not self.dropped:
+            self.lines[-1].append(text)
+
+    def comment(self, _: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def _edge(self, tag: str, *, opens: bool) -> None:
+        """The beginning or end of an element."""
+        if tag in INLINE:
+            return
+        heading = not opens and re.fullmatch("h[1-6]", tag)
+        if tag in _LINES or (self.rows and tag not in _TABLE and not heading):
+            self.lines.append([])
+        elif tag in ("td", "th"):
+            if opens:
+                self._end_of_paragraph()
+            elif self.rows:
+                self.rows[-1].append(" ".join(self._taken()))
+        elif tag == "tr":
+            self._end_of_paragraph()
+            if opens:
+                self.rows.append([])
+        elif tag == "table":
+            self._end_of_paragraph()
+            self._end_of_table()
+        elif heading:
+            self.reader.head(int(tag[1]), " ".join(self._taken()))
+        else:
+            self._end_of_paragraph()
+
+    def _taken(self) -> list[str]:
+        told = [" ".join("".join(line).split()) for line in self.lines]
+        self.lines = [[]]
+        return list(filter(None, told))
+
+    def _end_of_paragraph(self) -> None:
+        self.reader.say([told for line in self._taken() for told in sentences(plain_line(line))])
+
+    def _end_of_table(self) -> None:
+        """A table of one row, or of one column, is a layout: its cells are paragraphs."""
+        rows = [[plain_line(cell) for cell in row] for row in self.rows if any(row)]
+        self.rows = []
+        if len(rows) < 2 or max(map(len, rows)) < 2:
+            for cell in (cell for row in rows for cell in row):
+                self.reader.say(sentences(cell))
+        else:
+            for row in rows[1:]:
+                self.reader.say([told_row(zip_longest(rows[0][: len(row)], row, fillvalue=""))])
 
 
 def plain_line(text: str) -> str:
@@ -189,119 +268,3 @@ def _without_front_matter(text: str) -> str:
         if 0 <= end < 5000:
             return text[end + 4 :]
     return text
-
-
-# -- HTML
-
-
-@dataclass(frozen=True)
-class Heading:
-    level: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """(heading of the column, cell) of a table's row."""
-
-    cells: tuple[tuple[str, str], ...]
-
-
-Part = Heading | Row | list[str]
-"""A list is a paragraph, or a list, by its lines."""
-
-
-def read_html(text: str, left: Counter[str]) -> Iterator[Part]:
-    target = _Target(left)
-    parser = HTMLParser(target=target, recover=True, no_network=True)
-    try:
-        parser.feed(f"<body>{text}")
-        parser.close()
-    except LxmlError:
-        left["pieces of HTML"] += 1
-    target.end_of_paragraph()
-    target.end_of_table()
-    yield from target.parts
-
-
-class _Target:
-    """Takes the parser's events."""
-
-    def __init__(self, left: Counter[str]) -> None:
-        self.left = left
-        self.parts: list[Part] = []
-        self.lines: list[list[str]] = [[]]
-        self.rows: list[list[str]] = []  # of the open table
-        self.dropped = 0  # how many elements are open whose text is not read
-
-    def start(self, tag: str, attributes: Any) -> None:
-        self.dropped += tag in _DROPPED
-        if tag == "img":
-            self.left["pictures"] += 1
-            self.data(f" {attributes.get('alt') or ''} ")
-        elif tag in _EMBEDDED:
-            self.left["embedded objects"] += 1
-        if tag in _LINES:
-            self.lines.append([])
-        elif tag not in INLINE:
-            self._edge(tag, opens=True)
-
-    def end(self, tag: str) -> None:
-        self.dropped -= tag in _DROPPED
-        if tag in _LINES:
-            self.lines.append([])
-        elif tag not in INLINE:
-            self._edge(tag, opens=False)
-
-    def data(self, text: str) -> None:
-        if not self.dropped:
-            self.lines[-1].append(text)
-
-    def comment(self, _: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def _edge(self, tag: str, *, opens: bool) -> None:
-        """The beginning or end of a block."""
-        if tag in ("td", "th"):
-            if opens:
-                self.end_of_paragraph()
-            elif self.rows:
-                self.rows[-1].append(" ".join(self._taken()))
-        elif tag == "tr":
-            self.end_of_paragraph()
-            if opens:
-                self.rows.append([])
-        elif tag == "table":
-            self.end_of_paragraph()
-            self.end_of_table()
-        elif len(tag) == 2 and tag[0] == "h" and tag[1] in "123456" and not opens:
-            if title := " ".join(self._taken()):
-                self.parts.append(Heading(int(tag[1]), title))
-        elif not self.rows:
-            self.end_of_paragraph()
-        else:
-            self.lines.append([])
-
-    def _taken(self) -> list[str]:
-        told = [" ".join("".join(line).split()) for line in self.lines]
-        self.lines = [[]]
-        return list(filter(None, told))
-
-    def end_of_paragraph(self) -> None:
-        if told := self._taken():
-            self.parts.append(told)
-
-    def end_of_table(self) -> None:
-        """A table of one row, or of one column, is a layout: its cells are paragraphs."""
-        rows = [row for row in self.rows if any(row)]
-        self.rows = []
-        if len(rows) < 2 or max(map(len, rows)) < 2:
-            self.parts += [[cell] for row in rows for cell in row if cell]
-            return
-        header = rows[0]
-        for row in rows[1:]:
-            headings = [*header, *[""] * (len(row) - len(header))]
-            self.parts.append(Row(tuple(zip(headings, row, strict=False))))

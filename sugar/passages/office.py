@@ -62,18 +62,13 @@ def _limit(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds + 5, seconds + 5))
 
 
-def _blocks(data: bytes, kind: str, pages: int, seconds: int, left: Counter[str]) -> Iterator[Block]:
-    if kind == "pdf":
-        return read_pdf(data, left, max_pages=pages, seconds=seconds)
-    return read_docx(data, left)
-
-
 def main(kind: str, pages: str, seconds: str) -> None:
     _limit(int(seconds))
     out, written = sys.stdout, 0
-    left: Counter[str] = Counter()
+    data, left = sys.stdin.buffer.read(), Counter[str]()
+    is_pdf = kind == "pdf"
     try:
-        for block in _blocks(sys.stdin.buffer.read(), kind, int(pages), int(seconds), left):
+        for block in read_pdf(data, left, int(pages), int(seconds)) if is_pdf else read_docx(data, left):
             line = json.dumps([block.title, block.sentences, block.page])
             written += len(line)
             if written > MAX_OUTPUT:
@@ -85,14 +80,11 @@ def main(kind: str, pages: str, seconds: str) -> None:
         out.write(json.dumps({"refused": reason}) + "\n")
 
 
-def read_pdf(
-    data: bytes, left: Counter[str] | None = None, *, max_pages: int = 500, seconds: float = 30
-) -> Iterator[Block]:
+def read_pdf(data: bytes, left: Counter[str], max_pages: int, seconds: float) -> Iterator[Block]:
     """Raises ValueError with the reason: damaged, protected, too many pages, too slow, or without text.
 
     left: takes the number of pages without text.
     """
-    left = Counter() if left is None else left
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     began, found = time.monotonic(), False
     try:
@@ -125,7 +117,7 @@ def read_pdf(
 # -- docx
 
 
-def read_docx(data: bytes, left: Counter[str] | None = None) -> Iterator[Block]:
+def read_docx(data: bytes, left: Counter[str]) -> Iterator[Block]:
     """Raises ValueError with the reason: not a docx, too large when unpacked, damaged, or without text.
 
     left: takes the number of parts that are not read, by their kind.
@@ -133,7 +125,7 @@ def read_docx(data: bytes, left: Counter[str] | None = None) -> Iterator[Block]:
     _check(data)
     found = False
     try:
-        reader = _Reader(docx.Document(io.BytesIO(data)), Counter() if left is None else left)
+        reader = _Reader(docx.Document(io.BytesIO(data)), left)
         for block in reader.blocks():
             found = True
             yield block
