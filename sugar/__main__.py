@@ -1,8 +1,7 @@
-"""`python -m sugar train | evaluate | index | search | bench`: the rooms' functions, from a shell.
+"""`python -m sugar train | evaluate | index | search | bench ...`: the rooms' functions, from a shell.
 
-Each command lives in `sugar/commands/NAME.py` with `add_arguments(parser)` and `run(args) -> int`; only the
-one that is asked for is imported. A SugarError ends with its message and exit code 2; anything else keeps its
-traceback.
+Only the file of the command that is asked for is imported. A SugarError ends with its message and exit code
+2; anything else keeps its traceback.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ import sys
 from sugar.errors import SugarError
 
 COMMANDS = {
-    "train": "train a model by a recipe",
-    "data": "look at a data set before it is trained on",
-    "evaluate": "measure a model, or run the ablation",
-    "index": "take a folder of pictures into a gallery",
-    "search": "search a gallery with words and pictures",
-    "assets": "rebuild what ships beside the checkpoint: sample gallery, cards, golden answers, quality",
-    "figures": "fill the tables of the README files from what commands measured",
-    "bench": "measure the scorer, a gallery or the core",
+    "train": ("train", "train a model by a recipe"),
+    "data": ("data", "look at a data set before it is trained on"),
+    "evaluate": ("evaluate", "measure a model, or run the ablation"),
+    "index": ("gallery", "take a folder of pictures into a gallery"),
+    "search": ("gallery", "search a gallery with words and pictures"),
+    "assets": ("assets", "rebuild what ships beside the checkpoint: gallery, cards, golden answers, quality"),
+    "figures": ("figures", "fill the tables of the README files from what commands measured"),
+    "bench": ("figures", "measure the scorer, a gallery, the core, the app, or the trainer"),
 }
+"""Command -> its file in sugar/commands, and what it does. A file of two commands lists them as COMMANDS."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,12 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sugar", description="Sugar from a shell.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((a for a in argv if a in COMMANDS), None)
-    for name, text in COMMANDS.items():
+    for name, (file, text) in COMMANDS.items():
         sub = subparsers.add_parser(name, help=text, description=text)
         if name == chosen:
-            module = importlib.import_module(f"sugar.commands.{name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            module = importlib.import_module(f"sugar.commands.{file}")
+            own = getattr(module, "COMMANDS", None)
+            add_arguments, run = own[name] if own else (module.add_arguments, module.run)
+            add_arguments(sub)
+            sub.set_defaults(run=run)
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))

@@ -31,6 +31,10 @@ CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
 ARTIFACTS = Path(os.environ.get("CI_ARTIFACTS", "")) if os.environ.get("CI_ARTIFACTS") else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=2, help="of each kind of work on a gallery")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Gradio's cache, and whatever else asks for a temporary folder of the app, lives and dies with the
     session.

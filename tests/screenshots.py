@@ -65,7 +65,7 @@ def shoot(url: str, photos: dict[str, str]) -> None:
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from sugar.evaluation.photos.golden import pictures
+    from sugar.evaluation.golden import photos
     from sugar.services.model_slot import open_slot
     from sugar.settings import Settings
     from sugar.ui import build_app, launch
@@ -73,8 +73,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        photos = {name: f"{folder}/{name}.png" for name in pictures()}
-        for name, photo in pictures().items():
+        photos = {name: f"{folder}/{name}.png" for name in photos()}
+        for name, photo in photos().items():
             photo.save(photos[name])
         settings = Settings(port=0, gallery=f"{folder}/galleries")
         demo = build_app(settings, open_slot(settings))

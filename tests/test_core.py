@@ -259,9 +259,9 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
 def test_the_benchmark_prints_a_table_and_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
-    from sugar.bench.core import run
+    from sugar.__main__ import main
 
-    assert run(["--model", str(folder), "--rounds", "1", "--samples", "6"]) == 0
+    assert main(["bench", "core", "--model", str(folder), "--rounds", "1", "--samples", "6"]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     made = json.loads(lines[-1])
     assert made["bench"] == "core" and len(made["rows"]) == 4 and made["versions"]["torch"] and made["date"]

@@ -1,4 +1,4 @@
-"""sugar/evaluation/ask: fair judging, the same bases from one seed, thresholds from the curve."""
+"""Ask measured: fair judging, the same bases from one seed, thresholds from the curve."""
 
 import json
 from dataclasses import replace
@@ -8,11 +8,9 @@ import pytest
 from toy import ToyModel
 
 from sugar.errors import SettingsError
-from sugar.evaluation.ask import measure, table
-from sugar.evaluation.ask.calibration import curve_of, write_thresholds
-from sugar.evaluation.ask.case import Case
-from sugar.evaluation.ask.measuring import AskReport, JudgedQuestion, bases, verdict
-from sugar.evaluation.ask.places import PLACES_OF
+from sugar.evaluation import runner
+from sugar.evaluation.tasks import ask
+from sugar.evaluation.tasks.ask_bases import TEST, TUNING, Case, bases
 
 
 class Reader(ToyModel):
@@ -37,7 +35,7 @@ class Reader(ToyModel):
     ],
 )
 def test_answers_are_judged(answer, said, expected):
-    assert verdict(Case("g", "q?", answer), said) == expected
+    assert ask.verdict(Case("g", "q?", answer), said) == expected
 
 
 def test_one_seed_gives_the_same_questions_and_splits_share_no_words():
@@ -45,7 +43,7 @@ def test_one_seed_gives_the_same_questions_and_splits_share_no_words():
     told = [[c.question for c in base.cases] for base in first]
     assert told == [[c.question for c in base.cases] for base in again]
     assert told != [[c.question for c in base.cases] for base in other]
-    tuning, test = PLACES_OF["tuning"], PLACES_OF["test"]
+    tuning, test = TUNING, TEST
     assert not {*tuning.kinds, *tuning.syllables, *tuning.last} & {*test.kinds, *test.syllables, *test.last}
     assert not {f.asked for f in tuning.facts} & {f.asked for f in test.facts}
     assert not {r for f in tuning.facts for r in f.reworded} & {r for f in test.facts for r in f.reworded}
@@ -61,30 +59,33 @@ def test_every_answer_is_in_its_source_and_absent_things_are_absent():
 
 
 def test_the_whole_measurement_runs_through_ask():
-    report = measure(Reader(), seed=1, size=10)
-    flat = report.flat()
-    assert flat["citations_right"] > 90 and flat["reworded_right"] > 50 and "look-up" in table(report)
-    assert {
-        "card, exact wording",
-        "captioned gallery",
-        "long notes, reworded",
-        "text base, absent thing",
-    } <= set(report.groups())
-    assert json.dumps(flat)
+    benchmark = ask.benchmark(seed=1, size=10)
+    found = runner.measure(benchmark, Reader())
+    figures = found.figures
+    assert figures["citations_right"] > 90 and figures["reworded_right"] > 50
+    assert "look-up" in ask.table("toy", figures)
+    groups = {"card, exact wording", "captioned gallery", "long notes, reworded", "text base, absent thing"}
+    assert groups <= set(ask.nested(figures)) and json.dumps(ask.nested(figures))
     with pytest.raises(SettingsError):
-        measure(Reader(), size=1)
-
-
-def asked(group: str, verdict: str, score: float, answer: str = "x") -> JudgedQuestion:
-    return JudgedQuestion(Case(group, "q?", answer), verdict, None, "quote", score)
+        ask.benchmark(size=1)
+    some = [case for case in found.items if case.key.startswith("2/")]
+    again = list(benchmark.predict(Reader(), None, some[1:3]))
+    kept = {p["key"]: p for p in found.predictions}
+    assert [p["text"] for p in again] == [kept[c.key]["text"] for c in some[1:3]], (
+        "a part answers as the whole"
+    )
 
 
 def test_thresholds_come_from_the_curve(tmp_path):
-    report = AskReport("toy", 0, 10)
-    report.asked = [asked("card", "right", 0.5 + i / 200) for i in range(100)]
-    report.asked += [asked("card, absent thing", "wrong", i / 200, "") for i in range(100)]
-    report.asked += [asked("card, absent fact", "wrong", 0.99, "")]
-    curve = curve_of(report)
+    cases, predictions = [], []
+    for group, answer, text, score in [
+        *(("card", "x", "x", 0.5 + i / 200) for i in range(100)),
+        *(("card, absent thing", "", "x", i / 200) for i in range(100)),
+        ("card, absent fact", "", "x", 0.99),
+    ]:
+        cases.append(Case(group, "q?", answer))
+        predictions.append({"text": text, "score": score})
+    curve = ask.curve_of(runner.Measured(cases, predictions, {}))
     assert (
         curve.thresholds["balanced"] < curve.thresholds["strict"] <= 0.5 and curve.thresholds["always"] == 0
     )
@@ -92,6 +93,6 @@ def test_thresholds_come_from_the_curve(tmp_path):
     curve.plot(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
     (tmp_path / "sugar.json").write_text('{"format": 1, "profile": {"describe": "describe."}}')
-    write_thresholds(tmp_path, curve)
+    ask.write_thresholds(tmp_path, curve)
     kept = json.loads((tmp_path / "sugar.json").read_text())
     assert kept["profile"] == {"describe": "describe.", "abstain": curve.thresholds} and kept["format"] == 1

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from sugar.core import Sugar
-from sugar.evaluation.photos.card import write_card
-from sugar.evaluation.photos.foreign import FOREIGN
-from sugar.evaluation.photos.golden import PICTURES, differences, golden, pictures
-from sugar.evaluation.photos.report import ROWS
+from sugar.evaluation.golden import PICTURES, differences, of_photos, photos
+from sugar.evaluation.photo_card import write_card
+from sugar.evaluation.report import missed
+from sugar.evaluation.tasks.photos import FOREIGN, ROWS
 from sugar.model.cells import familiarity, heat
 from sugar.sequence import Sample, Sampling
 from sugar.services.model_slot import ModelSlot
@@ -65,7 +65,7 @@ def test_plain_transformers_opens_it_once_the_tower_is_registered() -> None:
 
 
 def test_it_says_what_its_card_says(model: Sugar, stored: dict) -> None:
-    assert differences(golden(model), stored) == []
+    assert differences(of_photos(model), stored) == []
 
 
 def test_the_card_follows_from_the_files(tmp_path: Path) -> None:
@@ -79,14 +79,11 @@ def test_the_card_follows_from_the_files(tmp_path: Path) -> None:
 def test_quality_was_measured_on_the_test_split_and_hides_nothing() -> None:
     quality = json.loads((FOLDER / "quality.json").read_text("utf-8"))
     assert quality["split"] == "test" and quality["size"] == 1000
-    bars = {r.key: r.at_least for r in ROWS} | {"photo_vqa": quality["photo_vqa_baseline"] + 12}
-    rows = {r.key: r for r in ROWS}
-    missed = [k for k, bar in bars.items() if bar is not None and not rows[k].met(quality[k], bar)]
-    assert quality["missed"] == missed
+    assert quality["missed"] == missed(ROWS, quality)
 
 
 def test_photos_are_found_by_what_they_show(model: Sugar) -> None:
-    shown = pictures()
+    shown = photos()
     rows = model.embed([Sample([picture]) for picture in shown.values()]).pooled
     queries = {"motorcycle": "a motorcycle", "chelsea": "a cat", "camera": "a man with a camera"}
     ranks = []
@@ -99,7 +96,7 @@ def test_photos_are_found_by_what_they_show(model: Sugar) -> None:
 def test_what_it_cannot_do_is_said_in_its_one_sentence(model: Sugar) -> None:
     said = ["".join(model.generate(Sample(text))) for text in OUT_OF_SCOPE_TEST[:20]]
     assert sum(answer == REFUSAL for answer in said) >= 16
-    photo = pictures()["coffee"]
+    photo = photos()["coffee"]
     assert "".join(model.generate(Sample([photo, "what is in the picture?"]))) != REFUSAL
 
 
@@ -110,14 +107,14 @@ def test_pictures_from_nowhere_are_unfamiliar(model: Sugar) -> None:
     for name in ("noise", "flat", "text"):
         scores = familiarity(model.model, model.processor, [FOREIGN[name](rng) for _ in range(6)])
         assert scores is not None and (scores < threshold).mean() >= 0.8
-    shown = pictures()
-    photos = [shown[name] for name in ("astronaut", "coffee", "motorcycle", "camera", "rocket")]
-    known = familiarity(model.model, model.processor, photos)
+    shown = photos()
+    real = [shown[name] for name in ("astronaut", "coffee", "motorcycle", "camera", "rocket")]
+    known = familiarity(model.model, model.processor, real)
     assert known is not None and (known > threshold).all()
 
 
 def test_heat_is_where_the_thing_is(model: Sugar) -> None:
-    photo = pictures()["motorcycle"].resize((112, 224))
+    photo = photos()["motorcycle"].resize((112, 224))
     blank = Image.new("RGB", (224, 224), (200, 200, 200))
     blank.paste(photo, (112, 0))
     query = model.embed([Sample("a motorcycle")]).pooled[0]
@@ -138,7 +135,7 @@ def test_an_answer_about_noise_says_that_it_is_not_sure(model: Sugar) -> None:
     slot = ModelSlot(lambda name, progress: model)
     slot.start("sugar-photo")
     workspace = Workspace(Settings(), slot, None)  # type: ignore[arg-type]
-    noise, photo = FOREIGN["noise"](np.random.default_rng(0)), pictures()["camera"]
+    noise, photo = FOREIGN["noise"](np.random.default_rng(0)), photos()["camera"]
     said = [
         list(workspace.generate(Asker(), Sample([picture, "what is this?"]), Sampling()))[-1]  # type: ignore[arg-type]
         for picture in (noise, photo)

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, SettingsError
-from sugar.evaluation.photos.asked import Asked
-from sugar.evaluation.photos.foreign import FOREIGN, area
-from sugar.evaluation.photos.report import measure, table
+from sugar.evaluation import runner
+from sugar.evaluation.report import barred_table
+from sugar.evaluation.tasks.photos import FOREIGN, ROWS, Asked, area, benchmark, captions
 from sugar.model.cells import familiarity, has_cells, heat
 from sugar.model.efficientnet import STAGES, EfficientNetLite, EfficientNetLiteConfig, fold_weights
 from sugar.model.photo import DecoderSizes, build_decoder
@@ -385,22 +385,22 @@ def test_cells_answer_where_and_the_hub_has_none(trained: Path) -> None:
 
 
 def test_every_row_is_measured_beside_its_baselines(trained: Path, archive: Path) -> None:
-    report = measure(Sugar.from_pretrained(trained), Archive(archive), size=10)
-    flat = report.flat()
+    found = runner.measure(benchmark(Archive(archive), size=10), Sugar.from_pretrained(trained))
+    figures = found.figures
     for key in ("photo_t2i_r1", "photo_bleu4", "photo_pope", "photo_vqa", "photo_kinds_r5", "photo_foil"):
-        assert flat[key] >= 0 and f"{key}_baseline" in flat
-    assert flat["photo_t2i_r1_baseline"] == 10
-    assert len(report.said) == 10
-    assert "MISSED" in table(report)
+        assert figures[key] >= 0 and f"{key}_baseline" in figures
+    assert figures["photo_t2i_r1_baseline"] == 10
+    assert len(captions(found)) == 10
+    assert "MISSED" in barred_table("photos", ROWS, figures)
     with pytest.raises(SettingsError):
-        measure(Sugar.from_pretrained(trained), Archive(archive), split="train")
+        benchmark(Archive(archive), split="train")
 
 
 def test_habits_answer_without_looking(archive: Path) -> None:
     asked = Asked(Archive(archive), size=10)
     habits = asked.habits
     assert habits.likelihood("a red dog runs in the snow") > habits.likelihood("snow the in runs dog red a")
-    assert {habits.answer(q) for q in questions(asked.facts[0], asked.rng("x"))} - {""}
+    assert {habits.answer(q.text, q.kind) for q in questions(asked.facts[0], asked.rng("x"))} - {""}
 
 
 def test_rows_keep_their_blocks_apart() -> None:

@@ -15,7 +15,7 @@ from pictures import encoded
 from PIL import Image
 from toy import AXES, ToyModel
 
-from sugar.commands import index as index_command
+from sugar.commands import gallery as gallery_command
 from sugar.dtw import gak
 from sugar.errors import InputError
 from sugar.gallery import Gallery
@@ -390,8 +390,7 @@ def shell(gallery, model, monkeypatch, tmp_path):
     from sugar.__main__ import main
 
     gallery.close()
-    monkeypatch.setattr(index_command, "load_model", lambda args: model)
-    monkeypatch.setattr("sugar.commands.search.load_model", lambda args: model)
+    monkeypatch.setattr(gallery_command, "load_model", lambda args: model)
 
     def run(command: str, *words: str) -> int:
         return main([command, *map(str, words), "--root", str(tmp_path), "--gallery", "g"])

@@ -12,9 +12,8 @@ Not covered: long answers (`bench core`), many visitors at once.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
+import os
 import shutil
 import socket
 import statistics
@@ -22,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,13 +38,11 @@ PATIENCE = 300.0
 """Seconds to wait for the page, and for an answer."""
 
 
-def run(args: list[str]) -> int:
-    """Print the table and one JSON line. Returns 0. Raises SugarError when the app does not come up."""
+def run(args: list[str]) -> dict[str, Any]:
+    """Measure and print a table. Raises SugarError when the app does not come up."""
     from sugar.bench.core import shaped
 
-    parser = argparse.ArgumentParser(
-        prog="python -m sugar bench app", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m sugar bench app")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="sugar-photo", help="preset, folder or repository (%(default)s)")
     options = parser.parse_args(args)
@@ -67,15 +64,7 @@ def run(args: list[str]) -> int:
             "first load of the page: not measured; it needs Playwright and Chromium "
             "(pip install -r tests/requirements.txt)"
         )
-    made = {
-        "device": platform.machine(),
-        "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
-    }
-    print(
-        json.dumps({"bench": "app", "model": options.model, "rounds": options.rounds, **made, "rows": rows})
-    )
-    return 0
+    return {"model": options.model, "rounds": options.rounds, "rows": rows}
 
 
 @contextmanager
@@ -83,44 +72,45 @@ def started(model: str, *flags: str) -> Iterator[tuple[psutil.Process, str, floa
     """(process, address, when it was started) of `python app.py` once its page answers, with galleries in a
     folder that goes again.
     """
+    port, begun = free_port(), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["app.py", "--model", model, "--port", str(port), "--gallery", folder, *flags]
+        with child(words, lambda: httpx.get(f"http://127.0.0.1:{port}/", timeout=10).is_success) as process:
+            yield process, f"http://127.0.0.1:{port}/", begun
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "app.py",
-            "--model",
-            model,
-            "--port",
-            str(port),
-            "--gallery",
-            folder,
-            *flags,
-        ]
-        begun = time.perf_counter()
-        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            while not _open(port):
-                if child.poll() is not None or time.perf_counter() - begun > PATIENCE:
-                    raise SugarError(
-                        f"The app did not come up. Start it by hand to see why: python app.py --model {model}"
-                    )
-                time.sleep(0.05)
-            yield psutil.Process(child.pid), f"http://127.0.0.1:{port}/", begun
-        finally:
-            child.terminate()
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        return int(free.getsockname()[1])
 
 
-def _open(port: int) -> bool:
+@contextmanager
+def child(words: list[str], ready: Callable[[], bool], **environment: str) -> Iterator[psutil.Process]:
+    """Python with these words, once it is ready. Raises SugarError when it does not get there."""
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + PATIENCE
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/", timeout=10).is_success
-    except httpx.TransportError:
-        return False
+        while True:
+            with suppress(httpx.TransportError):
+                if ready():
+                    break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SugarError("The app did not come up. Start it by hand to see why: python app.py")
+            time.sleep(0.05)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 class Chat:

@@ -12,9 +12,7 @@ load time, tokens/s, pictures/s, NF4 against bf16. Not covered: quality (`sugar 
 from __future__ import annotations
 
 import argparse
-import datetime
 import gc
-import json
 import platform
 import statistics
 import tempfile
@@ -362,10 +360,8 @@ def gpu_rows(folder: Path, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def run(args: list[str]) -> int:
-    """Print the table and one JSON line. Returns 0 when measured, whatever the figures."""
-    import transformers
-
+def run(args: list[str]) -> dict[str, Any]:
+    """Print the table. Returns what was measured, met or missed."""
     parser = argparse.ArgumentParser(
         prog="python -m sugar bench core", description=(__doc__ or "").splitlines()[0]
     )
@@ -413,18 +409,4 @@ def run(args: list[str]) -> int:
         times = f"{r['ours_ms']:9.1f} ms {r['plain_ms']:9.1f} ms" if "ours_ms" in r else f"{r['unit']:>24}"
         met = "" if r["met"] is None or not r["aim"] else "met" if r["met"] else "missed"
         print(f"{r['row']:<66} {value} {times}  {r['aim']:<9} {met}")
-    versions = {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-    }
-    line = {
-        "bench": "core",
-        "model": name,
-        "device": device,
-        "date": datetime.date.today().isoformat(),
-        "versions": versions,
-        "rows": rows,
-    }
-    print(json.dumps(line))
-    return 0
+    return {"model": name, "device": device, "rows": rows}

@@ -1,6 +1,6 @@
 """The alignment scorer against its peers, and against floors that no scorer can go below.
 
-    python -m sugar bench dtw [--quick] [--rounds 5] [--set W1] [--device cuda] [--picture alignment.png]
+    python -m sugar bench dtw [--quick] [--rounds 5] [--set W1] [--device cuda]
 
 W1: one query of 9 slices against 10,000 sequences of 1 to 12. W2: 256 x 256 of 5 to 10. W3: 64 x 64 of 128.
 All jobs of a set run interleaved; a figure is the median CPU time of one thread. "GEMM" is the one product of
@@ -12,83 +12,42 @@ threads.
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import importlib.util
-import json
 import platform
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from sugar import dtw as scorer
 from sugar.errors import AlignmentError
-from sugar.paths import output_file
 
 Jobs = dict[str, tuple[Callable[[], Any], float]]  # name -> (what to run, what to multiply its time by)
 
 
-def run(args: list[str]) -> int:
-    """Parse, measure, print a table and one JSON line.
-
-    Raises AlignmentError for a device that is not there.
-    """
+def run(args: list[str]) -> dict[str, Any]:
+    """Measure and print a table. Raises AlignmentError for a device that is not there."""
     parser = argparse.ArgumentParser(prog="python -m sugar bench dtw")
-    parser.add_argument(
-        "--quick", action="store_true", help="small work sets, two rounds: to see that it runs"
-    )
+    parser.add_argument("--quick", action="store_true", help="small work sets, two rounds: does it run?")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--set", choices=["W1", "W2", "W3", "search"], help="one work set only (CPU)")
-    parser.add_argument("--picture", help="draw an alignment path into this PNG and stop")
     options = parser.parse_args(args)
-    if options.picture:
-        draw(output_file(options.picture, "--picture"))
-        return 0
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise AlignmentError(
-            "--device cuda, but torch sees no CUDA device. Run it on a machine with one, or leave it out."
-        )
+    if options.device == "cuda":
+        if not torch.cuda.is_available():
+            raise AlignmentError(
+                "--device cuda, but torch sees no CUDA device. Run it on a machine with one, or leave it out."
+            )
+        return {"device": torch.cuda.get_device_name(), "rows": gpu_rows(options.quick)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = (
-            gpu_rows(options.quick)
-            if options.device == "cuda"
-            else cpu_rows(options.quick, 2 if options.quick else options.rounds, options.set)
-        )
+        rows = cpu_rows(options.quick, 2 if options.quick else options.rounds, options.set)
     finally:
         torch.set_num_threads(threads)
-    print(
-        json.dumps(
-            {
-                "bench": "dtw",
-                "date": datetime.date.today().isoformat(),
-                **machine(options.device),
-                "rows": rows,
-            }
-        )
-    )
-    return 0
-
-
-def machine(device: str) -> dict[str, Any]:
-    """Device and versions."""
-    installed = {
-        n: importlib.metadata.version(n)
-        for n in ("torch", "numba", "tslearn", "dtaidistance", "aeon", "triton")
-        if there(n)
-    }
-    return {
-        "device": torch.cuda.get_device_name()
-        if device == "cuda"
-        else platform.processor() or platform.machine(),
-        "versions": installed,
-    }
+    return {"device": platform.processor() or platform.machine(), "rows": rows}
 
 
 def there(package: str) -> bool:
@@ -274,38 +233,3 @@ def cuda_ms(job: Callable[[], Any], rounds: int = 10) -> float:
         torch.cuda.synchronize()
         times.append(start.elapsed_time(end))
     return sorted(times)[len(times) // 2]
-
-
-def draw(target: Path) -> None:
-    """A PNG of slice distances and the cheapest path: a story of five slices, and a longer telling."""
-    from PIL import Image, ImageDraw
-
-    story = torch.eye(6)[[0, 1, 2, 3, 4]]
-    telling = torch.eye(6)[[0, 0, 1, 5, 2, 3, 3, 3, 4]] + 0.35 * torch.rand(
-        9, 6, generator=torch.Generator().manual_seed(1)
-    )
-    telling = telling / telling.norm(dim=1, keepdim=True)
-    (path, _), phi, cell = scorer.dtw_path(story, telling), scorer.squared_euclidean(story, telling), 48
-    picture = Image.new("RGB", (cell * 10 + 8, cell * 6 + 8), "white")
-    pen = ImageDraw.Draw(picture)
-    for i in range(5):
-        pen.text((cell // 3, cell * (i + 1) + 18), f"x{i}", fill="black")
-        for j in range(9):
-            shade = int(255 - 110 * min(2.0, float(phi[i, j])))
-            corner = (cell * (j + 1), cell * (i + 1))
-            pen.rectangle(
-                (*corner, corner[0] + cell - 3, corner[1] + cell - 3),
-                fill=(shade, min(255, shade + 14), min(255, shade + 34)),
-            )
-            pen.text(
-                (corner[0] + 5, corner[1] + 4),
-                f"{float(phi[i, j]):.1f}",
-                fill="white" if shade < 140 else "gray",
-            )
-    for j in range(9):
-        pen.text((cell * (j + 1) + 16, cell // 2), f"y{j}", fill="black")
-    centres = [(cell * (j + 1) + 23, cell * (i + 1) + 27) for i, j in path]
-    pen.line(centres, fill=(200, 60, 30), width=4, joint="curve")
-    for x, y in centres:
-        pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=(200, 60, 30))
-    picture.quantize(64).save(target, optimize=True)

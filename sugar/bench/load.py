@@ -11,23 +11,17 @@ from __future__ import annotations
 
 import argparse
 import base64
-import datetime
 import io
 import json
 import os
-import platform
 import secrets
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +30,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from sugar.bench.app import child, free_port
 from sugar.errors import SugarError
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
 import os, sys
 from sugar.services import modes
@@ -62,12 +56,6 @@ class Host:
     url: str
     folder: Path
 
-    @cached_property
-    def functions(self) -> dict[str, int]:
-        """The numbers of the page's events, by name."""
-        known = httpx.get(f"{self.url}/config", trust_env=False).json()["dependencies"]
-        return {d.get("api_name"): d["id"] for d in known}
-
     @property
     def megabytes(self) -> float:
         return self.process.memory_info().rss / 1e6
@@ -76,47 +64,35 @@ class Host:
 @contextmanager
 def host(grace: float = 900.0, sweep: float = 60.0) -> Iterator[Host]:
     """The app in a process of its own. Raises SugarError when it does not come up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        answered = "data" in Visitor(url, "9.9.9.9").call("chat", message({"text": "hello"}))
+        if not answered:
+            time.sleep(0.5)  # each try is a newcomer, and an hour has sixty of them
+        return answered
+
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--mode", "public", "--proxies", "1", "--port", str(port), "--gallery", f"{folder}/gallery"]
-        environment = {**os.environ, "GRADIO_TEMP_DIR": f"{folder}/cache"}
-        child = subprocess.Popen(
-            [sys.executable, "-c", SERVE.format(grace=grace, sweep=sweep), *flags],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            found = Host(psutil.Process(child.pid), f"http://127.0.0.1:{port}", Path(folder))
-            deadline = time.monotonic() + 300
-            while True:
-                try:
-                    ready = Visitor(found, "9.9.9.9").call("chat", message({"text": "hello"}))
-                    if "data" in ready:
-                        break
-                except httpx.TransportError:
-                    pass
-                if child.poll() is not None or time.monotonic() > deadline:
-                    raise SugarError("The app did not come up. Start it by hand to see why: python app.py")
-                time.sleep(0.5)
-            yield found
-        finally:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        words = ["-c", SERVE.format(grace=grace, sweep=sweep), *flags]
+        with child(words, ready, GRADIO_TEMP_DIR=f"{folder}/cache") as process:
+            yield Host(process, url, Path(folder))
+
+
+@cache
+def functions(url: str) -> dict[str, int]:
+    """The numbers of the page's events, by name."""
+    known = httpx.get(f"{url}/config", trust_env=False).json()["dependencies"]
+    return {d.get("api_name"): d["id"] for d in known}
 
 
 class Visitor:
     """A stranger with a cookie of their own, at an address of their own behind the proxy."""
 
-    def __init__(self, there: Host, address: str) -> None:
+    def __init__(self, url: str, address: str) -> None:
         self.http = httpx.Client(  # loopback: reading certificates would cost the bench more than the page
-            base_url=there.url,
+            base_url=url,
             timeout=300,
             headers={"X-Forwarded-For": address},
             trust_env=False,
@@ -124,7 +100,7 @@ class Visitor:
         )
         self.session = secrets.token_hex(8)
         self.http.get("/").raise_for_status()
-        self.functions = there.functions
+        self.functions = functions(url)
 
     def upload(self, name: str, data: bytes) -> dict[str, Any]:
         sent = self.http.post("/gradio_api/upload", files={"files": (name, data)}).raise_for_status()
@@ -173,7 +149,7 @@ def p95(seconds: list[float]) -> float:
 
 def flood(there: Host, seconds: float) -> list[Row]:
     """One visitor keeps every endpoint busy in turn; a second one chats and lists galleries."""
-    one, other = Visitor(there, "7.7.7.7"), Visitor(there, "7.7.7.8")
+    one, other = Visitor(there.url, "7.7.7.7"), Visitor(there.url, "7.7.7.8")
     files = [one.upload(f"{i}.jpg", picture(500, 500, i)) for i in range(6)]
     notes = one.upload("notes.txt", b"The mill by the river was built in 1874. " * 2000)
     captions = [f"a red thing number {i}" for i in range(6)]
@@ -214,7 +190,7 @@ def flood(there: Host, seconds: float) -> list[Row]:
 
 def sessions(there: Host) -> list[Row]:
     """A thousand requests under a thousand session names, whose answers nobody reads."""
-    visitor = Visitor(there, "7.7.8.1")
+    visitor = Visitor(there.url, "7.7.8.1")
     before, taken = there.megabytes, 0
     for _ in range(1000):
         answer = visitor.join("gallery_list", [], secrets.token_hex(8))
@@ -242,7 +218,7 @@ def visitors(there: Host, count: int = 50) -> list[Row]:
         return got
 
     def visit(number: int) -> None:
-        visitor = timed("page", lambda: Visitor(there, f"9.1.0.{number}"))
+        visitor = timed("page", lambda: Visitor(there.url, f"9.1.0.{number}"))
         if not isinstance(visitor, Visitor):
             return
         file = timed("upload", lambda: visitor.upload("a.jpg", picture(800, 600, number)))
@@ -263,7 +239,7 @@ def visitors(there: Host, count: int = 50) -> list[Row]:
 
 def bombs(there: Host) -> list[Row]:
     """Single requests that are small and name or hold much: memory at its peak, seconds until they end."""
-    visitor = Visitor(there, "7.7.9.1")
+    visitor = Visitor(there.url, "7.7.9.1")
     sent = visitor.upload("n.jpg", picture(1024, 1024, 3))
     shown = [{"role": "user", "content": [{"type": "file", "file": sent} for _ in range(400)]}]
     notes = visitor.upload("n.txt", os.urandom(20_000_000))
@@ -308,14 +284,14 @@ def leaving() -> list[Row]:
     """What is left of a visitor after the grace period, with a short one."""
     secret = "my secret is forty-two"
     with host(grace=8.0, sweep=2.0) as there:
-        visitor = Visitor(there, "7.7.10.1")
+        visitor = Visitor(there.url, "7.7.10.1")
         visitor.call("gallery_add", ["mine", [visitor.upload("one.jpg", picture(300, 300, 1))]])
         visitor.call("send", [{"text": secret, "files": []}, None, "", 0, 1, 8, -1])
         if not _kept(there.folder):
             raise SugarError("Nothing was kept of the visitor, so nothing is measured.")
         time.sleep(25)
         left = _kept(there.folder)
-        again = Visitor(there, "7.7.10.2")
+        again = Visitor(there.url, "7.7.10.2")
         again.session = visitor.session
         kept = "data" in again.call("export_it", [None])
     return [
@@ -334,36 +310,27 @@ def row(what: str, value: float, bar: str, **more: Any) -> Row:
     return {"what": what, "measured": value, "at most": bar, **more}
 
 
-def run(args: list[str]) -> int:
-    """Print the table and one JSON line. Returns 0. Raises SugarError when the app does not come up."""
-    parts = ("flood", "sessions", "visitors", "bombs", "leaving")
+def run(args: list[str]) -> dict[str, Any]:
+    """Measure and print a table. Raises SugarError when the app does not come up."""
+    parts: dict[str, Callable[[Host], list[Row]]] = {
+        "flood": lambda there: flood(there, options.seconds),
+        "sessions": sessions,
+        "visitors": visitors,
+        "bombs": bombs,
+    }
     parser = argparse.ArgumentParser(prog="python -m sugar bench load")
-    parser.add_argument("--only", default=",".join(parts), help="some of %(default)s")
+    parser.add_argument("--only", default=",".join([*parts, "leaving"]), help="some of %(default)s")
     parser.add_argument("--seconds", type=float, default=30, help="how long each flood lasts (%(default)s)")
     options = parser.parse_args(args)
-    asked = options.only.split(",")
     rows: list[Row] = []
-    for name in parts:
-        if name in asked:
-            if name == "leaving":
-                rows += leaving()
-            else:
-                with host() as there:
-                    rows += {
-                        "flood": lambda: flood(there, options.seconds),
-                        "sessions": lambda: sessions(there),
-                        "visitors": lambda: visitors(there),
-                        "bombs": lambda: bombs(there),
-                    }[name]()
-            for found in rows:
-                if "printed" not in found:
-                    found["printed"] = True
-                    beside = ", ".join(f"{k} {v}" for k, v in found.items() if k in ("refused", "taken"))
-                    print(
-                        f"{found['what']:<66}{found['measured']:>9}  at most {found['at most']:>4}  {beside}"
-                    )
-    for found in rows:
-        del found["printed"]
-    made = {"device": platform.machine(), "cores": os.cpu_count(), "date": datetime.date.today().isoformat()}
-    print(json.dumps({"bench": "load", **made, "rows": rows}))
-    return 0
+    for name in options.only.split(","):
+        if name == "leaving":
+            found = leaving()
+        else:
+            with host() as there:
+                found = parts[name](there)
+        for line in found:
+            beside = ", ".join(f"{k} {v}" for k, v in line.items() if k in ("refused", "taken"))
+            print(f"{line['what']:<66}{line['measured']:>9}  at most {line['at most']:>4}  {beside}")
+        rows += found
+    return {"cores": os.cpu_count(), "rows": rows}

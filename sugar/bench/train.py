@@ -360,8 +360,8 @@ def on_gpu(folder: Path) -> dict[str, Any]:
     return found
 
 
-def run(argv: list[str]) -> int:
-    """Measure and print."""
+def run(argv: list[str]) -> dict[str, Any]:
+    """Measure and print. Returns what was measured."""
     parser = argparse.ArgumentParser(prog="python -m sugar bench train", description=__doc__)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--batch", type=int, default=16)
@@ -402,5 +402,4 @@ def run(argv: list[str]) -> int:
                 }
     for name, value in found.items():
         print(f"{name:24} {value}")
-    print(json.dumps({**about, "rows": found}))
-    return 0
+    return {**about, "rows": found}

@@ -1,1 +1,1 @@
-"""One small file per shell command: arguments in, the rooms' functions called, exit code out."""
+"""The shell: arguments in, the rooms' functions called, exit code out."""

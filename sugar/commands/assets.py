@@ -71,16 +71,18 @@ def run(args: argparse.Namespace) -> int:
             with Gallery.open(sample, Sugar.from_pretrained(ASSETS / "sugar-photo")) as gallery:
                 gallery.embed_pending()
         if "golden" in wanted:
-            from sugar.evaluation.golden import golden
+            from sugar.evaluation.golden import of_scenes
 
-            (ASSETS / "golden.json").write_text(json.dumps(golden(model), indent=1) + "\n", encoding="utf-8")
+            (ASSETS / "golden.json").write_text(json.dumps(of_scenes(model), indent=1) + "\n", "utf-8")
         if "quality" in wanted:
-            from sugar.evaluation.drawn import measure
+            from sugar.evaluation.report import missed, rounded
+            from sugar.evaluation.tasks import drawn
 
-            report = measure(model, seed=QUALITY_SEED, size=args.size).flat()
-            (Path(args.model) / "quality.json").write_text(
-                json.dumps(report, indent=1) + "\n", encoding="utf-8"
-            )
+            figures = drawn.measure(model, QUALITY_SEED, args.size)
+            about = {"model": model.name, "seed": QUALITY_SEED, "size": args.size}
+            about |= {"winoground_by": drawn.SCORER, "missed": missed(drawn.ROWS, figures)}
+            text = json.dumps({**about, **rounded(figures)}, indent=1) + "\n"
+            (Path(args.model) / "quality.json").write_text(text, "utf-8")
     print("done: " + ", ".join(wanted))
     return 0
 

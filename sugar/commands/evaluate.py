@@ -1,4 +1,4 @@
-"""`python -m sugar evaluate WHAT`: the drawn world, the ablation, or a benchmark by its official rules.
+"""`python -m sugar evaluate WHAT`: the drawn world, photos, Ask, the ablation, or a benchmark of the field.
 
 python -m sugar evaluate list --data data/                        # the catalogue, and which files are there
 python -m sugar evaluate sugarcrepe --data data/coco --model sugar-photo --limit 100
@@ -10,93 +10,88 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sugar.commands import evaluate_ask
+from sugar.commands.figures import save, save_benchmark
+from sugar.errors import SettingsError
 from sugar.paths import output_folder, there
+
+FLAGS = {
+    "base": "any model; {seed} in it is the seed's number",
+    "teachers": "as for `train`; `words` for captioned photos",
+    "model": "a preset, a checkpoint folder, or a hub repository",
+    "adapter": "an adapter folder or repository",
+    "device": "auto, cpu, cuda, ...",
+    "precision": "auto, fp32, bf16, fp16, nf4",
+    "seed": "of the scenes, names, questions and foils that are drawn",
+    "seeds": "how many runs of each row",
+    "size": "scenes, photos, cards, candidates or questions of each measurement",
+    "steps": "of training for each row",
+    "split": "dev or test",
+    "data": "folder with the files; of the ablation FORMAT=PATH, default drawn",
+    "benchmarks": "folder with sugar-crepe-*.json",
+    "benchmark": "name in the list",
+    "out": "folder of what is written; what is finished there is kept",
+    "only": "these rows only",
+    "limit": "the first N items only",
+    "available": "leave out items whose pictures are not in the folder",
+    "predictions": "score this file again, without a model",
+    "download": "fetch missing files from the hub first",
+    "samples": "bootstrap samples",
+    "wrongly": "share of good matches that may be refused",
+    "calibrate": "ask the tuning split: the curve and its thresholds",
+    "write": "put what was found into the sugar.json",
+    "card": "write quality.json, golden.json and README.md beside the checkpoint (needs scikit-image)",
+    "save": "keep the figures for the README files (of the ablation: a NAME in assets/figures)",
+    "json": "end with one line: a JSON object",
+}
+REQUIRED: Any = object()
+"""In place of a default: the flag must be given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from sugar.evaluation.benchmark import benchmarks
+
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    drawn = what.add_parser("drawn", help="every benchmark of the drawn world, beside its baselines")
-    drawn.add_argument("--model", default="sugar-tiny", help="a preset or a checkpoint folder")
-    drawn.add_argument("--seed", type=int, default=0, help="of the test split's scenes")
-    drawn.add_argument(
-        "--size", type=int, default=1000, help="scenes, candidates or questions of each benchmark"
-    )
-    drawn.add_argument("--device", default="auto")
-    drawn.add_argument("--json", action="store_true", help="end with one line: a JSON object in percent")
-    drawn.add_argument("--out", help="folder for report.json, table.md and confusion.png")
-    photos = what.add_parser("photos", help="the photo model on photos that it never saw")
-    photos.add_argument("--data", required=True, help="folder with flickr8k.zip and the rest")
-    photos.add_argument("--benchmarks", help="folder with sugar-crepe-*.json")
-    photos.add_argument("--model", default="sugar-photo", help="a preset or a checkpoint folder")
-    photos.add_argument("--split", default="test", choices=["dev", "test"])
-    photos.add_argument("--size", type=int, default=1000, help="photos")
-    photos.add_argument("--seed", type=int, default=0, help="of the questions and foils that are drawn")
-    photos.add_argument("--device", default="auto")
-    photos.add_argument("--json", action="store_true", help="end with one line: a JSON object in percent")
-    photos.add_argument("--out", help="folder for photos.json, photos.md and captions.json")
-    photos.add_argument(
-        "--card",
-        action="store_true",
-        help="write quality.json, golden.json and README.md beside the checkpoint (needs scikit-image)",
-    )
-    evaluate_ask.add_parser(what)
-    ablation = what.add_parser("ablation", help="train variants of a recipe alike, and compare them")
-    ablation.add_argument("--base", default="sugar-tiny", help="any model; {seed} in it is the seed's number")
-    ablation.add_argument("--data", action="append", metavar="FORMAT=PATH", help="default: drawn")
-    ablation.add_argument("--teachers", default="scenes", help="as for `train`; `words` for captioned photos")
-    ablation.add_argument("--out", default="runs/ablation", help="what is finished there is kept")
-    ablation.add_argument("--steps", type=int, default=300)
-    ablation.add_argument("--seeds", type=int, default=2)
-    ablation.add_argument("--size", type=int, default=200, help="rows kept aside that are measured")
-    ablation.add_argument("--only", nargs="*", metavar="VARIANT", help="these variants only")
-    ablation.add_argument("--save", metavar="NAME", help="write assets/figures/NAME.json")
-
-    cut_off = what.add_parser("cut-off", help="the cosine below which a search says: no close match")
-    cut_off.add_argument("--model", default="sugar-tiny", help="a preset or a checkpoint folder")
-    cut_off.add_argument("--seed", type=int, default=3, help="of the tuning split's scenes")
-    cut_off.add_argument("--size", type=int, default=100, help="pictures of the gallery")
-    cut_off.add_argument("--wrongly", type=float, default=0.02, help="share of good matches it may refuse")
-    cut_off.add_argument("--data", help="folder with flickr8k.zip: measure on photos")
-    cut_off.add_argument("--device", default="auto")
-    cut_off.add_argument("--save", action="store_true", help="write assets/figures/cut-off-MODEL.json")
-    cut_off.add_argument("--write", help="checkpoint folder whose sugar.json gets the cut-off")
-    listed = what.add_parser("list", help="every benchmark: files, licence, size, the papers' figures")
-    listed.add_argument("--data", help="folder to look for the files in")
-    compared = what.add_parser("compare", help="two runs of a benchmark, with paired bootstrap intervals")
-    compared.add_argument("first", metavar="A", help="a predictions.jsonl, or its folder")
-    compared.add_argument("second", metavar="B")
-    compared.add_argument("--benchmark", required=True)
-    compared.add_argument("--data", required=True)
-    compared.add_argument("--samples", type=int, default=1000, help="bootstrap samples")
-    _add_benchmarks(what)
-
-
-def _add_benchmarks(what: Any) -> None:
-    from sugar.evaluation.catalogue import benchmarks
-
+    for name, (text, defaults, run) in WHAT.items():
+        sub = what.add_parser(name, help=text, description=text)
+        if name == "compare":
+            sub.add_argument("first", metavar="A", help="a predictions.jsonl, or its folder")
+            sub.add_argument("second", metavar="B")
+        add_flags(sub, defaults)
+        sub.set_defaults(measure=run)
     for name, benchmark in benchmarks().items():
-        parser = what.add_parser(name, help=benchmark.title, description=benchmark.about)
-        parser.add_argument("--data", required=True, help="folder with the published files")
-        parser.add_argument(
-            "--model", default=None, help="a preset, a checkpoint folder, or a hub repository"
-        )
-        parser.add_argument("--adapter", help="an adapter folder or repository")
-        parser.add_argument("--device", default="auto")
-        parser.add_argument("--precision", default="auto")
-        parser.add_argument("--limit", type=int, help="the first N items only")
-        parser.add_argument(
-            "--available", action="store_true", help="leave out items whose pictures are not in the folder"
-        )
-        parser.add_argument("--out", default="runs/evaluation")
-        parser.add_argument("--predictions", help="score this file again, without a model")
-        parser.add_argument("--download", action="store_true", help="fetch missing files from the hub first")
-        parser.add_argument("--json", action="store_true", help="end with one line: a JSON object")
-        parser.add_argument("--save", action="store_true", help="keep the row for sugar/evaluation/README.md")
+        sub = what.add_parser(name, help=benchmark.title, description=benchmark.about)
+        add_flags(sub, BENCHMARK)
+        sub.set_defaults(measure=_benchmark)
+
+
+def add_flags(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
+    """A flag for each default, of its type: a switch for False, several values for (), a flag that may be
+    repeated for [], a choice for a tuple, whose first is the default.
+    """
+    for name, default in defaults.items():
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true", help=FLAGS[name])
+        elif default == ():
+            parser.add_argument(f"--{name}", nargs="*", metavar="ROW", help=FLAGS[name])
+        elif default == []:
+            parser.add_argument(f"--{name}", action="append", help=FLAGS[name])
+        elif isinstance(default, tuple):
+            parser.add_argument(f"--{name}", default=default[0], choices=default, help=FLAGS[name])
+        else:
+            plain = default is None or default is REQUIRED
+            parser.add_argument(
+                f"--{name}",
+                default=None if plain else default,
+                required=default is REQUIRED,
+                type=int if name == "limit" else str if plain else type(default),
+                help=FLAGS[name],
+            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,19 +101,105 @@ def run(args: argparse.Namespace) -> int:
             setattr(args, name, folder(given, name if name in ("first", "second") else f"--{name}"))
     if getattr(args, "out", None) is not None and getattr(args, "predictions", None) is None:
         args.out = output_folder(args.out, "--out")
-    known = {
-        "ask": evaluate_ask.run,
-        "cut-off": _cut_off,
-        "photos": _photos,
-        "drawn": _drawn,
-        "ablation": _ablation,
-        "list": _list,
-        "compare": _compare,
-    }
-    return known.get(args.what, _benchmark)(args)
+    args.measure(args)
+    return 0
 
 
-def _cut_off(args: argparse.Namespace) -> int:
+def _report(args: argparse.Namespace, title: str, rows: Any, figures: dict[str, float], **about: Any) -> Any:
+    """Print the table, and write it; returns the figures with what they are of."""
+    from sugar.evaluation.report import barred_table, missed, rounded
+
+    found = {**about, "missed": missed(rows, figures), **rounded(figures)}
+    table = barred_table(title, rows, figures)
+    print(table)
+    if args.out:
+        name = {"drawn": ("report.json", "table.md")}.get(args.what, ("photos.json", "photos.md"))
+        (args.out / name[0]).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        (args.out / name[1]).write_text(table + "\n", "utf-8")
+    if args.json:
+        print(json.dumps(found))
+    return found
+
+
+def _drawn(args: argparse.Namespace) -> None:
+    from sugar.core import Sugar
+    from sugar.evaluation import runner
+    from sugar.evaluation.tasks import drawn
+
+    model, began = Sugar.from_pretrained(args.model, device=args.device), time.perf_counter()
+    found = runner.measure(drawn.benchmark(args.seed, args.size), model, quiet=False)
+    seconds = time.perf_counter() - began
+    by = f"Winoground by {drawn.SCORER}."
+    title = f"{model.name} on the drawn world, seed {args.seed}, size {args.size}, {seconds:.0f} s. {by}"
+    about = {"model": model.name, "seed": args.seed, "size": args.size, "winoground_by": drawn.SCORER}
+    _report(args, title, drawn.ROWS, found.figures, **about)
+    if args.out:
+        title = f"{model.name}, seed {args.seed}, size {args.size}"
+        drawn.plot_confusion(found, title, args.out / "confusion.png")
+
+
+def _photos(args: argparse.Namespace) -> None:
+    from sugar.core import Sugar
+    from sugar.evaluation import runner
+    from sugar.evaluation.tasks import photos
+    from sugar.training.photos.archive import Archive
+
+    model, began = Sugar.from_pretrained(args.model, device=args.device), time.perf_counter()
+    archive = Archive(args.data)
+    asked = {"split": args.split, "size": args.size, "seed": args.seed}
+    benchmark = photos.benchmark(archive, **asked, crepe=args.benchmarks)
+    found = runner.measure(benchmark, model, quiet=False)
+    seconds = time.perf_counter() - began
+    about = {"model": model.name, **asked, "seconds": round(seconds)}
+    about["threshold"] = round(photos.threshold(found), 4)
+    report = _report(
+        args, f"{model.name} on {benchmark.title}, {seconds:.0f} s.", photos.ROWS, found.figures, **about
+    )
+    if args.out:
+        (args.out / "captions.json").write_text(json.dumps(photos.captions(found), indent=1) + "\n", "utf-8")
+    if args.card and model.folder is not None:
+        from sugar.evaluation.golden import of_photos
+        from sugar.evaluation.photo_card import write_card
+
+        for name, content in (("quality", report), ("golden", of_photos(model))):
+            (model.folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        write_card(model.folder)
+
+
+def _ask(args: argparse.Namespace) -> None:
+    from sugar.core import Sugar
+    from sugar.evaluation import runner
+    from sugar.evaluation.tasks import ask
+
+    model, began = Sugar.from_pretrained(args.model, device=args.device), time.perf_counter()
+    if args.write and (not args.calibrate or model.folder is None):
+        raise SettingsError("--write needs --calibrate, and a model that lies in a folder.")
+    how: dict[str, Any] = {"split": "tuning", "cut_off": 0.0} if args.calibrate else {}
+    found = runner.measure(ask.benchmark(args.seed, args.size, **how), model, quiet=False)
+    seconds, figures = time.perf_counter() - began, found.figures
+    curve = ask.curve_of(found) if args.calibrate else None
+    if curve is not None:
+        print(json.dumps(curve.thresholds))
+        if args.write:
+            ask.write_thresholds(model.folder, curve)
+    title = (
+        f"{model.name}, seed {args.seed}, {args.size} cards, {len(found.items)} questions, {seconds:.0f} s."
+    )
+    print(ask.table(title, figures))
+    report = {"model": model.name, "seed": args.seed, "size": args.size, **ask.nested(figures)}
+    if args.out:
+        (args.out / "ask.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        (args.out / "ask.md").write_text(ask.table(title, figures) + "\n", "utf-8")
+        if curve is not None:
+            curve.plot(args.out / "ask-curve.png")
+    if args.save and not args.calibrate:
+        told = f"python -m sugar evaluate ask --model {model.name} --seed {args.seed} --size {args.size}"
+        save(f"ask-{model.name}", told, {"columns": list(ask.COLUMNS), "rows": ask.rows(figures)})
+    if args.json:
+        print(json.dumps(report))
+
+
+def _cut_off(args: argparse.Namespace) -> None:
     from sugar.core import Sugar
     from sugar.evaluation import cut_off
     from sugar.training.photos.archive import Archive
@@ -146,139 +227,149 @@ def _cut_off(args: argparse.Namespace) -> int:
     if args.write:
         cut_off.write_cut_off(args.write, found, half)
     if args.save:
-        from sugar.commands.figures import save
-
         command = f"python -m sugar evaluate cut-off --model {args.model} --size {args.size}"
         command += f" --wrongly {args.wrongly}" + (" --data DATA" if args.data else "")
         counted = {"queries with a match": len(cosines[0]), "queries without": len(cosines[1])}
         rows = {**counted, **asdict(found), **figures}
         save(f"cut-off-{Path(args.model).name}", command, {"rows": rows})
-    return 0
 
 
-def _list(args: argparse.Namespace) -> int:
-    from sugar.evaluation.catalogue import table
-
-    print(table(args.data))
-    return 0
-
-
-def _compare(args: argparse.Namespace) -> int:
-    from sugar.evaluation.catalogue import find
-    from sugar.evaluation.comparison import compare, table
-
-    files = [p / "predictions.jsonl" if p.is_dir() else p for p in (args.first, args.second)]
-    differences = compare(find(args.benchmark), args.data, *files, samples=args.samples)
-    print(table(args.benchmark, differences))
-    return 0
-
-
-def _benchmark(args: argparse.Namespace) -> int:
-    from sugar.evaluation import runner
-    from sugar.evaluation.catalogue import download, figures_table, find
-
-    benchmark = find(args.what)
-    if args.download:
-        download(benchmark, args.data)
-    if args.predictions is not None:
-        figures = runner.rescore(
-            benchmark,
-            data=args.data,
-            predictions=args.predictions,
-            limit=args.limit,
-            available=args.available,
-        )
-        row: dict[str, Any] = {"benchmark": benchmark.name, "figures": figures}
-    else:
-        from sugar.core import Sugar
-
-        processes = runner.Processes()
-        chosen = {} if args.model is None else {"path_or_preset": args.model}
-        model = Sugar.from_pretrained(
-            **chosen, adapter=args.adapter, device=args.device, precision=args.precision
-        )
-        result = runner.run(
-            benchmark, model, data=args.data, out=args.out, limit=args.limit, available=args.available
-        )
-        if processes.rank > 0:
-            return 0
-        figures, row = result.figures, result.row
-        print(f"predictions: {result.predictions}")
-        if args.save:
-            from sugar.commands.figures import save_benchmark
-
-            save_benchmark(row)
-    print(figures_table(benchmark, figures))
-    if args.json:
-        print(json.dumps(row))
-    return 0
-
-
-def _ablation(args: argparse.Namespace) -> int:
-    from sugar.commands.figures import save
+def _ablation(args: argparse.Namespace) -> None:
     from sugar.evaluation import ablation
 
+    chosen = {name: getattr(args, name) for name in ("base", "teachers", "steps", "seeds", "size")}
+    if args.what == "adapters" and not args.only:
+        args.only = [name for name, variant in ablation.VARIANTS.items() if variant.recipe != "sugar"]
     data = args.data or ["drawn"]
-    facts = ablation.run(
-        base=args.base,
-        data=data,
-        teachers=args.teachers,
-        out=args.out,
-        steps=args.steps,
-        seeds=args.seeds,
-        size=args.size,
-        only=args.only,
-    )
+    facts = ablation.run(**chosen, data=data, out=args.out, only=args.only)
     if args.save:
         command = f"python -m sugar evaluate ablation --base {args.base} --data {' --data '.join(data)}"
         command += f" --teachers {args.teachers} --steps {args.steps} --seeds {args.seeds} --size {args.size}"
         command += f" --only {' '.join(args.only)}" if args.only else ""
         save(args.save, command, {name: facts[name] for name in ("columns", "rows")})
-    return 0
 
 
-def _photos(args: argparse.Namespace) -> int:
-    from sugar.core import Sugar
-    from sugar.evaluation.photos.report import measure, table
-    from sugar.training.photos.archive import Archive
+def _list(args: argparse.Namespace) -> None:
+    from sugar.evaluation.benchmark import listed
 
-    model = Sugar.from_pretrained(args.model, device=args.device)
-    report = measure(
-        model,
-        Archive(args.data),
-        split=args.split,
-        size=args.size,
-        seed=args.seed,
-        benchmarks=args.benchmarks,
-    )
-    print(table(report))
-    if args.out:
-        (args.out / "photos.json").write_text(json.dumps(report.flat(), indent=1) + "\n", "utf-8")
-        (args.out / "photos.md").write_text(table(report) + "\n", "utf-8")
-        (args.out / "captions.json").write_text(json.dumps(report.said, indent=1) + "\n", "utf-8")
-    if args.card and model.folder is not None:
-        from sugar.evaluation.photos.card import write_card
-        from sugar.evaluation.photos.golden import golden
+    print(listed(args.data))
 
-        for name, content in (("quality", report.flat()), ("golden", golden(model))):
-            (model.folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        write_card(model.folder)
+
+def _compare(args: argparse.Namespace) -> None:
+    from sugar.evaluation.benchmark import find
+    from sugar.evaluation.comparison import compare, table
+
+    files = [p / "predictions.jsonl" if p.is_dir() else p for p in (args.first, args.second)]
+    differences = compare(find(args.benchmark), args.data, *files, samples=args.samples)
+    print(table(args.benchmark, differences))
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    from sugar.evaluation import runner
+    from sugar.evaluation.benchmark import download, find
+    from sugar.evaluation.report import figures_table
+
+    benchmark = find(args.what)
+    if args.download:
+        download(benchmark, args.data)
+    chosen = {"limit": args.limit, "available": args.available}
+    if args.predictions is not None:
+        figures = runner.rescore(benchmark, data=args.data, predictions=args.predictions, **chosen)
+        row: dict[str, Any] = {"benchmark": benchmark.name, "figures": figures}
+    else:
+        from sugar.core import Sugar
+
+        processes = runner.Processes()
+        named = {} if args.model is None else {"path_or_preset": args.model}
+        model = Sugar.from_pretrained(
+            **named, adapter=args.adapter, device=args.device, precision=args.precision
+        )
+        result = runner.run(benchmark, model, data=args.data, out=args.out, **chosen)
+        if processes.rank > 0:
+            return
+        figures, row = result.figures, result.row
+        print(f"predictions: {result.predictions}")
+        if args.save:
+            save_benchmark(row)
+    print(figures_table(benchmark, figures))
     if args.json:
-        print(json.dumps(report.flat()))
-    return 0
+        print(json.dumps(row))
 
 
-def _drawn(args: argparse.Namespace) -> int:
-    from sugar.core import Sugar
-    from sugar.evaluation.drawn import measure, plot_confusion, table
-
-    report = measure(Sugar.from_pretrained(args.model, device=args.device), seed=args.seed, size=args.size)
-    print(table(report))
-    if args.out:
-        out = args.out
-        (out / "report.json").write_text(json.dumps(report.flat(), indent=1) + "\n", "utf-8")
-        (out / "table.md").write_text(table(report) + "\n", "utf-8")
-        plot_confusion(report, out / "confusion.png")
-    if args.json:
-        print(json.dumps(report.flat()))
-    return 0
+Command = tuple[str, dict[str, Any], Callable[[argparse.Namespace], None]]
+MEASURED = {"seed": 0, "size": 1000, "device": "auto", "json": False, "out": None}
+TRAINED = {
+    "base": "sugar-tiny",
+    "data": [],
+    "teachers": "scenes",
+    "out": "runs/ablation",
+    "steps": 300,
+    "seeds": 2,
+    "size": 200,
+    "only": (),
+    "save": None,
+}
+WHAT: dict[str, Command] = {
+    "drawn": (
+        "every benchmark of the drawn world, beside its baselines",
+        {"model": "sugar-tiny", **MEASURED},
+        _drawn,
+    ),
+    "photos": (
+        "the photo model on photos that it never saw",
+        {
+            "model": "sugar-photo",
+            "data": REQUIRED,
+            "benchmarks": None,
+            "split": ("test", "dev"),
+            **MEASURED,
+            "card": False,
+        },
+        _photos,
+    ),
+    "ask": (
+        "questions to cards, notes and galleries, as the app answers them",
+        {"model": "sugar-tiny", **MEASURED, "calibrate": False, "write": False, "save": False},
+        _ask,
+    ),
+    "ablation": ("train variants of a recipe alike, and compare them", TRAINED, _ablation),
+    "adapters": (
+        "VladVA's rows of the ablation",
+        {**TRAINED, "out": "runs/adapters", "seeds": 1},
+        _ablation,
+    ),
+    "cut-off": (
+        "the cosine below which a search says: no close match",
+        {
+            "model": "sugar-tiny",
+            "seed": 3,
+            "size": 100,
+            "wrongly": 0.02,
+            "data": None,
+            "device": "auto",
+            "save": False,
+            "write": None,
+        },
+        _cut_off,
+    ),
+    "list": ("every benchmark: files, licence, size, the papers' figures", {"data": None}, _list),
+    "compare": (
+        "two runs of a benchmark, with paired bootstrap intervals",
+        {"benchmark": REQUIRED, "data": REQUIRED, "samples": 1000},
+        _compare,
+    ),
+}
+BENCHMARK = {
+    "data": REQUIRED,
+    "model": None,
+    "adapter": None,
+    "device": "auto",
+    "precision": "auto",
+    "limit": None,
+    "available": False,
+    "out": "runs/evaluation",
+    "predictions": None,
+    "download": False,
+    "json": False,
+    "save": False,
+}

@@ -1,6 +1,6 @@
-"""`python -m sugar figures`: fill the tables of every README from the JSON files that commands wrote.
+"""`python -m sugar bench NAME` and `python -m sugar figures`: how fast it is, and the tables of every README.
 
-    python -m sugar bench app --save          # writes assets/figures/bench-app.json
+    python -m sugar bench app --save          # a table, a JSON line, and assets/figures/bench-app.json
     python -m sugar figures                   # fills `<!-- figures bench-app -->` blocks of the README files
     python -m sugar figures --check           # exit code 1 when a page and its file differ
 
@@ -11,26 +11,34 @@ file.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import importlib.metadata
 import json
+import os
+import pkgutil
+import platform
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sugar import bench as room
 from sugar.errors import SettingsError
+from sugar.evaluation.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "assets" / "figures"
 BLOCK = re.compile(r"(<!-- figures ([a-z0-9_/-]+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit code 1 when a page is stale"
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def figures(args: argparse.Namespace) -> int:
     stale = []
     for page in pages():
         text = page.read_text("utf-8")
@@ -114,7 +122,7 @@ def benchmarks() -> str:
     """Every benchmark: what was measured here, beside the papers' rows; empty cells where nothing was
     measured.
     """
-    from sugar.evaluation.catalogue import benchmarks as known
+    from sugar.evaluation.benchmark import benchmarks as known
 
     measured = json.loads(BENCHMARKS.read_text("utf-8"))["rows"] if BENCHMARKS.is_file() else []
     ours = sorted({row["model"] for row in measured})
@@ -132,7 +140,7 @@ def benchmarks() -> str:
 
 def drawn() -> str:
     """The drawn world's table, from what `python -m sugar assets --only quality` wrote."""
-    from sugar.evaluation.drawn import ROWS
+    from sugar.evaluation.tasks.drawn import ROWS
 
     measured = json.loads((ROOT / "assets" / "sugar-tiny" / "quality.json").read_text("utf-8"))
     lines = [
@@ -177,9 +185,54 @@ def save(name: str, command: str, data: dict[str, Any]) -> Path:
 
     `data` holds `rows`, and `columns` if needed.
     """
-    from sugar.evaluation.provenance import provenance
-
     FIGURES.mkdir(parents=True, exist_ok=True)
     path = FIGURES / f"{name}.json"
     path.write_text(json.dumps({"command": command, **provenance(), **data}, indent=1) + "\n", "utf-8")
     return path
+
+
+# -- bench --------------------------------------------------------------------------------------------------
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    names = sorted(m.name for m in pkgutil.iter_modules(room.__path__))
+    parser.add_argument("room", choices=names)
+    parser.add_argument(
+        "--save", action="store_true", help="write assets/figures/bench-NAME.json (before NAME)"
+    )
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of that benchmark; --help lists them")
+
+
+def bench(args: argparse.Namespace) -> int:
+    found = importlib.import_module(f"sugar.bench.{args.room}").run(args.rest)
+    line = {"bench": args.room, **provenance(), "versions": versions(), **found}
+    print(json.dumps(line))
+    if args.save:
+        if hasattr(os, "getloadavg"):  # how busy the machine was, this run included
+            line |= {"load": os.getloadavg()[1]}
+        command = " ".join(["python -m sugar bench", args.room, *args.rest])
+        print(f"saved to {save(f'bench-{args.room}', command, line)}")
+    return 0
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that the figures hang on, where they are installed."""
+    names = (
+        "torch",
+        "transformers",
+        "numpy",
+        "faiss-cpu",
+        "numba",
+        "triton",
+        "tslearn",
+        "dtaidistance",
+        "aeon",
+    )
+    found = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+COMMANDS = {"figures": (add_figures, figures), "bench": (add_bench, bench)}

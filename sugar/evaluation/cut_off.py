@@ -18,25 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sugar.core import Sugar
-from sugar.evaluation.figures import picture
-from sugar.evaluation.loops import retrieve
-from sugar.scenes import sample_scene, split_rng
+from sugar.scenes import draw, sample_scene, split_rng
 from sugar.scenes.words import article
 from sugar.sequence import Sample
 from sugar.training.photos.archive import Archive
 from sugar.training.photos.facts import Facts
-
-__all__ = [
-    "QUESTIONS",
-    "CutOff",
-    "drawn_cosines",
-    "half_cosine",
-    "measure_cut_off",
-    "photo_cosines",
-    "write_cut_off",
-]
 
 QUESTIONS = ("what is the {} doing?", "what color is the {}?", "where is the {}?", "is there a {}?")
 """Wordings of a question about a thing in a photo."""
@@ -83,8 +72,8 @@ def drawn_cosines(model: Sugar, seed: int, size: int) -> tuple[np.ndarray, np.nd
     scenes = [sample_scene(rng) for _ in range(size)]
     kinds = {obj.phrase: obj.kind for scene in scenes for obj in scene.objects}
     named = sorted(kinds)
-    queries, pictures = [Sample(article(p)) for p in named], [Sample(picture(s)) for s in scenes]
-    similarity = retrieve(model, queries, pictures)  # (queries, pictures)
+    queries = [Sample(article(phrase)) for phrase in named]
+    similarity = _cosines(model, queries, [Sample(Image.fromarray(draw(s))) for s in scenes])
     shows = np.array([[any(t.kind == kinds[p] for t in s.objects) for s in scenes] for p in named])
     return similarity.max(1), np.where(shows, -np.inf, similarity).max(1)
 
@@ -101,11 +90,16 @@ def photo_cosines(
     objects = sorted({obj for photo in facts for obj in photo.agreed()})
     pictures = [Sample(image) for image in archive.photos("flickr8k", names)]
     queries = [Sample(wording.format(obj)) for wording in wordings for obj in objects]
-    similarity = retrieve(model, queries, pictures)  # (queries, pictures)
+    similarity = _cosines(model, queries, pictures)
     agreed = np.array([[obj in photo.agreed() for photo in facts] for obj in objects] * len(wordings))
     absent = np.array([[photo.absent(obj) for photo in facts] for obj in objects] * len(wordings))
     kept = absent.any(1) & agreed.any(1)
     return similarity.max(1)[kept], np.where(absent, similarity, -np.inf).max(1)[kept]
+
+
+def _cosines(model: Sugar, queries: list[Sample], pictures: list[Sample]) -> np.ndarray:
+    """(queries, pictures)"""
+    return model.embed(queries).pooled @ model.embed(pictures).pooled.T
 
 
 def half_cosine(absent: np.ndarray, balanced: float, answered: float = 0.2) -> float:

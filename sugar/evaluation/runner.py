@@ -1,18 +1,19 @@
-"""Run one benchmark: items -> predictions on disk -> the official score.
+"""Run one benchmark: items -> predictions -> the official score.
 
     result = run(benchmark, model, data=Path("coco"), out=Path("runs/evaluation"))
     result = rescore(benchmark, data=Path("coco"), predictions=Path("predictions.jsonl"))     # no model
+    result = measure(benchmark, model)                                                        # no files
 
 Predictions are appended to `OUT/NAME-MODEL/predictions.jsonl` as they come; a run that was killed goes on
-after the last
-whole line. Under `accelerate launch` every process takes each n-th item and the first process scores them
-all.
+after the last whole line. Under `accelerate launch` every process takes each n-th item and the first process
+scores them all. Embeddings are kept by content and model, so that a picture is embedded once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 import time
@@ -26,16 +27,19 @@ import numpy as np
 
 from sugar.atomic import write_whole
 from sugar.errors import InputError, SettingsError
-from sugar.evaluation import loops
-from sugar.evaluation.benchmark import Benchmark, Match, Pool, Question, content
+from sugar.evaluation.benchmark import Benchmark, Match, Part, Pool, Query, Question, content, flat
 from sugar.evaluation.provenance import provenance
-from sugar.evaluation.vectors import VectorStore
 from sugar.metrics import ranks
 from sugar.sequence import Sample
 from sugar.text_files import read_json_rows, word
 
 CHUNK = 64
 """Questions answered between two writes: what a kill can cost."""
+KEY_BYTES = 32
+BATCH = 256
+"""Samples that are embedded between two writes."""
+
+Prediction = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,15 @@ class Result:
     figures: dict[str, float]
     row: dict[str, Any]
     predictions: Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a benchmark asked, what the model gave for it, and the figures, without files."""
+
+    items: list[Any]
+    predictions: list[Prediction]
+    figures: dict[str, float]
 
 
 class Processes:
@@ -57,9 +70,6 @@ class Processes:
 
         self.state = PartialState(cpu=not torch.cuda.is_available())
         self.rank, self.count = self.state.process_index, self.state.num_processes
-
-    def own(self, items: Sequence[Any]) -> list[Any]:
-        return list(items[self.rank :: self.count])
 
     def wait(self) -> None:
         self.state.wait_for_everyone()
@@ -99,11 +109,12 @@ def run(
     suffix = "" if processes.count == 1 else f"-{processes.rank}of{processes.count}"
     own = folder / f"predictions{suffix}.jsonl"
     write_predictions(own, read_predictions(own))  # without a line that a kill cut short
-    store = VectorStore(out / "vectors", model, suffix)
+    store = VectorStore(model, out / "vectors", suffix)
     known = {p["key"] for file in folder.glob("predictions*.jsonl") for p in read_predictions(file)}
+    waiting = only(items, set(keys_of(items)[processes.rank :: processes.count]) - known)
     began = time.perf_counter()
     with own.open("a", encoding="utf-8") as file:
-        for prediction in _predict(benchmark, model, data, items, known, processes, store, quiet):
+        for prediction in predict(benchmark, model, waiting, store, data, quiet=quiet or processes.rank > 0):
             file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
             file.flush()
     processes.wait()
@@ -191,6 +202,7 @@ def rescore(
 
 
 def limited(items: Sequence[Any], limit: int | None) -> list[Any]:
+    """The first N items; of each pool, the first N queries."""
     if limit is None:
         return list(items)
     if items and isinstance(items[0], Pool):
@@ -200,7 +212,19 @@ def limited(items: Sequence[Any], limit: int | None) -> list[Any]:
 
 def keys_of(items: Sequence[Any]) -> list[str]:
     """Keys of all predictions that the items ask for, in order."""
-    return [k for i in items for k in ([q.key for q in i.queries] if isinstance(i, Pool) else [i.key])]
+    return [item.key for item in flat(items)]
+
+
+def only(items: Sequence[Any], keys: set[str]) -> list[Any]:
+    """The items with these keys, and the pools with these queries."""
+    out = []
+    for item in items:
+        if isinstance(item, Pool):
+            if queries := tuple(q for q in item.queries if q.key in keys):
+                out.append(replace(item, queries=queries))
+        elif item.key in keys:
+            out.append(item)
+    return out
 
 
 def by_key(path: Path) -> dict[str, dict[str, Any]]:
@@ -226,7 +250,7 @@ def read_predictions(path: Path, notes: list[str] | None = None) -> list[dict[st
     refused, out, silent = list(rows.refused), [], 0
     for number, row in rows.rows:
         key = word(row.get("key")) if isinstance(row, dict) else None
-        if key is None or row.keys().isdisjoint(("text", "scores", "rank")):
+        if key is None or len(row) < 2:
             refused.append((number, "This is no prediction: a JSON object with a key, and a text or scores."))
             continue
         row["key"] = key
@@ -272,44 +296,56 @@ def _same_run(folder: Path, about: dict[str, Any]) -> None:
     path.write_text(json.dumps(about), "utf-8")
 
 
-def _predict(
+# -- the loops: what is asked of the model, batched ---------------------------------------------------------
+
+
+def measure(benchmark: Benchmark, model: Any, *, quiet: bool = True) -> Measured:
+    """Answer everything and score it, without files."""
+    items, nowhere = list(benchmark.read(Path())), VectorStore(model)
+    found = {p["key"]: p for p in predict(benchmark, model, items, nowhere, Path(), quiet=quiet)}
+    predictions = [found[key] for key in keys_of(items)]
+    return Measured(items, predictions, benchmark.score(items, predictions))
+
+
+def predict(
     benchmark: Benchmark,
     model: Any,
-    data: Path,
     items: Sequence[Any],
-    known: set[str],
-    processes: Processes,
     store: VectorStore,
+    data: Path,
+    *,
     quiet: bool,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Prediction]:
+    """The predictions of the items, one kind of item after the other."""
     from tqdm import tqdm
 
-    total = len(keys_of(items))
-    with tqdm(
-        total=total, initial=len(known), disable=quiet or processes.rank > 0, desc=benchmark.name
-    ) as bar:
-        if items and isinstance(items[0], Question):
-            waiting = [i for i in processes.own(items) if i.key not in known]
-            if benchmark.augment is not None and waiting:
-                waiting = benchmark.augment(model, data, waiting)
-            yield from _answers(model, waiting, bar)
-        elif items and isinstance(items[0], Match):
-            yield from _matches([i for i in processes.own(items) if i.key not in known], store, bar)
-        else:
-            for pool in items:
-                waiting = [q for q in processes.own(pool.queries) if q.key not in known]
-                yield from _ranks(replace(pool, queries=tuple(waiting)), store, bar)
+    with tqdm(total=len(keys_of(items)), disable=quiet, desc=benchmark.name) as bar:
+        for kind in dict.fromkeys(map(type, items)):
+            own = [item for item in items if type(item) is kind]
+            if kind is Question:
+                found = _answers(model, benchmark.augment(model, data, own) if benchmark.augment else own)
+            elif kind is Match:
+                found = _matches(model, own, store)
+            elif kind is Pool:
+                found = _ranks(own, store)
+            else:
+                assert benchmark.predict is not None, f"{benchmark.name} has items of a kind of its own"
+                found = benchmark.predict(model, data, own)
+            for prediction in found:
+                yield prediction
+                bar.update()
 
 
-def _answers(model: Any, questions: Sequence[Question], bar: Any) -> Iterator[dict[str, Any]]:
+def _answers(model: Any, questions: Sequence[Question]) -> Iterator[Prediction]:
+    """The greedy answer to each question."""
     for start in range(0, len(questions), CHUNK):
         chunk = questions[start : start + CHUNK]
         for tokens in sorted({q.tokens for q in chunk}):
             same = [q for q in chunk if q.tokens == tokens]
-            said = loops.generate(model, [asked(model, q) for q in same], max_new_tokens=tokens)
+            samples = [asked(model, q) for q in same]
+            said = model.generator.answers(samples, max_new_tokens=tokens, adapter=model.adapter)
             for question, text in zip(same, said, strict=True):
                 yield {"key": question.key, "text": text}
-        bar.update(len(chunk))
 
 
 def asked(model: Any, question: Question) -> Sample:
@@ -324,46 +360,114 @@ def asked(model: Any, question: Question) -> Sample:
     return content(parts)
 
 
-def _matches(items: Sequence[Match], store: VectorStore, bar: Any) -> Iterator[dict[str, Any]]:
-    """Cosines of every picture with every caption, and of the captions with each other."""
-    for start in range(0, len(items), CHUNK):
-        chunk = items[start : start + CHUNK]
-        samples: list[tuple[Any, ...]] = [(p,) for i in chunk for p in (*i.pictures, *i.captions)]
-        rows = iter(store.embed(samples).astype(np.float64))
+def _matches(model: Any, items: Sequence[Match], store: VectorStore) -> Iterator[Prediction]:
+    """Every caption with every picture: log odds of yes, or cosines, then also of the captions themselves."""
+    by_cosine = [i for i in items if not i.yes_no]
+    store.embed([(p,) for i in by_cosine for p in (*i.pictures, *i.captions)])
+    for item in by_cosine:
+        pictures = store.embed([(p,) for p in item.pictures]).astype(np.float64)
+        captions = store.embed([(c,) for c in item.captions]).astype(np.float64)
+        scores = (captions @ pictures.T).tolist()  # (captions, pictures)
+        yield {"key": item.key, "scores": scores, "texts": (captions @ captions.T).tolist()}
+    by_answer = [i for i in items if i.yes_no]
+    for start in range(0, len(by_answer), CHUNK):
+        chunk = by_answer[start : start + CHUNK]
+        pairs = [(p, i.yes_no.replace("{caption}", c)) for i in chunk for c in i.captions for p in i.pictures]
+        odds = iter(model.log_odds([content(parts) for parts in pairs]))
         for item in chunk:
-            pictures = np.stack([next(rows) for _ in item.pictures])
-            captions = np.stack([next(rows) for _ in item.captions])
             yield {
                 "key": item.key,
-                "scores": (captions @ pictures.T).tolist(),  # (captions, pictures)
-                "texts": (captions @ captions.T).tolist(),
+                "scores": [[float(next(odds)) for _ in item.pictures] for _ in item.captions],
             }
-        bar.update(len(chunk))
 
 
-def _ranks(pool: Pool, store: VectorStore, bar: Any) -> Iterator[dict[str, Any]]:
+def _ranks(pools: Sequence[Pool], store: VectorStore) -> Iterator[Prediction]:
     """Per query the rank of its best right candidate, 0 = first, ties against it, and how many tie."""
-    if not pool.queries:
-        return
-    names = list(pool.candidates)
-    samples = [parts for name in names for parts in pool.candidates[name]]
-    owners = np.repeat(np.arange(len(names)), [len(pool.candidates[name]) for name in names])
-    vectors = np.zeros((len(names), store.dimension))
-    np.add.at(vectors, owners, store.embed(samples).astype(np.float64))
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    position = {name: i for i, name in enumerate(names)}
-    for start in range(0, len(pool.queries), CHUNK):
-        chunk = pool.queries[start : start + CHUNK]
-        similarity = store.embed([q.parts for q in chunk]).astype(np.float64) @ vectors.T
-        for query, row in zip(chunk, similarity, strict=True):
-            row[[position[n] for n in query.without if n in position]] = -np.inf
-            right = np.zeros(len(names), bool)
-            right[[position[n] for n in query.right]] = True
-            best = row[right].max()
-            yield {
-                "key": query.key,
-                "rank": int(ranks(row[None], right[None])[0]),
-                "ties": int((~right & (row == best)).sum()),
-                "pool": int(np.isfinite(row).sum()),
-            }
-        bar.update(len(chunk))
+    samples = [[parts for each in pool.candidates.values() for parts in each] for pool in pools]
+    store.embed([*(parts for own in samples for parts in own), *(q.parts for p in pools for q in p.queries)])
+    for pool, own in zip(pools, samples, strict=True):
+        names = list(pool.candidates)
+        owners = np.repeat(np.arange(len(names)), [len(pool.candidates[name]) for name in names])
+        vectors = np.zeros((len(names), store.dimension))
+        np.add.at(vectors, owners, store.embed(own).astype(np.float64))
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        position = {name: i for i, name in enumerate(names)}
+        for start in range(0, len(pool.queries), CHUNK):
+            chunk = pool.queries[start : start + CHUNK]
+            similarity = store.embed([q.parts for q in chunk]).astype(np.float64) @ vectors.T
+            for query, row in zip(chunk, similarity, strict=True):
+                yield _rank(query, row, position)
+
+
+def _rank(query: Query, row: np.ndarray, position: dict[str, int]) -> Prediction:
+    row[[position[n] for n in query.without if n in position]] = -np.inf
+    right = np.zeros(len(row), bool)
+    right[[position[n] for n in query.right]] = True
+    best = row[right].max()
+    return {
+        "key": query.key,
+        "rank": int(ranks(row[None], right[None])[0]),
+        "ties": int((~right & (row == best)).sum()),
+        "pool": int(np.isfinite(row).sum()),
+    }
+
+
+class VectorStore:
+    """Embeddings by content, in memory, and on disk where there is a folder.
+
+        store = VectorStore(model, Path("runs/vectors"))
+        vectors = store.embed([("a dog",), (path,)])        # (N, D) float32 unit rows
+
+    One file a model's fingerprint: records of a SHA-256 key and D float32 values, appended; a record that a
+    kill cut short is dropped at the next start. suffix: each process has a file of its own. Raises ModelError
+    when there is a folder and the model has no fingerprint (it lives in memory only).
+    """
+
+    def __init__(self, model: Any, folder: Path | None = None, suffix: str = "") -> None:
+        self.model, self.dimension = model, int(model.dimension)
+        self.path = None if folder is None else folder / f"{model.fingerprint}{suffix}.vectors"
+        self._known: dict[bytes, np.ndarray] = {}
+        self._file_keys: dict[Path, bytes] = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in sorted(folder.glob(f"{model.fingerprint}*.vectors")):
+                self._read(file)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _read(self, file: Path) -> None:
+        size = KEY_BYTES + 4 * self.dimension
+        data = file.read_bytes()
+        for start in range(0, len(data) // size * size, size):
+            row = np.frombuffer(data, np.float32, self.dimension, start + KEY_BYTES)
+            self._known[data[start : start + KEY_BYTES]] = row
+        if file == self.path and len(data) % size:
+            os.truncate(file, len(data) // size * size)
+
+    def _key(self, parts: Sequence[Part]) -> bytes:
+        digest = hashlib.sha256()
+        for part in parts:
+            if isinstance(part, str):
+                digest.update(b"t" + hashlib.sha256(part.encode()).digest())
+            elif isinstance(part, bytes):
+                digest.update(b"i" + hashlib.sha256(part).digest())
+            else:
+                if part not in self._file_keys:
+                    self._file_keys[part] = hashlib.sha256(part.read_bytes()).digest()
+                digest.update(b"i" + self._file_keys[part])
+        return digest.digest()
+
+    def embed(self, samples: Sequence[Sequence[Part]]) -> np.ndarray:
+        """(N, D) float32 pooled vectors, each distinct sample embedded once."""
+        keys = [self._key(parts) for parts in samples]
+        new = {key: parts for key, parts in zip(keys, samples, strict=True) if key not in self._known}
+        waiting = list(new.items())
+        for start in range(0, len(waiting), BATCH):
+            chosen = waiting[start : start + BATCH]
+            rows = self.model.embed([content(parts) for _, parts in chosen]).pooled.astype(np.float32)
+            self._known |= zip((key for key, _ in chosen), rows, strict=True)
+            if self.path is not None:
+                with self.path.open("ab") as file:
+                    file.writelines(key + row.tobytes() for (key, _), row in zip(chosen, rows, strict=True))
+        return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, self.dimension), "f4")

@@ -7,30 +7,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sugar.evaluation.benchmark import Benchmark, Pool, Query, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Part, Pool, Query, Source, document
 from sugar.evaluation.tasks.captions import FLICKR8K, flickr8k
 from sugar.evaluation.tasks.scores import recall
 from sugar.text_files import word
 
 CAPTIONS = 5
-Captioned = Mapping[Path, Sequence[str]]
 
 
-def pools(captioned: Captioned) -> list[Pool]:
-    """Both directions: every caption searches the pictures, every picture searches all captions."""
-    chosen = {path: list(said)[:CAPTIONS] for path, said in captioned.items()}
-    texts = {f"{path.name}#{n}": text for path, said in chosen.items() for n, text in enumerate(said)}
-    own = {path: frozenset(f"{path.name}#{n}" for n in range(len(said))) for path, said in chosen.items()}
+def pools(captioned: Mapping[str, tuple[Part, Sequence[str]]]) -> list[Pool]:
+    """Both directions: every caption searches the pictures, every picture searches all captions.
+
+    captioned: name -> picture and captions.
+    """
+    chosen = {name: said[:CAPTIONS] for name, (_, said) in captioned.items()}
+    texts = {(name, f"{name}#{n}"): text for name, said in chosen.items() for n, text in enumerate(said)}
     to_image = [
-        Query(f"t2i/{key}", (text,), frozenset({key.rsplit("#", 1)[0]}), group="t2i")
-        for key, text in texts.items()
+        Query(f"t2i/{key}", (text,), frozenset({name}), group="t2i") for (name, key), text in texts.items()
     ]
-    to_text = [Query(f"i2t/{path.name}", (path,), own[path], group="i2t") for path in chosen]
+    to_text = [
+        Query(
+            f"i2t/{name}", (picture,), frozenset(f"{name}#{n}" for n in range(len(chosen[name]))), group="i2t"
+        )
+        for name, (picture, _) in captioned.items()
+    ]
     return [
-        Pool(tuple(to_image), {path.name: ((path,),) for path in chosen}),
-        Pool(tuple(to_text), {key: ((text,),) for key, text in texts.items()}),
+        Pool(tuple(to_image), {name: ((picture,),) for name, (picture, _) in captioned.items()}),
+        Pool(tuple(to_text), {key: ((text,),) for (_, key), text in texts.items()}),
     ]
+
+
+def in_folder(folder: Path, captioned: Mapping[str, Sequence[str]]) -> list[Pool]:
+    """The pools of pictures by file name."""
+    return pools({name: (folder / name, said) for name, said in captioned.items()})
 
 
 def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]:
@@ -40,9 +49,10 @@ def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]
         rows = document(folder / name)["images"]
         return pools(
             {
-                folder / r.get("filepath", "flickr30k-images") / r["filename"]: [
-                    s["raw"] for s in r["sentences"]
-                ]
+                r["filename"]: (
+                    folder / r.get("filepath", "flickr30k-images") / r["filename"],
+                    [s["raw"] for s in r["sentences"]],
+                )
                 for r in rows
                 if r["split"] == split
             }
@@ -52,22 +62,22 @@ def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]
 
 
 def read_flickr8k(folder: Path) -> Sequence[Pool]:
-    return pools({folder / "Flicker8k_Dataset" / name: said for name, said in flickr8k(folder).items()})
+    return in_folder(folder / "Flicker8k_Dataset", flickr8k(folder))
 
 
 def read_coco_val2017(folder: Path) -> Sequence[Pool]:
-    return pools(_annotated(folder / "captions_val2017.json", folder / "val2017"))
+    return in_folder(folder / "val2017", _annotated(folder / "captions_val2017.json"))
 
 
 def read_nocaps(folder: Path) -> Sequence[Pool]:
-    return pools(_annotated(folder / "nocaps_val_4500_captions.json", folder / "images"))
+    return in_folder(folder / "images", _annotated(folder / "nocaps_val_4500_captions.json"))
 
 
-def _annotated(file: Path, pictures: Path) -> dict[Path, list[str]]:
-    """COCO's form of captions."""
+def _annotated(file: Path) -> dict[str, list[str]]:
+    """COCO's form of captions: file name -> captions."""
     data = document(file)
-    names = {i["id"]: pictures / i["file_name"] for i in data["images"]}
-    out: dict[Path, list[str]] = {}
+    names = {i["id"]: i["file_name"] for i in data["images"]}
+    out: dict[str, list[str]] = {}
     for a in data["annotations"]:
         if a["image_id"] in names and word(a["caption"]):
             out.setdefault(names[a["image_id"]], []).append(a["caption"])

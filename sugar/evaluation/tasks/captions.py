@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import document, text_lines
+from sugar.evaluation.benchmark import Benchmark, Question, Source, document, text_lines
 from sugar.evaluation.tasks.scores import captions
 from sugar.text_files import word
 

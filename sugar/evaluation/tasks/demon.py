@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sugar.evaluation.benchmark import Benchmark, Part, Question, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Part, Question, Source, document
 from sugar.evaluation.tasks.scores import said
 from sugar.metrics import demon_choice, demon_rouge_l
 

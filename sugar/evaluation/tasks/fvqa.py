@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Part, Question, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Part, Question, Source, document
 from sugar.evaluation.tasks.scores import SHORT, percent, said
 from sugar.metrics import rouge_l
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Question, Source, document
 from sugar.evaluation.tasks.scores import SHORT, exact
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import document, json_lines
+from sugar.evaluation.benchmark import Benchmark, Question, Source, document, json_lines
 from sugar.evaluation.tasks.scores import percent, said
 
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Pool, Query, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Pool, Query, Source, document
 from sugar.evaluation.tasks.scores import percent
 
 ENDINGS = {".jpeg", ".jpg", ".png"}

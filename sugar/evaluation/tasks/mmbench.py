@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import table
+from sugar.evaluation.benchmark import Benchmark, Question, Source, table
 from sugar.evaluation.tasks.scores import LETTER, percent, said
 from sugar.metrics import letter_of
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Match, Question, Source
-from sugar.evaluation.published import table
+from sugar.evaluation.benchmark import Benchmark, Match, Question, Source, table
 from sugar.evaluation.tasks.scores import percent, said
 from sugar.metrics import letter_of, normalise_answer
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import json_lines
+from sugar.evaluation.benchmark import Benchmark, Question, Source, json_lines
 from sugar.evaluation.tasks.scores import SHORT, said
 from sugar.metrics import pope
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source, content
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Question, Source, content, document
 from sugar.evaluation.tasks import scienceqa, vqa
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.benchmark import Benchmark, Question, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Question, Source, document
 from sugar.evaluation.tasks.scores import LETTER, percent, said
 from sugar.metrics import scienceqa_letter
 

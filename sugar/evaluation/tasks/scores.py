@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from sugar.evaluation.benchmark import Pool, Question
+from sugar.evaluation.benchmark import Part, Pool, Question, flat
 from sugar.metrics import bleu, cider_d, coco_rouge_l, normalise_answer, vqa_score
 
 SHORT = "Answer the question using a single word or phrase."
@@ -23,6 +23,42 @@ def said(predictions: Sequence[Any]) -> list[str]:
 
 def percent(values: Sequence[float] | Sequence[bool]) -> float:
     return 100 * float(np.mean(np.asarray(values, float))) if len(values) else float("nan")
+
+
+def by_group(items: Sequence[Any], predictions: Sequence[Any]) -> dict[str, list[tuple[Any, Any]]]:
+    """Group -> its items or queries, each with its prediction."""
+    out: dict[str, list[tuple[Any, Any]]] = {}
+    for item, prediction in zip(flat(items), predictions, strict=True):
+        out.setdefault(item.group, []).append((item, prediction))
+    return out
+
+
+def beside(
+    key: str,
+    value: float,
+    chance: float | None = None,
+    language: float | None = None,
+    picture: float | None = None,
+) -> dict[str, float]:
+    """A share as a figure in percent, beside what guessing, words alone and pictures alone give."""
+    known = {"chance": chance, "language": language, "picture": picture}
+    floors = {f"{key}_{name}": 100 * float(v) for name, v in known.items() if v is not None}
+    baseline = {f"{key}_baseline": max(floors.values())} if floors else {}
+    return {key: 100 * float(value), **floors, **baseline}
+
+
+def of_blank(questions: Sequence[Question], blank: Part) -> list[Question]:
+    """Each distinct question once, of a picture that says nothing: what words alone give."""
+    asked = {(q.parts[-1], q.tokens) for q in questions}
+    return [
+        Question(f"blank/{tokens}/{text}", (blank, text), group="blank", tokens=tokens)
+        for text, tokens in sorted(asked, key=str)
+    ]
+
+
+def asked_once(items: Iterable[Any]) -> list[Any]:
+    """The items without repeats: parts ask a blank picture the same things."""
+    return list({next(flat([i])).key: i for i in items}.values())
 
 
 def vqa(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:

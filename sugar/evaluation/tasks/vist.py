@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sugar.evaluation.benchmark import Benchmark, Part, Pool, Query, Source
-from sugar.evaluation.published import document
+from sugar.evaluation.benchmark import Benchmark, Part, Pool, Query, Source, document
 from sugar.evaluation.tasks.scores import recall
 
 STEPS = 5

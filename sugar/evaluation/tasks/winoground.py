@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sugar.evaluation.benchmark import Benchmark, Match, Source
-from sugar.evaluation.published import json_lines
+from sugar.evaluation.benchmark import Benchmark, Match, Source, json_lines
 from sugar.metrics import winoground
 
 

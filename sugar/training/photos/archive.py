@@ -77,11 +77,15 @@ class Archive:
         with self._zip(collection) as file:
             return sorted(name for name in file.namelist() if name.endswith(".jpg"))
 
+    def files(self, collection: str, names: Sequence[str]) -> Iterator[bytes]:
+        """The files of pictures, in the order of `names`."""
+        with self._zip(collection) as file:
+            yield from map(file.read, names)
+
     def photos(self, collection: str, names: Sequence[str]) -> Iterator[Image.Image]:
         """RGB pictures, in the order of `names`."""
-        with self._zip(collection) as file:
-            for name in names:
-                yield open_image(file.read(name)).image
+        for data in self.files(collection, names):
+            yield open_image(data).image
 
     def _zip(self, collection: str) -> ZipFile:
         path = self.folder / f"{collection}.zip"

@@ -11,9 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sugar.evaluation.photos.report import ROWS
-
-__all__ = ["write_card"]
+from sugar.evaluation.tasks.photos import ROWS
 
 TEXT = """---
 license: apache-2.0
@@ -120,15 +118,12 @@ def _table(quality: dict[str, Any]) -> str:
     lines = ["| % | this model | blind | at least |", "|---|---|---|---|"]
     for row in ROWS:
         if row.key in quality:
-            blind = quality.get(f"{row.key}_baseline")
-            least = row.at_least
-            if row.key == "photo_vqa":
-                least = round(quality["photo_vqa_baseline"] + 12, 1)
+            blind, least = quality.get(f"{row.key}_baseline"), row.bars(quality)[0]
             cells = [
                 row.title,
                 f"{quality[row.key]:.1f}",
                 "" if blind is None else f"{blind:.1f}",
-                "" if least is None else f"{'<= ' if row.at_most else ''}{least:g}",
+                "" if least is None else f"{'<= ' if row.at_most else ''}{round(least, 1):g}",
             ]
             missed = " (missed)" if row.key in quality["missed"] else ""
             lines.append(f"| {' | '.join(cells)}{missed} |")

@@ -1,16 +1,25 @@
-"""What is done to a gallery while it is killed: five kinds of victims, writers and a reader beside them.
+"""Galleries that are killed: kinds of work, writers and a reader beside them, and the check afterwards.
 
-Every process appends what it has been told is done to a ledger, one line at a time with one system call, so
-that the line survives the kill of the process. The check compares the gallery with the ledger.
+    assert kills("delete", tmp_path / "delete", count=100, seed=0)["problems"] == []
+
+A round forks a victim, two writers and a reader on one gallery, kills the victim with SIGKILL after a random
+time, ends the others, opens the gallery again and checks it. Every process appends what it has been told is
+done to a ledger, one line at a time with one system call, so that the line survives the kill; the check
+compares the gallery with the ledger. The model is a hash: no torch. POSIX only. Not covered: power cuts (a
+kill leaves the system's own buffers whole).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import time
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,13 +29,12 @@ import numpy as np
 from PIL import Image
 
 from sugar.errors import BusyError, GalleryError
-from sugar.gallery import Gallery, export_zip, import_zip
+from sugar.gallery import Gallery, export_zip, import_zip, sweep
 from sugar.sequence import Embeddings, Sample
-
-__all__ = ["BASE", "VICTIMS", "Hashed", "Ledger", "pictures", "read_on", "write_on"]
 
 BASE = 30  # pictures of a gallery before a round
 _BATCH = 4
+fork = multiprocessing.get_context("fork")
 
 
 class Hashed:
@@ -273,3 +281,140 @@ def read_on(folder: Path, ledger: Ledger, stop: Any, seed: int) -> None:
                         gallery.picture(item.id)
             scores, ids = gallery.nearest(rng.standard_normal((1, 16)).astype(np.float32), 5)
             assert len(ids[0]) and (np.diff(scores[0]) <= 1e-5).all()
+
+
+# -- whether a gallery is whole: every promise of the room, checked from the outside ------------------------
+
+
+class Broken(Exception):
+    """A promise that was not kept."""
+
+
+def check(work: Any, ledger: Ledger) -> None:
+    """Open what the round left and compare it with the ledger. Raises Broken."""
+    if faults := ledger.values("fault"):
+        raise Broken(f"an error that nobody should see: {sorted(faults)[0]}")
+    with Gallery.open(work.gallery, work.model) as gallery:
+        whole(gallery)
+        here = {item.sha256 for item in gallery.items()}
+        if back := ledger.values("deleted") & here:
+            raise Broken(f"{len(back)} deleted pictures came back")
+        promised = (work.before | ledger.values("added")) - ledger.values("deleting")
+        if lost := promised - here:
+            raise Broken(f"{len(lost)} committed pictures are lost")
+        embedded = max((int(n) for n in ledger.values("embedded")), default=0)
+        if (
+            gallery.indexed().get(getattr(work, "other", work.model).fingerprint, 0)
+            + len(ledger.values("deleting"))
+            + len(ledger.values("added"))
+            < embedded
+        ):
+            raise Broken(f"fewer than the {embedded} vectors that were reported")
+    brought = work.root / "brought"
+    if brought.exists():
+        with Gallery.open(brought, work.model) as gallery:
+            whole(gallery)
+            if len(gallery) != work.count:
+                raise Broken(f"an import of {work.count} pictures has {len(gallery)}")
+    elif ledger.values("imported"):
+        raise Broken("an import that was reported is not there")
+    if (work.root / "out.zip").exists():
+        with zipfile.ZipFile(work.root / "out.zip") as archive:
+            if archive.testzip() is not None or "gallery.json" not in archive.namelist():
+                raise Broken("an export is not whole")
+    for left in work.root.iterdir():
+        if left.name.endswith((".importing", ".deleting")):
+            raise Broken(f"{left.name} was left after the sweep")
+
+
+def whole(gallery: Gallery) -> None:
+    """No file without a row, no row without a file, every vector found. Raises Broken."""
+    if gallery.store.read("PRAGMA integrity_check") != [("ok",)]:
+        raise Broken("the database is damaged")
+    items = gallery.items()
+    files = {p.name for p in (gallery.folder / "pictures").rglob("*") if p.is_file()}
+    rows = {f"{item.sha256}{item.suffix}" for item in items}
+    if rows - files:
+        raise Broken(f"{len(rows - files)} rows without a file")
+    if files - rows:
+        raise Broken(f"{len(files - rows)} files without a row")
+    left = [p for p in gallery.folder.rglob("*.new")] + list((gallery.folder / "incoming").glob("*"))
+    if left:
+        raise Broken(f"{len(left)} unfinished files were left, first {Path(left[0]).name}")
+    if gallery.store.read("SELECT count(*) FROM deleted_files") != [(0,)]:
+        raise Broken("a deletion was not finished")
+    for item in items:
+        if not item.has_vectors:
+            raise Broken(f"the picture {item.id} has no vectors")
+        if gallery.picture(item.id).size != (16, 12) or not gallery.thumbnail(item.id):
+            raise Broken(f"the picture {item.id} is not whole")
+    if items:
+        ids = gallery.nearest(gallery.pooled([items[0].id]), len(items))[1]
+        if set(ids[0].tolist()) != {item.id for item in items}:
+            raise Broken("the index does not hold what the store holds")
+
+
+# -- the rounds ---------------------------------------------------------------------------------------------
+
+
+def kills(kind: str, root: Path, count: int, seed: int) -> dict[str, Any]:
+    """`count` rounds of one kind: how many were killed, and what was broken."""
+    rng = np.random.default_rng([seed, list(VICTIMS).index(kind)])
+    root.mkdir()
+    work = VICTIMS[kind](root, rng)
+    work.prepare()
+    begun = time.monotonic()
+    work.act(Ledger(root / "rehearsal"))
+    usual = max(0.02, time.monotonic() - begun)
+    (root / "rehearsal").unlink(missing_ok=True)
+    killed, problems = 0, []
+    for number in range(count):
+        work.prepare()
+        ledger = Ledger(root / "ledger")
+        killed += _round(work, ledger, rng, usual)
+        sweep(root)
+        try:
+            check(work, ledger)
+        except Broken as error:
+            problems.append(f"round {number}: {error}")
+            work.renew()
+        ledger.clear()
+    return {"rounds": count, "killed": killed, "problems": problems}
+
+
+def _round(work: Any, ledger: Ledger, rng: np.random.Generator, usual: float) -> bool:
+    """One victim, two writers, a reader; whether the victim was killed before it ended."""
+    stop = fork.Event()
+    seeds = rng.integers(2**31, size=3).tolist()
+    beside = [_start(write_on, work.gallery, ledger, stop, seeds[i], i) for i in range(2)]
+    beside.append(_start(read_on, work.gallery, ledger, stop, seeds[2]))
+    victim = _start(work.act, ledger)
+    victim.join(float(rng.uniform(0, 1.2)) * usual * 3)  # three more share the processor
+    alive = victim.is_alive()
+    if alive:
+        os.kill(victim.pid or 0, signal.SIGKILL)
+    victim.join()
+    stop.set()
+    for process in beside:
+        process.join(60)
+        if process.is_alive():
+            process.kill()
+            ledger.note("fault", "a writer or reader hung for a minute")
+    return alive
+
+
+def _start(target: Callable[..., Any], *args: Any) -> Any:
+    process = fork.Process(target=_quietly, args=(target, *args))
+    process.start()
+    return process
+
+
+def _quietly(target: Callable[..., Any], *args: Any) -> None:
+    """In the child: an unexpected error is noted in the ledger, not printed."""
+    ledger = next(a for a in args if isinstance(a, Ledger))
+    try:
+        target(*args)
+    except BaseException as error:  # noqa: BLE001 - noted, and reported by the check
+        ledger.note("fault", f"{getattr(target, '__name__', target)}: {type(error).__name__}: {error}")
+    sys.stdout.flush()
+    os._exit(0)

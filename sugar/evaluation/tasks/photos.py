@@ -1,0 +1,562 @@
+"""The photo model on photos that it never saw: finding, telling, answering, and what is no photo.
+
+    found = runner.measure(benchmark(Archive("DATA"), split="test", size=1000), model)
+    python -m sugar evaluate photos --data DATA --json
+
+Photos of Flickr8k, with kinds by name (ImageNet) and SugarCrepe (COCO) where the split is "test". A habit is
+what a program could say without looking, learnt from the training captions: the commonest answer to a
+question, the likelier of two texts. CIDEr is given times 100, as papers do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sugar.errors import InputError, ModelError, SettingsError
+from sugar.evaluation.benchmark import Benchmark, Match, Pool, Query, Question, content
+from sugar.evaluation.report import FigureRow
+from sugar.evaluation.runner import Measured
+from sugar.evaluation.tasks.caption_retrieval import pools
+from sugar.evaluation.tasks.drawn import Figures, Groups, blind, picture, png, said, truth
+from sugar.evaluation.tasks.scores import asked_once, beside, by_group, of_blank
+from sugar.metrics import bleu, cider_d, pope
+from sugar.model.cells import familiarity
+from sugar.scenes import sample_scene
+from sugar.text_files import read_json
+from sugar.training.photos import facts as said_facts
+from sugar.training.photos.archive import Archive, clean
+from sugar.training.photos.facts import Corpus, Facts, existence, questions
+from sugar.training.photos.foils import all_foils
+from sugar.training.photos.scope import OUT_OF_SCOPE_TEST, REFUSAL
+from sugar.training.photos.words import THING_OF, article
+
+ROWS = (
+    FigureRow("photo_t2i_r1", "text -> photo R@1", 21, 30),
+    FigureRow("photo_t2i_r5", "text -> photo R@5", 50, 62),
+    FigureRow("photo_t2i_r10", "text -> photo R@10", 62, 74),
+    FigureRow("photo_i2t_r1", "photo -> text R@1", 27, 44),
+    FigureRow("photo_i2t_r5", "photo -> text R@5", 55, 72),
+    FigureRow("photo_i2t_r10", "photo -> text R@10", 67, 82),
+    FigureRow("photo_bleu4", "captions, BLEU-4", 18, 23),
+    FigureRow("photo_cider", "captions, CIDEr", 45, 60),
+    FigureRow("photo_chair_captions", "captions that name something absent (CHAIR)"),
+    FigureRow("photo_pope", "is there ...?, adversarial", 75, 85),
+    FigureRow("photo_pope_even", "the same, each thing there as often as not"),
+    FigureRow("photo_vqa", "who, how many, color, doing, where: mean", 12, 25, above=True),
+    FigureRow("photo_kinds_r5", "kinds by name, R@5 of 500", 40, 80),
+    FigureRow("photo_foil", "caption against foil", 70, 85),
+    FigureRow("photo_sugarcrepe", "SugarCrepe on 159 COCO photos"),
+    FigureRow("photo_refused", "out of scope, refused", 85, 97),
+    FigureRow("photo_refused_wrongly", "in scope, refused", 8, 3, at_most=True),
+    FigureRow("photo_unsure", "photos against foreign pictures, AUROC"),
+)
+BLANK = png(Image.new("RGB", (224, 224), (128, 128, 128)))
+"""The picture that says nothing."""
+ONES = 0.25
+"""Share of the questions with the answer "one" that is asked; they would drown the other numbers."""
+COMMONEST = 80
+KINDS = ("who", "how many", "what color", "what doing", "where")
+FOILS = ("noun", "color", "number", "action")
+ABSENT = ("random", "popular", "adversarial", "even")
+CREPE = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
+
+
+# -- what is asked about, and what can be said without looking ----------------------------------------------
+
+
+class Asked:
+    """The first `size` photos of a split, and the habits of the training split."""
+
+    def __init__(self, archive: Archive, *, split: str = "test", size: int = 1000, seed: int = 0) -> None:
+        self.archive, self.seed = archive, seed
+        self.names = archive.split(split)[:size]
+        self.captions = [archive.captions(name)[:5] for name in self.names]
+        self.facts = [Facts([clean(c) for c in captions]) for captions in self.captions]
+
+    @cached_property
+    def photos(self) -> list[bytes]:
+        return list(self.archive.files("flickr8k", self.names))
+
+    @cached_property
+    def _training(self) -> tuple[list[Facts], list[str], Corpus]:
+        captions = [[clean(c) for c in self.archive.captions(n)] for n in self.archive.split("train")]
+        facts = [Facts(c) for c in captions]
+        return facts, [c for own in captions for c in own], Corpus(facts)
+
+    @property
+    def corpus(self) -> Corpus:
+        """Counts over the training split."""
+        return self._training[2]
+
+    @cached_property
+    def habits(self) -> Habits:
+        return Habits(*self._training)
+
+    def rng(self, part: str) -> np.random.Generator:
+        """A generator that no other part shares."""
+        return np.random.default_rng([self.seed, *part.encode()])
+
+
+class Habits:
+    """Language-only answers, learnt from the training captions."""
+
+    def __init__(self, photos: Sequence[Facts], captions: Sequence[str], corpus: Corpus) -> None:
+        rng = np.random.default_rng(0)
+        self._answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._words: Counter[str] = Counter()
+        for facts in photos:
+            for q in [*open_questions(facts, rng), *existence(facts, corpus, rng, "adversarial")]:
+                for key in (q.text, _ending(q.text, q.kind), q.kind):
+                    self._answers[key][q.answer] += 1
+        for caption in captions:
+            words = ["", *caption.split(), ""]
+            self._words.update(words)
+            self._pairs.update(zip(words, words[1:], strict=False))
+
+    def answer(self, question: str, kind: str) -> str:
+        """The commonest answer to the question, or to its last two words, or to its kind."""
+        for key in (question, _ending(question, kind)):
+            if sum(self._answers[key].values()) >= 5:
+                return self._answers[key].most_common(1)[0][0]
+        return self._answers[kind].most_common(1)[0][0]
+
+    def likelihood(self, caption: str) -> float:
+        """The mean log probability of a caption's words under word pairs, smoothed by single words."""
+        words = ["", *clean(caption).split(), ""]
+        total, known = sum(self._words.values()), len(self._words)
+        scores = []
+        for a, b in zip(words, words[1:], strict=False):
+            single = (self._words[b] + 1) / (total + known)
+            scores.append(math.log((self._pairs[a, b] + 5 * single) / (self._words[a] + 5)))
+        return sum(scores) / len(scores)
+
+    def prefers_first(self, pair: Match) -> bool:
+        right, wrong = map(self.likelihood, pair.captions)
+        return right > wrong
+
+
+def _ending(question: str, kind: str) -> str:
+    return f"{kind}/{' '.join(question.rstrip('?').split()[-2:])}"
+
+
+def open_questions(facts: Facts, rng: np.random.Generator) -> list[said_facts.Question]:
+    """The open questions about a photo, with few of the answer "one"."""
+    return [q for q in questions(facts, rng) if q.answer != "one" or rng.random() < ONES]
+
+
+def _question(key: str, photo: bytes, q: said_facts.Question, group: str, tokens: int) -> Question:
+    return Question(key, (photo, q.text), (q.answer,), group, (q.kind,), tokens)
+
+
+# -- telling ------------------------------------------------------------------------------------------------
+
+
+def caption_items(asked: Asked) -> Iterator[Any]:
+    for name, photo, own in zip(asked.names, asked.photos, asked.captions, strict=True):
+        yield Question(f"caption/{name}", (photo,), tuple(map(clean, own)), "caption", tokens=48)
+    yield Question("caption blank", (BLANK,), group="caption blank", tokens=48)
+
+
+def caption_score(asked: Asked, groups: Groups) -> Figures:
+    """BLEU-4, CIDEr and invented things of greedy captions. Words alone: what is said of a blank picture."""
+    rows = groups["caption"]
+    facts = dict(zip(asked.names, asked.facts, strict=True))
+    shown = [facts[q.key.removeprefix("caption/")] for q, _ in rows]
+    references = [q.answers for q, _ in rows]
+    unseen = said(groups["caption blank"]) * len(rows)
+    out: Figures = {}
+    for name, metric in (("bleu4", lambda texts: bleu(texts, references)[3]), ("cider", _cider(references))):
+        out |= beside(f"photo_{name}", metric(said(rows)), language=metric(unseen))
+    seen, blank = (invented(texts, shown, asked.corpus) for texts in (said(rows), unseen))
+    for name, share, other in zip(("captions", "things"), seen, blank, strict=True):
+        out |= beside(f"photo_chair_{name}", share, language=other)
+    return out
+
+
+def _cider(references: Sequence[Sequence[str]]) -> Callable[[Sequence[str]], float]:
+    return lambda texts: cider_d(texts, references)
+
+
+def invented(texts: Sequence[str], shown: Sequence[Facts], corpus: Corpus) -> tuple[float, float]:
+    """Share of captions with an invented thing, and of things named that are invented (CHAIR, Rohrbach 2018).
+
+    Only the 80 commonest things count. A thing is invented when no caption of the photo names it or a
+    related one.
+    """
+    common = {thing for thing, _ in corpus.count.most_common(COMMONEST)}
+    wrong = captions_wrong = named = 0
+    for caption, facts in zip(texts, shown, strict=True):
+        things = {THING_OF[w] for w in re.findall(r"[a-z\-]+", caption) if THING_OF.get(w) in common}
+        false = sum(facts.absent(thing) for thing in things)
+        named += len(things)
+        wrong += false
+        captions_wrong += bool(false)
+    return captions_wrong / max(1, len(texts)), wrong / max(1, named)
+
+
+# -- finding ------------------------------------------------------------------------------------------------
+
+
+def retrieval_items(asked: Asked) -> Iterator[Any]:
+    """Captions find photos and photos find captions; any caption of a photo is right."""
+    rows = zip(asked.names, asked.photos, asked.captions, strict=True)
+    yield from pools({name: (photo, own) for name, photo, own in rows})
+
+
+def retrieval_score(asked: Asked, groups: Groups) -> Figures:
+    return {
+        key: value
+        for k in (1, 5, 10)
+        for way in ("t2i", "i2t")
+        for key, value in _recall(f"photo_{way}", groups[way], k, len(asked.names)).items()
+    }
+
+
+def _recall(name: str, rows: Sequence[tuple[Any, Any]], k: int, of: int) -> Figures:
+    return beside(f"{name}_r{k}", float(np.mean([p["rank"] < k for _, p in rows])), k / of)
+
+
+def kind_items(asked: Asked) -> Iterator[Any]:
+    """Each class name finds the one photo of its class among all photos of the collection."""
+    names, classes = asked.archive.names("imagenet500"), asked.archive.classes()
+    photos = zip(names, asked.archive.files("imagenet500", names), strict=True)
+    yield Pool(
+        tuple(Query(f"kind/{n}", (classes[int(n[:4])],), frozenset({n}), group="kinds") for n in names),
+        {name: ((photo,),) for name, photo in photos},
+    )
+
+
+def kind_score(asked: Asked, groups: Groups) -> Figures:
+    rows = groups["kinds"]
+    return {k: v for n in (1, 5, 10) for k, v in _recall("photo_kinds", rows, n, len(rows)).items()}
+
+
+def foil_items(asked: Asked) -> Iterator[Any]:
+    """The caption against the same caption with one word exchanged.
+
+    A coin says whether the foil is a likelier text than the caption, so that fluency gives nothing away.
+    """
+    rng = asked.rng("foils")
+    for name, photo, own, facts in zip(asked.names, asked.photos, asked.captions, asked.facts, strict=True):
+        right = clean(own[int(rng.integers(len(own)))])
+        bar = asked.habits.likelihood(right)
+        likelier = rng.random() < 0.5
+        found = [f for f in all_foils(right, facts) if (asked.habits.likelihood(f.caption) > bar) == likelier]
+        if found:
+            wrong = found[int(rng.integers(len(found)))]
+            yield Match(f"foil/{name}", (photo,), (right, wrong.caption), f"foil {wrong.kind}")
+
+
+def foil_score(asked: Asked, groups: Groups) -> Figures:
+    return _won(asked, "photo_foil", {kind: groups.get(f"foil {kind}", []) for kind in FOILS})
+
+
+def _won(asked: Asked, name: str, kinds: dict[str, list[tuple[Any, Any]]]) -> Figures:
+    """Is the right caption nearer, of all and by kind? Words alone: is it the likelier text?"""
+    out: Figures = {}
+    for key, rows in {name: [row for own in kinds.values() for row in own]} | {
+        f"{name}_{kind}": own for kind, own in kinds.items()
+    }.items():
+        if rows:
+            won = [p["scores"][0][0] > p["scores"][1][0] for _, p in rows]
+            likelier = [asked.habits.prefers_first(pair) for pair, _ in rows]
+            out |= beside(key, float(np.mean(won)), 0.5, float(np.mean(likelier)))
+    return out
+
+
+def crepe_items(asked: Asked, folder: Path) -> Iterator[Any]:
+    """SugarCrepe's own items on the COCO photos of the archive; none where its files are not in `folder`."""
+    names = asked.archive.names("coco_val_159")
+    photos = dict(zip(names, asked.archive.files("coco_val_159", names), strict=True))
+    for kind in CREPE:
+        path = folder / f"sugar-crepe-{kind}.json"
+        if path.is_file():
+            try:
+                for n, i in enumerate(read_json(path.read_bytes()).values()):
+                    if i["filename"] in photos:
+                        captions = (i["caption"], i["negative_caption"])
+                        yield Match(f"crepe {kind}/{n}", (photos[i["filename"]],), captions, f"crepe {kind}")
+            except (ValueError, KeyError, AttributeError) as error:
+                raise InputError(f"{path} is not a file of SugarCrepe ({error!r}).") from error
+
+
+def crepe_score(asked: Asked, groups: Groups) -> Figures:
+    return _won(asked, "photo_sugarcrepe", {kind: groups.get(f"crepe {kind}", []) for kind in CREPE})
+
+
+# -- answering ----------------------------------------------------------------------------------------------
+
+
+def existence_items(asked: Asked) -> Iterator[Any]:
+    """Is there a dog? As many "yes" as "no" answers, for each way to choose the absent thing.
+
+    "even": adversarial questions, drawn so that each thing is there in half of those about it, so that its
+    name says nothing.
+    """
+    for kind in ABSENT:
+        rng = asked.rng(f"exists {kind}")
+        if kind == "even":
+            pairs = _even(asked, rng)
+        else:
+            pairs = [
+                (photo, q)
+                for photo, facts in zip(asked.photos, asked.facts, strict=True)
+                for q in existence(facts, asked.corpus, rng, kind)
+            ]
+        group = f"exists {kind}"
+        own = [_question(f"{group}/{n}", photo, q, group, 4) for n, (photo, q) in enumerate(pairs)]
+        yield from [*own, *of_blank(own, BLANK)]
+
+
+def _even(asked: Asked, rng: np.random.Generator) -> list[tuple[bytes, said_facts.Question]]:
+    there, absent = defaultdict(list), defaultdict(list)
+    for photo, facts in zip(asked.photos, asked.facts, strict=True):
+        for thing in facts.agreed():
+            there[thing].append(photo)
+        for thing in asked.corpus.likely_absent(facts):
+            absent[thing].append(photo)
+    pairs = []
+    for thing in sorted(there):
+        n = min(len(there[thing]), len(absent[thing]), 40)
+        for answer, photos in (("yes", there[thing]), ("no", absent[thing])):
+            asking = said_facts.Question(f"is there {article(thing)}?", answer, "exists")
+            pairs += [(photos[i], asking) for i in rng.choice(len(photos), n, replace=False)]
+    return pairs
+
+
+def existence_score(asked: Asked, groups: Groups) -> Figures:
+    """`photo_pope` is the adversarial one."""
+    out: Figures = {}
+    for kind in ABSENT:
+        rows = groups[f"exists {kind}"]
+        wanted, right = [q for q, _ in rows], truth(rows)
+        found = pope(said(rows), right)
+        habit = pope([asked.habits.answer(q.parts[-1], q.options[0]) for q in wanted], right).accuracy
+        unseen = pope(blind(groups, wanted), right).accuracy
+        name = "photo_pope" if kind == "adversarial" else f"photo_pope_{kind}"
+        out |= beside(name, found.accuracy, 0.5, max(habit, unseen))
+        out |= beside(f"{name}_yes_ratio", found.yes_ratio)
+    return out
+
+
+def open_items(asked: Asked) -> Iterator[Any]:
+    """Who, how many, what color, what doing, where: what at least two captions say."""
+    rng = asked.rng("questions")
+    own = [
+        _question(f"open/{name}/{n}", photo, q, f"open {q.kind}", 12)
+        for name, photo, facts in zip(asked.names, asked.photos, asked.facts, strict=True)
+        for n, q in enumerate(open_questions(facts, rng))
+    ]
+    yield from [*own, *of_blank(own, BLANK)]
+
+
+def open_score(asked: Asked, groups: Groups) -> Figures:
+    """Exact answers by kind, and their mean."""
+    out: Figures = {}
+    shares, refused = [], []
+    for kind, rows in ((kind, groups.get(f"open {kind}", [])) for kind in KINDS):
+        if rows:
+            wanted, right = [q for q, _ in rows], truth(rows)
+            habit = [asked.habits.answer(q.parts[-1], kind) for q in wanted]
+            share, *alone = (
+                np.mean([a == b for a, b in zip(texts, right, strict=True)])
+                for texts in (said(rows), habit, blind(groups, wanted))
+            )
+            shares.append((share, max(alone)))
+            refused += [text == REFUSAL for text in said(rows)]
+            out |= beside(f"photo_{kind.replace(' ', '_')}", share, language=max(alone))
+    value, language = np.mean(shares, axis=0) if shares else (0.0, 0.0)
+    out |= beside("photo_vqa", value, language=language)
+    return out | beside("photo_refused_wrongly", float(np.mean(refused)) if refused else 0.0)
+
+
+def refusal_items(asked: Asked) -> Iterator[Any]:
+    """Unseen out-of-scope requests, half of them beside a photo."""
+    for n, text in enumerate(OUT_OF_SCOPE_TEST):
+        yield Question(f"refused/{n}", (text,), group="refused", tokens=24)
+    for n, (photo, text) in enumerate(zip(asked.photos, OUT_OF_SCOPE_TEST, strict=False)):
+        yield Question(f"refused photo/{n}", (photo, text), group="refused", tokens=24)
+
+
+def refusal_score(_: Asked, groups: Groups) -> Figures:
+    return beside("photo_refused", float(np.mean([t.strip() == REFUSAL for t in said(groups["refused"])])))
+
+
+# -- pictures from outside: noise, rendered text, windows, flat and drawn pictures --------------------------
+
+SIDE = 224
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "nobody", "reads"]
+COUNT = 100
+KEPT = 0.01
+"""Share of photos that the threshold may call foreign."""
+
+
+def noise(rng: np.random.Generator) -> Image.Image:
+    """Independent random pixels."""
+    return Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+
+
+def smooth(rng: np.random.Generator) -> Image.Image:
+    """Random colours that flow into each other."""
+    return Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((SIDE, SIDE))
+
+
+def flat(rng: np.random.Generator) -> Image.Image:
+    """One colour."""
+    return Image.new("RGB", (SIDE, SIDE), tuple(int(v) for v in rng.integers(0, 256, 3)))
+
+
+def text(rng: np.random.Generator) -> Image.Image:
+    """A page of words, dark on light or light on dark."""
+    paper, ink = ("white", "black") if rng.random() < 0.7 else ("#191920", "#dcdcdc")
+    page = Image.new("RGB", (SIDE, SIDE), paper)
+    pen = ImageDraw.Draw(page)
+    font = ImageFont.load_default(size=int(rng.integers(9, 16)))
+    for y in range(6, SIDE - 12, int(rng.integers(12, 22))):
+        pen.text((6, y), " ".join(rng.choice(WORDS, 8)), fill=ink, font=font)
+    return page
+
+
+def window(rng: np.random.Generator) -> Image.Image:
+    """A program's window: a bar, and boxes with words."""
+    page = Image.new("RGB", (SIDE, SIDE), "#f0f0f5")
+    pen = ImageDraw.Draw(page)
+    pen.rectangle((0, 0, SIDE, 16), fill="#3c5aa0")
+    for _ in range(int(rng.integers(4, 9))):
+        x, y = (int(v) for v in rng.integers((0, 18), (150, 190)))
+        size = (x, y, x + int(rng.integers(30, 90)), y + int(rng.integers(10, 40)))
+        pen.rectangle(size, fill=tuple(int(v) for v in rng.integers(150, 255, 3)), outline="#5a5a5a")
+        pen.text((x + 2, y + 1), " ".join(rng.choice(WORDS, 3)), fill="black", font=ImageFont.load_default(9))
+    return page
+
+
+def scene(rng: np.random.Generator) -> Image.Image:
+    """A scene of the drawn world."""
+    return content((picture(sample_scene(rng)),)).images[0]
+
+
+FOREIGN: dict[str, Callable[[np.random.Generator], Image.Image]] = {
+    f.__name__: f for f in (noise, smooth, flat, text, window, scene)
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture that the tower finds more or less like a photo."""
+
+    key: str
+    picture: bytes
+    group: str
+
+
+def foreign_items(asked: Asked) -> Iterator[Any]:
+    rng = asked.rng("foreign")
+    for name, photo in zip(asked.names, asked.photos, strict=True):
+        yield Look(f"look/{name}", photo, "look photo")
+    for name, make in FOREIGN.items():
+        for n in range(COUNT):
+            yield Look(f"look {name}/{n}", png(make(rng)), f"look {name}")
+
+
+def predict_familiarity(model: Any, _: Path, looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(looks), COUNT):
+        chunk = looks[start : start + COUNT]
+        shown = [content((look.picture,)).images[0] for look in chunk]
+        scores = familiarity(model.model, model.processor, shown)
+        if scores is None:
+            raise ModelError(f"{model.name} has no tower that scores pictures. Measure sugar-photo.")
+        for look, score in zip(chunk, scores, strict=True):
+            unsure = None if model.profile.unsure is None else bool(score < model.profile.unsure)
+            yield {"key": look.key, "familiarity": float(score), "unsure": unsure}
+
+
+def area(higher: Sequence[float] | np.ndarray, lower: Sequence[float] | np.ndarray) -> float:
+    """Area under the ROC curve: the share of pairs in which the first score is higher; ties count half.
+
+    >>> area([0.9, 0.4], [0.4, 0.1])
+    0.875
+    """
+    a, b = np.asarray(higher)[:, None], np.asarray(lower)[None, :]
+    return float((a > b).mean() + 0.5 * (a == b).mean())
+
+
+def foreign_score(_: Asked, groups: Groups) -> Figures:
+    """AUROC of photos against each kind of foreign picture, and their mean."""
+    scores = {name: [p["familiarity"] for _, p in groups[f"look {name}"]] for name in ("photo", *FOREIGN)}
+    areas = {name: area(scores["photo"], scores[name]) for name in FOREIGN}
+    out = {k: v for name in FOREIGN for k, v in beside(f"photo_unsure_{name}", areas[name], 0.5).items()}
+    out |= beside("photo_unsure", float(np.mean(list(areas.values()))), 0.5)
+    unsure = [p["unsure"] for _, p in groups["look photo"]]
+    return out if None in unsure else out | beside("photo_unsure_wrongly", float(np.mean(unsure)))
+
+
+def threshold(found: Measured) -> float:
+    """The familiarity that all but `KEPT` of the photos reach: a fit for the profile's `unsure`."""
+    photos = by_group(found.items, found.predictions)["look photo"]
+    return float(np.quantile([p["familiarity"] for _, p in photos], KEPT))
+
+
+def captions(found: Measured) -> dict[str, str]:
+    """What the model said of each photo, by name."""
+    rows = by_group(found.items, found.predictions)["caption"]
+    return {q.key.removeprefix("caption/"): p["text"] for q, p in rows}
+
+
+# -- the benchmark ------------------------------------------------------------------------------------------
+
+Items, Score = Callable[[Asked], Iterator[Any]], Callable[[Asked, Groups], Figures]
+
+
+def benchmark(
+    archive: Archive,
+    *,
+    split: str = "test",
+    size: int = 1000,
+    seed: int = 0,
+    crepe: Path | None = None,
+) -> Benchmark:
+    """Split "dev" leaves out the collections that are for the finished model only.
+
+    Args:
+        crepe: a folder with `sugar-crepe-*.json`, or None to leave SugarCrepe out.
+    Raises:
+        SettingsError: a size below 10, or another split than dev and test.
+    """
+    if size < 10 or split not in ("dev", "test"):
+        raise SettingsError(f"size {size} and split {split!r}; use at least 10 photos of dev or test.")
+    asked = Asked(archive, split=split, size=size, seed=seed)
+    parts: list[tuple[Items, Score]] = [
+        (caption_items, caption_score),
+        (retrieval_items, retrieval_score),
+        (foil_items, foil_score),
+        (existence_items, existence_score),
+        (open_items, open_score),
+        (refusal_items, refusal_score),
+        (foreign_items, foreign_score),
+    ]
+    if split == "test":
+        parts.append((kind_items, kind_score))
+        if crepe is not None:
+            parts.append((lambda asked: crepe_items(asked, crepe), crepe_score))
+
+    def read(_: Path) -> list[Any]:
+        return asked_once(i for make, _ in parts for i in make(asked))
+
+    def score(items: Sequence[Any], predictions: Sequence[Any]) -> Figures:
+        groups = by_group(items, predictions)
+        return {k: v for _, own in parts for k, v in own(asked, groups).items()}
+
+    title = f"{len(asked.names)} photos of Flickr8k {split}, seed {seed}"
+    about = "Photos that the model never saw: finding, telling, answering, refusing."
+    return Benchmark("photos", title, about, read, score, predict=predict_familiarity)
