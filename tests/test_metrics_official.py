@@ -34,7 +34,6 @@ from sugar.metrics import (
     recall_at_k,
     scienceqa_letter,
     sugarcrepe_plus,
-    ties,
     tokenise,
     vqa_score,
     winoground,
@@ -54,7 +53,7 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize("room", ["retrieval", "answers", "captions", "choices"])
+@pytest.mark.parametrize("room", ["retrieval", "answers", "captions"])
 def test_examples_in_docstrings(room: str) -> None:
     result = doctest.testmod(importlib.import_module(f"sugar.metrics.{room}"))
     assert result.attempted > 0 and result.failed == 0
@@ -222,4 +221,3 @@ def test_a_constant_scorer_gets_nothing() -> None:
     assert sugarcrepe_plus(same, same).itt == sugarcrepe_plus(same, same).tot == 0.0
     assert winoground(np.ones((2, 2, 2))).group == 0.0
     assert recall_at_k(np.ones((4, 8)), np.zeros(4, int), k=5) == 0.0
-    assert ties(np.ones((4, 8)), np.zeros(4, int)) == 4

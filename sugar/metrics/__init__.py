@@ -1,8 +1,7 @@
 """The field's metrics: arrays and texts in, shares between 0 and 1 out. They know no model and no data set.
 
     recall_at_k(similarity, target, k=1)     # retrieval.py: recall, Winoground, SugarCrepe, SugarCrepe++
-    vqa_score("two", ten_answers)            # answers.py: VQA accuracy, POPE, MME, ANLS
-    letter_of("B. a cat", 4)                 # choices.py: multiple choice by letter, DEMON's TF-IDF choice
+    vqa_score("two", ten_answers)            # answers.py: VQA accuracy, POPE, MME, ANLS, multiple choice
     cider_d(captions, references)            # captions.py: BLEU, ROUGE-L, CIDEr-D, caption F1
 
 Each function follows the authors' own program; the tests hold it against that program or its printed result.
@@ -13,16 +12,18 @@ from sugar.metrics.answers import (
     Pope,
     anls,
     clean_vqa_answer,
+    demon_choice,
+    demon_rouge_l,
+    letter_of,
     mme,
     normalise_answer,
     pope,
     pope_answer,
+    scienceqa_letter,
     vqa_accuracy,
-    vqa_hits,
     vqa_score,
 )
 from sugar.metrics.captions import bleu, caption_f1, cider_d, coco_rouge_l, rouge_l, tokenise
-from sugar.metrics.choices import demon_choice, demon_rouge_l, letter_of, scienceqa_letter
 from sugar.metrics.retrieval import (
     SugarCrepePlus,
     Winoground,
@@ -30,7 +31,6 @@ from sugar.metrics.retrieval import (
     ranks,
     recall_at_k,
     sugarcrepe_plus,
-    ties,
     winoground,
 )
 
@@ -58,10 +58,8 @@ __all__ = [
     "rouge_l",
     "scienceqa_letter",
     "sugarcrepe_plus",
-    "ties",
     "tokenise",
     "vqa_accuracy",
-    "vqa_hits",
     "vqa_score",
     "winoground",
 ]

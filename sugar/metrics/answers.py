@@ -1,34 +1,26 @@
-"""Metrics of generated answers: VQA accuracy, POPE, MME, ANLS. Each follows the authors' program.
+"""Metrics of generated answers: VQA accuracy, POPE, MME, ANLS, multiple choice, each by the authors' program.
 
 vqa_score("Two.", ["2"] * 10)                      # 1.0: cleaned, then leave-one-out over ten answers
 pope(["Yes.", "no"], ["yes", "no"]).accuracy       # 1.0
 mme([("yes", "yes"), ("no", "no")]).accuracy_plus  # 1.0: both questions about a picture are right
 anls("sugar", ["suger"])                           # 0.8
+letter_of("B. a cat", 4)                           # 1
+scienceqa_letter("The answer is C.", 5)            # 2
+demon_choice("a small cat", ["a dog", "a cat"])    # 1
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sugar.metrics.checks import same_length
-
-__all__ = [
-    "Mme",
-    "Pope",
-    "anls",
-    "clean_vqa_answer",
-    "mme",
-    "normalise_answer",
-    "pope",
-    "pope_answer",
-    "vqa_accuracy",
-    "vqa_hits",
-    "vqa_score",
-]
+from sugar.metrics.captions import rouge_l
+from sugar.metrics.retrieval import same_length
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {w: str(n) for n, w in enumerate(_WORDS)}
@@ -48,43 +40,17 @@ def normalise_answer(text: str) -> str:
     return " ".join(_NUMBERS.get(w, w) for w in words if w not in _ARTICLES)
 
 
-def vqa_hits(predictions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-    """(N,) bool: which predictions equal their answer after `normalise_answer`."""
-    same_length(predictions, answers, "Predictions and answers")
-    return np.array(
-        [normalise_answer(p) == normalise_answer(a) for p, a in zip(predictions, answers, strict=True)], bool
-    )
-
-
 def vqa_accuracy(predictions: Sequence[str], answers: Sequence[str]) -> float:
     """Share of exact answers after `normalise_answer`, one reference each. nan without questions."""
-    hits = vqa_hits(predictions, answers)
-    return float(hits.mean()) if len(hits) else float("nan")
+    same_length(predictions, answers, "Predictions and answers")
+    pairs = zip(predictions, answers, strict=True)
+    hits = [normalise_answer(p) == normalise_answer(a) for p, a in pairs]
+    return float(np.mean(hits)) if hits else float("nan")
 
 
 # --- VQA accuracy (Antol et al. 2015), as VQAv2, TextVQA and VizWiz use it --------------------------------
 
-_PUNCTUATION: tuple[str, ...] = (
-    ";",
-    "/",
-    "[",
-    "]",
-    '"',
-    "{",
-    "}",
-    "(",
-    ")",
-    "=",
-    "+",
-    "\\",
-    "_",
-    "-",
-    ">",
-    "<",
-    "@",
-    "`",
-)
-_PUNCTUATION += (",", "?", "!")
+_PUNCTUATION = (*';/[]"{}()=+\\_-><@`', *",?!")
 _PERIOD = re.compile(r"(?!<=\d)(\.)(?!\d)")  # the authors' expression, its misspelt look-behind included
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _PERIODS_REMOVED = 32  # the authors pass re.UNICODE (32) where `re.sub` takes the number of replacements
@@ -270,3 +236,85 @@ def _edits(a: str, b: str) -> int:
         for j, y in enumerate(b, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
     return row[-1]
+
+
+# --- multiple choice: by letter (ScienceQA, MMBench, MMVP), or by the nearest option (DEMON) ---------------
+
+_LETTERS = "ABCDEFGH"
+_ANSWER_IS = re.compile(r"The answer is ([A-Z])\.")
+_MARKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
+_WORD = re.compile(r"\b\w\w+\b")
+_LONGEST = 512
+_DEMON_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+
+
+def scienceqa_letter(text: str, options: int) -> int | None:
+    """LLaVA's rule for ScienceQA: the letter alone, "B. ...", or the one "The answer is B."; None otherwise.
+
+    >>> scienceqa_letter("B", 3), scienceqa_letter("B. a cat", 3), scienceqa_letter("it is B", 3)
+    (1, 1, None)
+    """
+    said = text.strip()
+    if said in _LETTERS[:options] and len(said) == 1:
+        return _LETTERS.index(said)
+    if len(said) >= 3 and said[0] in _LETTERS[:options] and said[1:3] == ". ":
+        return _LETTERS.index(said[0])
+    found = _ANSWER_IS.findall(said)
+    if len(found) == 1 and found[0] in _LETTERS[:options]:
+        return _LETTERS.index(found[0])
+    return None
+
+
+def letter_of(text: str, options: int, letters: str = _LETTERS) -> int | None:
+    """MMBench's rule without a judge (Liu et al. 2023): the one option letter that stands alone; None
+    otherwise.
+
+    "A" in an answer of more than three words may be the article and decides nothing.
+
+    >>> letter_of("(B)", 2), letter_of("A or B", 4), letter_of("A cat sits here", 4)
+    (1, None, None)
+    """
+    words = text.translate(_MARKS).split()
+    found = [letter for letter in letters[:options] if letter in words]
+    if len(found) != 1 or (found == ["A"] and len(words) > 3):
+        return None
+    return letters.index(found[0])
+
+
+def demon_choice(prediction: str, options: Sequence[str]) -> int:
+    """DEMON's rule (Li et al. 2023): the option whose TF-IDF vector is nearest to the prediction's; the first
+    of equals.
+
+    TF-IDF as scikit-learn's TfidfVectorizer computes it: words of two letters or more, smooth idf, unit
+    length.
+
+    >>> demon_choice("a small cat", ["big dog", "small bird", "small cat"])
+    2
+    """
+    texts = [Counter(_WORD.findall(t.lower())) for t in (prediction, *options)]
+    frequency = Counter(w for t in texts for w in t)
+    idf = {w: math.log((1 + len(texts)) / (1 + n)) + 1 for w, n in frequency.items()}
+    said, *others = [{w: c * idf[w] for w, c in t.items()} for t in texts]
+
+    def cosine(a: dict[str, float], b: dict[str, float]) -> float:
+        norm = math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
+        return sum(v * b.get(w, 0.0) for w, v in a.items()) / norm if norm else 0.0
+
+    scores = [cosine(said, other) for other in others]
+    return scores.index(max(scores))
+
+
+def demon_rouge_l(prediction: str, reference: str) -> float:
+    """DEMON's open answers: ROUGE-L F1 after its cleaning, the first 512 characters of the prediction.
+
+    >>> demon_rouge_l("A cat.", "a cat")
+    1.0
+    """
+    return rouge_l(_clean(prediction)[:_LONGEST], _clean(reference))
+
+
+def _clean(text: str) -> str:
+    out = text.replace("\n", " ").replace("\t", " ").strip()
+    for mark in _DEMON_PUNCTUATION:
+        out = out.replace(mark, " ")
+    return out.strip("'\").( ").lower()

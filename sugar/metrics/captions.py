@@ -17,9 +17,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
-from sugar.metrics.checks import same_length
-
-__all__ = ["CiderD", "bleu", "caption_f1", "cider_d", "coco_rouge_l", "rouge_l", "tokenise"]
+from sugar.metrics.retrieval import same_length
 
 _TOKEN = re.compile(
     r"\d+(?:[.,:]\d+)*|n't\b|'(?:s|re|ve|ll|d|m)\b"

@@ -8,23 +8,18 @@ Comparisons are strict: a tie with a wrong candidate is a miss, so a constant sc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sugar.errors import InputError
-from sugar.metrics.checks import same_length
 
-__all__ = [
-    "SugarCrepePlus",
-    "Winoground",
-    "pairwise_accuracy",
-    "ranks",
-    "recall_at_k",
-    "sugarcrepe_plus",
-    "ties",
-    "winoground",
-]
+
+def same_length(left: Sequence | np.ndarray, right: Sequence | np.ndarray, what: str) -> None:
+    """Raises InputError when there are not as many of one as of the other."""
+    if len(left) != len(right):
+        raise InputError(f"{what}: {len(left)} against {len(right)}. Give as many of one as of the other.")
 
 
 def ranks(similarity: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -50,19 +45,6 @@ def ranks(similarity: np.ndarray, target: np.ndarray) -> np.ndarray:
         )
     best = np.where(target & ~np.isnan(similarity), similarity, -np.inf).max(1, keepdims=True)  # (Q, 1)
     return (~target & ~(similarity < best)).sum(1)
-
-
-def ties(similarity: np.ndarray, target: np.ndarray) -> int:
-    """How many queries have a wrong candidate that scores exactly as high as the best right one.
-
-    >>> ties(np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 0]))
-    1
-    """
-    similarity, target = np.asarray(similarity, np.float64), np.asarray(target)
-    if target.ndim == 1:
-        target = np.arange(similarity.shape[1])[None, :] == target[:, None]  # (Q, C)
-    best = np.where(target, similarity, -np.inf).max(1, keepdims=True)  # (Q, 1)
-    return int(((~target) & (similarity == best)).any(1).sum())
 
 
 def recall_at_k(similarity: np.ndarray, target: np.ndarray, k: int = 1) -> float:

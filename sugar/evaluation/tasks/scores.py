@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Part, Pool, Question, flat
-from sugar.metrics import bleu, cider_d, coco_rouge_l, normalise_answer, vqa_score
+from sugar.metrics import bleu, cider_d, coco_rouge_l, vqa_score
 
 SHORT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
@@ -98,13 +98,3 @@ def recall(pools: Sequence[Pool], predictions: Sequence[Any]) -> dict[str, float
             f"{name}ties": float(sum(p["ties"] > 0 for p in own)),
         }
     return out
-
-
-def contains(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
-    """Share of answers that hold the reference as words."""
-    pairs = zip(said(predictions), items, strict=True)
-    return {
-        "contains": percent(
-            [f" {normalise_answer(i.answers[0])} " in f" {normalise_answer(t)} " for t, i in pairs]
-        )
-    }
