@@ -22,6 +22,7 @@ from sugar.sequence import Sample, Slice, Turn
 from sugar.training import loop
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.data import open_one
+from sugar.training.dual import DualConfig, DualTask
 from sugar.training.recipes import OWN
 from sugar.training.teachers import open_teachers
 from sugar.training.teachers.dual import TextNetwork, save_dual
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "album" / "captions.tsv").write_text("\n".join(["file_name\tcaption", *rows]), "utf-8")
     (made / "lines.txt").write_text("dog\nA cat sits on a red chair.\n\nbird\n", "utf-8")
     tower = EfficientNetLite(
-        EfficientNetLiteConfig(image_size=64, grid=2, aligned_hidden=16, aligned_size=8, class_size=8)
+        EfficientNetLiteConfig(image_size=64, grid=2, aligned_hidden=16, aligned_size=8, class_size=16)
     )
     tower.config.standardised = True
     _sentences(made / "sentences")
@@ -186,3 +187,30 @@ def test_texts_and_albums(folder: Path) -> None:
     assert [s.is_image for s in first.sample] == [True, False] * (len(first.sample) // 2)
     assert albums.captions(0) == albums.captions(0)
     assert second.sample.images[0].tobytes() == first.sample.images[0].tobytes()
+
+
+def test_a_dual_encoder_is_trained_by_the_loop(folder: Path, tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(f"kind {n}" for n in range(1000)), "utf-8")
+    tower = EfficientNetLite.from_pretrained(folder / "dual" / "tower")
+    settings = DualConfig(
+        data=(f"folder={folder / 'album'}",),
+        out=str(tmp_path / "dual"),
+        classes=str(classes),
+        steps=3,
+        size=8,
+    )
+    settings = replace(settings, hidden=16, batch=4, warmup=1, log_every=1)
+    task = DualTask(settings, tower=tower, sentences=folder / "sentences")
+    assert task.data.said.shape[0] == 4 and len(task.data.classes) == 1000
+    made = loop.train(task, quiet=True)
+    lines = (tmp_path / "dual" / loop.LOG).read_text("utf-8")
+    assert '"captions"' in lines and '"kinds"' in lines
+    part1, part2 = open_teachers(f"dual:{made}").encode([Slice("a dog"), Slice(Image.new("RGB", (9, 9)))])
+    assert np.allclose(np.linalg.norm(part2, axis=1), 1, atol=1e-3)
+    pooled = task.data.views[0][:, 0].float()
+    aligned = task.tower.aligned_second(torch.nn.functional.gelu(task.tower.aligned_first(pooled)))
+    ours = torch.nn.functional.normalize(aligned, dim=1)
+    assert torch.allclose(
+        ours, task.module.photos(pooled), atol=1e-4
+    )  # what was trained is what the tower says

@@ -31,7 +31,7 @@ def estimate(task: Any) -> dict[str, float]:
         base += size / parallel.world() if p in shared else size
         trained += 3 * size if p.requires_grad else 0  # gradient and two moments
     parts = {"weights": base, "gradients and moments": trained}
-    rows = task.reader(0).rows
+    rows = getattr(task.reader(0), "rows", None)
     if rows:
         model = task.sugar.model
         text = model.config.get_text_config()

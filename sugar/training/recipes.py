@@ -3,7 +3,8 @@
 sugar: the paper's recipe on any base and any data; `paper` is its large setting (4.1): AdamW 1e-4, cosine,
 warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
 .02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
-person's captioned pictures and a small base, minutes on a CPU.
+person's captioned pictures and a small base, minutes on a CPU. dual: a cross-modal teacher for `--teachers
+dual:FOLDER`, on captioned pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from sugar.errors import SettingsError
 from sugar.training.adapter import AdapterConfig, AdapterTask
+from sugar.training.dual import DualConfig, DualTask
 from sugar.training.vladva import VladvaConfig, VladvaTask
 
 __all__ = ["CARDS", "OWN", "PAPER", "RECIPES", "Recipe", "for_card"]
@@ -61,6 +63,7 @@ VLADVA_OWN = replace(
 )
 RECIPES = {
     "sugar": Recipe({"paper": PAPER, "own": OWN}, AdapterTask),
+    "dual": Recipe({"photos": DualConfig()}, DualTask),
     "vladva": Recipe({"paper": VLADVA, "own": VLADVA_OWN}, VladvaTask),
 }
 

@@ -5,7 +5,7 @@
     part1, part2 = encoders.encode([picture_slice, text_slice])
 
 Part 1 compares within a modality: the tower's standardised features, or the sentence encoder's vector. Part
-2 compares across: the tower's aligned reading, or the text network's. Not covered: training (photos/dual.py).
+2 compares across: the tower's aligned reading, or the text network's. Not covered: training (../dual.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sugar.model.photo import open_sentences
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 
-__all__ = ["DualEncoders", "TextNetwork", "save_dual"]
+__all__ = ["DualEncoders", "TextNetwork", "pixels_of", "save_dual"]
 
 TOWER, SENTENCES, TEXTS = "tower", "sentences", "texts.safetensors"
 
@@ -57,6 +57,12 @@ def save_dual(folder: Path, tower: EfficientNetLite, texts: TextNetwork, sentenc
     tower.save_pretrained(folder / TOWER)
     shutil.copytree(sentences, folder / SENTENCES, dirs_exist_ok=True)
     save_file({k: v.contiguous() for k, v in texts.state_dict().items()}, folder / TEXTS)
+
+
+def pixels_of(images: Sequence[Image.Image], side: int) -> Tensor:
+    """The tower's input (B, 3, side, side), (value - 127) / 128."""
+    rgb = [np.asarray(i.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)) for i in images]
+    return ((torch.from_numpy(np.stack(rgb)).float() - 127) / 128).permute(0, 3, 1, 2)
 
 
 class DualEncoders:
@@ -102,7 +108,8 @@ class DualEncoders:
         pictures = [n for n, s in enumerate(slices) if s.is_image]
         texts = [n for n, s in enumerate(slices) if not s.is_image]
         if pictures:
-            x = self.tower.cells(self._pixels([slices[n].image for n in pictures])).mean((2, 3))
+            pixels = pixels_of([slices[n].image for n in pictures], self.tower.config.image_size)
+            x = self.tower.cells(pixels).mean((2, 3))
             part1[pictures] = F.normalize((x - self.tower.usual) / self.tower.spread, dim=1).numpy()
             aligned = self.tower.aligned_second(F.gelu(self.tower.aligned_first(x)))
             part2[pictures] = F.normalize(aligned, dim=1).numpy()
@@ -111,9 +118,3 @@ class DualEncoders:
             part1[np.array(texts)[:, None], np.arange(own.shape[1])] = F.normalize(own, dim=1).numpy()
             part2[texts] = self.texts(F.normalize(own, dim=1)).numpy()
         return part1, part2
-
-    def _pixels(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, 3, S, S), (value - 127) / 128."""
-        side = self.tower.config.image_size
-        rgb = [np.asarray(i.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)) for i in images]
-        return ((torch.from_numpy(np.stack(rgb)).float() - 127) / 128).permute(0, 3, 1, 2)
