@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from pictures import photo
@@ -74,14 +75,17 @@ def test_no_word_of_a_deleted_picture_is_left_in_any_file(tmp_path):
                 assert b"xylophon" not in data and b"quetzalcoatl" not in data, path
 
 
+def drop_words(folder: Path, *statements: str) -> None:
+    """Take the table of words out of a closed gallery, then do more."""
+    triggers = [f"DROP TRIGGER words_{what}" for what in ("added", "gone", "changed")]
+    with closing(sqlite3.connect(folder / "gallery.db", isolation_level=None)) as db:
+        for statement in (*triggers, "DROP TABLE item_words", *statements):
+            db.execute(statement)
+
+
 def test_a_gallery_without_the_table_is_searched_and_stays_as_it_is(gallery, tmp_path):
     gallery.close()
-    source = tmp_path / "g" / "gallery.db"
-    with sqlite3.connect(source) as db:
-        for trigger in ("added", "gone", "changed"):
-            db.execute(f"DROP TRIGGER words_{trigger}")
-        db.execute("DROP TABLE item_words")
-    db.close()
+    drop_words(tmp_path / "g")
     shutil.copytree(tmp_path / "g", tmp_path / "old")
     before = (tmp_path / "old" / "gallery.db").read_bytes()
     with Gallery.open(tmp_path / "old", ToyModel(), read_only=True) as old:
@@ -166,19 +170,14 @@ def test_a_table_of_an_earlier_program_is_made_anew(gallery, tmp_path):
     item = gallery.by_words("roses", 1)[0][0]
     gallery.set_caption(item, "雪地里的小狗")
     gallery.close()
-    with closing(sqlite3.connect(tmp_path / "g" / "gallery.db", isolation_level=None)) as db:
-        for trigger in ("added", "gone", "changed"):
-            db.execute(f"DROP TRIGGER words_{trigger}")
-        db.execute("DROP TABLE item_words")
-        db.execute("DELETE FROM meta WHERE key = 'words'")
-        db.execute(
-            "CREATE VIRTUAL TABLE item_words USING fts5(name, caption, dates, tokenize='porter unicode61')"
-        )
-        db.execute("INSERT INTO item_words (rowid, name, caption) SELECT id, name, caption FROM items")
-        db.execute(
-            "CREATE TRIGGER words_added AFTER INSERT ON items BEGIN "
-            "INSERT INTO item_words (rowid, name, caption) VALUES (new.id, new.name, new.caption); END"
-        )
+    drop_words(
+        tmp_path / "g",
+        "DELETE FROM meta WHERE key = 'words'",
+        "CREATE VIRTUAL TABLE item_words USING fts5(name, caption, dates, tokenize='porter unicode61')",
+        "INSERT INTO item_words (rowid, name, caption) SELECT id, name, caption FROM items",
+        "CREATE TRIGGER words_added AFTER INSERT ON items BEGIN "
+        "INSERT INTO item_words (rowid, name, caption) VALUES (new.id, new.name, new.caption); END",
+    )
     with Gallery.open(tmp_path / "g", ToyModel(), read_only=True) as old:
         assert names(old, "小狗") == ["garden.jpg"]
     with Gallery.open(tmp_path / "g", ToyModel()) as mine:
