@@ -10,12 +10,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
 import pytest
 import torch
 from pictures import noise
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, OutOfMemoryError
@@ -24,6 +27,7 @@ from sugar.model.adapters import EmbeddingHead
 from sugar.model.backbone import VisionCache
 from sugar.model.decode import TextStream, pick, signature
 from sugar.model.owner import owned_by
+from sugar.model.processor import unknown_words
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1, 40, 40), noise(2, 40, 40)
@@ -265,3 +269,19 @@ def test_the_benchmark_prints_a_table_and_one_line(folder: Path, capsys: pytest.
     lines = capsys.readouterr().out.strip().splitlines()
     made = json.loads(lines[-1])
     assert made["bench"] == "core" and len(made["rows"]) == 4 and made["versions"]["torch"] and made["date"]
+
+
+def word_pieces(pieces: list[str]) -> Any:
+    vocabulary = {piece: number for number, piece in enumerate(["[UNK]", *pieces])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+
+
+def test_unknown_tokens_and_spelt_words() -> None:
+    letters = [p for c in "abcdefghijklmnopqrstuvwxyz" for p in (c, "##" + c)]
+    known = word_pieces(["dog", "##s", "two", ",", *letters])
+    assert unknown_words(known, "two dogs, a dog") == ()
+    assert unknown_words(known, "two zebras  zebras, \u72d7 a") == ("zebras", "zebras,", "\u72d7")
+    assert unknown_words(word_pieces(["dog"]), "dog cat") == ("cat",)
+    assert unknown_words(known, " ") == ()

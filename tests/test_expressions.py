@@ -26,37 +26,9 @@ LIMIT = 0.4
 """Processor seconds for one text."""
 PIECES = [
     *"a 1.-_[]()`<>{}\"'\\/|*\n\t\x00\u2028éÿ!:,",
-    *(
-        "1.",
-        "1,",
-        "a ",
-        "a\n",
-        " \n",
-        "# ",
-        "[1",
-        "[1]",
-        "![",
-        "![a]",
-        "[a](",
-        "](",
-        "```",
-        "```\n",
-        "```a\n",
-    ),
-    *(
-        "---\n",
-        "<a",
-        "{}",
-        "a/",
-        "user",
-        "user ",
-        "user:",
-        "I do not know",
-        "The answer is ",
-        "pictures/",
-        "&#",
-    ),
-    *("<row_1_col_", "<image", "export{", "**a", "http://", "a.b", "do not ", "does ", "cannot "),
+    *str.split("1.·1,·a ·a\n· \n·# ·[1·[1]·![·![a]·[a](·](·```·```\n·```a\n·---\n·<a·{}·a/·user·user ", "·"),
+    *str.split("user:·&#·I do not know·The answer is ·pictures/·<row_1_col_·<image·export{·**a", "·"),
+    *("http://", "a.b", "do not ", "does ", "cannot "),
 ]
 
 
@@ -69,11 +41,7 @@ def expressions() -> list[tuple[str, str, str, str]]:
         tree = ast.parse(file.read_text("utf-8"))
         compiled: dict[str, tuple[str, str]] = {}
         for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.value, ast.Call)
-                and _called(node.value) == "compile"
-            ):
+            if isinstance(node, ast.Assign) and _is_of_re(node.value, "compile"):
                 compiled[ast.unparse(node.targets[0])] = _constant(node.value)
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
@@ -89,12 +57,8 @@ def expressions() -> list[tuple[str, str, str, str]]:
 METHODS = ("match", "search", "fullmatch", "split", "findall", "finditer", "sub", "subn")
 
 
-def _called(node: ast.Call) -> str:
-    return (
-        node.func.attr
-        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "re"
-        else ""
-    )
+def _is_of_re(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == f"re.{name}"
 
 
 def _constant(node: ast.Call) -> tuple[str, str]:
@@ -103,10 +67,8 @@ def _constant(node: ast.Call) -> tuple[str, str]:
         pattern = ast.literal_eval(node.args[0])
     except ValueError:
         return "", ""
-    flags = [
-        ast.unparse(a) for a in [*node.args[1:], *(k.value for k in node.keywords)] if "re." in ast.unparse(a)
-    ]
-    return pattern, "|".join(flag for flag in flags if re.fullmatch(r"[re.A-Z| ]+", flag))
+    others = [ast.unparse(a) for a in [*node.args[1:], *(k.value for k in node.keywords)]]
+    return pattern, "|".join(flag for flag in others if re.fullmatch(r"re[re.A-Z| ]+", flag))
 
 
 def run(expression: str | bytes, flags: str, method: str, text: str) -> None:
@@ -142,16 +104,9 @@ def test_the_expressions_are_found() -> None:
 
 
 def test_no_text_traps_an_expression() -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; sys.path.insert(0, 'tests'); import test_expressions as t; t.work()",
-    ]
+    code = "import sys; sys.path.insert(0, 'tests'); import test_expressions as t; t.work()"
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True)
     said = done.stdout.splitlines() or [done.stderr]
     assert [line for line in said if line.startswith("TRAP")] == []
     assert said[-1] == "all of them", said[-1]
-
-
-if __name__ == "__main__":
-    work()

@@ -17,7 +17,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from sugar.passages import PassageLimits, pack, read_files, read_markdown, read_plain, sentences
-from sugar.passages.office import read_docx
+from sugar.passages.office import read_docx, read_pdf
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,9 +56,8 @@ def word_file() -> bytes:
     document.add_heading("Oaks", 2)
     document.add_paragraph("The oak was planted in 1874. It is tall.")
     table = document.add_table(2, 2)
-    for cell, text in zip(
-        table.rows[0].cells + table.rows[1].cells, ("Name", "Age", "Rex", "2"), strict=True
-    ):
+    cells = table.rows[0].cells + table.rows[1].cells
+    for cell, text in zip(cells, ("Name", "Age", "Rex", "2"), strict=True):
         cell.text = text
     out = io.BytesIO()
     document.save(out)
@@ -364,14 +363,9 @@ def test_captions_from_a_csv_with_semicolons():
 
 def test_pictures_are_found_however_their_names_are_written():
     data = 'picture,caption\n./STAR.PNG,a red star\n"fotos\\\\Ba\u0308r.png",a bear\n'.encode()
-    sent = [
-        ("c.csv", data),
-        ("star.png", STAR),
-        ("B\u00e4r.png", STAR),
-        ("DOG.PNG", STAR),
-        ("dog.png.txt", b"my dog"),
-    ]
-    reading = read_files([*sent, ("other/star.png", STAR)])
+    sent = [("c.csv", data), ("dog.png.txt", b"my dog")]
+    pictures = ("star.png", "B\u00e4r.png", "DOG.PNG", "other/star.png")
+    reading = read_files([*sent, *((name, STAR) for name in pictures)])
     found = {p.name: p.text for p in reading.passages}
     assert found == {"star.png": "a red star", "B\u00e4r.png": "a bear", "DOG.PNG": "my dog"}
     assert [name for name, _ in reading.refused] == ["star.png"]
@@ -404,16 +398,22 @@ def bomb() -> bytes:
         ("a.csv", b"question,answer\n", "no rows"),
         ("a.md", b"---\ntags: x\n---\n<script>\nvar a\n</script>\n![](x.png)\n", "not read: 1 pictures"),
         ("a.txt", b"-- ** --", "No words"),
-        ("a.pdf", b"%PDF-1.4 nothing", "damaged"),
-        ("a.pdf", pdf(""), "no text"),
-        ("a.pdf", pdf("secret", password="x"), "password"),
-        ("a.docx", b"not a zip", "not a docx"),
         ("a.docx", bomb(), "too large when unpacked"),
     ],
 )
 def test_refused_files_say_why(name, data, reason):
     reading = read_files([(name, data)])
     assert not reading.passages and reason in reading.refused[0][1]
+
+
+def test_office_files_are_refused_with_their_reason():
+    """In this process; `bomb` above goes the whole way."""
+    files = {b"%PDF-1.4 nothing": "damaged", pdf(""): "no text", pdf("secret", password="x"): "password"}
+    for data, reason in files.items():
+        with pytest.raises(ValueError, match=reason):
+            list(read_pdf(data, Counter(), 500, 30))
+    with pytest.raises(ValueError, match="not a docx"):
+        list(read_docx(b"not a zip", Counter()))
 
 
 def test_caps_on_files_passages_and_pages():
@@ -448,66 +448,11 @@ def test_a_docx_does_not_read_other_files(tmp_path):
 
 # -- hostile texts ----------------------------------------------------------------------------------
 
-PIECES = (
-    *(
-        "# a",
-        " ",
-        "\t",
-        "\n",
-        "[",
-        "]",
-        "(",
-        ")",
-        "*",
-        "_",
-        "`",
-        "<",
-        ">",
-        "- ",
-        "> ",
-        "1. ",
-        "| ",
-        "|-",
-        "~~~",
-        "&#",
-    ),
-    *(
-        '"',
-        "'",
-        ",",
-        ";",
-        ".",
-        "!",
-        "a",
-        "A. ",
-        "\u202e",
-        "<image>",
-        "[INST]",
-        "user:",
-        "user",
-        "[1",
-        "]: <",
-        "\\",
-    ),
-    *(
-        "<div>",
-        "</div>",
-        "<td ",
-        "<!--",
-        "-->",
-        "[[",
-        "]]",
-        "==",
-        "%%",
-        "](",
-        "[^",
-        "a-\n",
-        "。",
-        "\u00ad",
-        "x.png",
-    ),
-    *(),
-)
+PIECES = [
+    *str.split("# a· ·\t·\n·[·]·(·)·*·_·`·<·>·- ·> ·1. ·| ·|-·~~~·&#·\"·'·,·;·.·!·a·A. ·\u202e·\\", "·"),
+    *str.split("<image>·[INST]·user:·user·[1·]: <·<div>·</div>·<td ·<!--·-->·[[·]]·==·%%·](·[^", "·"),
+    *("a-\n", "。", "\u00ad", "x.png"),
+]
 FUZZ = """
 import random, sys, time
 from sugar.passages import pack, read_files, read_markdown
@@ -526,11 +471,14 @@ for round in range({rounds}):
 
 def test_no_text_takes_long():
     """Random texts of repeated marks, up to some 60 KB each: a reader that is not linear would not finish."""
-    code = FUZZ.format(pieces=PIECES, seed=3, rounds=60, most=21)
+    code = FUZZ.format(pieces=PIECES, seed=3, rounds=30, most=21)
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=240)
 
 
-@pytest.mark.parametrize("text", ["# a" + " " * 1400 + "b", "# a" + " " * 100_000 + "b", "[" * 100_000])
-def test_the_note_that_froze_the_server(text):
-    code = f"from sugar.passages import read_files; print(read_files([('a.md', {text!r}.encode())]))"
-    subprocess.run([sys.executable, "-"], input=code.encode(), cwd=ROOT, check=True, timeout=60)
+def test_the_note_that_froze_the_server():
+    code = """
+from sugar.passages import read_files
+for text in ("# a" + " " * 1400 + "b", "# a" + " " * 100_000 + "b", "[" * 100_000):
+    read_files([("a.md", text.encode())])
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -20,17 +20,19 @@ from sugar.dtw import gak
 from sugar.errors import InputError
 from sugar.gallery import Gallery
 from sugar.retrieval import (
+    KINDS,
     Filters,
     SearchOptions,
     Term,
     approximate_recall,
     confirm,
+    kind_of,
     parse_terms,
     search,
     search_positions,
     search_story,
 )
-from sugar.sequence import Sample
+from sugar.sequence import PictureHit, Sample
 
 COLOURS = {
     "red": (250, 20, 30),
@@ -60,13 +62,18 @@ def gallery(tmp_path, model):
     rows = []
     for day, colour in enumerate(COLOURS):
         (folder / f"{colour}.png").write_bytes(encoded(solid(colour, (32 + 10 * day, 24 + 5 * day))))
-        rows.append(
-            {"file": f"{colour}.png", "taken": (datetime(2024, 5, 1, 12) + timedelta(days=day)).isoformat()}
-        )
+        taken = datetime(2024, 5, 1, 12) + timedelta(days=day)
+        rows.append({"file": f"{colour}.png", "taken": taken.isoformat()})
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with Gallery.create(tmp_path / "g", model) as g:
         g.add(folder)
         yield g
+
+
+def find(gallery, *query, **options) -> list[PictureHit]:
+    """The hits for words, pictures or terms, seven at most."""
+    asked = list(query) if isinstance(query[0], Term) else Sample(query)
+    return search(gallery, gallery.model, asked, SearchOptions(**{"k": 7, **options}))
 
 
 def names(hits) -> list[str]:
@@ -74,77 +81,50 @@ def names(hits) -> list[str]:
 
 
 def test_words_find_pictures_and_a_hit_explains_itself(gallery, model):
-    hits = search(gallery, model, Sample("red"), SearchOptions(k=3))
+    hits = find(gallery, "red", k=3)
     assert names(hits)[0] == "red" and [h.rank for h in hits] == [0, 1, 2] == [h.rank_before for h in hits]
     best = hits[0]
-    picture = model.embed([Sample(solid("red"))]).pooled[0]
-    words = model.embed([Sample("red")]).pooled[0]
+    picture, words = model.embed([Sample(solid("red")), Sample("red")]).pooled
     assert best.shortlist_score == pytest.approx(float(picture @ words), abs=1e-6)
-    assert best.score == pytest.approx(float(gak(words[None], picture[None], delta=0.7)), abs=1e-5), (
-        "one slice each: the kernel of the cosine"
-    )
-    assert (
-        best.path == ((0, 0),)
-        and best.similarity.shape == (1, 1)
-        and best.similarity[0, 0] == pytest.approx(best.shortlist_score)
-    )
+    alone = float(gak(words[None], picture[None], delta=0.7))
+    assert best.score == pytest.approx(alone, abs=1e-5), "one slice each: the kernel of the cosine"
+    assert best.path == ((0, 0),) and best.similarity == pytest.approx(np.array([[best.shortlist_score]]))
     assert (best.taken, best.width, best.camera) == (datetime(2024, 5, 1, 12), 32, "")
 
 
-def test_scores_by_hand(gallery, model):
+def test_scores_by_hand(gallery):
     """`red` is (any .1, red 1); a picture of colour (r, g, b) / 255 is (any .1, r, g, b): cosines a reader
     can check.
     """
-    for hit in search(gallery, model, Sample("red"), SearchOptions(k=7, collapse=False)):
+    for hit in find(gallery, "red", collapse=False):
         r, g, b = (c / 255 for c in COLOURS[hit.name.removesuffix(".png")])
         night = float((r + g + b) / 3 < 0.25)
         expected = (0.01 + r) / math.sqrt(1.01) / math.sqrt(0.01 + r * r + g * g + b * b + night)
         assert hit.shortlist_score == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_picture_finds_its_like_and_not_itself(gallery, model):
-    query = Sample(solid("red", (300, 200)))
-    assert (
-        "red" not in names(search(gallery, model, query, SearchOptions(k=7)))
-        and names(search(gallery, model, query, SearchOptions(k=7, exclude_own=False)))[0] == "red"
-    )
-    assert search(gallery, model, query, SearchOptions(k=1))[0].rank_before == 0
+def test_a_picture_finds_its_like_and_not_itself_and_may_be_changed(gallery):
+    red = solid("red", (300, 200))
+    assert "red" not in names(find(gallery, red)) and names(find(gallery, red, exclude_own=False))[0] == "red"
+    assert find(gallery, red)[0].rank_before == 0
+    assert names(find(gallery, solid("red"), "the same, but at night"))[0] == "dark red"
 
 
-def test_a_picture_and_a_change(gallery, model):
-    assert names(
-        search(gallery, model, Sample([solid("red"), "the same, but at night"]), SearchOptions(k=1))
-    ) == ["dark red"]
-
-
-def test_weights_and_a_minus_sign(gallery, model):
-    assert names(search(gallery, model, parse_terms("red, blue"), SearchOptions(k=1))) == ["purple"]
-    heavy = search(gallery, model, [Term(Sample("red"), 5), Term(Sample("blue"), 1)], SearchOptions(k=1))
-    assert names(heavy) == ["red"] and 0 < heavy[0].score <= 1
-    assert names(search(gallery, model, parse_terms("red, -night"), SearchOptions(k=7))).index(
-        "dark red"
-    ) > names(search(gallery, model, parse_terms("red"), SearchOptions(k=7))).index("dark red")
-    assert names(search(gallery, model, [Term(Sample("night"), -1.0)], SearchOptions(k=1)))[0] not in (
-        "black",
-        "dark red",
-    )
+def test_weights_and_a_minus_sign(gallery):
+    assert names(find(gallery, *parse_terms("red, blue")))[0] == "purple"
+    heavy = find(gallery, Term(Sample("red"), 5), Term(Sample("blue"), 1))
+    assert names(heavy)[0] == "red" and 0 < heavy[0].score <= 1
+    without, plain = (names(find(gallery, *parse_terms(t))).index("dark red") for t in ("red, -night", "red"))
+    assert without > plain
+    assert names(find(gallery, Term(Sample("night"), -1.0)))[0] not in ("black", "dark red")
 
 
 def test_terms_are_parsed_or_refused():
     terms = parse_terms(" a red star, dog^2.5 , -night,-snow^.5 ")
-    assert [(t.sample.text, t.weight) for t in terms] == [
-        ("a red star", 1),
-        ("dog", 2.5),
-        ("night", -1),
-        ("snow", -0.5),
-    ]
-    for bad, match in (
-        (" , ", "empty"),
-        ("dog^x", "not a weight"),
-        ("dog^-1", "not a weight"),
-        ("-", "empty"),
-        ("dog^0", "weight is 0"),
-    ):
+    read = [(t.sample.text, t.weight) for t in terms]
+    assert read == [("a red star", 1), ("dog", 2.5), ("night", -1), ("snow", -0.5)]
+    refused = {" , ": "empty", "dog^x": "not a weight", "dog^-1": "not a weight", "-": "empty"}
+    for bad, match in {**refused, "dog^0": "weight is 0"}.items():
         with pytest.raises(InputError, match=match):
             parse_terms(bad)
     with pytest.raises(InputError):
@@ -153,10 +133,10 @@ def test_terms_are_parsed_or_refused():
 
 def test_terms_that_cancel_and_bad_numbers_are_refused(gallery, model):
     with pytest.raises(InputError, match="cancel"):
-        search(gallery, model, [Term(Sample("red"), 1), Term(Sample("red"), -1)])
+        find(gallery, Term(Sample("red"), 1), Term(Sample("red"), -1))
     for options in ({"k": 0}, {"shortlist": 0}):
         with pytest.raises(InputError, match="at least 1"):
-            search(gallery, model, Sample("red"), SearchOptions(**options))
+            SearchOptions(**options)
     with pytest.raises(InputError, match="at least one run"):
         search_story(gallery, model, Sample("red"), k=0)
     with pytest.raises(InputError, match="empty"):
@@ -166,31 +146,23 @@ def test_terms_that_cancel_and_bad_numbers_are_refused(gallery, model):
 # -- re-ranking
 
 
-def test_a_caption_moves_its_picture_up_and_both_ranks_are_told(gallery, model):
+def test_a_caption_moves_its_picture_up_and_both_ranks_are_told(gallery):
     [white] = [i.id for i in gallery.items() if i.name == "white.png"]
-    query = Sample("dog")
-    assert search(gallery, model, query, SearchOptions(k=1))[0].item != white
+    assert find(gallery, "dog")[0].item != white
     gallery.set_caption(white, "a dog")
-    hits = search(gallery, model, query, SearchOptions(k=7))
-    assert (
-        hits[0].item == white
-        and hits[0].rank == 0
-        and hits[0].rank_before > 0
-        and hits[0].path == ((0, 0), (0, 1))
-    )
-    assert hits[0].similarity.shape == (1, 2)
-    plain = search(gallery, model, query, SearchOptions(k=7, rerank=False))
+    best, *others = find(gallery, "dog")
+    assert (best.item, best.rank, best.path, best.similarity.shape) == (white, 0, ((0, 0), (0, 1)), (1, 2))
+    assert best.rank_before > 0 and sorted(h.rank_before for h in [best, *others]) == list(range(7))
+    plain = find(gallery, "dog", rerank=False)
     assert [h.rank_before for h in plain] == [h.rank for h in plain] and plain[0].item != white
-    assert sorted(h.rank_before for h in hits) == list(range(7))
 
 
 def test_the_score_is_the_documented_one_for_a_captioned_item(gallery, model):
     [blue] = [i.id for i in gallery.items() if i.name == "blue.png"]
     gallery.set_caption(blue, "a star at night")
-    query = Sample(["blue", "star", "a star at night"])
-    [hit] = [h for h in search(gallery, model, query, SearchOptions(k=7)) if h.item == blue]
-    q = model.embed([query]).slices[0]
-    x = model.embed([Sample([solid("blue"), "a star at night"])]).slices[0]
+    query = ["blue", "star", "a star at night"]
+    [hit] = [h for h in find(gallery, *query) if h.item == blue]
+    q, x = model.embed([Sample(query), Sample([solid("blue"), "a star at night"])]).slices
     whole = gak(q[-1:], x[:1], delta=0.7)
     assert hit.score == pytest.approx(math.sqrt(whole * gak(q[-2:], x, delta=0.7)), abs=1e-5)
     assert hit.path[0] == (0, 0) and hit.path[-1] == (2, 1)
@@ -201,14 +173,11 @@ def test_a_long_query_against_single_pictures_keeps_a_sensible_order(gallery, mo
 
     The score is that of the whole prefix.
     """
-    story = Sample(["a star", "a circle", "blue", "blue", "blue"])
-    hits = search(gallery, model, story, SearchOptions(k=7, collapse=False))
-    assert (
-        names(hits)[0] == "blue"
-        and hits[0].score > 0.25
-        and [h.rank for h in hits] == [h.rank_before for h in hits]
-    )
-    q = model.embed([story]).slices[0]
+    story = ["a star", "a circle", "blue", "blue", "blue"]
+    hits = find(gallery, *story, collapse=False)
+    assert names(hits)[0] == "blue" and hits[0].score > 0.25
+    assert [h.rank for h in hits] == [h.rank_before for h in hits]
+    [q] = model.embed([Sample(story)]).slices
     assert gak(q, gallery.slices([hits[0].item])[0], delta=0.7) < 0.2 * hits[0].score
     assert hits[0].path == tuple((i, 0) for i in range(5)) and hits[0].similarity.shape == (5, 1)
 
@@ -219,29 +188,23 @@ def test_a_long_query_against_single_pictures_keeps_a_sensible_order(gallery, mo
 def test_a_story_is_found_as_a_run_of_consecutive_pictures(gallery, model):
     hits = search_story(gallery, model, Sample(["green", solid("blue"), "red at night"]), k=3)
     best = hits[0]
-    assert best.names == ("green.png", "blue.png", "dark red.png") and best.path == (
-        (0, 0),
-        (1, 1),
-        (2, 2),
-    )
+    assert best.names == ("green.png", "blue.png", "dark red.png") and best.path == ((0, 0), (1, 1), (2, 2))
     assert best.item == best.items[0] and (best.taken.day, best.until.day) == (2, 4)
-    assert best.similarity.shape == (3, 3) and best.shortlist_score == pytest.approx(
-        np.mean(np.diag(best.similarity))
-    )
+    assert best.similarity.shape == (3, 3)
+    assert best.shortlist_score == pytest.approx(np.mean(np.diag(best.similarity)))
     assert best.score == pytest.approx(best.shortlist_score, abs=1e-5) and best.margin > 1
     used = [i for h in hits for i in h.items]
     assert len(used) == len(set(used)), "runs never overlap"
-    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True) and [
-        h.rank for h in hits
-    ] == [0, 1, 2]
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+    assert [h.rank for h in hits] == [0, 1, 2]
 
 
 def test_a_story_goes_by_time_taken_not_by_name(gallery, model):
     days = {i.id: i.taken for i in gallery.items()}
-    for hit in search_story(gallery, model, Sample(["red", "green", "blue"]), k=2):
+    forwards, second = search_story(gallery, model, Sample(["red", "green", "blue"]), k=2)
+    for hit in (forwards, second):
         assert [days[i] for i in hit.items] == sorted(days[i] for i in hit.items)
-    backwards = search_story(gallery, model, Sample(["blue", "green", "red"]), k=1)[0]
-    forwards = search_story(gallery, model, Sample(["red", "green", "blue"]), k=1)[0]
+    [backwards] = search_story(gallery, model, Sample(["blue", "green", "red"]), k=1)
     assert forwards.names == ("red.png", "green.png", "blue.png") and forwards.score > backwards.score
 
 
@@ -249,7 +212,8 @@ def test_stories_with_filters_own_pictures_and_few_pictures(gallery, model):
     story = Sample(["red", solid("green")])
     later = search_story(gallery, model, story, filters=Filters(after=date(2024, 5, 3)))
     assert all(h.taken >= datetime(2024, 5, 3) for h in later)
-    assert all("green.png" not in h.names for h in search_story(gallery, model, story, exclude_own=True))
+    without = search_story(gallery, model, story, exclude_own=True)
+    assert all("green.png" not in h.names for h in without)
     [one] = search_story(gallery, model, Sample(["red", "red", "blue"]), filters=Filters(name="purple"))
     assert one.path == ((0, 0), (1, 0), (2, 0)) and one.margin == 0
     assert search_story(gallery, model, story, filters=Filters(name="nothing")) == []
@@ -261,16 +225,11 @@ def test_a_hit_for_every_position(gallery, model):
     groups = search_positions(gallery, model, query, SearchOptions(k=2))
     assert len(model.calls) == calls + 1 and [len(g) for g in groups] == [2, 2, 2]
     assert names(groups[0])[0] == "red" and all("purple" not in names(g) for g in groups)
-    assert names(search_positions(gallery, model, query, SearchOptions(k=1, exclude_own=False))[1]) == [
-        "purple"
-    ]
-    for position, hits in enumerate(groups):
-        alone = search(gallery, model, Sample(query.slices[: position + 1]), SearchOptions(k=2))
-        assert hits[0].path[-1] == (position, 0)
-        if position < 2:
-            assert names(
-                search_positions(gallery, model, query, SearchOptions(k=2, exclude_own=False))[position]
-            ) == names(alone)
+    assert [hits[0].path[-1] for hits in groups] == [(0, 0), (1, 0), (2, 0)]
+    shown = search_positions(gallery, model, query, SearchOptions(k=2, exclude_own=False))
+    assert names(shown[1])[0] == "purple"
+    for position in (0, 1):
+        assert names(shown[position]) == names(find(gallery, *query.slices[: position + 1], k=2))
 
 
 # -- filters and the rest
@@ -283,6 +242,8 @@ def test_a_hit_for_every_position(gallery, model):
         (Filters(before=date(2024, 5, 2)), {"red", "green"}),
         (Filters(before=datetime(2024, 5, 2, 11)), {"red"}),
         (Filters(after=date(2024, 5, 2), before=date(2024, 5, 3)), {"green", "blue"}),
+        (Filters(month=5, day=2), {"green"}),
+        (Filters(month=6), set()),
         (Filters(name="RED"), {"red", "dark red"}),
         (Filters(caption="dog big"), {"blue"}),
         (Filters(min_side=50), {"black"}),
@@ -291,14 +252,9 @@ def test_a_hit_for_every_position(gallery, model):
         (Filters(name="%"), set()),
     ],
 )
-def test_filters(gallery, model, filters, expected):
+def test_filters(gallery, filters, expected):
     gallery.set_caption(next(i.id for i in gallery.items() if i.name == "blue.png"), "Ein BIG dog")
-    assert (
-        set(
-            names(search(gallery, model, Sample("red"), SearchOptions(filters=filters, k=20, collapse=False)))
-        )
-        == expected
-    )
+    assert set(names(find(gallery, "red", filters=filters, collapse=False))) == expected
 
 
 def test_filters_are_checked():
@@ -306,39 +262,35 @@ def test_filters_are_checked():
         Filters(after="yesterday")
 
 
-def test_exclusion_and_k(gallery, model):
-    first = search(gallery, model, Sample("red"), SearchOptions(k=1))[0].item
-    assert first not in [
-        h.item for h in search(gallery, model, Sample("red"), SearchOptions(k=20, exclude=frozenset({first})))
-    ]
-    assert len(search(gallery, model, Sample("red"), SearchOptions(k=20, collapse=False))) == 7
-    assert len(search(gallery, model, Sample("red"), SearchOptions(k=3, shortlist=1))) == 3
+def test_exclusion_and_k(gallery):
+    first = find(gallery, "red", k=1)[0].item
+    assert first not in [h.item for h in find(gallery, "red", k=20, exclude=frozenset({first}))]
+    assert len(find(gallery, "red", k=20, collapse=False)) == 7
+    assert len(find(gallery, "red", k=3, shortlist=1)) == 3
 
 
-def test_near_duplicates_are_collapsed_and_k_is_still_reached(gallery, model):
+def test_near_duplicates_are_collapsed_and_k_is_still_reached(gallery):
     gallery.add([(f"again{i}.png", encoded(solid((250 - i % 3, 20, 30), (100 + i, 90)))) for i in range(30)])
-    hits = search(gallery, model, Sample("red"), SearchOptions(k=5, shortlist=8))
+    hits = find(gallery, "red", k=5, shortlist=8)
     assert len(hits) == 5 and len(hits[0].duplicates) >= 7
-    assert len(search(gallery, model, Sample("red"), SearchOptions(k=20, collapse=False))) == 20
+    assert len(find(gallery, "red", k=20, collapse=False)) == 20
 
 
-def test_the_margin_is_over_the_gallerys_own_scores(gallery, model):
-    hits = search(gallery, model, Sample("red"), SearchOptions(k=7, collapse=False))
+def test_the_margin_is_over_the_gallerys_own_scores(gallery):
+    hits = find(gallery, "red", collapse=False)
     scores = np.array([h.shortlist_score for h in hits])
-    assert [h.margin for h in hits] == pytest.approx(
-        ((scores - scores.mean()) / scores.std()).tolist(), abs=1e-4
-    )
+    standard = (scores - scores.mean()) / scores.std()
+    assert [h.margin for h in hits] == pytest.approx(standard.tolist(), abs=1e-4)
     assert {h.relevance for h in hits} <= {"clear", "likely", "weak"} and hits[-1].relevance == "weak"
 
 
 def test_an_empty_gallery_and_one_picture(tmp_path, model):
+    red = Sample("red")
     with Gallery.create(tmp_path / "e", model) as g:
-        assert search(g, model, Sample("red")) == [] == search_story(
-            g, model, Sample("red")
-        ) and search_positions(g, model, Sample("red")) == [[]]
-        assert approximate_recall(g) == 1.0
+        assert search(g, model, red) == [] == search_story(g, model, red)
+        assert search_positions(g, model, red) == [[]] and approximate_recall(g) == 1.0
         g.add(("one.png", encoded(solid("red"))))
-        [hit] = search(g, model, Sample("red"))
+        [hit] = search(g, model, red)
         assert hit.margin == 0 and len(search_story(g, model, Sample(["red", "blue"]))) == 1
 
 
@@ -347,35 +299,40 @@ def test_an_approximate_index_answers_alike_and_reports_recall(tmp_path, model, 
 
     monkeypatch.setattr(index_room, "FLAT_LIMIT", 150)
     rng = np.random.default_rng(0)
+    shades = [tuple(int(c) for c in rng.integers(0, 255, 3)) for _ in range(200)]
     with Gallery.create(tmp_path / "a", model) as g:
-        g.add(
-            [
-                (f"{i}.png", encoded(solid(tuple(int(c) for c in rng.integers(0, 255, 3)))))
-                for i in range(200)
-            ],
-            batch_size=100,
-        )
-        assert (
-            g.index_info["kind"] == "lists"
-            and g.index_info["recall"] >= 0.95
-            and approximate_recall(g, queries=30) >= 0.9
-        )
+        g.add([(f"{i}.png", encoded(solid(shade))) for i, shade in enumerate(shades)], batch_size=100)
+        assert g.index_info["kind"] == "lists" and g.index_info["recall"] >= 0.95
+        assert approximate_recall(g, queries=30) >= 0.9
         exact = g.nearest(model.embed([Sample("red")]).pooled, 5, exact=True)[1][0].tolist()
-        assert (
-            len(
-                {h.item for h in search(g, model, Sample("red"), SearchOptions(k=5, collapse=False))}
-                & set(exact)
-            )
-            >= 4
-        )
-        assert (
-            len(
-                search(
-                    g, model, Sample("red"), SearchOptions(filters=Filters(name="19"), k=50, collapse=False)
-                )
-            )
-            == 11 + 1
-        )
+        assert len({h.item for h in find(g, "red", k=5, collapse=False)} & set(exact)) >= 4
+        assert len(find(g, "red", filters=Filters(name="19"), k=50, collapse=False)) == 11 + 1
+
+
+def test_the_chat_models_yes_puts_the_best_hits_in_its_own_order(gallery) -> None:
+    class Contrary(ToyModel):
+        def agreement(self, query, candidates):
+            asked.append(query)
+            return np.linspace(0.1, 0.9, len(candidates))  # likes the last best
+
+    asked: list[Sample] = []
+    hits, query = find(gallery, "red", k=5), Sample("red")
+    found = confirm(hits, gallery, Contrary(), query, top=3)
+    assert asked == [query] and confirm([], gallery, Contrary(), query) == []
+    assert [h.item for h in found] == [hits[n].item for n in (2, 1, 0, 3, 4)]
+    assert [h.rank for h in found] == [0, 1, 2, 3, 4]
+    assert [h.rank_before for h in found[:3]] == [h.rank_before for h in hits[2::-1]]
+    assert [h.agreement for h in found[:3]] == pytest.approx([0.9, 0.5, 0.1])
+    assert all(h.agreement is None for h in found[3:])
+
+
+def test_a_kind_of_query_that_the_profile_does_not_name_is_not_asked(gallery, model) -> None:
+    kinds = {"caption": ["red"], "change": [solid("red"), "at night"], "story": ["red", "blue"]}
+    assert tuple(kinds) == KINDS and [kind_of(Sample(q)) for q in kinds.values()] == list(KINDS)
+    hits = find(gallery, "red", k=3)
+    assert ToyModel.profile.confirms == ("caption",)
+    for query in (kinds["change"], kinds["story"]):
+        assert confirm(hits, gallery, model, Sample(query)) == hits
 
 
 # -- from a shell
@@ -399,51 +356,35 @@ def shell(gallery, model, monkeypatch, tmp_path):
 
 
 def test_index_and_search_from_a_shell(shell, tmp_path, capsys):
+    def said() -> str:
+        return capsys.readouterr().out
+
     (tmp_path / "in" / "bad.png").write_bytes(b"x")
     assert shell("index", tmp_path / "in") == 1
-    out = capsys.readouterr().out
-    assert (
-        "refused: bad.png: The file (1 bytes)" in out
-        and "7 unchanged, 1 refused" in out
-        and "7 pictures in gallery 'g'" in out
-    )
-    assert shell("search", "red", "-k", "2") == 0
-    assert capsys.readouterr().out.startswith("  1. red.png  0.")
+    out = said()
+    assert "refused: bad.png: The file (1 bytes)" in out
+    assert "7 unchanged, 1 refused" in out and "7 pictures in gallery 'g'" in out
+    assert shell("search", "red", "-k", "2") == 0 and said().startswith("  1. red.png  0.")
     (tmp_path / "q.png").write_bytes(encoded(solid("red")))
     assert shell("search", tmp_path / "q.png", "at night", "--json") == 0
-    hits = json.loads(capsys.readouterr().out)["hits"]
-    assert (
-        hits[0]["name"] == "dark red.png"
-        and hits[0]["taken"] == "2024-05-04T12:00:00"
-        and hits[0]["path"] == [[0, 0], [1, 0]]
-    )
+    hit = json.loads(said())["hits"][0]
+    assert (hit["name"], hit["taken"]) == ("dark red.png", "2024-05-04T12:00:00")
+    assert hit["path"] == [[0, 0], [1, 0]] and hit["relevance"] in ("clear", "likely", "weak")
     assert shell("search", "red", "--minus", "night", "-k", "7", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["hits"][-1]["name"] in ("black.png", "dark red.png")
-    assert shell("search", "red, blue", "--weights") == 0 and capsys.readouterr().out.startswith(
-        "  1. purple.png"
-    )
-    assert (
-        shell("search", "green", "blue", "--story", "-k", "1") == 0
-        and "green.png, blue.png" in capsys.readouterr().out
-    )
-    assert (
-        shell("search", "red", "blue", "--positions", "-k", "1") == 0
-        and "up to 'blue':" in capsys.readouterr().out
-    )
+    assert json.loads(said())["hits"][-1]["name"] in ("black.png", "dark red.png")
+    assert shell("search", "red, blue", "--weights") == 0 and said().startswith("  1. purple.png")
+    assert shell("search", "green", "blue", "--story", "-k", "1") == 0 and "green.png, blue.png" in said()
+    assert shell("search", "red", "blue", "--positions", "-k", "1") == 0 and "up to 'blue':" in said()
     assert shell("search", "red", "--after", "2024-05-04", "--before", "2024-05-04T13:00", "--json") == 0
-    assert [h["name"] for h in json.loads(capsys.readouterr().out)["hits"]] == ["dark red.png"]
-    assert shell("search", "red", "--name", "nothing") == 1 and "no hits" in capsys.readouterr().out
+    assert [h["name"] for h in json.loads(said())["hits"]] == ["dark red.png"]
+    assert shell("search", "red", "--name", "nothing") == 1 and "no hits" in said()
 
 
 def test_index_json_export_and_reindex_from_a_shell(shell, tmp_path, capsys, model, monkeypatch):
     assert shell("index", tmp_path / "in", "--json", "--export", tmp_path / "o.zip") == 0
     report = json.loads(capsys.readouterr().out)
-    assert (
-        report["counts"] == {"unchanged": 7}
-        and report["items"] == 7
-        and report["rows"] == []
-        and (tmp_path / "o.zip").is_file()
-    )
+    assert (report["counts"], report["items"], report["rows"]) == ({"unchanged": 7}, 7, [])
+    assert (tmp_path / "o.zip").is_file()
     model.fingerprint = "toy-2"
     assert shell("search", "red") == 1 and "index --reindex" in capsys.readouterr().out
     assert shell("index", "--reindex") == 0 and "re-indexed" in capsys.readouterr().out
@@ -472,27 +413,3 @@ def test_the_toy_is_what_its_docstring_says(model):
         == "I see 1 pictures and the words what is it"
     )
     assert model.score(Sample("red"), ["red", "blue star"]).tolist() == [0, -2]
-
-
-def test_the_chat_models_yes_puts_the_best_hits_in_its_own_order(tmp_path, model) -> None:
-    gallery = Gallery.create(tmp_path / "g", model)
-    gallery.add(
-        [(f"{name}.png", encoded(solid(name))) for name in ("red", "dark red", "purple", "green", "blue")]
-    )
-    hits = search(gallery, model, Sample("red"), SearchOptions(k=5))
-    asked: list[Sample] = []
-
-    class Contrary(ToyModel):
-        def agreement(self, query, candidates):
-            asked.append(query)
-            return np.linspace(0.1, 0.9, len(candidates))  # likes the last best
-
-    query = Sample("red")
-    found = confirm(hits, gallery, Contrary(), query, top=3)
-    assert asked == [query]
-    assert [h.item for h in found] == [h.item for h in (hits[2], hits[1], hits[0], hits[3], hits[4])]
-    assert [h.rank for h in found] == [0, 1, 2, 3, 4]
-    assert [h.rank_before for h in found[:3]] == [h.rank_before for h in hits[2::-1]]
-    assert [h.agreement for h in found[:3]] == pytest.approx([0.9, 0.5, 0.1])
-    assert all(h.agreement is None for h in found[3:])
-    assert confirm([], gallery, Contrary(), query) == []
