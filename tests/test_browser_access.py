@@ -87,9 +87,16 @@ def open_tab(page: Any, title: str) -> None:
         tab.first.click()
 
 
+MOVES = (
+    "window.moved = 0; new PerformanceObserver((list) => list.getEntries().forEach((e) => {"
+    "if (!e.hadRecentInput) window.moved += e.value; })).observe({type: 'layout-shift', buffered: true})"
+)
+
+
 @pytest.fixture
 def seen(browser: Any, app: Served, request: pytest.FixtureRequest) -> Iterator[Window]:
     window = Window(browser, app, **WINDOWS[request.param])
+    window.page.add_init_script(MOVES)
     yield window
     window.close()
     assert window.outside == [] and window.errors == []
@@ -99,6 +106,9 @@ def seen(browser: Any, app: Served, request: pytest.FixtureRequest) -> Iterator[
 def test_every_tab(seen: Window, request: pytest.FixtureRequest) -> None:
     kind = request.node.callspec.id
     page = seen.open()
+    if kind == "light":
+        page.locator("#talk .example").first.wait_for()
+        assert page.evaluate("window.moved") <= 0.05, "nothing moves while the page comes"
     page.evaluate(AXE.read_text("utf-8"))
     titles = dict.fromkeys(page.get_by_role("tab").all_inner_texts())
     faults: dict[str, Any] = {}
@@ -116,18 +126,6 @@ def test_every_tab(seen: Window, request: pytest.FixtureRequest) -> None:
     assert {title: found for title, found in faults.items() if found} == {}
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) is (kind == "dark")
-
-
-def test_nothing_moves_while_the_page_comes(browser: Any, app: Served) -> None:
-    window = Window(browser, app, viewport={"width": 1280, "height": 900})
-    window.page.add_init_script(
-        "window.moved = 0; new PerformanceObserver((list) => list.getEntries().forEach((e) => {"
-        "if (!e.hadRecentInput) window.moved += e.value; })).observe({type: 'layout-shift', buffered: true})"
-    )
-    page = window.open()
-    page.locator("#talk .example").first.wait_for()
-    assert page.evaluate("window.moved") <= 0.05
-    window.close()
 
 
 TAGS = "form input img style iframe video link meta object svg base math .mermaid"

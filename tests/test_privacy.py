@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Served, serve
+from conftest import Served
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -43,12 +43,14 @@ def folders_of(app: Served) -> list[Path]:
     return [Path(os.environ["GRADIO_TEMP_DIR"]), Path(app.settings.gallery)]
 
 
-@pytest.mark.parametrize("mode", ["personal", "public"])
-def test_no_byte_of_the_place_stays_in_any_file(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("served", ["app", "shared_app"])
+def test_no_byte_of_the_place_stays_in_any_file(
+    served: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """After deleting and closing, the original with its GPS position used to be in the cache still."""
-    app = serve(tmp_path / mode, mode=mode)
+    app: Served = request.getfixturevalue(served)
     client, picture = Client(app.url, verbose=False), photo(tmp_path / "garden.jpg")
-    name = "mine" if mode == "public" else client.predict("garden", api_name="/gallery_create")
+    name = client.predict("garden", api_name="/gallery_create") if served == "app" else "mine"
     sent = handle_file(str(picture))
     client.predict(message={"text": "what?", "files": [sent]}, history=[], api_name="/chat")
     assert files_with(PLACE, *folders_of(app)) == [], "after the chat read it"
@@ -60,13 +62,12 @@ def test_no_byte_of_the_place_stays_in_any_file(tmp_path: Path, mode: str) -> No
     assert files_with(PLACE, *folders_of(app)) == [], "after it was added to a gallery"
 
 
-def test_a_refused_file_does_not_stay_either(tmp_path: Path) -> None:
-    app = serve(tmp_path / "app", mode="public")
-    client, broken = Client(app.url, verbose=False), tmp_path / "broken.jpg"
+def test_a_refused_file_does_not_stay_either(shared_app: Served, tmp_path: Path) -> None:
+    client, broken = Client(shared_app.url, verbose=False), tmp_path / "broken.jpg"
     broken.write_bytes(photo(tmp_path / "whole.jpg").read_bytes()[:-400])
     report = client.predict("mine", [handle_file(str(broken))], api_name="/gallery_add")
     assert "refused" in report["counts"]
-    assert files_with(PLACE, *folders_of(app)) == []
+    assert files_with(PLACE, *folders_of(shared_app)) == []
 
 
 def test_a_picture_among_notes_loses_its_place_too(shared_app: Served, tmp_path: Path) -> None:
@@ -223,17 +224,18 @@ def test_the_path_of_a_file_opens_nothing(shared_app: Served, tmp_path: Path) ->
     assert "event: complete" in ann.call("compare", pictures=[picture, picture], captions=["a", "b"])
 
 
-def test_a_dropped_connection_takes_nothing_and_the_grace_period_ends(tmp_path: Path) -> None:
+def test_a_dropped_connection_takes_nothing_and_the_grace_period_ends(
+    shared_app: Served, tmp_path: Path
+) -> None:
     """One dropped connection used to delete the gallery 12 s later, while the page still showed it."""
-    app = serve(tmp_path / "app", mode="public")
-    ann, places = Somebody(app, "ann"), Path(os.environ["GRADIO_TEMP_DIR"]) / "galleries"
+    ann, places = Somebody(shared_app, "ann"), Path(os.environ["GRADIO_TEMP_DIR"]) / "galleries"
     before = set(places.glob("*"))
     ann.call("gallery_add", gallery="mine", files=[ann.send(photo(tmp_path / "garden.jpg"))])
     (hers,) = set(places.glob("*")) - before
     with ann.http.stream("GET", "/gradio_api/heartbeat/ann1") as beat:
         next(beat.iter_text())
     assert "garden.jpg" in ann.call("gallery_items", gallery="mine")
-    visits = app.context.visitors.visits
+    visits = shared_app.context.visitors.visits
     now = visits._clock
     visits._clock = lambda: now() + 16 * 60
     assert visits.sweep() >= 1
