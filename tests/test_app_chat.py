@@ -274,7 +274,7 @@ def test_named_endpoints(app: Served) -> None:
 
 
 def test_the_model_of_a_shared_host_stays(shared_app: Served, app: Served) -> None:
-    assert "chosen where the app starts" in call_private(shared_app, "load", ["smolvlm-256m", ""])
+    assert "Visitors cannot switch models" in call_private(shared_app, "load", ["smolvlm-256m", ""])
     before = app.models.generation
     for name, path in (
         ("other", "/no/such/folder"),

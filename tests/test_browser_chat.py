@@ -53,7 +53,7 @@ def test_retry_undo_edit_and_new(window: Window) -> None:
     expect(page.locator("#message textarea")).to_have_value("once more")
     page.press("#message textarea", "Enter")
     answered(page, "once more")
-    page.get_by_role("button", name="New", exact=True).click()
+    page.get_by_role("button", name="New conversation", exact=True).click()
     talk(page).get_by_text("what differs between these two?").wait_for()
 
 

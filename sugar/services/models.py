@@ -70,7 +70,7 @@ class ModelService:
             BusyError: another load runs.
         """
         if not self.exchangeable:
-            raise SettingsError("The model of a shared host is chosen where the app starts: --model NAME.")
+            raise SettingsError("Visitors cannot switch models. Restart with --model NAME.")
         if not isinstance(name, str) or not name.strip():
             raise InputError("Choose a preset, or give a folder or a repository such as owner/name.")
         if name not in PRESETS:
@@ -92,7 +92,7 @@ class ModelService:
             ModelError: it was trained on another model.
         """
         if not self.exchangeable:
-            raise SettingsError("The model of a shared host is chosen where the app starts: --adapter NAME.")
+            raise SettingsError("Visitors cannot switch models. Restart with --adapter NAME.")
         if name and name not in self.adapters():
             raise InputError("There is no adapter of that name. Choose one from the list.")
         model = self.workspace.model()

@@ -62,7 +62,7 @@ LAN = Mode(
 )
 PUBLIC = Mode(
     "public",
-    "strangers: each visitor has a private gallery that goes 15 minutes after the visitor's last sign",
+    "strangers: each visitor has a private gallery that is deleted after 15 minutes without use",
     private=True,
     folders=False,
     exchange_model=False,
