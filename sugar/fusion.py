@@ -26,17 +26,8 @@ class Fused:
     found_by: tuple[str, ...]
 
 
-def reciprocal_rank(
-    rankings: Mapping[str, Sequence[int]],
-    *,
-    weights: Mapping[str, float] | None = None,
-    damping: int = DAMPING,
-) -> list[Fused]:
-    """All items of all rankings, best first: score = sum of weight / (damping + rank), ranks from 1.
-
-    Args:
-        rankings: name -> ids, best first.
-        weights: name -> weight of a ranking; 1 where none is given.
+def reciprocal_rank(rankings: Mapping[str, Sequence[int]]) -> list[Fused]:
+    """All items of all rankings (name -> ids, best first): score = sum of 1 / (DAMPING + rank), ranks from 1.
 
     >>> [f.item for f in reciprocal_rank({"a": [1, 2], "b": [2, 3]})]
     [2, 1, 3]
@@ -44,9 +35,8 @@ def reciprocal_rank(
     scores: dict[int, float] = {}
     found: dict[int, list[str]] = {}
     for name, items in rankings.items():
-        weight = (weights or {}).get(name, 1.0)
-        for rank, item in enumerate(dict.fromkeys(int(i) for i in items), 1):
-            scores[item] = scores.get(item, 0.0) + weight / (damping + rank)
+        for rank, item in enumerate(dict.fromkeys(items), 1):
+            scores[item] = scores.get(item, 0.0) + 1 / (DAMPING + rank)
             found.setdefault(item, []).append(name)
     order = sorted(scores, key=lambda item: (-scores[item], item))
     return [Fused(item, scores[item], tuple(found[item])) for item in order]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -63,19 +63,17 @@ class SearchOptions:
             raise InputError(f"k is {self.k} and shortlist {self.shortlist}; both must be at least 1.")
 
 
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Candidates of one query, best first.
+class Candidate(NamedTuple):
+    """One picture for a query: its cosine with it, its rank in the shortlist, its final score.
 
-    ids, cosines, before: per candidate its item id, its cosine with the query and its rank in the shortlist.
-    scores: final scores. duplicates: item id -> ids of near-duplicates that were left out.
+    duplicates: ids of near-duplicates that it stands for.
     """
 
-    ids: list[int] = field(default_factory=list)
-    cosines: list[float] = field(default_factory=list)
-    before: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    duplicates: dict[int, list[int]] = field(default_factory=dict)
+    item: int
+    cosine: float
+    before: int
+    score: float
+    duplicates: tuple[int, ...] = ()
 
 
 def search(
@@ -176,8 +174,8 @@ def approximate_recall(gallery: Gallery, *, queries: int = 100, k: int = 10) -> 
 # -- the candidates of an embedded query; hold the gallery's lock
 
 
-def _ranked(gallery: Gallery, query: EmbeddedQuery, options: SearchOptions) -> Ranking:
-    """The best candidates by meaning.
+def _ranked(gallery: Gallery, query: EmbeddedQuery, options: SearchOptions) -> list[Candidate]:
+    """The best candidates by meaning, best first.
 
     Fetches more of the index while filters, exclusions and near-duplicates leave fewer than k.
     """
@@ -190,15 +188,15 @@ def _ranked(gallery: Gallery, query: EmbeddedQuery, options: SearchOptions) -> R
             for i, c in zip(ids[0], cosines[0], strict=True)
             if i >= 0 and int(i) not in options.exclude
         ]
-        ranking = _ordered(gallery, query, options, kept)
-        if len(ranking.ids) >= options.k or ids.shape[1] < fetch or (ids[0] < 0).any():
-            return ranking
+        best = _ordered(gallery, query, options, kept)
+        if len(best) >= options.k or ids.shape[1] < fetch or (ids[0] < 0).any():
+            return best
         fetch *= 4
 
 
 def _ordered(
     gallery: Gallery, query: EmbeddedQuery, options: SearchOptions, kept: Sequence[tuple[int, float]]
-) -> Ranking:
+) -> list[Candidate]:
     """Candidates (item id, cosine) -> the best k by final score, without the query's own pictures."""
     signatures = signatures_of([])
     if kept and (options.collapse or len(query.own_pictures)):
@@ -207,21 +205,17 @@ def _ordered(
         others = np.flatnonzero(~near_duplicate(signatures[:, None], query.own_pictures[None]).any(1))
         kept, signatures = [kept[int(p)] for p in others], signatures[others]
     if not kept:
-        return Ranking()
+        return []
     slices = gallery.slices([i for i, _ in kept])
     scores = alignment_scores(query, slices, options.delta, align=options.rerank)
     order = np.argsort(-scores, kind="stable").tolist() if options.rerank else list(range(len(kept)))
     followers: dict[int, list[int]] = {}
     if options.collapse:
         order, followers = _collapsed(order, signatures, options.k)
-    order = order[: options.k]
-    return Ranking(
-        ids=[kept[p][0] for p in order],
-        cosines=[kept[p][1] for p in order],
-        before=order,
-        scores=[float(scores[p]) for p in order],
-        duplicates={kept[p][0]: [kept[f][0] for f in followers.get(p, [])] for p in order},
-    )
+    return [
+        Candidate(*kept[p], p, float(scores[p]), tuple(kept[f][0] for f in followers.get(p, ())))
+        for p in order[: options.k]
+    ]
 
 
 def _collapsed(
@@ -244,62 +238,53 @@ def _collapsed(
 
 
 def _fused(
-    gallery: Gallery, query: EmbeddedQuery, meaning: Ranking, named: Sequence[int], options: SearchOptions
-) -> Ranking:
-    """One ranking of meaning and keywords, with cosines and scores for what the words alone found."""
+    gallery: Gallery,
+    query: EmbeddedQuery,
+    meaning: list[Candidate],
+    named: Sequence[int],
+    options: SearchOptions,
+) -> list[Candidate]:
+    """Meaning and keywords in one ranking; what the words alone found gets its cosine and score here."""
     if not named:
         return meaning
-    shown = {i for others in meaning.duplicates.values() for i in others}
-    extra = [i for i in named if i not in set(meaning.ids) | shown]
+    known = {c.item: c for c in meaning}
+    shown = {*known, *(i for c in meaning for i in c.duplicates)}
+    extra = [i for i in named if i not in shown]
     if extra and len(query.own_pictures):
         own = near_duplicate(gallery.signatures(extra)[:, None], query.own_pictures[None]).any(1)
         extra = [extra[int(n)] for n in np.flatnonzero(~own)]
-    slices = gallery.slices(extra)
-    cosines = [float(rows[0] @ query.vector) for rows in slices]
-    scores = alignment_scores(query, slices, options.delta, align=options.rerank).tolist() if extra else []
-    after = len(meaning.ids)
-    known = {
-        item: (cosine, before, score)
-        for item, cosine, before, score in zip(
-            [*meaning.ids, *extra],
-            [*meaning.cosines, *cosines],
-            [*meaning.before, *range(after, after + len(extra))],
-            [*meaning.scores, *scores],
-            strict=True,
-        )
-    }
-    fused = reciprocal_rank({"meaning": meaning.ids, "words": [i for i in named if i in known]})
-    order = [f.item for f in fused][: options.k]
-    return Ranking(
-        ids=order,
-        cosines=[known[i][0] for i in order],
-        before=[known[i][1] for i in order],
-        scores=[float(np.clip(known[i][2], 0, 1)) for i in order],
-        duplicates=meaning.duplicates,
-    )
+    if extra:
+        slices = gallery.slices(extra)
+        scores = alignment_scores(query, slices, options.delta, align=options.rerank)
+        for item, rows, score in zip(extra, slices, scores, strict=True):
+            known[item] = Candidate(item, float(rows[0] @ query.vector), len(known), float(score))
+    by_words = [i for i in named if i in known]
+    fused = reciprocal_rank({"meaning": [c.item for c in meaning], "words": by_words})
+    return [known[f.item] for f in fused[: options.k]]
 
 
-def _as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: Ranking) -> list[PictureHit]:
+def _as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: list[Candidate]) -> list[PictureHit]:
     """A ranking as hits, each with what is known of the picture and its alignment with the query."""
-    if not ranking.ids:
+    if not ranking:
         return []
     mean, deviation = score_distribution(gallery, query.vector)
-    items = {i.id: i for i in gallery.items(ids=ranking.ids)}
+    ids = [candidate.item for candidate in ranking]
+    items = {i.id: i for i in gallery.items(ids=ids)}
     strongest = query.slices[int(np.argmax(query.weights))]  # (n, D)
     hits = []
-    for rank, slices in enumerate(gallery.slices(ranking.ids)):
-        item, cosine = items[ranking.ids[rank]], ranking.cosines[rank]
+    for rank, (candidate, slices) in enumerate(zip(ranking, gallery.slices(ids), strict=True)):
+        item = items[candidate.item]
         similarity = strongest @ slices.T  # (n, m)
-        margin = (cosine - mean) / deviation if deviation > 0 else 0.0
+        margin = (candidate.cosine - mean) / deviation if deviation > 0 else 0.0
         hits.append(
             PictureHit(
                 item=item.id,
                 name=item.name,
                 caption=item.caption,
-                score=ranking.scores[rank],
+                score=candidate.score,
                 rank=rank,
-                shortlist_score=cosine,
-                rank_before=ranking.before[rank],
+                shortlist_score=candidate.cosine,
+                rank_before=candidate.before,
                 path=_path(similarity),
                 similarity=similarity,
                 margin=margin,
@@ -309,7 +294,7 @@ def _as_hits(gallery: Gallery, query: EmbeddedQuery, ranking: Ranking) -> list[P
                 width=item.width,
                 height=item.height,
                 camera=item.camera,
-                duplicates=tuple(ranking.duplicates.get(item.id, ())),
+                duplicates=candidate.duplicates,
             )
         )
     return hits
