@@ -25,7 +25,8 @@ from sugar.services.conversation import Conversation
 from sugar.services.examples import examples
 from sugar.services.model_slot import ModelSlot
 from sugar.services.models import ModelService, download_minutes
-from sugar.services.workspace import VisitorState, Workspace
+from sugar.services.visitors import VisitorState
+from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 
 RED, BLUE = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (40, 20), "blue")

@@ -14,7 +14,8 @@ from sugar.gallery import Gallery
 from sugar.sequence import Sample
 from sugar.services.ask import AskRequest, AskService, AskState, PictureCell, outstanding_cell
 from sugar.services.model_slot import ModelSlot
-from sugar.services.workspace import VisitorState, Workspace
+from sugar.services.visitors import VisitorState
+from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 
 NOTES = [

@@ -29,7 +29,8 @@ from sugar.services.model_slot import low_priority
 from sugar.services.workspace import Generated
 
 if TYPE_CHECKING:
-    from sugar.services.workspace import VisitorSession, Workspace
+    from sugar.services.visitors import Page
+    from sugar.services.workspace import Workspace
 
 __all__ = ["AskRequest", "AskResult", "AskService", "AskState", "PictureCell", "MAX_READ", "outstanding_cell"]
 
@@ -119,14 +120,14 @@ class AskService:
 
     # -- notes
 
-    def take_notes(self, visitor: VisitorSession, files: Sequence[tuple[str, bytes]]) -> Reading:
+    def take_notes(self, visitor: Page, files: Sequence[tuple[str, bytes]]) -> Reading:
         """Read files as the visitor's notes, in place of those before. The result says what was refused,
         and why."""
         reading = read_files(files, PassageLimits())
         visitor.state.of(AskState).notes = reading.passages
         return reading
 
-    def keep_notes(self, visitor: VisitorSession, gallery: str) -> int:
+    def keep_notes(self, visitor: Page, gallery: str) -> int:
         """Keep the visitor's notes with a gallery; they are deleted with it. Returns how many were added.
 
         Pairs with a picture are not kept. Raises InputError without notes, GalleryError for a gallery of
@@ -142,7 +143,7 @@ class AskService:
 
     # -- questions
 
-    def ask(self, visitor: VisitorSession, request: AskRequest) -> Iterator[AskResult]:
+    def ask(self, visitor: Page, request: AskRequest) -> Iterator[AskResult]:
         """The answer as it grows. The last result is kept for `source`, `handed_on` and follow-ups.
 
         Raises:
@@ -168,25 +169,25 @@ class AskService:
             state.last = AskResult(request, query, reply, base, how[-1] if how else None)
             yield state.last
 
-    def without_sources(self, visitor: VisitorSession, request: AskRequest) -> Iterator[Generated]:
+    def without_sources(self, visitor: Page, request: AskRequest) -> Iterator[Generated]:
         """The same question to the model alone, as it grows."""
         yield from self.workspace.generate(visitor, quoted_sample(request.question), self._sampling)
 
-    def last(self, visitor: VisitorSession) -> AskResult:
+    def last(self, visitor: Page) -> AskResult:
         """The visitor's last answer. Raises InputError when there is none."""
         last = visitor.state.of(AskState).last
         if last is None:
             raise InputError("Ask something first.")
         return last
 
-    def source(self, visitor: VisitorSession, number: int) -> Passage:
+    def source(self, visitor: Page, number: int) -> Passage:
         """What stands behind citation `number`, from 1, of the visitor's last answer."""
         result = self.last(visitor)
         if not 1 <= number <= len(result.reply.hits):
             raise InputError("That source is no longer on the page. Ask again.")
         return result.base.passage(result.reply.hits[number - 1])
 
-    def cell(self, visitor: VisitorSession, source: Passage) -> PictureCell | None:
+    def cell(self, visitor: Page, source: Passage) -> PictureCell | None:
         """The part of a source's picture that agrees most with the question.
 
         None where the source has no picture, the model has no grid of cells, or no cell stands out.
@@ -197,11 +198,11 @@ class AskService:
         heat = self.workspace.model().picture_heat(Sample(query), source.image)
         return None if heat is None else outstanding_cell(heat)
 
-    def start_again(self, visitor: VisitorSession) -> None:
+    def start_again(self, visitor: Page) -> None:
         """Forget the last question, so that the next one stands alone."""
         visitor.state.of(AskState).last = None
 
-    def handed_on(self, visitor: VisitorSession) -> list[Any]:
+    def handed_on(self, visitor: Page) -> list[Any]:
         """The sources and the question of the last answer, as parts of a message."""
         result = self.last(visitor)
         read = [result.base.passage(hit) for hit in result.reply.hits]
@@ -210,7 +211,7 @@ class AskService:
 
     # -- inside
 
-    def _base(self, visitor: VisitorSession, request: AskRequest) -> KnowledgeBase:
+    def _base(self, visitor: Page, request: AskRequest) -> KnowledgeBase:
         """The visitor's knowledge base: made when first asked, and again when notes, gallery or model
         changed."""
         state, model = visitor.state.of(AskState), self.workspace.model()
@@ -234,7 +235,7 @@ class AskService:
             state.made_of = made_of
         return state.base
 
-    def _generate(self, visitor: VisitorSession, asked: Sample, how: list[Generated]) -> Iterator[str]:
+    def _generate(self, visitor: Page, asked: Sample, how: list[Generated]) -> Iterator[str]:
         before = ""
         for said in self.workspace.generate(visitor, asked, self._sampling):
             how[:] = [said]

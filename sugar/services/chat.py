@@ -20,7 +20,8 @@ from sugar.errors import InputError, NotSavedError
 from sugar.sequence import Sampling
 from sugar.services.conversation import FOLDER, MAX_MESSAGES, Attachment, Conversation, SavedConversations
 from sugar.services.modes import mode_of
-from sugar.services.workspace import VisitorSession, Workspace
+from sugar.services.visitors import Page
+from sugar.services.workspace import Workspace
 
 __all__ = ["ChatService", "crop"]
 
@@ -35,7 +36,7 @@ class ChatService:
 
     def ask(
         self,
-        visitor: VisitorSession,
+        visitor: Page,
         talk: Conversation,
         parts: Sequence[str | Image.Image | Attachment],
         sampling: Sampling,
@@ -57,13 +58,13 @@ class ChatService:
         return model.profile.memory if model is not None else None
 
     def retry(
-        self, visitor: VisitorSession, talk: Conversation, index: int | None, sampling: Sampling
+        self, visitor: Page, talk: Conversation, index: int | None, sampling: Sampling
     ) -> Iterator[Conversation]:
         """Answer the question at or before `index` once more. The earlier answer stays as another version."""
         yield from self.answer(visitor, talk.up_to(talk.question(index)), sampling)
 
     def answer(
-        self, visitor: VisitorSession, talk: Conversation, sampling: Sampling, *, save: bool = True
+        self, visitor: Page, talk: Conversation, sampling: Sampling, *, save: bool = True
     ) -> Iterator[Conversation]:
         """Answer a conversation that ends with a question.
 
@@ -89,7 +90,7 @@ class ChatService:
         if save:
             yield self._saved(visitor, answered)
 
-    def _saved(self, visitor: VisitorSession, talk: Conversation) -> Conversation:
+    def _saved(self, visitor: Page, talk: Conversation) -> Conversation:
         """The conversation with its key, or with the reason why it is not saved."""
         assert self.saved is not None
         with self.saved.changing:
@@ -99,7 +100,7 @@ class ChatService:
             except NotSavedError as error:
                 return replace(talk, unsaved=str(error))
 
-    def _without_deleted(self, visitor: VisitorSession, talk: Conversation) -> Conversation:
+    def _without_deleted(self, visitor: Page, talk: Conversation) -> Conversation:
         items = talk.items
         return talk.without(items - self.workspace.galleries.holding(visitor, items)) if items else talk
 

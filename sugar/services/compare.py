@@ -21,7 +21,8 @@ from sugar.discrimination import WAYS, Fit, ask_difference, compare, verdict
 from sugar.errors import InputError
 from sugar.metrics import Winoground
 from sugar.sequence import Sampling
-from sugar.services.workspace import Generated, VisitorSession, Workspace
+from sugar.services.visitors import Page
+from sugar.services.workspace import Generated, Workspace
 
 __all__ = ["Best", "CompareResult", "CompareService"]
 
@@ -93,7 +94,7 @@ class CompareService:
 
     def compare(
         self,
-        visitor: VisitorSession,
+        visitor: Page,
         pictures: Sequence[Image.Image],
         captions: Sequence[str],
         *,
@@ -122,17 +123,15 @@ class CompareService:
         visitor.state.of(CompareState).result = result
         return result
 
-    def last(self, visitor: VisitorSession) -> CompareResult | None:
+    def last(self, visitor: Page) -> CompareResult | None:
         """The visitor's last result."""
         return visitor.state.of(CompareState).result
 
-    def forget(self, visitor: VisitorSession) -> None:
+    def forget(self, visitor: Page) -> None:
         """Forget the visitor's last result."""
         visitor.state.of(CompareState).result = None
 
-    def difference(
-        self, visitor: VisitorSession, first: Image.Image, second: Image.Image
-    ) -> Iterator[Generated]:
+    def difference(self, visitor: Page, first: Image.Image, second: Image.Image) -> Iterator[Generated]:
         """What differs between two pictures, in the model's words, asked as its profile says."""
         question = ask_difference(self.workspace.model(), first, second)
         most = min(DIFFERENCE_TOKENS, self.workspace.settings.max_tokens)

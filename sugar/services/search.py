@@ -26,7 +26,8 @@ from sugar.services.query import Conditions, SearchQuery
 
 if TYPE_CHECKING:
     from sugar.gallery import Filters
-    from sugar.services.workspace import VisitorSession, Workspace
+    from sugar.services.visitors import Page
+    from sugar.services.workspace import Workspace
 
 __all__ = [
     "MAX_HITS",
@@ -211,7 +212,7 @@ class SearchService:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def search(self, visitor: VisitorSession, request: SearchRequest) -> SearchResult:
+    def search(self, visitor: Page, request: SearchRequest) -> SearchResult:
         """Search, and keep the result as the visitor's last one.
 
         Raises:
@@ -227,29 +228,29 @@ class SearchService:
         visitor.state.of(SearchState).found(result)
         return result
 
-    def open(self, visitor: VisitorSession, place: int) -> Explanation:
+    def open(self, visitor: Page, place: int) -> Explanation:
         """Open a picture of the visitor's last result, by its place there, and explain why it was found."""
         state = visitor.state.of(SearchState)
         state.opened = state.at(place)
         return self.explain(visitor, state.opened[0])
 
-    def select(self, visitor: VisitorSession, places: Sequence[int]) -> None:
+    def select(self, visitor: Page, places: Sequence[int]) -> None:
         """Keep which pictures of the last result are selected."""
         visitor.state.of(SearchState).selected = list(places)
 
-    def download(self, visitor: VisitorSession, places: Sequence[int]) -> str:
+    def download(self, visitor: Page, places: Sequence[int]) -> str:
         """The path of a file with these pictures of the last result: one, or a zip of several."""
         state = visitor.state.of(SearchState)
         gallery = self.workspace.gallery(visitor, state.shown().request.gallery)
         return as_file(visitor, gallery, [state.at(place)[1] for place in places])
 
-    def explain(self, visitor: VisitorSession, hit: PictureHit) -> Explanation:
+    def explain(self, visitor: Page, hit: PictureHit) -> Explanation:
         """Why a hit of the visitor's last result was found, as data."""
         result = visitor.state.of(SearchState).shown()
         gallery = self.workspace.gallery(visitor, result.request.gallery)
         return explain(gallery, self.workspace.model(), result.aligned, hit)
 
-    def chosen(self, visitor: VisitorSession, most: int) -> list[Image.Image]:
+    def chosen(self, visitor: Page, most: int) -> list[Image.Image]:
         """The selected pictures, else those of the open hit: one, or those of a run."""
         state = visitor.state.of(SearchState)
         ids = [state.at(place)[1] for place in state.selected]
@@ -259,7 +260,7 @@ class SearchService:
         gallery = self.workspace.gallery(visitor, state.shown().request.gallery)
         return [gallery.picture(i) for i in ids[:most]]
 
-    def chosen_to_compare(self, visitor: VisitorSession) -> list[str | Image.Image]:
+    def chosen_to_compare(self, visitor: Page) -> list[str | Image.Image]:
         """The selected pictures, or the open hit and the best two others, and the query's words."""
         state = visitor.state.of(SearchState)
         result = state.shown()
@@ -272,7 +273,7 @@ class SearchService:
         ids = list(hit.items) or [item, *others]
         return [*[gallery.picture(i) for i in ids[:6]], *words]
 
-    def similar(self, visitor: VisitorSession) -> Image.Image:
+    def similar(self, visitor: Page) -> Image.Image:
         """The open picture, to be searched for in the gallery where it was found."""
         state = visitor.state.of(SearchState)
         _, item = state.open_hit()

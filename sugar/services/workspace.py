@@ -14,17 +14,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sugar.sequence import Sample, Sampling, Turn
 from sugar.services.model_slot import ModelSlot
-from sugar.services.visitors import VisitorState
+from sugar.services.visitors import Page
 from sugar.settings import Settings
 
-__all__ = ["GalleryAccess", "Generated", "VisitorSession", "VisitorState", "Workspace"]
+__all__ = ["GalleryAccess", "Generated", "Workspace"]
 
 PACE = 0.2
 """Seconds between two updates of an answer. With 0.05 a slow phone had no time left to react to a click."""
@@ -57,26 +56,8 @@ class Generated:
         return (self.tokens - 1) / after if self.tokens > 1 and after > 0 else 0.0
 
 
-class VisitorSession(Protocol):
-    """What a service needs to know of the person who asks."""
-
-    state: VisitorState
-
-    def answering(self) -> AbstractContextManager[threading.Event]:
-        """The stop event of one answer. `stop`, the visitor's leaving and the end of the block set it."""
-
-    def stop(self) -> None:
-        """End the answer that is being generated for this visitor."""
-
-    def keep(self, data: bytes, suffix: str, name: str = "picture", items: Iterable[str] = ()) -> str:
-        """Write bytes into the visitor's own folder. Returns the path, which nobody can guess.
-
-        items: the gallery pictures that they show, by their SHA-256.
-        """
-
-
 class GalleryAccess(Protocol):
-    """Which galleries a visitor may open. root: the folder of those that persist."""
+    """What services ask of `Galleries`, which uses this file. root: the folder of those that persist."""
 
     @property
     def root(self) -> Path: ...
@@ -98,12 +79,12 @@ class Workspace:
         """The loaded model. Waits while it loads. Raises ModelError when it cannot be loaded."""
         return self.models.get()
 
-    def gallery(self, visitor: VisitorSession, name: str) -> Any:
+    def gallery(self, visitor: Page, name: str) -> Any:
         """An open gallery that this visitor may see. Raises GalleryError, FingerprintError."""
         return self.galleries.open(visitor, name, self.model())
 
     def generate(
-        self, visitor: VisitorSession, conversation: Sample | Sequence[Turn], sampling: Sampling
+        self, visitor: Page, conversation: Sample | Sequence[Turn], sampling: Sampling
     ) -> Iterator[Generated]:
         """Generate an answer, and yield the text so far at most every `PACE` seconds.
 
@@ -111,7 +92,7 @@ class Workspace:
         also while the model is still loading, and when `answer_seconds` have passed. The model is then free.
 
         Args:
-            visitor: whose answer it is; a visitor has at most one under way.
+            visitor: the page that asks; it has at most one answer under way.
             conversation: a sample, or turns that end with the person's.
             sampling: how tokens are drawn.
         """

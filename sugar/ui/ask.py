@@ -22,7 +22,7 @@ from sugar.passages import Passage
 from sugar.sequence import PassageHit, Sample
 from sugar.services.ask import MAX_READ, AskRequest, AskResult, AskService, PictureCell
 from sugar.services.examples import Example, examples
-from sugar.services.workspace import VisitorSession
+from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.ui.components import (
     GalleryChoice,
@@ -263,7 +263,7 @@ class AskTab:
         return fill_example
 
 
-def take(sample: Sample, visitor: VisitorSession) -> tuple[str, str | None]:
+def take(sample: Sample, visitor: Page) -> tuple[str, str | None]:
     """Values for the question and its picture."""
     kept = keep_reduced(sample.images[0], visitor) if sample.images else None
     return " ".join(sample.text.split("\n")), kept

@@ -19,7 +19,7 @@ from sugar.images import SUFFIXES
 from sugar.sequence import Sample
 from sugar.services.compare import Best, CompareResult, CompareService
 from sugar.services.examples import Example, examples
-from sugar.services.workspace import VisitorSession
+from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.text_files import lines as lines_of
 from sugar.ui.components import heat_map, intro, keep_reduced, speed_line
@@ -240,15 +240,13 @@ def read_captions(lines: Any, settings: Settings) -> list[str]:
     return [t for line in lines if (t := text(line, settings, what="caption", required=False))]
 
 
-def fields(
-    images: Sequence[Image.Image], captions: Sequence[str], visitor: VisitorSession
-) -> tuple[list[str], str]:
+def fields(images: Sequence[Image.Image], captions: Sequence[str], visitor: Page) -> tuple[list[str], str]:
     """Values for the two fields of the tab."""
     kept = [keep_reduced(image, visitor) for image in images[:MAX_PICTURES]]
     return kept, "\n".join(" ".join(line.split()) for line in captions[:MAX_CAPTIONS])
 
 
-def take(sample: Sample, visitor: VisitorSession) -> tuple[list[str], str]:
+def take(sample: Sample, visitor: Page) -> tuple[list[str], str]:
     """What another tab hands over, as values for the two fields."""
     return fields(sample.images, [s.text for s in sample if not s.is_image], visitor)
 

@@ -27,7 +27,8 @@ from PIL import Image
 from sugar.errors import InputError
 from sugar.images import gallery_items, thumbnail
 from sugar.services.model_slot import ModelState
-from sugar.services.workspace import Generated, VisitorSession
+from sugar.services.visitors import Page
+from sugar.services.workspace import Generated
 from sugar.ui.incoming import MAX_SIDE
 from sugar.ui.text import frame as words_of
 
@@ -281,6 +282,6 @@ class GalleryChoice(gr.Dropdown, metaclass=Quiet):
         return payload if isinstance(payload, str) and payload else None
 
 
-def keep_reduced(image: Image.Image, visitor: VisitorSession) -> str:
+def keep_reduced(image: Image.Image, visitor: Page) -> str:
     """A JPEG file of the visitor's that shows the picture at the size that components are given."""
     return visitor.keep(thumbnail(image, MAX_SIDE, quality=92), ".jpg", items=gallery_items(image))

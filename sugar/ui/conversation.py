@@ -26,7 +26,7 @@ from sugar.errors import InputError
 from sugar.images import gallery_items
 from sugar.sequence import Sample
 from sugar.services.conversation import Attachment, Conversation, Message
-from sugar.services.workspace import VisitorSession
+from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.text_files import clean_text
 from sugar.ui.components import Quiet, as_written, escape, harmless, speed_line
@@ -84,7 +84,7 @@ class ShownPictures:
     paths: dict[str, str] = field(default_factory=dict)
 
 
-def keep_picture(part: Attachment | Image.Image, visitor: VisitorSession) -> str:
+def keep_picture(part: Attachment | Image.Image, visitor: Page) -> str:
     """A file of the visitor's that shows the picture; the same picture is written once."""
     made = Attachment.of(part) if isinstance(part, Image.Image) else part
     paths = visitor.state.of(ShownPictures).paths
@@ -93,13 +93,13 @@ def keep_picture(part: Attachment | Image.Image, visitor: VisitorSession) -> str
     return paths[made.key]
 
 
-def to_messages(talk: Conversation, visitor: VisitorSession) -> list[dict[str, Any]]:
+def to_messages(talk: Conversation, visitor: Page) -> list[dict[str, Any]]:
     """What the chatbot shows: the branch on show, with a line under each answer."""
     numbers = {p.key: n for n, p in enumerate(talk.pictures, 1)}
     return [{"role": message.role, "content": _content(message, numbers, visitor)} for message in talk.shown]
 
 
-def _content(message: Message, numbers: dict[str, int], visitor: VisitorSession) -> list[dict[str, Any]]:
+def _content(message: Message, numbers: dict[str, int], visitor: Page) -> list[dict[str, Any]]:
     if message.answer is not None:
         line = speed_line(message.answer) + pictures_read([numbers[k] for k in message.read if k in numbers])
         return [{"type": "text", "text": clean_text(message.text) or " "}, {"type": "text", "text": line}]
@@ -182,7 +182,7 @@ def _part(item: Any, settings: Settings, opened: dict[str, Attachment]) -> str |
     raise InputError("A message holds texts and pictures, nothing else.")
 
 
-def as_message_value(parts: Sample | Sequence[str | Image.Image], visitor: VisitorSession) -> dict[str, Any]:
+def as_message_value(parts: Sample | Sequence[str | Image.Image], visitor: Page) -> dict[str, Any]:
     """Parts as the value of the message box: pictures as files, "[1]" where one stands between words."""
     if isinstance(parts, Sample):
         parts = [s.content for s in parts]
