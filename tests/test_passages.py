@@ -64,12 +64,12 @@ def word_file() -> bytes:
     return out.getvalue()
 
 
-def told(text: str, **caps) -> list[tuple[str, str]]:
-    return [(block.title, part) for block, part in pack(read_markdown(text, Counter()), **caps)]
+def told(text: str) -> list[tuple[str, str]]:
+    return [(block.title, part) for block, part in pack(read_markdown(text, Counter()))]
 
 
-def plain(text: str, **caps) -> list[str]:
-    return [part for _, part in pack(read_plain(text), **caps)]
+def plain(text: str) -> list[str]:
+    return [part for _, part in pack(read_plain(text))]
 
 
 # -- one format after the other ---------------------------------------------------------------------
@@ -103,11 +103,12 @@ def test_sentences_end_where_a_reader_ends_them():
 
 
 def test_passages_are_capped_in_words_and_characters():
-    parts = [p for _, p in told("One two three. Four five. " + "W " * 25, words=10)]
-    assert parts[0] == "One two three. Four five." and all(len(p.split()) <= 10 for p in parts)
-    assert " ".join(parts).split() == ("One two three. Four five. " + "W " * 25).split()
-    long = plain("x" * 2_000_000, characters=500)
-    assert len(long) == 4000 and all(len(part) == 500 for part in long)
+    text = "One two three. Four five. " + "W " * 200
+    parts = plain(text)
+    assert parts[0] == "One two three. Four five." and all(len(p.split()) <= 80 for p in parts)
+    assert " ".join(parts).split() == text.split()
+    long = plain("x" * 2_000_000)
+    assert len(long) == 2500 and all(len(part) == 800 for part in long)
 
 
 def test_every_kind_of_file_becomes_passages():

@@ -49,7 +49,6 @@ _UNWANTED = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029], " 
     [0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
 )
 
-
 _PARTED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad]\n[ \t]{0,40}([^\W\d_]{1,40})")
 _AFTER_A_HYPHEN = frozenset(
     ("and", "or", "to", "und", "oder", "bis", "et", "ou", "y", "o", "e", "en", "of", "och")
@@ -82,7 +81,7 @@ class Passage:
 
     name: where it comes from: file, title path, page or row. text: the passage, the caption, or the
     question of a pair; may be empty beside a picture. answer: of a pair. item: the id of the gallery
-    picture that it is. note: the id under which a gallery keeps it.
+    picture that it is.
     """
 
     name: str
@@ -90,7 +89,6 @@ class Passage:
     answer: str = ""
     image: Image.Image | None = None
     item: int | None = None
-    note: int | None = None
 
     @property
     def kind(self) -> Literal["pair", "picture", "passage"]:
@@ -167,25 +165,19 @@ def sentences(text: str) -> list[str]:
     >>> sentences("狗叫小白。「在哪里？」在北京")
     ['狗叫小白。', '「在哪里？」', '在北京']
     """
-    return [told for part in _STOPS.sub(r"\1\n", clean(text)).split("\n") for told in _in_words(part)]
-
-
-def _in_words(text: str) -> list[str]:
     out: list[str] = []
-    words = text.strip().split(" ")
-    start = 0
-    for i in range(len(words)):
-        if i + 1 == len(words) or _ends(words[i], words[i + 1]):
-            if told := " ".join(words[start : i + 1]):
-                out.append(told)
-            start = i + 1
-    return out
+    for part in _STOPS.sub(r"\1\n", clean(text)).split("\n"):
+        words = part.strip().split(" ")
+        start = 0
+        for i in range(len(words)):
+            if i + 1 == len(words) or _ends(words[i], words[i + 1]):
+                out.append(" ".join(words[start : i + 1]))
+                start = i + 1
+    return list(filter(None, out))
 
 
-def pack(
-    blocks: Iterable[Block], *, words: int = MAX_WORDS, characters: int = MAX_CHARACTERS
-) -> Iterator[tuple[Block, str]]:
-    """(block, passage) for every passage: the block's sentences, as many as fit into the limits.
+def pack(blocks: Iterable[Block]) -> Iterator[tuple[Block, str]]:
+    """(block, passage) for every passage: the block's sentences, as many as fit into its limits.
 
     A sentence beyond the limits is cut between words; a word beyond the limits is cut between characters.
     Passages without a letter or digit are left out.
@@ -193,9 +185,9 @@ def pack(
     for block in blocks:
         part: list[str] = []
         count = length = 0
-        for piece in (p for s in block.sentences for p in _pieces(s, words, characters)):
+        for piece in (p for s in block.sentences for p in _pieces(s)):
             size = piece.count(" ") + 1
-            if part and (count + size > words or length + 1 + len(piece) > characters):
+            if part and (count + size > MAX_WORDS or length + 1 + len(piece) > MAX_CHARACTERS):
                 yield block, _joined(part)
                 part, count, length = [], 0, 0
             part.append(piece)
@@ -207,8 +199,7 @@ def pack(
 def _joined(part: list[str]) -> str:
     """Sentences in one text. After one without a full stop (a list item) comes a line break, which keeps
     them apart; after the full stop of a script without spaces comes nothing."""
-    ended = [p + _between(p) for p in part[:-1]]
-    return "".join([*ended, part[-1]])
+    return "".join([*(sentence + _between(sentence) for sentence in part[:-1]), part[-1]])
 
 
 def _between(sentence: str) -> str:
@@ -225,17 +216,17 @@ def told_row(cells: Iterable[tuple[str, str]]) -> str:
     return " ".join(f"{heading}: {cell}." if heading else f"{cell}." for heading, cell in cells if cell)
 
 
-def _pieces(sentence: str, words: int, characters: int) -> Iterator[str]:
+def _pieces(sentence: str) -> Iterator[str]:
     """The sentence, or parts of it that fit into the limits."""
-    if len(sentence) <= characters and sentence.count(" ") < words:
+    if len(sentence) <= MAX_CHARACTERS and sentence.count(" ") < MAX_WORDS:
         yield sentence
         return
     part: list[str] = []
     length = 0
     for word in sentence.split(" "):
-        for at in range(0, len(word), characters):
-            bit = word[at : at + characters]
-            if part and (len(part) >= words or length + 1 + len(bit) > characters):
+        for at in range(0, len(word), MAX_CHARACTERS):
+            bit = word[at : at + MAX_CHARACTERS]
+            if part and (len(part) >= MAX_WORDS or length + 1 + len(bit) > MAX_CHARACTERS):
                 yield " ".join(part)
                 part, length = [], 0
             part.append(bit)

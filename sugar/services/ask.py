@@ -219,7 +219,7 @@ class AskService:
         gallery = None
         if request.gallery and not request.examples:
             gallery = self.workspace.gallery(visitor, request.gallery)
-            kept = [Passage(n.name, n.text, n.answer, note=n.id) for n in gallery.notes()]
+            kept = [Passage(n.name, n.text, n.answer) for n in gallery.notes()]
             notes = [*notes, *(k for k in kept if (k.name, k.text) not in {(p.name, p.text) for p in notes})]
         made_of = (
             model.fingerprint,
