@@ -22,8 +22,8 @@ from sugar.training.data.example import join
 from sugar.training.losses import contrastive_loss, language_loss, similarity_loss, swap_loss
 from sugar.training.optimizer import Muon, matrices, orthogonalise
 from sugar.training.recipes import OWN, PAPER
-from sugar.training.targets import DELTA, label_statistics
 from sugar.training.teachers import BatchFacts, SceneEncoders, batch_facts, draw_positions, labels
+from sugar.training.teachers.labels import DELTA, label_statistics
 
 # --- losses -------------------------------------------------------------------------------------------------
 

@@ -37,9 +37,9 @@ from sugar.training import loop
 from sugar.training.adapter import ADAPTER, AdapterConfig, AdapterTask
 from sugar.training.config import rate_at
 from sugar.training.data.example import captioned
+from sugar.training.parallel import shard
 from sugar.training.recipes import CARDS, OWN, PAPER, RECIPES, for_card
 from sugar.training.sample_rows import SampleRows
-from sugar.training.sharding import shard
 from sugar.training.teachers import CachedEncoders, TripleFolders, WordEncoders, open_teachers
 from sugar.training.terms import Terms
 

@@ -24,8 +24,7 @@ from sugar.metrics import recall_at_k
 from sugar.model.processor import Batch, Layout, Processor
 from sugar.training.data import open_data
 from sugar.training.data.example import BadRow, Example, join
-from sugar.training.data.mixture import Mixture
-from sugar.training.data.reading import read_row
+from sugar.training.data.mixture import Mixture, read_row
 from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
 from sugar.training.terms import Terms

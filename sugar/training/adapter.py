@@ -24,19 +24,17 @@ from sugar.model.adapters import TARGETS, EmbeddingHead
 from sugar.model.backbone import VisionFeatures, projector_inputs
 from sugar.model.processor import PreparedImage, pool_slices
 from sugar.paths import output_folder
-from sugar.training import parallel, sharding
+from sugar.training import parallel
 from sugar.training.adapter_card import adapter_card
 from sugar.training.compare import compare
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
 from sugar.training.data.example import Example, notes_of
-from sugar.training.data.mixture import Mixture
-from sugar.training.data.reading import Reader
+from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.gradient_cache import backward_in_parts
 from sugar.training.run_log import StepResult
 from sugar.training.sample_rows import SampleRows, StepReader, StepRows, TrainRow
-from sugar.training.targets import label_statistics
-from sugar.training.teachers import BatchFacts, CachedEncoders, labels, merge, open_teachers
+from sugar.training.teachers import BatchFacts, CachedEncoders, label_statistics, labels, merge, open_teachers
 from sugar.training.terms import Terms
 from sugar.training.validation import Validation
 
@@ -197,7 +195,7 @@ class AdapterTask:
         self.reader = StepReader(
             Reader(mixture), self.rows(), self.teachers, config.seed, config.batch, config.micro_batch
         )
-        if sharding.asked_for():
+        if parallel.shares_base():
             self.sugar.generator.decoding = "eager"  # a captured step cannot gather weights
         self.validation = Validation(self.sugar, mixture, ADAPTER, Path(config.out))
 
@@ -271,8 +269,8 @@ class AdapterTask:
         said: dict[str, tuple[int, int]] = {}  # of this process's answers
         spoken = [0.0]
         target = self.target(facts)
-        sharded = sharding.asked_for()
-        micro_batches = sharding.in_step(data.parts()) if sharded else data.parts()
+        sharded = parallel.shares_base()
+        micro_batches = parallel.in_step(data.parts()) if sharded else data.parts()
 
         def forward(part: list[TrainRow]) -> tuple[Tensor, list[int], Tensor | None]:
             indices = [p for row in part for p in row.indices]

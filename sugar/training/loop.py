@@ -24,17 +24,20 @@ from torch.utils.data import DataLoader, Dataset
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
 from sugar.model.checkpoint import read_state
-from sugar.training import parallel, sharding
+from sugar.training import parallel
+from sugar.training.adapter import AdapterTask
 from sugar.training.config import RunConfig, rate_at
-from sugar.training.curves import plot_curves, read_log
 from sugar.training.optimizer import Muon, matrices
-from sugar.training.run_log import RunLog, StepResult, flat
-from sugar.training.task import Stopped, Task
+from sugar.training.run_log import RunLog, StepResult, flat, plot_curves, read_log
 
-__all__ = ["LOG", "STATE", "Run", "Stopped", "StepResult", "Task", "train"]
+__all__ = ["LOG", "STATE", "Run", "Stopped", "StepResult", "train"]
 
 STATE = "state.pt"
 LOG = "log.jsonl"
+
+
+class Stopped(Exception):
+    """The caller asked the run to end; its state is saved."""
 
 
 class _Steps(Dataset):
@@ -50,7 +53,7 @@ class _Steps(Dataset):
 class Run:
     """A training run: a task, its optimisers, and the step it stands at."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: AdapterTask) -> None:
         from accelerate import Accelerator
 
         self.task, self.config = task, task.config
@@ -60,8 +63,8 @@ class Run:
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), log_with=names or None, project_dir=str(self.out)
         )
-        if sharding.asked_for():
-            sharding.shard(task.module)
+        if parallel.shares_base():
+            parallel.shard(task.module)
         if config.threads:
             torch.set_num_threads(config.threads)
         chosen = matrices(task.module) if config.optimizer == "muon" else []
@@ -209,7 +212,7 @@ class Run:
 
 
 def train(
-    task: Task,
+    task: AdapterTask,
     *,
     quiet: bool = False,
     progress: Callable[[int, int, dict[str, float]], bool] | None = None,
@@ -273,7 +276,7 @@ def _validated(run: Run, folder: Path) -> int:
 
     Where weights are shared out, every process reads along.
     """
-    figures = run.task.validate(run.step) if run.main or sharding.asked_for() else None
+    figures = run.task.validate(run.step) if run.main or parallel.shares_base() else None
     if run.main and figures:
         first = next(iter(figures.values()))
         better = not run.best or first > next(iter(run.best["figures"].values()))

@@ -15,7 +15,6 @@ import psutil
 import torch
 
 from sugar.training import parallel
-from sugar.training.sharding import asked_for, language_layers
 
 __all__ = ["estimate", "memory_line"]
 
@@ -23,7 +22,7 @@ __all__ = ["estimate", "memory_line"]
 def estimate(task: Any) -> dict[str, float]:
     """Gigabytes of a process by part."""
     module = task.module
-    layers = language_layers(module) if asked_for() else []
+    layers = parallel.language_layers(module) if parallel.shares_base() else []
     shared = {p for layer in layers for p in layer.parameters() if not p.requires_grad}
     base = trained = 0.0
     for p in module.parameters():

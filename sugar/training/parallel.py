@@ -7,24 +7,22 @@ the identity.
     rows, own = gather_rows(embeddings, counts)
     sum_gradients(parameters)
 
-Each process computes the gradient of its own rows, and the sums are added up once a step, so that the result
-is that of one process with the whole batch. No module is wrapped, so none of DDP's rules about unused
-weights apply.
+Each process computes the gradient of its own rows; sums are added up once a step, so that the result is that
+of one process with the whole batch. No module is wrapped, so DDP's rules about unused weights do not apply.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from sugar.errors import SettingsError
-
-__all__ = ["barrier", "gather", "gather_rows", "join", "rank", "sum_gradients", "total", "world"]
 
 T = TypeVar("T")
 BUCKET = 64 << 20
@@ -128,3 +126,80 @@ def _reduce(bucket: list[Tensor]) -> None:
         for g in same:
             g.copy_(flat[at : at + g.numel()].view_as(g))
             at += g.numel()
+
+
+# --- a base shared out between processes --------------------------------------------------------------------
+#
+# A frozen layer's weights are gathered while it runs and let go after it (`fully_shard`, FSDP2). LoRA and
+# head stay whole, with their gradients and moments, and so are checkpoints. Every process must run the layers
+# equally often: `in_step` adds what is missing. Each process reads the whole base first; one in 4 bits is not
+# shared out.
+
+
+def shares_base() -> bool:
+    """Whether the base's frozen layers are shared out (FSDP): accelerate says so, and there are several
+    processes."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and world() > 1
+
+
+def shard(model: nn.Module) -> None:
+    """Share out the frozen weights of the language model's layers, as accelerate's configuration says.
+
+    Args:
+        model: holds a Transformers model with its LoRA.
+    Raises:
+        SettingsError: FSDP 1 or offloading is asked for; the base has 4 bits, or no weight of it is frozen.
+    """
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
+
+    plugin = FullyShardedDataParallelPlugin()  # reads what `accelerate launch` put into the environment
+    if plugin.fsdp_version != 2 or isinstance(plugin.cpu_offload, CPUOffloadPolicy):
+        raise SettingsError(
+            "Set fsdp_version to 2 and fsdp_offload_params to false, as launch/fsdp.yaml does."
+        )
+    trained = {p for p in model.parameters() if p.requires_grad}
+    mesh = init_device_mesh(next(model.parameters()).device.type, (world(),))
+    for layer in language_layers(model):
+        own = [p for p in layer.parameters() if p not in trained]
+        if not own:
+            raise SettingsError(
+                "This recipe trains every weight, and FSDP shares out frozen ones. Use plain processes."
+            )
+        if any(not p.is_floating_point() for p in own):
+            raise SettingsError(
+                "FSDP does not share out a base in 4 bits. Use --base-precision bf16, or plain processes."
+            )
+        fully_shard(
+            layer,
+            mesh=mesh,
+            reshard_after_forward=bool(plugin.reshard_after_forward),
+            ignored_params=trained,
+        )
+
+
+def language_layers(model: nn.Module) -> list[nn.Module]:
+    """The decoder layers of a model's language part, of any family."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and name.endswith(
+            ("language_model.layers", "text_model.layers")
+        ):
+            return list(module)
+    raise SettingsError("This model has no language layers that FSDP could share out. Use plain processes.")
+
+
+def in_step(parts: list[list[Any]]) -> list[list[Any]]:
+    """A process's micro-batches, and as many idle ones as the process with the most has more.
+
+    An idle one is a row from which nothing is learnt.
+    """
+    wanted = max(gather(len(parts)))
+    if wanted and not parts:
+        raise SettingsError("A process has no rows in this step. Use a batch of at least as many examples.")
+    idle = (
+        [replace(row, layout=replace(row.layout, answers=()), spans=[], indices=[]) for row in parts[0][:1]]
+        if parts
+        else []
+    )
+    return parts + [idle] * (wanted - len(parts))

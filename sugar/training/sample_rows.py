@@ -18,7 +18,7 @@ from sugar.model.processor import Layout, PreparedImage, Processor, Span, image_
 from sugar.sequence import Sample
 from sugar.training import parallel
 from sugar.training.data.example import Example, Target, join
-from sugar.training.data.reading import Reader
+from sugar.training.data.mixture import Reader
 from sugar.training.teachers.cache import CachedEncoders
 from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions
 

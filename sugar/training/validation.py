@@ -18,8 +18,7 @@ from sugar.metrics import recall_at_k
 from sugar.sequence import Sample
 from sugar.training import parallel
 from sugar.training.data.example import BadRow, Example
-from sugar.training.data.mixture import Mixture
-from sugar.training.data.reading import read_row
+from sugar.training.data.mixture import Mixture, read_row
 
 __all__ = ["Validation", "measure_pairs"]
 

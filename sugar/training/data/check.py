@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from sugar.sequence import Sample
 from sugar.text_files import clean_text
 from sugar.training.data.example import BadRow, Dataset, Example, notes_of, texts_of
-from sugar.training.data.reading import MOST_BAD, read_captions, read_row
+from sugar.training.data.mixture import MOST_BAD, read_captions, read_row
 
 __all__ = ["Checked", "check", "report"]
 

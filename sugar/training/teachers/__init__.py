@@ -17,7 +17,14 @@ from sugar.paths import there
 from sugar.training.teachers.cache import CachedEncoders
 from sugar.training.teachers.dual import DualEncoders
 from sugar.training.teachers.encoders import EncoderSet, TripleFolders
-from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions, labels, merge
+from sugar.training.teachers.labels import (
+    BatchFacts,
+    batch_facts,
+    draw_positions,
+    label_statistics,
+    labels,
+    merge,
+)
 from sugar.training.teachers.scenes import SceneEncoders
 from sugar.training.teachers.words import WordEncoders
 
@@ -30,6 +37,7 @@ __all__ = [
     "WordEncoders",
     "batch_facts",
     "draw_positions",
+    "label_statistics",
     "labels",
     "merge",
     "open_teachers",
