@@ -84,13 +84,16 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: checkpoints.build(family, folder) for family in ("llava", "qwen3_vl", "idefics3")}
 
 
-def config(out: Path, base: object, data: Path | str, **changes: object) -> AdapterConfig:
+def config(
+    out: Path, base: object, data: Path | str, own: AdapterConfig = OWN, **changes: object
+) -> AdapterConfig:
     made = replace(
-        OWN,
+        own,
         out=str(out),
         base=str(base),
         data=(str(data),),
         vectors=str(out / "vectors"),
+        teachers="words",
         steps=2,
         batch=4,
         micro_batch=3,
@@ -170,34 +173,27 @@ def test_gradients_in_parts_are_those_of_one_pass(
 # --- every recipe on every family ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen3_vl", "idefics3"])
-@pytest.mark.parametrize("recipe", ["paper", "own", "vladva"])
+@pytest.mark.parametrize(
+    ("recipe", "family"),
+    [
+        ("sugar", "llava"),
+        ("sugar", "qwen3_vl"),
+        ("sugar", "idefics3"),
+        ("vladva", "llava"),
+        ("vladva", "qwen3_vl"),
+    ],
+)
 def test_recipes_run_on_every_family(
     recipe: str, family: str, tmp_path: Path, small_album: Path, bases: dict[str, Path]
 ) -> None:
-    source = RECIPES["vladva" if recipe == "vladva" else "sugar"]
-    settings = replace(source.configs["paper" if recipe == "paper" else "own"], rank=4, alpha=8)
-    if recipe == "vladva":
-        settings = replace(settings, short=200)
-    settings = replace(
-        settings,
-        out=str(tmp_path / "run"),
-        base=str(bases[family]),
-        data=(str(small_album),),
-        teachers="words",
-        steps=20,
-        batch=3,
-        micro_batch=9,
-        dimension=16,
-        validate_every=0,
-        trackers="",
-        log_every=10,
-        rate=1e-3,
-        warmup=2,
+    source = RECIPES[recipe]
+    own = replace(source.configs["own"], **({"short": 200} if recipe == "vladva" else {}))
+    folder = loop.train(
+        source.task(config(tmp_path / "run", bases[family], small_album, own, steps=3, batch=3, warmup=1)),
+        quiet=True,
     )
-    folder = loop.train(source.task(settings), quiet=True)
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 20 and all(np.isfinite(v) for v in lines[-1]["losses"].values())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().split("\n")[:-1]]
+    assert lines[-1]["step"] == 3 and all(np.isfinite(v) for v in lines[-1]["losses"].values())
     assert "language" in lines[-1]["losses"] or recipe == "vladva"
     base = Sugar.from_pretrained(bases[family], device="cpu")
     opened = Sugar.from_pretrained(bases[family], adapter=folder, device="cpu")
@@ -205,7 +201,7 @@ def test_recipes_run_on_every_family(
     assert opened.encoder == ("prompt" if recipe == "vladva" else "sugar")
     alone = base.embed([sample]).pooled
     moved = opened.embed([sample]).pooled
-    assert moved.shape != alone.shape or np.abs(moved - alone).max() > 1e-4
+    assert moved.shape != alone.shape or np.abs(moved - alone).max() > 1e-5
 
 
 # --- the loop -----------------------------------------------------------------------------------------------
@@ -213,7 +209,7 @@ def test_recipes_run_on_every_family(
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, small_album: Path, bases: dict[str, Path]) -> None:
     """One process is killed in the middle by SIGKILL; what it left is taken up to the same weights."""
-    whole = config(tmp_path / "whole", bases["llava"], small_album, steps=6, save_every=2)
+    whole = config(tmp_path / "whole", bases["llava"], small_album, steps=4, save_every=2)
     loop.train(AdapterTask(whole), quiet=True)
     code = (
         "import sys, os, signal\n"
@@ -224,13 +220,13 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, small_album: Path, bas
         "from sugar.training.adapter import AdapterTask\n"
         f"config = pickle.loads({pickle.dumps(replace(whole, out=str(tmp_path / 'killed')))!r})\n"
         "def progress(step, steps, losses):\n"
-        "    if step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "loop.train(AdapterTask(config), quiet=True, progress=progress)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == -signal.SIGKILL
     again = loop.Run(AdapterTask(replace(whole, out=str(tmp_path / "killed"))))
-    assert again.resume() and again.step == 4
+    assert again.resume() and again.step == 2
     loop.train(AdapterTask(replace(whole, out=str(tmp_path / "killed"))), quiet=True)
     one, two = (
         torch.load(tmp_path / name / "state.pt", weights_only=True)["model"] for name in ("whole", "killed")
@@ -313,29 +309,24 @@ def test_workers_are_spawned(tmp_path: Path, small_album: Path) -> None:
 def test_the_best_checkpoint_is_kept_and_the_run_stops_early(
     tmp_path: Path, small_album: Path, bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = iter([10.0, 50.0, 40.0, 30.0, 20.0, 10.0])
+    figures = iter([10.0, 50.0, 40.0, 30.0])
     monkeypatch.setattr(AdapterTask, "validate", lambda self, step: {"R@1": next(figures)})
-    settings = config(tmp_path, bases["llava"], small_album, steps=12, validate_every=2, patience=1)
+    settings = config(tmp_path, bases["llava"], small_album, steps=6, validate_every=1, patience=1)
     folder = loop.train(AdapterTask(settings), quiet=True)
     facts = json.loads((folder / "training.json").read_text())
-    assert facts["best"] == {"step": 4, "figures": {"R@1": 50.0}} and facts["step"] == 4
+    assert facts["best"] == {"step": 2, "figures": {"R@1": 50.0}} and facts["step"] == 2
     notes = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert any("stopped early" in line.get("note", "") for line in notes)
     assert (tmp_path / "curves.png").is_file() and "kept aside" in (folder / "README.md").read_text()
 
 
-def test_stopping_by_the_caller_keeps_the_state(
+def test_stopping_by_the_caller_keeps_the_state_and_trackers_get_losses(
     tmp_path: Path, small_album: Path, bases: dict[str, Path]
 ) -> None:
     with pytest.raises(loop.Stopped):
-        task = AdapterTask(config(tmp_path, bases["llava"], small_album, steps=5))
+        task = AdapterTask(config(tmp_path, bases["llava"], small_album, steps=5, trackers="tensorboard"))
         loop.train(task, quiet=True, progress=lambda step, steps, losses: step == 2)
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
-
-
-def test_trackers_get_losses(tmp_path: Path, small_album: Path, bases: dict[str, Path]) -> None:
-    settings = config(tmp_path, bases["llava"], small_album, trackers="tensorboard")
-    loop.train(AdapterTask(settings), quiet=True)
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 
@@ -403,13 +394,30 @@ def test_words_as_teachers() -> None:
 
 
 def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> None:
-    """200 pictures, one command: an adapter that the app loads, and that finds held-out pictures
-    better than the base."""
-    folder = album(tmp_path / "holiday", 200)
-    out = tmp_path / "run"
-    arguments = ["--recipe", "sugar", "--config", "own", "--base", "sugar-tiny", "--data", str(folder)]
-    arguments += ["--steps", "20", "--vectors", str(out / "vectors"), "--trackers", ""]
-    launched(arguments, out, 1)
+    """One command: an adapter that the app loads, and that finds held-out pictures better than the base."""
+    folder, out = album(tmp_path / "holiday", 120), tmp_path / "run"
+    arguments = [
+        "train",
+        "--recipe",
+        "sugar",
+        "--config",
+        "own",
+        "--base",
+        "sugar-tiny",
+        "--data",
+        str(folder),
+    ]
+    arguments += [
+        "--steps",
+        "12",
+        "--validate-every",
+        "12",
+        "--vectors",
+        str(out / "vectors"),
+        "--trackers",
+        "",
+    ]
+    assert main([*arguments, "--out", str(out), "--quiet"]) == 0
     taught = json.loads((out / "model" / "training.json").read_text())["best"]["figures"]["R@1"]
     task = AdapterTask(replace(OWN, data=(str(folder),), out=str(tmp_path / "base")))
     bare = task.validation.measure(0, adapter=None)
@@ -421,53 +429,72 @@ def test_a_folder_of_captioned_pictures_teaches_the_model(tmp_path: Path) -> Non
     assert 100 * found.mean() > bare["text -> picture R@1"]
 
 
-def launched(arguments: list[str], out: Path, processes: int, **more: str) -> tuple[dict, dict]:
-    """The weights and the last losses of `python -m sugar train`; alone it runs in this process.
+# --- several processes --------------------------------------------------------------------------------------
 
-    more: variables of the environment, for FSDP.
-    """
-    command = ["train", *arguments, "--out", str(out), "--quiet"]
-    if processes == 1:
-        assert main(command) == 0
-    else:
-        options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]  # on a CPU too
-        options += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sugar"]
-        many = [sys.executable, "-m", "accelerate.commands.launch", *options, *command]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
-        done = subprocess.run(many, cwd=ROOT, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-    hardware = json.loads((out / "model" / "training.json").read_text())["hardware"]
-    assert f"{processes} process(es)" in hardware and ("FSDP" in hardware) == bool(more)
-    lines = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
-    line = next(line for line in reversed(lines) if "losses" in line)
-    return torch.load(out / "state.pt", weights_only=True)["model"], line["losses"]
+TWICE = """
+import os, sys
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from sugar.__main__ import main
+Accelerator.end_training = lambda self: None  # it would part the processes
+assert main(sys.argv[2:] + ["--out", sys.argv[1] + "/two"]) == 0
+AcceleratorState._reset_state()
+os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+assert main(sys.argv[2:] + ["--out", sys.argv[1] + "/sharded"]) == 0
+"""
 
 
-def test_two_processes_are_one(tmp_path: Path, small_album: Path, bases: dict[str, Path]) -> None:
-    """The same global batch: same losses and same weights after 5 steps, with the base's layers shared out
-    too. Of 5 examples one process reads a micro-batch more than the other."""
-    arguments = [
-        "--recipe",
-        "sugar",
-        "--config",
-        "own",
+def test_two_processes_match_one(tmp_path: Path, small_album: Path, bases: dict[str, Path]) -> None:
+    """The same global batch: same losses and same weights, with the base's layers shared out too. Of 5
+    examples one process reads a micro-batch more than the other."""
+    command = ["train", "--recipe", "sugar", "--config", "own", "--quiet", "--trackers", ""]
+    command += [
         "--base",
         str(bases["llava"]),
         "--data",
         str(small_album),
+        "--vectors",
+        str(tmp_path / "vectors"),
     ]
-    arguments += ["--steps", "5", "--batch", "5", "--micro-batch", "3", "--rank", "4", "--alpha", "8"]
-    arguments += ["--log-every", "5", "--validate-every", "3", "--dimension", "16", "--trackers", ""]
-    arguments += ["--held-out", "0.2", "--vectors", str(tmp_path / "vectors")]
-    one, losses = launched(arguments, tmp_path / "1", 1)
-    sharded = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    for name, more in (("2", {}), ("sharded", sharded)):
-        two, others = launched(arguments, tmp_path / name, 2, **more)
+    command += ["--steps", "3", "--batch", "5", "--micro-batch", "3", "--rank", "4", "--alpha", "8"]
+    command += ["--log-every", "3", "--validate-every", "3", "--dimension", "16", "--held-out", "0.2"]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    (tmp_path / "twice.py").write_text(TWICE, "utf-8")
+    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]  # on a CPU too
+    options += [
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        str(tmp_path / "twice.py"),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *options, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def result(name: str, processes: int) -> tuple[dict, dict]:
+        hardware = json.loads((tmp_path / name / "model" / "training.json").read_text())["hardware"]
+        assert f"{processes} process(es)" in hardware and ("FSDP" in hardware) == (name == "sharded")
+        lines = [json.loads(x) for x in (tmp_path / name / "log.jsonl").read_text().split("\n")[:-1]]
+        losses = next(line["losses"] for line in reversed(lines) if "losses" in line)
+        return torch.load(tmp_path / name / "state.pt", weights_only=True)["model"], losses
+
+    one, losses = result("one", 1)
+    for name in ("two", "sharded"):
+        two, others = result(name, 2)
         assert losses == pytest.approx(others, abs=1e-4) and len(losses) == 3
         assert all(torch.allclose(one[k], two[k], atol=1e-4) for k in one)
 
 
-def test_what_fsdp_cannot_share_out_is_said(bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsdp_refuses_what_it_cannot_share_out(
+    bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = Sugar.from_pretrained(bases["llava"], device="cpu").model
     with pytest.raises(SettingsError, match="fsdp_version to 2"):
         shard(model)
