@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -42,64 +42,31 @@ from sugar.training.data.mixture import Mixture
 from sugar.training.loop import Run
 from sugar.training.terms import Terms
 
-SHAPES: dict[str, dict[str, int]] = {
-    "small": {
-        "hidden": 128,
-        "layers": 4,
-        "mlp": 344,
-        "vision": 96,
-        "side": 64,
-        "patch": 8,
-        "vocabulary": 2000,
-    },
-    "medium": {
-        "hidden": 384,
-        "layers": 6,
-        "mlp": 1024,
-        "vision": 192,
-        "side": 64,
-        "patch": 8,
-        "vocabulary": 4000,
-    },
-    "large": {
-        "hidden": 1024,
-        "layers": 8,
-        "mlp": 2816,
-        "vision": 512,
-        "side": 336,
-        "patch": 14,
-        "vocabulary": 32000,
-    },
-    "7b": {
-        "hidden": 4096,
-        "layers": 32,
-        "mlp": 11008,
-        "vision": 1024,
-        "side": 336,
-        "patch": 14,
-        "vocabulary": 32064,
-    },
+
+class Shape(NamedTuple):
+    """Widths and layers of a random LLaVA."""
+
+    hidden: int
+    layers: int
+    mlp: int
+    vision: int
+    side: int
+    patch: int
+    vocabulary: int
+    vision_layers: int
+
+
+SHAPES = {
+    "small": Shape(128, 4, 344, 96, 64, 8, 2000, 4),
+    "medium": Shape(384, 6, 1024, 192, 64, 8, 4000, 6),
+    "large": Shape(1024, 8, 2816, 512, 336, 14, 32000, 8),
+    "7b": Shape(4096, 32, 11008, 1024, 336, 14, 32064, 24),
 }
-WORDS = [
-    "a",
-    "red",
-    "star",
-    "and",
-    "a",
-    "blue",
-    "cat",
-    "by",
-    "the",
-    "lake",
-    "at",
-    "night",
-    "in",
-    "the",
-    "rain",
-]
+CAPTION = "a red star and a blue cat by the lake at night in the rain"
+WORDS = CAPTION.split()
 
 
-class Drawn:
+class Squares:
     """Coloured squares with captions of a dozen words. embedded: with samples to embed; else answers only."""
 
     name = "bench"
@@ -130,24 +97,24 @@ def random_base(folder: Path, shape: str) -> Path:
 
     s = SHAPES[shape]
     _, processor = build(
-        replace(TinyConfig(), image_size=s["side"], patch_size=s["patch"]), WORDS + ["what", "is", "it"]
+        replace(TinyConfig(), image_size=s.side, patch_size=s.patch), WORDS + ["what", "is", "it"]
     )
-    processor.patch_size = s["patch"]
-    heads = max(1, s["hidden"] // 128)
+    processor.patch_size = s.patch
+    heads = max(1, s.hidden // 128)
     torch.manual_seed(0)
     vision = CLIPVisionConfig(
-        hidden_size=s["vision"],
-        intermediate_size=4 * s["vision"],
-        num_hidden_layers=24 if shape == "7b" else s["layers"],
-        num_attention_heads=max(1, s["vision"] // 64),
-        image_size=s["side"],
-        patch_size=s["patch"],
+        hidden_size=s.vision,
+        intermediate_size=4 * s.vision,
+        num_hidden_layers=s.vision_layers,
+        num_attention_heads=max(1, s.vision // 64),
+        image_size=s.side,
+        patch_size=s.patch,
     )
     text = LlamaConfig(
-        vocab_size=s["vocabulary"],
-        hidden_size=s["hidden"],
-        intermediate_size=s["mlp"],
-        num_hidden_layers=s["layers"],
+        vocab_size=s.vocabulary,
+        hidden_size=s.hidden,
+        intermediate_size=s.mlp,
+        num_hidden_layers=s.layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
     )
@@ -174,7 +141,7 @@ def task_of(base: Path, out: Path, *, batch: int, micro: int, embedded: bool, **
         **changes,
     )
     side = json.loads((base / "config.json").read_text("utf-8"))["vision_config"]["image_size"]
-    return AdapterTask(config, Mixture([Drawn(side, embedded=embedded)]))
+    return AdapterTask(config, Mixture([Squares(side, embedded=embedded)]))
 
 
 # --- against HF Trainer -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from sugar.errors import InputError
-from sugar.scenes.world import GRID, PATTERNS, PLACES, TIMES, WEATHERS, Scene
+from sugar.scenes.world import GRID, KINDS, PATTERNS, PLACES, TIMES, WEATHERS, Scene
 
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
@@ -342,32 +342,7 @@ def _bell(p: Pen) -> None:
     p.rect((0.12, 0.67, 0.88, 0.72), ink="dark")
 
 
-DRAWERS: dict[str, Callable[[Pen], None]] = {
-    "star": _star,
-    "heart": _heart,
-    "circle": _circle,
-    "box": _box,
-    "triangle": _triangle,
-    "moon": _moon,
-    "house": _house,
-    "tree": _tree,
-    "car": _car,
-    "boat": _boat,
-    "fish": _fish,
-    "cat": _cat,
-    "flower": _flower,
-    "umbrella": _umbrella,
-    "bird": _bird,
-    "cup": _cup,
-    "mushroom": _mushroom,
-    "key": _key,
-    "hat": _hat,
-    "apple": _apple,
-    "balloon": _balloon,
-    "kite": _kite,
-    "table": _table,
-    "bell": _bell,
-}
+DRAWERS: dict[str, Callable[[Pen], None]] = {kind: globals()[f"_{kind}"] for kind in KINDS}
 HOLDS_AT = {
     "box": (0.0, 0.12),
     "heart": (0.0, -0.07),
@@ -611,15 +586,9 @@ def _room(c: Canvas, rng: np.random.Generator) -> None:
 
 
 PLACE_PAINTERS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
-    "beach": _beach,
-    "forest": _forest,
-    "city": _city,
-    "desert": _desert,
-    "meadow": _meadow,
-    "lake": _lake,
-    "mountain": _mountain,
-    "room": _room,
+    place: globals()[f"_{place}"] for place in PLACES
 }
+
 
 # --- a place at a time of day in some weather ---------------------------------------------------------------
 

@@ -285,16 +285,7 @@ def name_of(scene: Scene, index: int, rng: np.random.Generator) -> str | None:
 
 OPERATIONS = ("color", "kind", "size", "pattern", "move", "add", "remove", "time", "weather", "place")
 DIFFERENCE_QUESTION = "what differs between these two?"
-GO_TO = {
-    "beach": "to the beach",
-    "forest": "to the forest",
-    "city": "to the city",
-    "desert": "to the desert",
-    "meadow": "to the meadow",
-    "lake": "to the lake",
-    "mountain": "to the mountains",
-    "room": "to a room",
-}
+GO_TO = {p: f"to the {p}" for p in PLACES} | {"mountain": "to the mountains", "room": "to a room"}
 
 
 @dataclass(frozen=True)
@@ -336,7 +327,14 @@ def apply_operation(scene: Scene, op: str, rng: np.random.Generator, who: int | 
     index = int(rng.integers(len(scene.objects))) if who is None else who
     t = scene.objects[index]
     name = name_of(scene, index, rng)
+    held = any(u.inside == index for u in scene.objects)
+
+    def edit(after: Scene, instruction: str, difference: str, sentence: str, *facts: Fact) -> Edit:
+        return Edit(op, scene, after, instruction, difference, sentence, facts)
+
     if op in ("color", "kind", "size", "pattern", "move", "remove") and name is None:
+        return None
+    if op in ("kind", "size", "remove") and not is_free(t, scene, index):
         return None
     if op == "color":
         new = other(rng, COLORS, t.color)
@@ -345,117 +343,64 @@ def apply_operation(scene: Scene, op: str, rng: np.random.Generator, who: int | 
         ):
             return None
         after = scene.with_object(index, color=new)
-        return Edit(
-            op,
-            scene,
-            after,
-            pick(rng, (f"make the {name} {new}", f"paint the {name} {new}")),
-            f"the {t.kind} changed from {t.color} to {new}",
-            f"the {t.kind} turns {new}",
-            tuple(object_facts(after.objects[index])),
-        )
+        told = pick(rng, (f"make the {name} {new}", f"paint the {name} {new}"))
+        difference = f"the {t.kind} changed from {t.color} to {new}"
+        return edit(after, told, difference, f"the {t.kind} turns {new}", *object_facts(after.objects[index]))
     if op == "kind":
-        if not is_free(t, scene, index):
-            return None
         new = other(rng, KINDS, t.kind)
-        after = scene.with_object(index, kind=new)
-        return Edit(
-            op,
-            scene,
-            after,
-            f"change the {name} to {article(new)}",
-            f"the {t.phrase} changed to {article(new)}",
-            f"the {t.kind} becomes {article(new)}",
-            tuple(object_facts(after.objects[index])),
-        )
+        after, a_new = scene.with_object(index, kind=new), article(new)
+        difference, sentence = f"the {t.phrase} changed to {a_new}", f"the {t.kind} becomes {a_new}"
+        facts = object_facts(after.objects[index])
+        return edit(after, f"change the {name} to {a_new}", difference, sentence, *facts)
     if op in ("size", "pattern"):
-        if op == "size" and not is_free(t, scene, index):
+        if op == "pattern" and held:
             return None
-        if op == "pattern" and any(u.inside == index for u in scene.objects):
-            return None
-        new = other(rng, SIZES if op == "size" else PATTERNS, getattr(t, op))
-        after = scene.with_object(index, **{op: new})
-        facts = ((op, t.kind, t.color, new), *object_facts(t))
-        return Edit(
-            op,
-            scene,
-            after,
-            f"make the {name} {new}",
-            f"the {t.phrase} changed from {getattr(t, op)} to {new}",
-            f"the {t.kind} becomes {new}",
-            facts,
-        )
+        old, new = getattr(t, op), other(rng, SIZES if op == "size" else PATTERNS, getattr(t, op))
+        difference, sentence = f"the {t.phrase} changed from {old} to {new}", f"the {t.kind} becomes {new}"
+        after, facts = scene.with_object(index, **{op: new}), [(op, t.kind, t.color, new), *object_facts(t)]
+        return edit(after, f"make the {name} {new}", difference, sentence, *facts)
     if op == "move":
         cell = _empty_cell(scene, rng)
         if cell is None or not is_free(t, scene, index):
             return None
-        after = scene.with_object(index, row=cell[0], col=cell[1])
-        where = CELLS[cell[0]][cell[1]]
-        return Edit(
-            op,
-            scene,
-            after,
-            f"move the {name} to the {where}",
-            f"the {t.phrase} moved from the {CELLS[t.row][t.col]} to the {where}",
-            f"the {t.kind} moves to the {where}",
-            (cell_fact(after.objects[index]), *object_facts(t)),
+        after, where = scene.with_object(index, row=cell[0], col=cell[1]), CELLS[cell[0]][cell[1]]
+        difference = f"the {t.phrase} moved from the {CELLS[t.row][t.col]} to the {where}"
+        facts = [cell_fact(after.objects[index]), *object_facts(t)]
+        return edit(
+            after, f"move the {name} to the {where}", difference, f"the {t.kind} moves to the {where}", *facts
         )
     if op == "add":
         cell = _empty_cell(scene, rng)
         if cell is None or len(scene.objects) >= 5:
             return None
-        obj = sample_object(rng, *cell)
-        after = replace(scene, objects=(*scene.objects, obj))
-        where = CELLS[cell[0]][cell[1]]
-        return Edit(
-            op,
-            scene,
-            after,
-            f"add {article(obj.phrase)} at the {where}",
-            f"{article(obj.phrase)} was added at the {where}",
-            f"the {scene.objects[who or 0].kind} meets {article(obj.phrase)}",
-            (cell_fact(obj), *object_facts(obj)),
+        obj, where = sample_object(rng, *cell), CELLS[cell[0]][cell[1]]
+        after, a_new = replace(scene, objects=(*scene.objects, obj)), article(obj.phrase)
+        sentence = f"the {scene.objects[who or 0].kind} meets {a_new}"
+        facts = [cell_fact(obj), *object_facts(obj)]
+        return edit(
+            after, f"add {a_new} at the {where}", f"{a_new} was added at the {where}", sentence, *facts
         )
     if op == "remove":
-        if len(scene.objects) < 2 or not is_free(t, scene, index):
+        if len(scene.objects) < 2:
             return None
-        return Edit(
-            op,
-            scene,
-            _drop(scene, index),
-            f"remove the {name}",
-            f"the {t.phrase} was removed",
-            f"the {t.phrase} goes away",
-            (),
-        )
+        difference, sentence = f"the {t.phrase} was removed", f"the {t.phrase} goes away"
+        return edit(_drop(scene, index), f"remove the {name}", difference, sentence)
     if op == "weather" and scene.place == "room":
         return None
-    options = {"time": TIMES, "weather": WEATHERS, "place": PLACES}[op]
     old = getattr(scene, op)
-    new = other(rng, options, old)
+    new = other(rng, {"time": TIMES, "weather": WEATHERS, "place": PLACES}[op], old)
     if op == "place" and "room" in (new, old):
         return None  # a room has no weather: two facts would change
-    after = scene.with_setting(**{op: new})
-    difference = f"the {op} changed from {old} to {new}"
-    facts = ((op, new),)
     if op == "time":
-        instruction = pick(
-            rng, (f"make it {new}", f"the same, but {'at night' if new == 'night' else 'by day'}")
-        )
+        told = pick(rng, (f"make it {new}", f"the same, but {'at night' if new == 'night' else 'by day'}"))
         sentence = "night falls" if new == "night" else "a new day begins"
-        return Edit(op, scene, after, instruction, difference, sentence, facts)
-    if op == "weather":
-        return Edit(
-            op,
-            scene,
-            after,
-            pick(rng, (f"make it {new}", f"make the weather {new}")),
-            difference,
-            f"the weather becomes {new}",
-            facts,
-        )
-    return Edit(
-        op, scene, after, f"move everything {GO_TO[new]}", difference, f"they all go {GO_TO[new]}", facts
+    elif op == "weather":
+        told = pick(rng, (f"make it {new}", f"make the weather {new}"))
+        sentence = f"the weather becomes {new}"
+    else:
+        told, sentence = f"move everything {GO_TO[new]}", f"they all go {GO_TO[new]}"
+    return edit(
+        scene.with_setting(**{op: new}), told, f"the {op} changed from {old} to {new}", sentence, (op, new)
     )
 
 

@@ -8,44 +8,22 @@
 Factors are independent except for what the eye needs: two objects never share a cell unless one is inside the
 other, and an object inside another has another colour. `HELD_OUT_PAIRS` (object, colour) and
 `is_held_out_relation` are never sampled unless asked for: they are the composition test. Not covered here:
-pixels (draw.py), words (captions.py, questions.py, stories.py).
+pixels (draw.py), words (words.py, questions.py).
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 KINDS = (
-    "star",
-    "heart",
-    "circle",
-    "box",
-    "triangle",
-    "moon",
-    "house",
-    "tree",
-    "car",
-    "boat",
-    "fish",
-    "cat",
-    "flower",
-    "umbrella",
-    "bird",
-    "cup",
-    "mushroom",
-    "key",
-    "hat",
-    "apple",
-    "balloon",
-    "kite",
-    "table",
+    "star", "heart", "circle", "box", "triangle", "moon", "house", "tree", "car", "boat", "fish",
+    "cat", "flower", "umbrella", "bird", "cup", "mushroom", "key", "hat", "apple", "balloon", "kite", "table",
     "bell",
-)
+)  # fmt: skip
 PLURALS = {k: k + "s" for k in KINDS} | {"box": "boxes", "fish": "fish"}
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 SIZES = ("small", "big")
@@ -60,22 +38,11 @@ CONVERSE = {"left of": "right of", "right of": "left of", "above": "below", "bel
 GRID = 3
 
 # Every kind but one of each pair of ten keeps all its colours; no colour loses more than two kinds.
-HELD_OUT_PAIRS = frozenset(
-    {
-        ("star", "green"),
-        ("heart", "blue"),
-        ("house", "purple"),
-        ("tree", "pink"),
-        ("car", "yellow"),
-        ("boat", "white"),
-        ("fish", "brown"),
-        ("cat", "red"),
-        ("flower", "black"),
-        ("umbrella", "orange"),
-        ("apple", "purple"),
-        ("kite", "green"),
-    }
-)
+HELD_OUT_PAIRS = frozenset({
+    ("star", "green"), ("heart", "blue"), ("house", "purple"), ("tree", "pink"), ("car", "yellow"),
+    ("boat", "white"), ("fish", "brown"), ("cat", "red"), ("flower", "black"), ("umbrella", "orange"),
+    ("apple", "purple"), ("kite", "green"),
+})  # fmt: skip
 
 Split = Literal["train", "tuning", "test"]
 _SPLIT_KEYS = {"train": 1, "tuning": 2, "test": 3}
@@ -165,15 +132,6 @@ def relation(scene: Scene, a: int, b: int) -> set[str]:
     if x.row != y.row:
         held.add("above" if x.row < y.row else "below")
     return held
-
-
-def relations(scene: Scene) -> Iterator[tuple[int, str, int]]:
-    """All (a, relation, b) that hold."""
-    for a in range(len(scene.objects)):
-        for b in range(len(scene.objects)):
-            if a != b:
-                for name in sorted(relation(scene, a, b)):
-                    yield a, name, b
 
 
 def is_held_out(scene: Scene) -> bool:
