@@ -42,6 +42,7 @@ from sugar.training.recipes import CARDS, OWN, PAPER, RECIPES, for_card
 from sugar.training.sample_rows import SampleRows
 from sugar.training.teachers import CachedEncoders, TripleFolders, WordEncoders, open_teachers
 from sugar.training.terms import Terms
+from sugar.training.whole import WholeTask
 
 ROOT = Path(__file__).resolve().parents[1]
 RENAMED = dict(zip(KINDS, KINDS[7:] + KINDS[:7], strict=True)) | dict(
@@ -202,6 +203,22 @@ def test_recipes_run_on_every_family(
     alone = base.embed([sample]).pooled
     moved = opened.embed([sample]).pooled
     assert moved.shape != alone.shape or np.abs(moved - alone).max() > 1e-5
+
+
+def test_a_base_from_nothing_is_trained_whole(tmp_path: Path, small_album: Path) -> None:
+    own = RECIPES["whole"].configs["tiny"]
+    task = WholeTask(config(tmp_path, "", small_album, own, steps=2, validate_every=2, held_out=0.2))
+    before = {name: p.detach().clone() for name, p in task.module.named_parameters()}
+    assert all(p.requires_grad for p in task.module.parameters())
+    folder = loop.train(task, quiet=True)
+    moved = {name for name, p in task.module.named_parameters() if not torch.equal(p, before[name])}
+    for part in ("vision_tower", "multi_modal_projector", "language_model", "head"):
+        assert any(part in name for name in moved)
+    opened, sample = Sugar.from_pretrained(folder, device="cpu", precision="fp32"), Sample("a red star")
+    assert np.allclose(opened.embed([sample]).pooled, task.sugar.embed([sample]).pooled, atol=1e-4)
+    assert opened.encoder == "sugar" and "every weight" in opened.card
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] == 2 and len(state["model"]) == len(before)
 
 
 # --- the loop -----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def deviations(config: Any) -> dict[str, str]:
     return found
 
 
-def adapter_card(config: Any, mixture: Any, bad: int) -> str:
+def adapter_card(config: Any, mixture: Any, bad: int, trained: str = "") -> str:
     """What the card of an adapter says of its training: data, settings, rows left out."""
     sets = [
         f"{dataset.name} ({len(rows):,} rows, share {share:.0%})"
@@ -42,7 +42,7 @@ def adapter_card(config: Any, mixture: Any, bad: int) -> str:
         "not be read left out",
         f"- {config.steps} steps of {config.batch} examples, {config.optimizer} at {config.rate:g}, "
         f"{config.schedule}, "
-        f"LoRA rank {config.rank}, alpha {config.alpha}, seed {config.seed}",
+        f"{trained or f'LoRA rank {config.rank}, alpha {config.alpha}'}, seed {config.seed}",
         f"- labels: {config.teachers}" if config.terms.similarity else "- no labels: contrastive",
         f"- otherwise than the paper: {'; '.join(deviations(config).values()) or 'nothing'}",
         "",

@@ -3,8 +3,8 @@
 sugar: the paper's recipe on any base and any data; `paper` is its large setting (4.1): AdamW 1e-4, cosine,
 warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
 .02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
-person's captioned pictures and a small base, minutes on a CPU. dual: a cross-modal teacher for `--teachers
-dual:FOLDER`, on captioned pictures.
+person's captioned pictures and a small base, minutes on a CPU. whole: every weight, `tiny` from nothing. dual:
+a cross-modal teacher for `--teachers dual:FOLDER`, on captioned pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sugar.errors import SettingsError
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.dual import DualConfig, DualTask
 from sugar.training.vladva import VladvaConfig, VladvaTask
+from sugar.training.whole import WholeConfig, WholeTask
 
 __all__ = ["CARDS", "OWN", "PAPER", "RECIPES", "Recipe", "for_card"]
 
@@ -61,10 +62,24 @@ VLADVA_OWN = replace(
     validate_every=0,
     log_every=10,
 )
+WHOLE = WholeConfig(
+    base="",
+    teachers="words",
+    optimizer="muon",
+    schedule="linear",
+    steps=6000,
+    rate=1.5e-3,
+    warmup=60,
+    weight_decay=0.02,
+    batch=48,
+    micro_batch=96,
+    terms=OWN.terms,
+)
 RECIPES = {
     "sugar": Recipe({"paper": PAPER, "own": OWN}, AdapterTask),
     "dual": Recipe({"photos": DualConfig()}, DualTask),
     "vladva": Recipe({"paper": VLADVA, "own": VLADVA_OWN}, VladvaTask),
+    "whole": Recipe({"tiny": WHOLE}, WholeTask),
 }
 
 _IN_FOUR_BITS = {"base_precision": "nf4", "checkpointing": True}

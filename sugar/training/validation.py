@@ -52,7 +52,7 @@ def measure_pairs(
 class Validation:
     """The rows kept aside, opened once."""
 
-    def __init__(self, sugar: Sugar, mixture: Mixture, adapter: str, out: Path) -> None:
+    def __init__(self, sugar: Sugar, mixture: Mixture, adapter: str | None, out: Path) -> None:
         self.sugar, self.mixture, self.adapter, self.out = sugar, mixture, adapter, out
         self._pairs: list[tuple[Sample, Sample]] | None = None
 
@@ -86,7 +86,7 @@ class Validation:
         self.sugar.model.eval()
         self.sugar.generator.prefixes.clear()
         figures, similarity = measure_pairs(self.sugar, self.pairs, chosen)
-        if chosen is not None:
+        if adapter == "":
             self._show(step, similarity)
         self.sugar.backbone.lora.use(self.adapter, trainable=True)
         self.sugar.model.train(training)
