@@ -35,8 +35,7 @@ from sugar.rag.words import STOP
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
 from sugar.training.data.files import read_lines
-from sugar.training.data.mixture import Mixture
-from sugar.training.data.reading import Reader
+from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.run_log import StepResult
 from sugar.training.teachers.dual import TextNetwork, pixels_of, save_dual
 

@@ -15,7 +15,7 @@ import json
 import platform
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -25,15 +25,48 @@ from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
 from sugar.model.checkpoint import read_state
 from sugar.training import parallel
-from sugar.training.adapter import AdapterTask
 from sugar.training.config import RunConfig, rate_at
 from sugar.training.optimizer import Muon, matrices
 from sugar.training.run_log import RunLog, StepResult, flat, plot_curves, read_log
 
-__all__ = ["LOG", "STATE", "Run", "Stopped", "StepResult", "train"]
+__all__ = ["LOG", "STATE", "Run", "Stopped", "StepResult", "Task", "train"]
 
 STATE = "state.pt"
 LOG = "log.jsonl"
+
+
+class Task(Protocol):
+    """What is trained.
+
+    module: its `requires_grad` weights are. reader: draws a step, and can be sent to another process.
+    """
+
+    config: Any
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def reader(self) -> Callable[[int], Any]: ...
+
+    def rate_of(self, name: str) -> float:
+        """The factor of the rate for a weight of the module, by its name."""
+
+    def backward(self, data: Any, step: int) -> StepResult:
+        """Losses of this process's part of a step; gradients of the whole batch's loss are left
+        on the weights."""
+
+    def export(self, folder: Path) -> None:
+        """Write what an app opens."""
+
+    def validate(self, step: int) -> dict[str, float] | None:
+        """Percent on rows kept aside, the first of them decides; None where nothing is kept aside."""
+
+    def resumable(self) -> dict[str, Any]:
+        """What must agree before a state is taken up again."""
 
 
 class Stopped(Exception):
@@ -53,7 +86,7 @@ class _Steps(Dataset):
 class Run:
     """A training run: a task, its optimisers, and the step it stands at."""
 
-    def __init__(self, task: AdapterTask) -> None:
+    def __init__(self, task: Task) -> None:
         from accelerate import Accelerator
 
         self.task, self.config = task, task.config
@@ -212,7 +245,7 @@ class Run:
 
 
 def train(
-    task: AdapterTask,
+    task: Task,
     *,
     quiet: bool = False,
     progress: Callable[[int, int, dict[str, float]], bool] | None = None,
