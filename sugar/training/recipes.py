@@ -3,8 +3,8 @@
 sugar: the paper's recipe on any base and any data; `paper` is its large setting (4.1): AdamW 1e-4, cosine,
 warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
 .02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
-person's captioned pictures and a small base, minutes on a CPU. whole: every weight, `tiny` from nothing. dual:
-a cross-modal teacher for `--teachers dual:FOLDER`, on captioned pictures.
+person's captioned pictures and a small base, minutes on a CPU. dual: a cross-modal teacher for `--teachers
+dual:FOLDER`, on captioned pictures. whole: every weight, `tiny` from nothing.
 """
 
 from __future__ import annotations
