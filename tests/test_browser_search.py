@@ -174,7 +174,7 @@ def test_weights_and_pictures_are_written_into_the_box(window: Window) -> None:
     expect(chips.first).to_contain_text("[1] × -1")
     expect(chips.nth(1)).to_contain_text("blue green")
     expect(chips.last).to_contain_text("“green” × 2")
-    count(page, PICTURES - 1)  # the picture itself is in the gallery, and is left out
+    count(page, PICTURES)
     page.get_by_role("button", name="Remove “green” × 2").click()
     expect(box(page)).to_have_value("blue -[1]")
     page.get_by_role("button", name="Remove picture 1 × -1").click()

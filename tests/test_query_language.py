@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from sugar.services.query import parse, quote
+from sugar.services.query import parse, parts_of
 
 TODAY = date(2026, 11, 25)
 
@@ -20,11 +20,15 @@ def test_a_whole_query() -> None:
     query = read(
         'two dogs -snow "red ball" 2025-08 name:IMG_20 caption:"at the beach" size:800 has:caption favourite:'
     )
-    assert query.words == "two dogs red ball" and query.phrases == ("red ball",)
-    assert query.excluded == ("snow",)
-    assert (query.after, query.before) == (date(2025, 8, 1), date(2025, 8, 31))
-    assert query.names == ("IMG_20",) and query.captions == ("at the beach",)
-    assert query.min_side == 800 and query.has_caption is True and query.favourite is True
+    assert query.words == "two dogs red ball"
+    assert query.conditions.excluded == ("snow",)
+    assert (query.conditions.after, query.conditions.before) == (date(2025, 8, 1), date(2025, 8, 31))
+    assert query.conditions.name == "IMG_20" and query.conditions.caption == "at the beach"
+    assert (
+        query.conditions.min_side == 800
+        and query.conditions.captioned is True
+        and query.conditions.favourite is True
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,11 @@ def test_a_whole_query() -> None:
     ],
 )
 def test_dates(text: str, after: date | None, before: date | None) -> None:
-    assert (read(text).after, read(text).before, read(text).words) == (after, before, "")
+    assert (read(text).conditions.after, read(text).conditions.before, read(text).words) == (
+        after,
+        before,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,21 +84,31 @@ def test_what_is_no_mark_is_a_free_word(text: str) -> None:
     assert query.words == text and query.marks == ()
 
 
+def test_a_list_of_parts_with_weights() -> None:
+    parts = parts_of(" a red star, dog^2.5 , -night,-snow^.5, - , ,x^y ")
+    assert [(p.content, p.weight) for p in parts] == [
+        ("a red star", 1),
+        ("dog", 2.5),
+        ("night", -1),
+        ("snow", -0.5),
+        ("x^y", 1),
+    ]
+
+
 def test_minus_signs() -> None:
     query = read('-snow -"red car" -has:caption -favourite: -2025 well-known -name:x')
-    assert query.excluded == ("snow", "red car", "2025", "name:x") and query.words == "well-known"
-    assert query.has_caption is False and query.favourite is False
+    assert query.conditions.excluded == ("snow", "red car", "2025", "name:x") and query.words == "well-known"
+    assert query.conditions.captioned is False and query.conditions.favourite is False
 
 
 def test_quotation_marks() -> None:
-    assert read('"never closed words').phrases == ("never closed words",)
-    assert read("\u201ccurly marks\u201d and \u201egerman ones\u201c").phrases == (
-        "curly marks",
-        "german ones",
-    )
+    def phrases(text: str) -> list[str]:
+        return [token.text for token in read(text).tokens if token.kind == "phrase"]
+
+    assert phrases('"never closed words') == ["never closed words"]
+    assert phrases("\u201ccurly marks\u201d and \u201egerman ones\u201c") == ["curly marks", "german ones"]
     assert read('5" screen').words == '5" screen' and read('""').words == '""'
-    assert read('caption:"two words').captions == ("two words",)
-    assert quote("two words") == '"two words"' and quote("one") == "one" and quote('a"b c') == '"a b c"'
+    assert read('caption:"two words').conditions.caption == "two words"
 
 
 def test_a_token_can_be_taken_away() -> None:
@@ -179,7 +197,7 @@ def test_work_grows_with_the_length_only() -> None:
 
 def test_a_place_is_a_condition_and_anything_else_behind_near_is_a_word() -> None:
     query = parse("dogs near:48.21,16.37,5km")
-    assert query.words == "dogs" and query.near == (48.21, 16.37, 5.0)
+    assert query.words == "dogs" and query.conditions.near == (48.21, 16.37, 5.0)
     assert query.without(query.marks[0]) == "dogs"
     for text in ("near:", "near:95,0", "near:vienna", "near:1,2,3,4", "near:1e9,2", "near:1,2,-5"):
-        assert parse(text).near is None and parse(text).words == text
+        assert parse(text).conditions.near is None and parse(text).words == text

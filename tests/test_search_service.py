@@ -133,7 +133,7 @@ def test_an_opened_hit_is_explained_and_handed_on(service, visitor) -> None:
     assert [isinstance(h, str) for h in handed] == [False, False, False, True]
     assert service.similar(visitor).size == service.chosen(visitor, 6)[0].size
     assert visitor.state.of(SearchState).gallery == "g"
-    service.select(visitor, [2, 1])
+    visitor.state.of(SearchState).selected = [2, 1]
     assert len(service.chosen(visitor, 6)) == 2 and len(service.chosen_to_compare(visitor)) == 3
     with pytest.raises(InputError, match="no longer on the page"):
         service.open(visitor, 99)

@@ -24,7 +24,7 @@ from PIL import Image
 from sugar.errors import SettingsError
 from sugar.paths import existing, output_file, there, wanted
 from sugar.sequence import PictureHit
-from sugar.services.query import Conditions, QueryPart, SearchQuery
+from sugar.services.query import Conditions, QueryPart, SearchQuery, parts_of
 
 
 def add_gallery_arguments(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +202,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 def search(args: argparse.Namespace) -> int:
     """0 when there are hits, 1 when there are none."""
     from sugar.gallery import Gallery, named_folder
-    from sugar.services.search import SearchRequest, found
+    from sugar.services.search import SearchRequest, search_gallery
 
     if (args.minus or args.weights) and (args.story or args.positions):
         raise SettingsError("--minus and --weights do not go with --story or --positions.")
@@ -212,7 +212,7 @@ def search(args: argparse.Namespace) -> int:
     folder = named_folder(gallery_root(args), args.gallery)
     model = load_model(args)
     with Gallery.open(folder, model, read_only=True) as gallery:
-        result = found(gallery, model, request)
+        result = search_gallery(gallery, model, request)
     if args.json:
         print(json.dumps(_as_json(result), ensure_ascii=False))
     else:
@@ -222,8 +222,6 @@ def search(args: argparse.Namespace) -> int:
 
 def _query(args: argparse.Namespace) -> SearchQuery:
     """The parts and conditions of the arguments."""
-    from sugar.retrieval import parse_terms
-
     contents = [_content(word) for word in args.query]
     stated = Conditions(
         after=_moment(args.after),
@@ -235,10 +233,10 @@ def _query(args: argparse.Namespace) -> SearchQuery:
     )
     if args.weights:
         parts = [
-            QueryPart(term.sample[0].content, term.weight)
+            part
             for content in contents
-            for term in (parse_terms(content) if isinstance(content, str) else ())
-        ] + [QueryPart(content) for content in contents if not isinstance(content, str)]
+            for part in (parts_of(content) if isinstance(content, str) else [QueryPart(content)])
+        ]
         return SearchQuery((*parts, *_minus(args)), stated)
     if len(contents) > 1 or not isinstance(contents[0], str):
         return SearchQuery((*map(QueryPart, contents), *_minus(args)), stated)

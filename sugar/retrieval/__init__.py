@@ -23,7 +23,7 @@ from sugar.retrieval.ranking import (
     search_positions,
 )
 from sugar.retrieval.stories import search_story
-from sugar.retrieval.terms import Term, parse_terms
+from sugar.retrieval.terms import Term
 
 __all__ = [
     "Filters",
@@ -34,7 +34,6 @@ __all__ = [
     "confirm",
     "keyword_ids",
     "kind_of",
-    "parse_terms",
     "search",
     "search_positions",
     "search_story",

@@ -1,13 +1,11 @@
-"""Weighted queries: terms, their text form, and a query after embedding.
+"""Weighted queries: terms, and a query after embedding.
 
-parse_terms("a red star, dog^2, -night")     # three terms with the weights 1, 2 and -1
 embed_query(model, terms, leave_out_own_pictures=True)
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +16,7 @@ from sugar.gallery import EmbeddingModel
 from sugar.images import signature
 from sugar.sequence import Sample
 
-__all__ = ["EmbeddedQuery", "Term", "embed_query", "parse_terms", "signatures_of"]
+__all__ = ["EmbeddedQuery", "Term", "embed_query", "signatures_of"]
 
 SIGNATURE = 192
 """Bytes of a picture's signature, by which near-duplicates are recognised."""
@@ -52,29 +50,6 @@ class EmbeddedQuery:
     slices: list[np.ndarray]
     vector: np.ndarray
     own_pictures: np.ndarray
-
-
-def parse_terms(text: str) -> list[Term]:
-    """Read terms that commas separate: `^` sets a weight, a leading minus sign excludes.
-
-    Args:
-        text: for example `a red star, dog^2, -night`.
-    Returns:
-        One Term per part, in order.
-    Raises:
-        InputError: the text holds no term, or a weight is not a number.
-    """
-    terms = []
-    for part in filter(str.strip, text.split(",")):
-        words, caret, number = part.strip().rpartition("^")
-        words, weight = (words, number) if caret and words else (part.strip(), "1")
-        if re.fullmatch(r"\s*\d*\.?\d+\s*", weight) is None:
-            raise InputError(f"{weight!r} is not a weight. Write a number after ^, as in: dog^2")
-        sign, words = (-1.0, words[1:]) if words.startswith("-") else (1.0, words)
-        terms.append(Term(Sample(words.strip()), sign * float(weight)))
-    if not terms:
-        raise InputError("The query is empty. Type some words.")
-    return terms
 
 
 def embed_query(model: EmbeddingModel, terms: Sequence[Term], leave_out_own_pictures: bool) -> EmbeddedQuery:

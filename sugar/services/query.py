@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sugar.gallery import Filters
     from sugar.retrieval import Term
 
-__all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "day", "parse", "quote"]
+__all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "day", "parse", "parts_of"]
 
 Kind = Literal[
     "word",
@@ -89,6 +89,57 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What hits must fulfil. A field at its default asks nothing.
+
+    Args:
+        after, before: the first and last day; a picture without a date does not match.
+        name, camera: part of the file name, of the camera's name.
+        caption: words that must all be in the caption.
+        min_side, max_side: pixels of the shorter side at least, of the longer side at most.
+        near: (latitude, longitude, kilometres); a picture without a place does not match.
+        favourite, captioned: must (True), must not (False), or may (None).
+        excluded: words or phrases; a picture with one of them in its caption or name is left out.
+    """
+
+    after: date | None = None
+    before: date | None = None
+    name: str = ""
+    camera: str = ""
+    caption: str = ""
+    min_side: int = 0
+    max_side: int | None = None
+    near: Place | None = None
+    favourite: bool | None = None
+    captioned: bool | None = None
+    excluded: tuple[str, ...] = ()
+
+    def filters(self) -> Filters:
+        """The gallery's own filters; `excluded` is not among them."""
+        from sugar.gallery import Filters
+
+        stated = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name != "excluded" and getattr(self, f.name) != f.default
+        }
+        return Filters(**stated)
+
+    def excluded_ids(self, gallery: Any) -> list[int]:
+        """The ids of pictures that hold an excluded text in caption or name."""
+        if not self.excluded:
+            return []
+        from sugar.gallery import Filters
+
+        found = [
+            gallery.matching(filters)
+            for text in self.excluded
+            for filters in (Filters(caption=text), Filters(name=text))
+        ]
+        return [int(i) for i in np.unique(np.concatenate(found))]
+
+
+@dataclass(frozen=True)
 class ParsedQuery:
     """A query as its tokens, and the values that a search takes from them."""
 
@@ -128,60 +179,23 @@ class ParsedQuery:
         return (*((part, 1.0) for part in parts if part), *weighted)
 
     @property
-    def phrases(self) -> tuple[str, ...]:
-        """The texts in quotation marks."""
-        return self._texts("phrase")
-
-    @property
-    def excluded(self) -> tuple[str, ...]:
-        """What hits must not show."""
-        return self._texts("exclude")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Parts that the file name must hold."""
-        return self._texts("name")
-
-    @property
-    def captions(self) -> tuple[str, ...]:
-        """Words that the caption must hold."""
-        return self._texts("caption")
-
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        """Parts that the camera's name must hold."""
-        return self._texts("camera")
-
-    @property
-    def after(self) -> date | None:
-        """The first day that the dates allow; of several dates the latest."""
-        return max((t.after for t in self.tokens if t.after is not None), default=None)
-
-    @property
-    def before(self) -> date | None:
-        """The last day that the dates allow; of several dates the earliest."""
-        return min((t.before for t in self.tokens if t.before is not None), default=None)
-
-    @property
-    def near(self) -> place.Place | None:
-        """Where hits must have been taken; of several places the last."""
-        places = self._texts("near")
-        return place.read(places[-1]) if places else None
-
-    @property
-    def min_side(self) -> int:
-        """Pixels that the shorter side has at least; 0 without such a condition."""
-        return max((int(t.text) for t in self.tokens if t.kind == "size"), default=0)
-
-    @property
-    def has_caption(self) -> bool | None:
-        """Whether hits must have a caption (True), must not (False), or may (None)."""
-        return self._flag("has_caption")
-
-    @property
-    def favourite(self) -> bool | None:
-        """Whether hits must be favourites (True), must not (False), or may (None)."""
-        return self._flag("favourite")
+    def conditions(self) -> Conditions:
+        """What hits must fulfil: all dates, captions and exclusions, and of other conditions the last one."""
+        dates = [t for t in self.tokens if t.kind == "date"]
+        texts = {t.kind: t.text for t in self.tokens}
+        flags = {t.kind: not t.negative for t in self.tokens if t.kind in ("favourite", "has_caption")}
+        return Conditions(
+            after=max((t.after for t in dates if t.after is not None), default=None),
+            before=min((t.before for t in dates if t.before is not None), default=None),
+            name=texts.get("name", ""),
+            camera=texts.get("camera", ""),
+            caption=" ".join(t.text for t in self.tokens if t.kind == "caption"),
+            min_side=max((int(t.text) for t in self.tokens if t.kind == "size"), default=0),
+            near=place.read(texts["near"]) if "near" in texts else None,
+            favourite=flags.get("favourite"),
+            captioned=flags.get("has_caption"),
+            excluded=tuple(t.text for t in self.tokens if t.kind == "exclude"),
+        )
 
     @property
     def marks(self) -> tuple[Token, ...]:
@@ -193,13 +207,6 @@ class ParsedQuery:
         """The query's text with one token removed."""
         before, after = self.source[: token.start].rstrip(" "), self.source[token.end :].lstrip(" ")
         return f"{before} {after}".strip()
-
-    def _texts(self, kind: Kind) -> tuple[str, ...]:
-        return tuple(t.text for t in self.tokens if t.kind == kind)
-
-    def _flag(self, kind: Kind) -> bool | None:
-        stated = [t for t in self.tokens if t.kind == kind]
-        return None if not stated else not stated[-1].negative
 
 
 def parse(text: str, *, pictures: int = 0, today: date | None = None) -> ParsedQuery:
@@ -214,12 +221,6 @@ def parse(text: str, *, pictures: int = 0, today: date | None = None) -> ParsedQ
     """
     year = (today or date.today()).year
     return ParsedQuery(text, tuple(_token(text, start, end, pictures, year) for start, end in _pieces(text)))
-
-
-def quote(value: str) -> str:
-    """A value as it is written behind an operator: in quotation marks where it holds spaces."""
-    plain = value.replace('"', " ").strip()
-    return f'"{plain}"' if any(c.isspace() for c in plain) else plain
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
@@ -344,57 +345,6 @@ class QueryPart:
             )
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """What hits must fulfil. A field at its default asks nothing.
-
-    Args:
-        after, before: the first and last day; a picture without a date does not match.
-        name, camera: part of the file name, of the camera's name.
-        caption: words that must all be in the caption.
-        min_side, max_side: pixels of the shorter side at least, of the longer side at most.
-        near: (latitude, longitude, kilometres); a picture without a place does not match.
-        favourite, captioned: must (True), must not (False), or may (None).
-        excluded: words or phrases; a picture with one of them in its caption or name is left out.
-    """
-
-    after: date | None = None
-    before: date | None = None
-    name: str = ""
-    camera: str = ""
-    caption: str = ""
-    min_side: int = 0
-    max_side: int | None = None
-    near: Place | None = None
-    favourite: bool | None = None
-    captioned: bool | None = None
-    excluded: tuple[str, ...] = ()
-
-    def filters(self) -> Filters:
-        """The gallery's own filters; `excluded` is not among them."""
-        from sugar.gallery import Filters
-
-        stated = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name != "excluded" and getattr(self, f.name) != f.default
-        }
-        return Filters(**stated)
-
-    def excluded_ids(self, gallery: Any) -> list[int]:
-        """The ids of pictures that hold an excluded text in caption or name."""
-        if not self.excluded:
-            return []
-        from sugar.gallery import Filters
-
-        found = [
-            gallery.matching(filters)
-            for text in self.excluded
-            for filters in (Filters(caption=text), Filters(name=text))
-        ]
-        return [int(i) for i in np.unique(np.concatenate(found))]
-
-
 @dataclass(frozen=True, eq=False)
 class SearchQuery:
     """Parts in order, and conditions. Parts of weight 1 are read together; others are terms of their own.
@@ -418,13 +368,7 @@ class SearchQuery:
             words_at: how many of the pictures stand before the words; all of them where left out. A picture
                 that the text names stands where it is named.
         """
-        return cls.of_parsed(parse(text, pictures=len(pictures)), pictures=pictures, words_at=words_at)
-
-    @classmethod
-    def of_parsed(
-        cls, parsed: ParsedQuery, *, pictures: Sequence[Image.Image] = (), words_at: int | None = None
-    ) -> SearchQuery:
-        """The same, from a query that was read already."""
+        parsed = parse(text, pictures=len(pictures))
         at = len(pictures) if words_at is None else max(0, min(words_at, len(pictures)))
         named = {content for content, _ in parsed.parts if isinstance(content, int)}
         before, after = (
@@ -432,22 +376,10 @@ class SearchQuery:
             for places in (range(at), range(at, len(pictures)))
         )
         said = [QueryPart(pictures[c - 1] if isinstance(c, int) else c, w) for c, w in parsed.parts]
-        conditions = Conditions(
-            after=parsed.after,
-            before=parsed.before,
-            name=parsed.names[-1] if parsed.names else "",
-            camera=parsed.cameras[-1] if parsed.cameras else "",
-            caption=" ".join(parsed.captions),
-            min_side=parsed.min_side,
-            near=parsed.near,
-            favourite=parsed.favourite,
-            captioned=parsed.has_caption,
-            excluded=parsed.excluded,
-        )
         wanted = [t.text for t in parsed.tokens if t.kind in ("word", "phrase") and t.weight > 0]
         # words beside a picture ask for a change; captions do not hold them
         keywords = "" if pictures else " ".join("_".join(words.split()) for words in wanted)
-        return cls((*before, *said, *after), conditions, keywords)
+        return cls((*before, *said, *after), parsed.conditions, keywords)
 
     @property
     def texts(self) -> list[str]:
@@ -484,6 +416,16 @@ class SearchQuery:
             else:
                 parts.append(part)
         return replace(self, parts=tuple(parts)), tuple(unknown)
+
+
+def parts_of(text: str) -> list[QueryPart]:
+    """The parts of `a red star, dog^2, -night`: commas separate them, weights are written as in the box."""
+    parts = []
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        words, weight = _weighted(piece.removeprefix("-"))
+        if words.strip():
+            parts.append(QueryPart(words.strip(), -abs(weight) if piece.startswith("-") else weight))
+    return parts
 
 
 def day(value: Any, what: str = "The date") -> date | None:

@@ -2,8 +2,8 @@
 
     service = SearchService(workspace)
     request = SearchRequest(SearchQuery.of_text("two dogs -snow 2025-08"), gallery="holiday")
-    result = service.search(visitor, request)            # groups of hits, and what is to be said about them
-    service.explain(visitor, result.hits[0])             # data for the heat maps
+    result = service.search(page, request)               # groups of hits, and what is to be said about them
+    service.open(page, 0)                                # why the first one was found, as data
 
 The page, the endpoint /search and the command line call this.
 Not covered: the query (query.py), how a gallery is searched (sugar/retrieval).
@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -25,7 +26,7 @@ from sugar.services.gallery import as_file
 from sugar.services.query import Conditions, SearchQuery
 
 if TYPE_CHECKING:
-    from sugar.gallery import Filters
+    from sugar.gallery import Filters, Gallery
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
@@ -39,10 +40,7 @@ __all__ = [
     "SearchResult",
     "SearchService",
     "SearchState",
-    "explain",
-    "found",
-    "listed",
-    "with_words",
+    "search_gallery",
 ]
 
 Mode = Literal["pictures", "story", "positions"]
@@ -212,7 +210,7 @@ class SearchService:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def search(self, visitor: Page, request: SearchRequest) -> SearchResult:
+    def search(self, page: Page, request: SearchRequest) -> SearchResult:
         """Search, and keep the result as the visitor's last one.
 
         Raises:
@@ -223,110 +221,89 @@ class SearchService:
         if len(request.query.parts) > most:
             raise InputError(f"A query has {most} parts at most. Remove some.")
         model = self.workspace.model()
-        gallery = self.workspace.gallery(visitor, request.gallery)
-        result = found(gallery, model, request)
-        visitor.state.of(SearchState).found(result)
+        gallery = self.workspace.gallery(page, request.gallery)
+        result = search_gallery(gallery, model, request)
+        page.state.of(SearchState).found(result)
         return result
 
-    def open(self, visitor: Page, place: int) -> Explanation:
+    def open(self, page: Page, place: int) -> Explanation:
         """Open a picture of the visitor's last result, by its place there, and explain why it was found."""
-        state = visitor.state.of(SearchState)
-        state.opened = state.at(place)
-        return self.explain(visitor, state.opened[0])
+        state = page.state.of(SearchState)
+        state.opened = hit, _ = state.at(place)
+        result = state.shown()
+        gallery = self.workspace.gallery(page, result.request.gallery)
+        return _explain(gallery, self.workspace.model(), result.aligned, hit)
 
-    def select(self, visitor: Page, places: Sequence[int]) -> None:
-        """Keep which pictures of the last result are selected."""
-        visitor.state.of(SearchState).selected = list(places)
-
-    def download(self, visitor: Page, places: Sequence[int]) -> str:
+    def download(self, page: Page, places: Sequence[int]) -> str:
         """The path of a file with these pictures of the last result: one, or a zip of several."""
-        state = visitor.state.of(SearchState)
-        gallery = self.workspace.gallery(visitor, state.shown().request.gallery)
-        return as_file(visitor, gallery, [state.at(place)[1] for place in places])
+        state = page.state.of(SearchState)
+        gallery = self.workspace.gallery(page, state.shown().request.gallery)
+        return as_file(page, gallery, [state.at(place)[1] for place in places])
 
-    def explain(self, visitor: Page, hit: PictureHit) -> Explanation:
-        """Why a hit of the visitor's last result was found, as data."""
-        result = visitor.state.of(SearchState).shown()
-        gallery = self.workspace.gallery(visitor, result.request.gallery)
-        return explain(gallery, self.workspace.model(), result.aligned, hit)
-
-    def chosen(self, visitor: Page, most: int) -> list[Image.Image]:
+    def chosen(self, page: Page, most: int) -> list[Image.Image]:
         """The selected pictures, else those of the open hit: one, or those of a run."""
-        state = visitor.state.of(SearchState)
+        state = page.state.of(SearchState)
         ids = [state.at(place)[1] for place in state.selected]
         if not ids:
             hit, item = state.open_hit()
             ids = list(hit.items) or [item]
-        gallery = self.workspace.gallery(visitor, state.shown().request.gallery)
+        gallery = self.workspace.gallery(page, state.shown().request.gallery)
         return [gallery.picture(i) for i in ids[:most]]
 
-    def chosen_to_compare(self, visitor: Page) -> list[str | Image.Image]:
+    def chosen_to_compare(self, page: Page) -> list[str | Image.Image]:
         """The selected pictures, or the open hit and the best two others, and the query's words."""
-        state = visitor.state.of(SearchState)
+        state = page.state.of(SearchState)
         result = state.shown()
         words = result.request.query.texts[:6]
         if len(state.selected) > 1:
-            return [*self.chosen(visitor, 6), *words]
+            return [*self.chosen(page, 6), *words]
         hit, item = state.open_hit()
         others = [h.item for h in result.hits if h.item != item and not h.items][:2]
-        gallery = self.workspace.gallery(visitor, result.request.gallery)
+        gallery = self.workspace.gallery(page, result.request.gallery)
         ids = list(hit.items) or [item, *others]
         return [*[gallery.picture(i) for i in ids[:6]], *words]
 
-    def similar(self, visitor: Page) -> Image.Image:
+    def similar(self, page: Page) -> Image.Image:
         """The open picture, to be searched for in the gallery where it was found."""
-        state = visitor.state.of(SearchState)
+        state = page.state.of(SearchState)
         _, item = state.open_hit()
         state.gallery = state.shown().request.gallery
-        return self.workspace.gallery(visitor, state.gallery).picture(item)
+        return self.workspace.gallery(page, state.gallery).picture(item)
 
 
-def found(gallery: Any, model: Any, request: SearchRequest) -> SearchResult:
+def search_gallery(gallery: Gallery, model: Any, request: SearchRequest) -> SearchResult:
     """The result of a request on an open gallery."""
     from sugar.retrieval import (  # brings torch: not when the page is built
         SearchOptions,
+        confirm,
+        kind_of,
+        search,
         search_positions,
         search_story,
     )
 
     query, unknown = request.query.known_to(model)
     filters = query.conditions.filters()
-    pending = len(gallery.pending())
-    if request.query.parts and not query.parts:  # the model knows none of the words; a caption may hold them
-        hits = (
-            with_words(gallery, query.keywords, filters, request.limit) if request.mode == "pictures" else ()
-        )
-        return SearchResult(request, (hits,), unknown_words=unknown, without_vectors=pending)
+    result = partial(SearchResult, request, unknown_words=unknown, without_vectors=len(gallery.pending()))
+    if not query.parts:
+        hits: tuple[PictureHit, ...] = ()
+        if (
+            request.query.parts and request.mode == "pictures"
+        ):  # the model knows no word; a caption may hold it
+            hits = _with_words(gallery, query.keywords, filters, request.limit)
+        elif not request.query.parts:
+            hits = _listed(gallery, filters, request.limit)
+        return result((hits,))
     if request.mode == "story":
         sample = query.sample()
         runs = search_story(gallery, model, sample, k=min(request.limit, MAX_RUNS), filters=filters)
-        groups: Sequence[Sequence[PictureHit]] = [[hit] for hit in runs]
-    elif request.mode == "positions":
+        return result(tuple((run,) for run in runs), sample)
+    if request.mode == "positions":
         sample = query.sample()
         limit = min(request.limit, MAX_PER_POSITION)
         options = SearchOptions(k=limit, rerank=request.rerank, filters=filters)
         groups = search_positions(gallery, model, sample, options)
-    else:
-        return _pictures(gallery, model, request, query, unknown, pending)
-    return SearchResult(
-        request, tuple(tuple(g) for g in groups), sample, unknown_words=unknown, without_vectors=pending
-    )
-
-
-def _pictures(
-    gallery: Any,
-    model: Any,
-    request: SearchRequest,
-    query: SearchQuery,
-    unknown: tuple[str, ...],
-    pending: int,
-) -> SearchResult:
-    from sugar.retrieval import SearchOptions, confirm, kind_of, search
-
-    filters = query.conditions.filters()
-    if not query.parts:
-        hits = listed(gallery, filters, request.limit)
-        return SearchResult(request, (hits,), unknown_words=unknown, without_vectors=pending)
+        return result(tuple(tuple(group) for group in groups), sample)
     terms = query.terms()
     strongest = max(terms, key=lambda term: term.weight).sample
     kind = kind_of(strongest)
@@ -337,25 +314,19 @@ def _pictures(
     if confirmed:
         found = confirm(found, gallery, model, strongest)
     cut = model.profile.abstain.get(CUT_OFF) if kind == "caption" and len(terms) == 1 else None
-    near = [hit for hit in found if cut is None or is_close(hit, cut)]
-    far = [hit for hit in found if cut is not None and not is_close(hit, cut)]
-    return SearchResult(
-        request,
-        ((*near, *far),),
-        strongest,
-        unknown_words=unknown,
-        close=None if cut is None else len(near),
-        confirmed=confirmed,
-        without_vectors=pending,
-    )
+    if cut is None:
+        return result((tuple(found),), strongest, confirmed=confirmed)
+    near = [hit for hit in found if _is_close(hit, cut)]
+    far = [hit for hit in found if not _is_close(hit, cut)]
+    return result(((*near, *far),), strongest, close=len(near), confirmed=confirmed)
 
 
-def is_close(hit: PictureHit, cut: float) -> bool:
+def _is_close(hit: PictureHit, cut: float) -> bool:
     """Whether a hit is a close match: its words fit, or its cosine with the query reaches the cut-off."""
     return hit.found_by in ("words", "both") or hit.shortlist_score >= cut
 
 
-def listed(gallery: Any, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
+def _listed(gallery: Gallery, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The newest pictures that pass the filters; those without a date last."""
     ids = [int(i) for i in gallery.matching(filters)]
     taken = {item.id: item.taken for item in gallery.items(ids=ids)}
@@ -363,7 +334,7 @@ def listed(gallery: Any, filters: Filters, limit: int) -> tuple[PictureHit, ...]
     return _as_hits(gallery, [*reversed(dated), *(i for i in ids if taken[i] is None)][:limit])
 
 
-def with_words(gallery: Any, words: str, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
+def _with_words(gallery: Gallery, words: str, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The pictures whose name, caption or date holds the words, best first."""
     from sugar.retrieval import SearchOptions, keyword_ids  # brings torch: not when the page is built
 
@@ -371,7 +342,7 @@ def with_words(gallery: Any, words: str, filters: Filters, limit: int) -> tuple[
     return _as_hits(gallery, found, "words")
 
 
-def _as_hits(gallery: Any, ids: list[int], found_by: Literal["", "words"] = "") -> tuple[PictureHit, ...]:
+def _as_hits(gallery: Gallery, ids: list[int], found_by: Literal["", "words"] = "") -> tuple[PictureHit, ...]:
     items = {item.id: item for item in gallery.items(ids=ids)}
     return tuple(
         PictureHit(
@@ -401,7 +372,6 @@ class Explanation:
     Args:
         hit: the hit itself.
         pictures: its picture, or those of a run, in order.
-        names: their file names. caption: of a single picture.
         rows: the query's slices. columns: the hit's: picture and caption, or the pictures of a run.
         similarity: (rows, columns) cosines; None when nothing was embedded.
         path: the alignment, pairs (row, column).
@@ -411,8 +381,6 @@ class Explanation:
 
     hit: PictureHit
     pictures: tuple[Image.Image, ...]
-    names: tuple[str, ...]
-    caption: str
     rows: tuple[Content, ...] = ()
     columns: tuple[Content, ...] = ()
     similarity: np.ndarray | None = None
@@ -428,7 +396,7 @@ class Explanation:
         return max(self.path, key=lambda pair: float(scores[pair]))
 
 
-def explain(gallery: Any, model: Any, aligned: Sample | None, hit: PictureHit) -> Explanation:
+def _explain(gallery: Gallery, model: Any, aligned: Sample | None, hit: PictureHit) -> Explanation:
     """Explain a hit.
 
     Args:
@@ -441,11 +409,8 @@ def explain(gallery: Any, model: Any, aligned: Sample | None, hit: PictureHit) -
     """
     ids = list(hit.items) or [hit.item]
     pictures = tuple(gallery.picture(i) for i in ids)
-    names = {item.id: item.name for item in gallery.items(ids=ids)}
-    shown = tuple(names[i] for i in ids)
-    caption = "" if hit.items else hit.caption
     if aligned is None or hit.similarity is None:
-        return Explanation(hit, pictures, shown, caption)
+        return Explanation(hit, pictures)
     similarity = np.asarray(hit.similarity, float)  # (n, m)
     columns: tuple[Content, ...] = pictures
     if not hit.items and similarity.shape[1] > 1:
@@ -453,8 +418,6 @@ def explain(gallery: Any, model: Any, aligned: Sample | None, hit: PictureHit) -
     return Explanation(
         hit,
         pictures,
-        shown,
-        caption,
         rows=tuple(s.content for s in aligned)[: similarity.shape[0]],
         columns=columns,
         similarity=similarity,

@@ -20,7 +20,7 @@ from sugar.errors import InputError
 from sugar.images import SUFFIXES
 from sugar.sequence import Sample
 from sugar.services.examples import examples
-from sugar.services.query import QueryPart, SearchQuery, day, parse
+from sugar.services.query import QueryPart, SearchQuery, day
 from sugar.services.saved_searches import SavedSearch, SavedSearches
 from sugar.services.search import MAX_HITS, SearchRequest, SearchService, SearchState
 from sugar.services.visitors import Page
@@ -177,14 +177,13 @@ class SearchTab:
         """Search for what stands in the box. Raises InputError when nothing does."""
         said = text(said, self.settings, required=False)
         draft = self.state(request).draft
-        parsed = parse(said, pictures=len(draft.pictures))
-        query = SearchQuery.of_parsed(parsed, pictures=draft.pictures, words_at=draft.words_at)
+        query = SearchQuery.of_text(said, pictures=draft.pictures, words_at=draft.words_at)
         # a press may come before the page has its choices
         name = gallery or self.app.last_gallery(request) or ""
         most = MOST_RUNS if mode == "story" else MAX_HITS
         asked = SearchRequest(query, name, mode, most, bool(rerank), bool(confirm))
         result = self.service.search(self.app.visitor(request), asked)
-        return {self.chips: chips_html(draft, parsed), self.hits: results_message(result)}
+        return {self.chips: chips_html(draft, said), self.hits: results_message(result)}
 
     def find_typed(
         self, request: gr.Request, said: str, gallery: str | None, mode: Any, rerank: bool, confirm: bool
@@ -216,7 +215,7 @@ class SearchTab:
     def _nothing(self, request: gr.Request) -> Change:
         state = self.state(request)
         state.found(None)
-        return {self.chips: chips_html(state.draft, parse("")), self.hits: results_message(None)}
+        return {self.chips: chips_html(state.draft, ""), self.hits: results_message(None)}
 
     def receive(self, sample: Sample, page: Page) -> tuple[str, str, Any]:
         """Take texts and pictures of another tab into the box; choose their gallery where it is named."""
@@ -230,7 +229,7 @@ class SearchTab:
         if lines and not sample[0].is_image:
             draft.move(draft.words_at, 0)
         said = "\n".join(" ".join(line.split()) for line in lines)
-        return said, chips_html(draft, parse(said, pictures=len(draft.pictures))), wanted or gr.skip()
+        return said, chips_html(draft, said), wanted or gr.skip()
 
     def example(self, place: int) -> Callable[[gr.Request, str | None], Change]:
         """A handler that puts an example of the loaded model into the box, and searches."""

@@ -1,6 +1,6 @@
 """The Search tab as HTML and as messages for the wall: the chips under the box, the results, an opened hit.
 
-    chips_html(draft, parsed)                 # buttons with data-do; the page sends {"do": ..., "chip": ...}
+    chips_html(draft, text)                   # buttons with data-do; the page sends {"do": ..., "chip": ...}
     changed(draft, text, event)               # the text after a chip was pressed; the draft changes in place
     results_message(result)                   # notices and all ids; an id is a place in result.shown
     explained(explanation); facts(explanation)         # why a hit was found
@@ -53,8 +53,9 @@ _FILTERS = (
 """Filters that one press adds: the word on the button, the text that it adds, the kind of its token."""
 
 
-def chips_html(draft: SearchDraft, parsed: ParsedQuery) -> str:
+def chips_html(draft: SearchDraft, text: str) -> str:
     """The strip of chips: pictures can be moved, every chip can be removed, filters can be added."""
+    parsed = parse(text, pictures=len(draft.pictures))
     chips = [*_ordered(draft, parsed), *(_mark(i, t) for i, t in enumerate(parsed.marks))]
     used = {token.kind for token in parsed.marks}
     offers = [
@@ -63,7 +64,8 @@ def chips_html(draft: SearchDraft, parsed: ParsedQuery) -> str:
         for name, text, kind in _FILTERS
         if kind not in used
     ]
-    days = (("from", words.DATE_FROM, parsed.after), ("until", words.DATE_UNTIL, parsed.before))
+    stated = parsed.conditions
+    days = (("from", words.DATE_FROM, stated.after), ("until", words.DATE_UNTIL, stated.before))
     fields = [
         f'<input type="date" data-date="{key}" value="{value or ""}" aria-label="{words.DATE} {name}">'
         for key, name, value in days
