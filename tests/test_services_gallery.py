@@ -188,7 +188,7 @@ def test_export_and_import_and_another_model(service, page, filled, tmp_path, mo
     assert service.listing(page).pending == 2
     assert ended(service.reindex(page, "back")).updated == 2 and service.listing(page).pending == 0
     service.remove(page, "back")
-    assert service.names(page) == ["trip"] and page.state.of(GalleryState).name == "back"
+    assert service.galleries.names(page) == ["trip"] and page.state.of(GalleryState).name == "back"
     assert service.shown(page) == "trip"
 
 
@@ -215,10 +215,10 @@ def test_a_cancelled_export_or_import_is_not_a_failed_one(service, page, filled,
         go.clear()
         job = start()
         assert begun.wait(60)
-        service.cancel(page, job.id)
+        service.jobs.cancel(page.visitor, job.id)
         go.set()
         assert job.over.wait(60) and job.state().phase == "cancelled", job.state().problem
-    assert len(list(page.files.iterdir())) == written and service.names(page) == ["trip"]
+    assert len(list(page.files.iterdir())) == written and service.galleries.names(page) == ["trip"]
 
 
 def test_places_are_kept_only_in_a_gallery_that_was_made_so(service, page, tmp_path):
@@ -235,11 +235,11 @@ def test_the_model_writes_the_captions_that_are_missing(service, page, filled, m
     [(_, ids)] = service.listing(page).months
     service.set_caption(page, ids[0], "mine")
     assert ended(service.write_captions(page, "trip")) == 4
-    cells = service.cells(page, ids)
-    assert [c.by_model for c in cells] == ["", "toy", "toy", "toy", "toy"]
+    cells = [item for item, _ in service.cells(page, ids)]
+    assert [c.caption_by for c in cells] == ["", "toy", "toy", "toy", "toy"]
     assert cells[1].caption == "I see 1 pictures and the words describe it" and cells[0].caption == "mine"
     service.set_caption(page, ids[1], cells[1].caption)
-    assert service.cells(page, ids[1:2])[0].by_model == "", "saved by the person, it is the person's"
+    assert service.cells(page, ids[1:2])[0][0].caption_by == "", "saved by the person, it is the person's"
 
 
 def test_near_duplicates_have_the_better_one_first(service, page, filled):
@@ -249,7 +249,7 @@ def test_near_duplicates_have_the_better_one_first(service, page, filled):
         Image.new("RGB", size, "teal").save(out, "PNG")
         gallery.add((name, out.getvalue()))
     [group] = service.near_duplicates(page)
-    assert [c.name for c in group.cells] == ["big.png", "small.png"]
+    assert [item.name for item, _ in group] == ["big.png", "small.png"]
 
 
 def test_a_read_only_gallery_refuses_changes(service, page, tmp_path, model):
@@ -283,7 +283,7 @@ def test_a_cancelled_run_keeps_what_is_done(service, page, filled, tmp_path, mod
     model.embed = slow
     job = service.add(page, AddRequest("trip", (folder,)))
     assert begun.wait(60) and [s.phase for s in service.running(page)][0] == "running"
-    service.cancel(page, job.id)
+    service.jobs.cancel(page.visitor, job.id)
     go.set()
     assert job.over.wait(60) and job.state().phase == "cancelled"
     assert 5 < service.listing(page).count < 85
@@ -303,7 +303,7 @@ def test_an_add_waits_while_another_run_fills_the_gallery(service, page, filled)
         job = service.add(page, AddRequest("trip", (path,), remove=True))
         assert eventually(lambda: "Another run" in job.state().note) and path.exists()
         cancelled = service.add(page, AddRequest("trip", (upload(page, "no.png", 701),), remove=True))
-        service.cancel(page, cancelled.id)
+        service.jobs.cancel(page.visitor, cancelled.id)
     assert ended(job).added == 1 and not path.exists()
     assert cancelled.over.wait(10) and cancelled.state().phase == "cancelled"
 
@@ -313,7 +313,7 @@ def test_a_wait_can_be_cancelled(service, page, filled):
     with Gallery.open(gallery.folder, gallery.model) as other, other.run_lock().held("busy"):
         job = service.add(page, AddRequest("trip", (upload(page, "no.png", 702),), remove=True))
         assert eventually(lambda: "Another run" in job.state().note)
-        service.cancel(page, job.id)
+        service.jobs.cancel(page.visitor, job.id)
         assert job.over.wait(10) and job.state().phase == "cancelled"
     assert not (page.files / "no.png").exists()
 

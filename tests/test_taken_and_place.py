@@ -23,7 +23,6 @@ from sugar.place import find, pair, read
 from sugar.rag import KnowledgeBase, ask
 from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
-from sugar.services.gallery import _cell
 from sugar.taken import Taken, in_name
 from sugar.taken import read as read_time
 from sugar.ui.gallery_drawing import large_of
@@ -134,7 +133,7 @@ def test_places_that_earlier_programs_stored_do_not_take_a_gallery_down(tmp_path
         items = {item.id: item for item in gallery.items()}
         assert [items[n].location for n in range(1, 11)] == [None] * 6 + [(48.0, 16.0)] + [None] * 3
         for item in items.values():
-            assert "nan" not in large_of("g", _cell(item, b""), gallery.picture(item.id))
+            assert "nan" not in large_of("g", item, gallery.picture(item.id))
         assert gallery.matching(Filters(near=(48.0, 16.0, 5.0))).tolist() == [7]
         base = KnowledgeBase(model, gallery=gallery)
         assert base.search(Sample("red fox near 48,16?"), 3)[0].item == 7
@@ -277,7 +276,7 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
         }
         assert len(gallery.matching(Filters(after=datetime(2024, 1, 1)))) == 2
         assert [month for _, month in gallery.listing()] == ["2024-05", "2024-05", "2023-01", "2023-01"]
-        large = [large_of("g", _cell(item, b""), gallery.picture(item.id)) for item in gallery.items()]
+        large = [large_of("g", item, gallery.picture(item.id)) for item in gallery.items()]
         about = [json.loads(shown)["about"] for shown in large]
         assert sum("(from its name)" in text for text in about) == 3
         assert any("2024-05-04 16:41" in text for text in about)

@@ -15,9 +15,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sugar.errors import Cancelled, GalleryError, InputError, SettingsError
 from sugar.sequence import Sample
@@ -25,11 +24,17 @@ from sugar.services.jobs import Job, Jobs, JobState
 from sugar.services.undo import DelayedDeletions
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from sugar.gallery import Gallery, IngestReport, Item, Progress
+    from sugar.services.galleries import Galleries
+    from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
-__all__ = ["AddRequest", "Cell", "GalleryService", "GalleryState", "Group", "Listing", "as_file"]
+__all__ = ["AddRequest", "Cell", "GalleryService", "GalleryState", "Listing", "as_file"]
 
-Jpeg = bytes
+Cell = tuple["Item", bytes]
+"""A picture and its thumbnail, a JPEG."""
 
 
 @dataclass
@@ -77,37 +82,11 @@ class Listing:
         return sum(len(ids) for _, ids in self.months)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One picture as a grid shows it."""
-
-    id: int
-    name: str
-    caption: str
-    by_model: str
-    taken: datetime | None
-    favourite: bool
-    indexed: bool
-    width: int
-    height: int
-    bytes: int
-    camera: str
-    location: tuple[float, float] | None = None
-    day_from_name: bool = False
-    thumbnail: Jpeg = field(repr=False, default=b"")
-
-
-@dataclass(frozen=True)
-class Group:
-    """Pictures that show the same thing; the first is the better one: more pixels, then more bytes."""
-
-    cells: tuple[Cell, ...]
-
-
 KINDS = ("add", "import", "export", "index", "captions")
 """The kinds of jobs that belong to a gallery."""
 
 _CAPTION_TOKENS = 48
+MOST_GROUPS = 50
 
 
 class GalleryService:
@@ -117,7 +96,7 @@ class GalleryService:
         from sugar.gallery import list_named
 
         self.workspace, self.jobs = workspace, jobs
-        self.galleries: Any = workspace.galleries
+        self.galleries: Galleries = workspace.galleries
         self.undo_bin = undo or DelayedDeletions()
         root = self.galleries.root
         folders = [root / name for name in list_named(root)]
@@ -125,25 +104,22 @@ class GalleryService:
 
     # -- which gallery
 
-    def names(self, page: Any) -> list[str]:
-        return self.galleries.names(page)
-
-    def shown(self, page: Any) -> str:
+    def shown(self, page: Page) -> str:
         """The gallery that the page shows: the one chosen last, else the first; "" when there is none."""
-        known, state = self.names(page), page.state.of(GalleryState)
+        known, state = self.galleries.names(page), page.state.of(GalleryState)
         if state.name not in known:
             state.name, state.opened = (known[0] if known else ""), None
         return state.name
 
-    def show(self, page: Any, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
+    def show(self, page: Page, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
         """Look at a gallery. Raises GalleryError when this visitor has none of that name."""
         state = page.state.of(GalleryState)
-        if name not in self.names(page):
+        if name not in self.galleries.names(page):
             raise GalleryError("There is no gallery of that name. Choose one from the list.")
         state.name, state.order, state.favourites, state.opened = name, order, favourites, None
         return self.listing(page)
 
-    def create(self, page: Any, name: str, *, keep_location: bool = False) -> str:
+    def create(self, page: Page, name: str, *, keep_location: bool = False) -> str:
         """Make an empty gallery and show it. Raises GalleryError, InputError.
 
         keep_location: keep where its pictures were taken, as the person agreed to.
@@ -152,13 +128,13 @@ class GalleryService:
         page.state.of(GalleryState).name = made.folder.name
         return made.folder.name
 
-    def receiving(self, page: Any, name: str) -> str:
+    def receiving(self, page: Page, name: str) -> str:
         """The gallery that new pictures go to, shown from now on: `name`, or "mine" instead of the sample."""
         target: str = self.galleries.receiving(page, name, self.workspace.model())
         page.state.of(GalleryState).name = target
         return target
 
-    def remove(self, page: Any, name: str) -> None:
+    def remove(self, page: Page, name: str) -> None:
         """Delete a whole gallery. Raises GalleryError for the sample, BusyError while a run fills it."""
         with suppress(GalleryError, SettingsError):  # one that cannot be opened goes too
             self.undo_bin.undo(self._open(page, name))
@@ -166,7 +142,7 @@ class GalleryService:
 
     # -- looking
 
-    def listing(self, page: Any) -> Listing:
+    def listing(self, page: Page) -> Listing:
         """All pictures of the gallery that is shown; none, and the reason, when it cannot be read."""
         name = self.shown(page)
         if not name:
@@ -176,7 +152,7 @@ class GalleryService:
         except (GalleryError, SettingsError) as error:
             return Listing(name, True, (), problem=str(error))
 
-    def _listing(self, page: Any, name: str) -> Listing:
+    def _listing(self, page: Page, name: str) -> Listing:
         from sugar.gallery import Filters
 
         state = page.state.of(GalleryState)
@@ -196,89 +172,89 @@ class GalleryService:
             order=state.order,
         )
 
-    def cells(self, page: Any, ids: Sequence[int]) -> list[Cell]:
+    def cells(self, page: Page, ids: Sequence[int]) -> list[Cell]:
         """Those of the pictures that are still there, with their thumbnails."""
         gallery = self._open(page, self.shown(page))
-        return [_cell(item, gallery.thumbnail(item.id)) for item in gallery.items(ids=ids)]
+        return [(item, gallery.thumbnail(item.id)) for item in gallery.items(ids=ids)]
 
-    def open(self, page: Any, item: int) -> tuple[Cell, Any]:
-        """One picture in full: (what is known of it, the kept copy). Raises GalleryError when it is gone."""
+    def open(self, page: Page, item: int) -> tuple[Item, Image.Image]:
+        """One picture in full, with the kept copy. Raises GalleryError when it is gone."""
         gallery = self._open(page, self.shown(page))
         found = gallery.item(item)
         page.state.of(GalleryState).opened = item
-        return _cell(found, b""), gallery.picture(item)
+        return found, gallery.picture(item)
 
-    def opened(self, page: Any) -> int:
+    def opened(self, page: Page) -> int:
         """The picture that is open. Raises InputError when none is."""
         item = page.state.of(GalleryState).opened
         if item is None:
             raise InputError("Open a picture first: click on it.")
         return item
 
-    def pictures(self, page: Any, ids: Sequence[int], most: int) -> list[Any]:
+    def pictures(self, page: Page, ids: Sequence[int], most: int) -> list[Image.Image]:
         """Kept copies of some pictures, for another tab."""
         gallery = self._open(page, self.shown(page))
         return [gallery.picture(item) for item in list(ids)[:most]]
 
-    def near_duplicates(self, page: Any, most: int = 50) -> list[Group]:
-        """Groups of pictures that look the same, the better one first in each."""
+    def near_duplicates(self, page: Page) -> list[list[Cell]]:
+        """Groups of pictures that look the same, in each the better one first (more pixels, more bytes)."""
         gallery = self._open(page, self.shown(page))
-        groups = gallery.near_duplicates()[:most]
+        groups = gallery.near_duplicates()[:MOST_GROUPS]
         items = {i.id: i for i in gallery.items(ids=[i for g in groups for i in g])}
         out = []
         for group in groups:
             best = sorted((items[i] for i in group), key=lambda i: (-i.width * i.height, -i.bytes, i.id))
-            out.append(Group(tuple(_cell(i, gallery.thumbnail(i.id)) for i in best)))
+            out.append([(item, gallery.thumbnail(item.id)) for item in best])
         return out
 
     # -- changing
 
-    def set_caption(self, page: Any, item: int, words: str) -> str:
+    def set_caption(self, page: Page, item: int, words: str) -> str:
         """Change a caption; returns it as it was kept."""
         gallery = self._writable(page, self.shown(page))
         gallery.set_caption(item, words)
         return gallery.item(item).caption
 
-    def rename(self, page: Any, item: int, name: str) -> str:
+    def rename(self, page: Page, item: int, name: str) -> str:
         """Change the name that is shown; returns it as it was kept."""
         return self._writable(page, self.shown(page)).rename(item, name)
 
-    def set_favourite(self, page: Any, ids: Sequence[int], favourite: bool) -> int:
+    def set_favourite(self, page: Page, ids: Sequence[int], favourite: bool) -> int:
         return self._writable(page, self.shown(page)).set_favourite(ids, favourite)
 
-    def delete(self, page: Any, ids: Sequence[int], *, at_once: bool = False) -> int:
+    def delete(self, page: Page, ids: Sequence[int], *, at_once: bool = False) -> int:
         """Delete pictures: for good at once, or in ten seconds, until when `undo` brings them back."""
         gallery = self._writable(page, self.shown(page))
         if at_once:
             return gallery.delete(ids)
         return self.undo_bin.add(gallery, ids)
 
-    def undo(self, page: Any) -> int:
+    def undo(self, page: Page) -> int:
         """Bring back what waits to be deleted; returns how many pictures."""
         return self.undo_bin.undo(self._open(page, self.shown(page)))
 
-    def finish(self, page: Any) -> int:
+    def finish(self, page: Page) -> int:
         """Delete for good what waits, now."""
         return self.undo_bin.finish(self._open(page, self.shown(page)))
 
-    def move(self, page: Any, ids: Sequence[int], name: str) -> int:
+    def move(self, page: Page, ids: Sequence[int], name: str) -> int:
         """Move pictures to another gallery of the visitor's; returns how many left."""
         from sugar.gallery import move
 
         return move(self._writable(page, self.shown(page)), self._writable(page, name), ids)
 
-    def targets(self, page: Any) -> list[str]:
+    def targets(self, page: Page) -> list[str]:
         """Where the pictures of the gallery that is shown can be moved."""
         shown = self.shown(page)
-        return [n for n in self.names(page) if n != shown and not self.galleries.read_only(n)]
+        return [n for n in self.galleries.names(page) if n != shown and not self.galleries.read_only(n)]
 
-    def download(self, page: Any, ids: Sequence[int]) -> str:
+    def download(self, page: Page, ids: Sequence[int]) -> str:
         """The path of a file in the visitor's own folder: one picture, or a zip of several."""
         return as_file(page, self._open(page, self.shown(page)), ids)
 
     # -- long work
 
-    def add(self, page: Any, request: AddRequest) -> Job:
+    def add(self, page: Page, request: AddRequest) -> Job:
         """Take files in, in the background; while another run fills the gallery, this one waits.
 
         The job's result is the IngestReport. After a failure the uploads stay, and `again` tries once more.
@@ -287,40 +263,40 @@ class GalleryService:
         if not request.paths:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
 
-        def work(job: Job) -> Any:
+        def work(job: Job) -> IngestReport:
             self.undo_bin.finish(gallery)  # a picture that waits to go may come again
             try:
                 report = gallery.add(
                     request.paths, progress=_told(job), cancel=job.stop, waiting=_waiting(job)
                 )
             except Cancelled:
-                _let_go(request)
+                _remove_uploads(request)
                 raise
             except BaseException:
                 page.state.of(GalleryState).failed.append(request)
                 raise
-            _let_go(request)
+            _remove_uploads(request)
             return report
 
         return self.jobs.start(page.visitor, "add", request.gallery, work)
 
-    def again(self, page: Any) -> None:
+    def again(self, page: Page) -> None:
         """Try once more to take in what failed before. Raises what `add` does; the rest waits on."""
         failed = page.state.of(GalleryState).failed
         while failed:
             self.add(page, failed[0])
             failed.pop(0)
 
-    def reindex(self, page: Any, name: str) -> Job:
+    def reindex(self, page: Page, name: str) -> Job:
         """Embed what the loaded model has not embedded, in the background. The result is the IngestReport."""
         gallery = self._writable(page, name)
 
-        def work(job: Job) -> Any:
+        def work(job: Job) -> IngestReport:
             return gallery.embed_pending(progress=_told(job), cancel=job.stop, waiting=_waiting(job))
 
         return self.jobs.start(page.visitor, "index", name, work)
 
-    def write_captions(self, page: Any, name: str) -> Job:
+    def write_captions(self, page: Page, name: str) -> Job:
         """Let the loaded model caption pictures without a caption. The result is how many it wrote."""
         gallery, model = self._writable(page, name), self.workspace.model()
         question = model.profile.describe
@@ -339,7 +315,7 @@ class GalleryService:
 
         return self.jobs.start(page.visitor, "captions", name, work)
 
-    def export(self, page: Any, name: str) -> Job:
+    def export(self, page: Page, name: str) -> Job:
         """The gallery as one zip, in the background. The result is its path, in the visitor's own folder."""
         from sugar.gallery import export_zip
 
@@ -356,7 +332,7 @@ class GalleryService:
 
         return self.jobs.start(page.visitor, "export", name, work)
 
-    def bring(self, page: Any, name: str, archive: Path, *, remove: bool = False) -> Job:
+    def bring(self, page: Page, name: str, archive: Path, *, remove: bool = False) -> Job:
         """A new gallery from an export, in the background. The result is its name."""
         galleries, model = self.galleries, self.workspace.model()
 
@@ -372,31 +348,27 @@ class GalleryService:
 
         return self.jobs.start(page.visitor, "import", name, work)
 
-    def running(self, page: Any) -> list[JobState]:
+    def running(self, page: Page) -> list[JobState]:
         """The visitor's jobs on galleries, the newest first; finished ones stay until `clear`."""
         return [state for state in self.jobs.of(page.visitor) if state.kind in KINDS]
 
-    def cancel(self, page: Any, job: str) -> None:
-        """End one job. Raises InputError when the visitor has no such job."""
-        self.jobs.cancel(page.visitor, job)
-
     # -- opening
 
-    def check_writable(self, page: Any, name: str) -> None:
+    def check_writable(self, page: Page, name: str) -> None:
         """Raises GalleryError: no such gallery for this visitor, or one for reading only."""
         self._writable(page, name)
 
-    def _open(self, page: Any, name: str) -> Any:
+    def _open(self, page: Page, name: str) -> Gallery:
         return self.workspace.gallery(page, name)
 
-    def _writable(self, page: Any, name: str) -> Any:
+    def _writable(self, page: Page, name: str) -> Gallery:
         gallery = self._open(page, name)
         if gallery.store.read_only:
             raise GalleryError("The sample gallery is for reading. Create one of your own.")
         return gallery
 
 
-def as_file(page: Any, gallery: Any, ids: Sequence[int]) -> str:
+def as_file(page: Page, gallery: Gallery, ids: Sequence[int]) -> str:
     """The path of a file in the visitor's own folder: one picture by its name, or a zip of several."""
     from sugar.gallery import one, write_zip
 
@@ -417,29 +389,10 @@ def _waiting(job: Job) -> Callable[[], None]:
     return tell
 
 
-def _let_go(request: AddRequest) -> None:
+def _remove_uploads(request: AddRequest) -> None:
     for path in request.paths if request.remove else ():
         path.unlink(missing_ok=True)
 
 
-def _told(job: Job) -> Callable[[Any], None]:
+def _told(job: Job) -> Callable[[Progress], None]:
     return lambda progress: job.report(progress.done, progress.total, str(progress))
-
-
-def _cell(item: Any, thumbnail: bytes) -> Cell:
-    return Cell(
-        id=item.id,
-        name=item.name,
-        caption=item.caption,
-        by_model=item.caption_by,
-        taken=item.taken,
-        favourite=item.favourite,
-        indexed=item.has_vectors,
-        width=item.width,
-        height=item.height,
-        bytes=item.bytes,
-        camera=item.camera,
-        location=item.location,
-        day_from_name=item.day_from_name,
-        thumbnail=thumbnail,
-    )

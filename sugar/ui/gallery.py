@@ -625,7 +625,9 @@ class GalleryTab:
 
         def gallery_duplicates(request: gr.Request, gallery: str) -> list[list[int]]:
             """Groups of pictures that look the same, the better one first in each."""
-            return [[c.id for c in g.cells] for g in service.near_duplicates(looking(request, gallery))]
+            return [
+                [item.id for item, _ in group] for group in service.near_duplicates(looking(request, gallery))
+            ]
 
         async def gallery_export(request: gr.Request, gallery: str) -> dict[str, Any]:
             """The whole gallery as one zip."""

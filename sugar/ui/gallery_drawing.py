@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sugar.services.gallery import Cell, Group, Listing
+from sugar.services.gallery import Cell, Listing
 from sugar.services.jobs import JobState
 from sugar.services.watching import Watched
 from sugar.ui import wall
@@ -20,7 +20,7 @@ from sugar.ui.text import teach
 from sugar.ui.text import wall as wall_words
 
 if TYPE_CHECKING:
-    from sugar.gallery import IngestReport
+    from sugar.gallery import IngestReport, Item
 
 __all__ = [
     "AGAIN",
@@ -60,23 +60,23 @@ def listing_of(listing: Listing, targets: Sequence[str], stale: Sequence[int] | 
 
 def cells_of(name: str, cells: Iterable[Cell]) -> str:
     """Cells that the browser asked for. name: of the gallery."""
-    return wall.cells_message(name, ((_wall_cell(cell), cell.thumbnail) for cell in cells))
+    return wall.cells_message(name, ((_wall_cell(item), thumbnail) for item, thumbnail in cells))
 
 
-def large_of(name: str, cell: Cell, image: Image.Image) -> str:
+def large_of(name: str, item: Item, image: Image.Image) -> str:
     """One picture for the lightbox."""
-    taken = f" · {cell.taken:%Y-%m-%d %H:%M}" if cell.taken else ""
-    if cell.day_from_name:
-        taken = f" · {wall_words.FROM_NAME.format(day=cell.taken)}"
-    where = f" · {cell.location[0]:.4f},{cell.location[1]:.4f}" if cell.location else ""
-    about = f"{cell.width} x {cell.height} · {cell.bytes / 1e6:.2f} MB{taken}{where} {cell.camera}"
-    return wall.large_message(name, _wall_cell(cell), image, about)
+    taken = f" · {item.taken:%Y-%m-%d %H:%M}" if item.taken else ""
+    if item.day_from_name:
+        taken = f" · {wall_words.FROM_NAME.format(day=item.taken)}"
+    where = f" · {item.location[0]:.4f},{item.location[1]:.4f}" if item.location else ""
+    about = f"{item.width} x {item.height} · {item.bytes / 1e6:.2f} MB{taken}{where} {item.camera}"
+    return wall.large_message(name, _wall_cell(item), image, about)
 
 
-def _wall_cell(cell: Cell) -> dict[str, Any]:
-    line = cell.caption or ("" if cell.indexed else wall_words.NOT_INDEXED)
-    more = {"favourite": cell.favourite, "by_model": cell.by_model}
-    return wall.cell_data(cell.id, cell.name, cell.caption, line=line, **more)
+def _wall_cell(item: Item) -> dict[str, Any]:
+    line = item.caption or ("" if item.has_vectors else wall_words.NOT_INDEXED)
+    more = {"favourite": item.favourite, "by_model": item.caption_by}
+    return wall.cell_data(item.id, item.name, item.caption, line=line, **more)
 
 
 def _month(month: str) -> str:
@@ -157,16 +157,16 @@ def report_table(report: IngestReport | None) -> str:
     return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")
 
 
-def same_html(groups: Sequence[Group]) -> str:
+def same_html(groups: Sequence[Sequence[Cell]]) -> str:
     """Groups of near-duplicates side by side, the better one first and marked."""
     out = ""
     for number, group in enumerate(groups, 1):
         cells = []
-        for place, one in enumerate(group.cells):
+        for place, (one, thumbnail) in enumerate(group):
             better = f"<b>{words.BETTER}</b> · " if place == 0 else ""
             under = f'<span class="line">{better}{one.width} x {one.height}, {one.bytes / 1e6:.2f} MB</span>'
-            cells.append(cell(one.thumbnail, one.name, one.id, alt=one.caption, under=under))
-        out += grid_of(cells, words.GROUP.format(n=number, count=len(group.cells)))
+            cells.append(cell(thumbnail, one.name, one.id, alt=one.caption, under=under))
+        out += grid_of(cells, words.GROUP.format(n=number, count=len(group)))
     return out or f'<p class="sugar-empty">{words.NO_SAME}</p>'
 
 
