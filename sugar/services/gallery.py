@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sugar.errors import Cancelled, GalleryError, InputError, SettingsError
 from sugar.sequence import Sample
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sugar.gallery import Gallery, IngestReport, Item, Progress
-    from sugar.services.galleries import Galleries
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
@@ -96,7 +95,7 @@ class GalleryService:
         from sugar.gallery import list_named
 
         self.workspace, self.jobs = workspace, jobs
-        self.galleries: Galleries = workspace.galleries
+        self.galleries: Any = workspace.galleries
         self.undo_bin = undo or DelayedDeletions()
         root = self.galleries.root
         folders = [root / name for name in list_named(root)]
