@@ -1,8 +1,8 @@
 """Adapters on any base: rows as inference reads them, gradients in parts, several processes, resumption,
 what comes out.
 
-The models are tiny random ones (checkpoints.py). Not covered: the embedded model's own training
-(test_training.py).
+The models are tiny random ones (checkpoints.py). Not covered: losses, labels and schedule by
+hand (test_training.py).
 """
 
 from __future__ import annotations
