@@ -28,7 +28,8 @@ Vectors = tuple[np.ndarray, np.ndarray]
 """(slices (n, D) float32, is_image (n,) bool) of one item; row 0 is the pooled vector."""
 
 _MOST_WAITING = 4096  # entries that need no work, while one before them is at work
-Entry, Made = TypeVar("Entry"), TypeVar("Made")
+Entry = TypeVar("Entry")
+Made = TypeVar("Made")
 
 
 class EmbeddingModel(Protocol):

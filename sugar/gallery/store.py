@@ -367,7 +367,14 @@ class Store:
 def _item(r: tuple) -> Item:
     taken = read(r[8]) if r[8] else None
     return Item(
-        *r[:8],
+        id=r[0],
+        name=r[1],
+        caption=r[2],
+        sha256=r[3],
+        width=r[4],
+        height=r[5],
+        format=r[6],
+        bytes=r[7],
         taken=taken.time if taken else None,
         camera=r[9],
         location=place.pair(r[10], r[11]),  # earlier programs stored what is no place
