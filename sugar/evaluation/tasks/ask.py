@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ def answered(
         gallery.add(files, captions={name: caption for name, _, caption in base.pictures})
     try:
         knowledge = KnowledgeBase(model, passages=base.passages, gallery=gallery)
+        generate = partial(model.generate, max_new_tokens=24)
         for case, simple in zip(cases, simple_answers(knowledge, base, cases), strict=True):
-            *_, reply = ask(model, knowledge, Sample(case.question), cut_off=cut_off, max_new_tokens=24)
+            *_, reply = ask(model, knowledge, Sample(case.question), cut_off=cut_off, generate=generate)
             yield {
                 "key": case.key,
                 "text": reply.text if reply.known else "",
