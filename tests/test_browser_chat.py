@@ -10,28 +10,46 @@ from typing import Any
 import pytest
 from conftest import ASSETS, Served, Talker, Window, screenshot, serve
 from playwright.sync_api import expect
-from talking import answered, ready, send, talk, talk_at_length, while_loading
+from talking import answered, box, ready, send, talk, talk_at_length, while_loading
 
 from sugar.services.conversation import FOLDER
 
 
-def test_upload_type_and_stream(window: Window, app: Served) -> None:
+def test_upload_stream_and_answers_that_are_markdown_and_never_markup(window: Window) -> None:
     page = window.open()
     send(page, "first [1] then [2]", "before.jpg", "after.jpg")
     answered(page, "I see 2 pictures and the words first then")
-    assert page.locator("#talk .user img").count() == 2 and page.input_value("#message textarea") == ""
+    assert page.locator("#talk .user img").count() == 2 and box(page) == ""
     assert "tokens" in talk(page).inner_text()
-    send(page, "and a second turn")
-    answered(page, "I see 0 pictures and the words and a second turn")
     screenshot(page, "chat")
+    page.get_by_role("button", name="New conversation").click()
+    page.evaluate("window.harmed = false")
+    hostile = (
+        "<img src=x onerror='window.harmed=true'> **b** [l](javascript:1) ![p](http://example.org/p.png)"
+    )
+    send(page, hostile + " <script>window.harmed=true</script>")
+    answered(page, "I see 0 pictures and the words <\u2060img")
+    assert page.locator("#talk .message img, #talk .user strong").count() == 0
+    links = page.locator("#talk .message a").evaluate_all("(all) => all.map((a) => a.href)")
+    assert all(link.startswith("http://example.org/") for link in links)  # shown, not fetched
+    assert page.locator("#talk .bot strong").inner_text() == "b"
+    assert page.evaluate("window.harmed") is False
 
 
-def test_retry_undo_edit_and_new(window: Window) -> None:
+def test_retry_gives_versions_and_undo_edit_and_new_take_back(window: Window) -> None:
     page = window.open()
     send(page, "is the star red?", "scene-0.jpg")
     answered(page, "I see 1 pictures and the words is the star red?")
     page.get_by_role("button", name="Retry").last.click()
-    answered(page, "I see 1 pictures and the words is the star red?")
+    page.get_by_text("Version 2 of 2").wait_for()
+    ready(page)
+    page.get_by_role("button", name="Previous version").click()
+    page.get_by_text("Version 1 of 2").wait_for()
+    send(page, "and now?")
+    answered(page, "the words and now?")
+    page.get_by_role("button", name="Next version").click()
+    page.get_by_text("Version 2 of 2").wait_for()
+    assert "and now" not in talk(page).inner_text()
     page.set_input_files(
         "#message input[type=file]", str(ASSETS / "examples" / "scene-1.jpg")
     )  # a draft: its picture becomes the second
@@ -53,7 +71,7 @@ def test_retry_undo_edit_and_new(window: Window) -> None:
     expect(page.locator("#message textarea")).to_have_value("once more")
     page.press("#message textarea", "Enter")
     answered(page, "once more")
-    page.get_by_role("button", name="New conversation", exact=True).click()
+    page.get_by_role("button", name="New conversation").click()
     talk(page).get_by_text("what differs between these two?").wait_for()
 
 
@@ -139,28 +157,12 @@ def test_nothing_is_kept_on_a_shared_host(browser: Any, shared_app: Served) -> N
     window.close()
 
 
-def test_answers_are_versions(window: Window) -> None:
-    page = window.open()
-    send(page, "is it red?")
-    answered(page, "the words is it red?")
-    page.get_by_role("button", name="Retry").last.click()
-    page.get_by_text("Version 2 of 2").wait_for()
-    ready(page)
-    page.get_by_role("button", name="Previous version").click()
-    page.get_by_text("Version 1 of 2").wait_for()
-    send(page, "and now?")
-    answered(page, "the words and now?")
-    page.get_by_role("button", name="Next version").click()
-    page.get_by_text("Version 2 of 2").wait_for()
-    assert "and now" not in talk(page).inner_text()
-
-
 def test_pictures_are_set_aside_and_regions_asked_about(window: Window) -> None:
     page = window.open()
     send(page, "both", "before.jpg", "after.jpg")
     answered(page, "I see 2 pictures and the words both")
     expect(talk(page).get_by_text("read pictures 1, 2")).to_be_visible()
-    first = page.get_by_role("switch", name="Read picture 1")
+    first = page.get_by_role("switch", name="Use picture 1")
     first.click()
     expect(first).to_have_attribute("aria-checked", "false")
     send(page, "one")
@@ -185,34 +187,6 @@ def test_pictures_are_set_aside_and_regions_asked_about(window: Window) -> None:
     page.get_by_role("button", name="Ask about this region").click()
     expect(page.locator("#message img")).to_have_count(2)
     screenshot(page, "chat-region")
-
-
-def test_answers_are_markdown_and_never_markup(window: Window) -> None:
-    page = window.open()
-    page.evaluate("window.harmed = false")
-    hostile = (
-        "<img src=x onerror='window.harmed=true'> **b** [l](javascript:1) ![p](http://example.org/p.png)"
-    )
-    send(page, hostile + " <script>window.harmed=true</script>")
-    answered(page, "I see 0 pictures and the words <\u2060img")
-    assert page.locator("#talk .message img, #talk .user strong").count() == 0
-    links = page.locator("#talk .message a").evaluate_all("(all) => all.map((a) => a.href)")
-    assert all(link.startswith("http://example.org/") for link in links)  # shown, not fetched
-    assert page.locator("#talk .bot strong").inner_text() == "b"
-    assert page.evaluate("window.harmed") is False
-
-
-def test_two_visitors_side_by_side(browser: Any, app: Served) -> None:
-    one, two = Window(browser, app), Window(browser, app)
-    first, second = one.open(), two.open()
-    send(first, "my own secret", "scene-0.jpg")
-    send(second, "hello there")
-    answered(first, "I see 1 pictures and the words my own secret")
-    answered(second, "I see 0 pictures and the words hello there")
-    assert "secret" not in second.content() and second.locator("#talk .user img").count() == 0
-    assert "hello there" not in first.content()
-    one.close()
-    two.close()
 
 
 def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:

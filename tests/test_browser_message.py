@@ -104,7 +104,7 @@ def test_a_refused_message_comes_back_and_hides_nothing(window: Window) -> None:
     expect(page.locator("#message textarea")).to_have_value("what is it?")
     ready(page)
     expect(talk(page).get_by_test_id("status-tracker")).to_be_hidden()
-    page.get_by_role("button", name="New conversation", exact=True).click()
+    page.get_by_role("button", name="New conversation").click()
     send(page, "blue star")
     answered(page, "I see 0 pictures and the words blue star")
     window.errors.clear()  # the browser's own word for a thumbnail that cannot be drawn
@@ -121,7 +121,7 @@ def test_new_and_edit_end_the_answer_first(window: Window, app: Served) -> None:
     page.press("#message textarea", "Enter")
     assert eventually(lambda: app.model.running == 1)
     page.fill("#message textarea", "a draft that goes")
-    page.get_by_role("button", name="New conversation", exact=True).click()
+    page.get_by_role("button", name="New conversation").click()
     page.wait_for_function("() => !document.querySelector('#message textarea').value")
     page.fill("#message textarea", "a draft of after")  # whatever the answer still takes to end
     talk(page).get_by_text("what differs between these two?").wait_for()

@@ -14,7 +14,7 @@ from conftest import Served, connect
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from test_app_chat import call, raw
+from test_app_chat import SCENE, call, raw
 
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "dark": (10, 10, 10)}
 
@@ -129,10 +129,15 @@ def test_hostile_queries_are_refused_with_the_cause(
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../../etc/passwd", "https://127.0.0.1/x.png", "file:///etc/passwd"]
+    "path",
+    ["/etc/passwd", "../../etc/passwd", "https://127.0.0.1/x.png", "file:///etc/passwd", str(SCENE)],
 )
 def test_no_path_of_a_visitor_is_opened(app: Served, filled: str, path: str) -> None:
-    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "x.png"}
+    history = [{"role": "user", "content": [{"type": "file", "file": file}]}]
+    before = app.model.calls[:]
+    for message, earlier in (({"text": "what?", "files": [file]}, []), ({"text": "what?"}, history)):
+        assert "event: complete" not in call(app, "chat", [message, earlier, 0, 1, 8, -1])
     tries = {
         "search": [[{"picture": file}], filled],
         "compare": [[file, file], ["red"]],
@@ -150,6 +155,7 @@ def test_no_path_of_a_visitor_is_opened(app: Served, filled: str, path: str) -> 
             and "Something broke" not in answer
         ), endpoint
     assert "error" in call(app, "ask", ["dog?", None, "", [file]])
+    assert app.model.calls == before
 
 
 # -- gallery -------------------------------------------------------------------------------------
@@ -246,7 +252,7 @@ def test_compare_gives_matrices_and_the_verdict(app: Served, pictures: dict[str,
 @pytest.mark.parametrize(
     ("names", "captions", "says"),
     [
-        (["red"], ["red"], "1 pictures"),
+        (["red"], ["red"], "Choose 2 to 6"),
         (["red"] * 7, ["red"], "2 to 6"),
         (["red", "blue"], [], "0 captions"),
         (["red", "blue"], ["red"] * 7, "7 captions"),

@@ -113,7 +113,7 @@ class CompareService:
             InputError: too few or too many pictures or captions, or stopped.
         """
         if len(pictures) < 2:
-            raise InputError(f"There are {len(pictures)} pictures. Choose 2 to 6 to compare.")
+            raise InputError(f"Choose 2 to 6 pictures to compare (now {len(pictures)}).")
         model = self.workspace.model()
         with visitor.answering() as stop:
             fit = compare(model, pictures, captions, ask=ask, progress=progress, stop=stop)

@@ -342,7 +342,7 @@ def _picked(talk: Conversation, event: gr.EventData) -> tuple[str, Attachment]:
 
 
 def picture_strip(talk: Conversation) -> str:
-    """The pictures of a conversation in order, each with a switch: read or set aside."""
+    """The pictures of a conversation in order, each with a switch: used or ignored."""
     cells = []
     for n, picture in enumerate(talk.pictures, 1):
         read = picture.key not in talk.set_aside
