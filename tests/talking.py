@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from conftest import ASSETS, Talker, Window, serve
-
-
-@contextmanager
-def while_loading(browser: Any, folder: Path) -> Iterator[tuple[Any, threading.Event]]:
-    """A page whose model loads until the event is set."""
-    gate = threading.Event()
-    app = serve(folder, load=lambda name, progress: Talker() if gate.wait(120) else None)
-    window = Window(browser, app)
-    try:
-        window.page.goto(app.url)
-        yield window.page, gate
-    finally:
-        gate.set()
-        window.close()
+from conftest import ASSETS
 
 
 def talk(page: Any) -> Any:

@@ -249,6 +249,12 @@ def test_the_model_of_a_shared_host_stays(shared_app: Served, app: Served) -> No
     assert app.models.generation == before
 
 
+def test_a_shared_host_offers_no_list_of_conversations(shared_app: Served) -> None:
+    props = {c["props"].get("elem_id"): c["props"] for c in shared_app.demo.config["components"]}
+    assert not props["saved-list"]["visible"] and not props["saved-damaged"]["visible"]
+    assert props["reopen"]["visible"]
+
+
 def test_mcp_without_its_extra_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sugar.errors import SettingsError
     from sugar.settings import Settings

@@ -5,30 +5,31 @@ happens at that moment.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Served, Window, eventually
 from playwright.sync_api import expect
-from talking import answered, box, held, ready, send, stop, talk, talk_at_length, while_loading
+from talking import answered, box, held, ready, send, stop, talk, talk_at_length
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
 
 
-def test_stop_frees_the_model_for_the_next_question(window: Window, app: Served) -> None:
+def test_stop_frees_the_model_for_the_next_question_and_so_does_leaving(browser: Any, app: Served) -> None:
+    window = Window(browser, app)
     page = window.open()
     talk_at_length(page)
     stop(page)
     assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
-    send(
-        page, "red star"
-    )  # at once: what the page still has to do about the stop is no concern of the person's
+    send(page, "red star")  # at once: what the page still has to do about the stop is no concern of theirs
     answered(page, "I see 0 pictures and the words red star")
-    assert (
-        "word5" in talk(page).inner_text() and "stopped" in talk(page).inner_text()
-    )  # what was said before the stop stays
+    said = talk(page).inner_text()
+    assert "word5" in said and "stopped" in said  # what was said before the stop stays
+    send(page, "talk at length")
+    assert eventually(lambda: app.model.running == 1 and app.model.said > 5)
+    window.close()
+    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -80,17 +81,17 @@ def test_what_is_typed_during_an_answer_stays_and_goes_after_it(window: Window, 
     assert box(page) == "" and page.locator("#message[data-held]").count() == 0
 
 
-@pytest.mark.parametrize("picture", [(), ("scene-0.jpg",)])
-def test_what_is_typed_right_after_enter_on_a_slow_page_is_not_lost(
-    window: Window, picture: tuple[str, ...]
-) -> None:
+def test_what_is_typed_right_after_enter_on_a_slow_page_is_not_lost(window: Window) -> None:
     page = window.open()
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})  # a phone
-    send(page, "red", *picture)
-    page.keyboard.type("-blue-star", delay=15)
-    ready(page)
-    said = talk(page).locator(".user").inner_text() + box(page)
-    assert said.replace("\n", "") == "red-blue-star"
+    for picture in ((), ("scene-0.jpg",)):
+        send(page, "red", *picture)
+        page.keyboard.type("-blue-star", delay=15)
+        ready(page)
+        said = talk(page).locator(".user").inner_text() + box(page)
+        assert said.replace("\n", "") == "red-blue-star"
+        page.get_by_role("button", name="New conversation").click()
+        expect(talk(page).locator(".user")).to_have_count(0)
 
 
 def test_a_refused_message_comes_back_and_hides_nothing(window: Window) -> None:
@@ -144,23 +145,3 @@ def test_stop_in_the_queue_gives_the_message_back(browser: Any, app: Served) -> 
     answered(second, "I see 0 pictures and the words red star")
     one.close()
     two.close()
-
-
-def test_stop_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
-    with while_loading(browser, tmp_path) as (page, gate):
-        send(page, "red star")
-        talk(page).get_by_text("red star").wait_for()
-        stop(page)
-        ready(page)
-        gate.set()
-        send(page, "blue star")
-        answered(page, "I see 0 pictures and the words blue star")
-        assert "the words red star" not in talk(page).inner_text()
-
-
-def test_closing_the_page_frees_the_model(browser: Any, app: Served) -> None:
-    window = Window(browser, app)
-    page = window.open()
-    talk_at_length(page)
-    window.close()
-    assert eventually(lambda: app.model.running == 0) and app.model.said < 3900
