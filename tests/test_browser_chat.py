@@ -23,6 +23,7 @@ def test_upload_stream_and_answers_that_are_markdown_and_never_markup(window: Wi
     assert "tokens" in talk(page).inner_text()
     screenshot(page, "chat")
     page.get_by_role("button", name="New conversation").click()
+    expect(page.locator("#talk .user")).to_have_count(0)
     page.evaluate("window.harmed = false")
     hostile = (
         "<img src=x onerror='window.harmed=true'> **b** [l](javascript:1) ![p](http://example.org/p.png)"
