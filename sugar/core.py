@@ -6,7 +6,7 @@
         print(piece, end="")
     model.score(Sample([picture, "is it red?"]), ["yes", "no"])   # log p(answer | sample), (2,)
 
-A face over `Embedder`, `Generator`, `Scorer` and the adapter stack, which share one `Backbone`. Calls may
+A face over `Embedder`, `Generator` and `Scorer`, which share one `Backbone` with its adapters. Calls may
 come from several threads: each forward pass holds one lock. Not covered: training, galleries.
 """
 
@@ -26,12 +26,12 @@ from sugar.embedder import Embedder
 from sugar.errors import InputError, ModelError
 from sugar.generator import Generator, as_turns
 from sugar.model import cells, checkpoint, encoders, hub, load
-from sugar.model.adapters import TARGETS, Adapters, EmbeddingHead, base_identity
+from sugar.model.adapters import TARGETS, EmbeddingHead, base_identity
 from sugar.model.backbone import Backbone, Batching
 from sugar.model.checkpoint import Profile
 from sugar.model.load import fetch, local_folder
 from sugar.model.presets import find, here
-from sugar.model.processor import Processor, unknown_words
+from sugar.model.processor import Processor
 from sugar.scorer import Scorer
 from sugar.sequence import Embeddings, Sample, Sampling, Turn
 
@@ -45,8 +45,8 @@ class Sugar:
     """A loaded model and its three calls: embed, generate, score. Make one with `Sugar.from_pretrained`.
 
     device, precision, why: what was picked, and why, for people. adapter: the default adapter's name. card:
-    the model card, Markdown. backbone, embedder, generator, scorer, stack (the adapters): the parts that do
-    the work.
+    the model card, Markdown. name, folder, repository: as asked for, where it lies (None in memory), where it
+    came from. backbone, embedder, generator, scorer: the parts that do the work.
     """
 
     # -- opening ---------------------------------------------------------------------------------
@@ -109,11 +109,8 @@ class Sugar:
 
         Vision features are kept between calls: call `forget()` after the weights changed.
         """
-        family = model.config.model_type
-        wrapped = Processor(processor, model.config.image_token_id, family)
-        loaded = load.Loaded(
-            model, wrapped, family, device, "in memory", "handed over in memory", "full", model.dtype
-        )
+        wrapped = Processor(processor, model.config.image_token_id, model.config.model_type)
+        loaded = load.Loaded(model, wrapped, device, "in memory", "handed over in memory", model.dtype)
         return cls(loaded, head, name=name, folder=None, profile=profile)
 
     def __init__(
@@ -135,10 +132,11 @@ class Sugar:
         self._profile = profile or Profile()
         self._stored_dtype = loaded.stored_dtype
         self.backbone = Backbone(loaded.model, loaded.processor, name=name)
-        self.stack = Adapters(self.backbone, head.to(loaded.device) if head is not None else None)
+        if head is not None:
+            self.backbone.adapters.heads[None] = head.to(loaded.device)
         self.batching = Batching(self.backbone, self.forget)
         forced, fallback = encoders.choose(name, encoder, has_head=head is not None)
-        self.embedder = Embedder(self.backbone, self.stack, self.batching, forced=forced, fallback=fallback)
+        self.embedder = Embedder(self.backbone, self.batching, forced=forced, fallback=fallback)
         self.generator = Generator(self.backbone, self.batching)
         self.scorer = Scorer(self.backbone, self.batching)
 
@@ -182,7 +180,7 @@ class Sugar:
         Raises:
             InputError: a sample is too long. OutOfMemoryError: not even one sample fits.
         """
-        return self.embedder.embed(samples, batch_size=batch_size, adapter=self.named(adapter))
+        return self.embedder.embed(samples, batch_size=batch_size, adapter=self._named(adapter))
 
     def generate(
         self,
@@ -207,7 +205,9 @@ class Sugar:
                 stays usable.
         """
         sampling = Sampling(temperature, top_p, max_new_tokens, seed)
-        return self.generator.stream(as_turns(conversation), sampling, adapter=self.named(adapter), stop=stop)
+        return self.generator.stream(
+            as_turns(conversation), sampling, adapter=self._named(adapter), stop=stop
+        )
 
     def score(
         self,
@@ -224,11 +224,11 @@ class Sugar:
         """
         if not answers:
             raise InputError("There is nothing to score. Give at least one answer.")
-        return self.scorer.score(as_turns(sample), answers, end=end, adapter=self.named(adapter))
+        return self.scorer.score(as_turns(sample), answers, end=end, adapter=self._named(adapter))
 
     def log_odds(self, questions: Sequence[Sample], *, adapter: str | None = DEFAULT) -> np.ndarray:
         """log p(yes) - log p(no) of each question, over every way to begin either word: (N,)."""
-        return self.scorer.log_odds(questions, adapter=self.named(adapter))
+        return self.scorer.log_odds(questions, adapter=self._named(adapter))
 
     def probability_of_yes(self, questions: Sequence[Sample], *, adapter: str | None = DEFAULT) -> np.ndarray:
         """How sure the model is of "yes" against "no", per question: (N,) in [0, 1].
@@ -268,7 +268,7 @@ class Sugar:
         """The words of a text that the model's tokenizer does not know: a search leaves them out and says
         so.
         """
-        return unknown_words(self.processor.tokenizer, text)
+        return self.processor.unknown_words(text)
 
     def picture_heat(self, query: Sample, image: Image.Image) -> np.ndarray | None:
         """How well each cell of a picture fits a query.
@@ -294,7 +294,7 @@ class Sugar:
     @property
     def adapters(self) -> list[str]:
         """Names of the adapters in memory."""
-        return self.stack.names
+        return list(self.backbone.adapters.settings)
 
     def load_adapter(
         self,
@@ -313,13 +313,13 @@ class Sugar:
         plain = folder.resolve().name if folder is not None else given.rpartition("/")[2]
         if folder is None:
             folder = fetch(given, progress=progress)
-        name = name or self.stack.free_name(plain, folder)
-        self.stack.load(folder, name, self.base)
+        name = name or self.backbone.adapters.free_name(plain, folder)
+        self.backbone.adapters.load(folder, name, self.base)
         return name
 
     def unload_adapter(self, name: str) -> None:
         """Free an adapter's memory. Raises ModelError when there is none of that name."""
-        self.stack.unload(name)
+        self.backbone.adapters.unload(name)
         with self.backbone.lock:
             self.generator.prefixes.clear()
             if self.adapter == name:
@@ -337,11 +337,11 @@ class Sugar:
         """A fresh, trainable LoRA on the language model's query and value projections, and its head, to
         train.
         """
-        self.stack.create(name, head, rank=rank, alpha=alpha, targets=targets)
+        self.backbone.adapters.create(name, head, rank=rank, alpha=alpha, targets=targets)
 
     def save_adapter(self, path: str | Path, name: str | None = None, *, card: str = "") -> Path:
         """Write an adapter as one folder: LoRA, head, base, model card. `card`: more text for the card."""
-        return self.stack.save(Path(path), name or self.adapter, self.base, card=card)
+        return self.backbone.adapters.save(Path(path), name or self.adapter, self.base, card=card)
 
     def push_adapter(
         self,
@@ -360,7 +360,7 @@ class Sugar:
             self.save_adapter(folder, name, card=card)
             return hub.upload(folder, repository, private=private, **hub_options)
 
-    def named(self, adapter: str | None) -> str | None:
+    def _named(self, adapter: str | None) -> str | None:
         """An adapter's name for the parts: "" is the one that the model was opened with."""
         return self.adapter if adapter == DEFAULT else adapter
 
@@ -368,7 +368,7 @@ class Sugar:
 
     @property
     def family(self) -> str:
-        return self.backbone.family
+        return self.backbone.family.name
 
     @property
     def model(self) -> Any:
@@ -382,14 +382,14 @@ class Sugar:
     @property
     def head(self) -> EmbeddingHead | None:
         """The base's own head."""
-        return self.stack.head(None)
+        return self.backbone.adapters.heads.get(None)
 
     @property
     def profile(self) -> Profile:
         """How the model wants to be asked: the default adapter's profile where it states one, else the
         base's.
         """
-        own = self.stack.settings.get(self.adapter, {}) if self.adapter is not None else {}
+        own = self.backbone.adapters.settings.get(self.adapter, {}) if self.adapter is not None else {}
         return Profile.from_settings(own) if own.get("profile") else self._profile
 
     @property
@@ -427,7 +427,7 @@ class Sugar:
         """
         if self.encoder in encoders.TRIPLES:
             return self._hash(self.embedder.triple.folders, self.encoder)
-        own = [self.stack.folder(self.adapter)] if self.adapter is not None else []
+        own = [self.backbone.adapters.folder(self.adapter)] if self.adapter is not None else []
         if self.folder is None:
             raise ModelError(
                 f"{self.name} lives in memory only and has no fingerprint. Save it and open the folder."

@@ -1,6 +1,6 @@
 """Samples to unit vectors: one vector at the end of each slice (method.md A1).
 
-    embedder = Embedder(backbone, adapters, batching, fallback="prompt")
+    embedder = Embedder(backbone, batching, fallback="prompt")
     e = embedder.embed([Sample(["a red star", picture])], adapter=None)  # e.pooled (1, D), e.slices[0] (2, D)
 
 With a head the vectors are the head's; a base without one embeds by the prompt or by three frozen encoders
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from sugar.model import encoders
-from sugar.model.adapters import Adapters
 from sugar.model.backbone import Backbone, Batching
 from sugar.model.load import fetch
 from sugar.model.processor import Layout, pool_slices
@@ -36,15 +35,9 @@ class Embedder:
     """
 
     def __init__(
-        self,
-        backbone: Backbone,
-        adapters: Adapters,
-        batching: Batching,
-        *,
-        forced: str | None = None,
-        fallback: str = "prompt",
+        self, backbone: Backbone, batching: Batching, *, forced: str | None = None, fallback: str = "prompt"
     ) -> None:
-        self.backbone, self.adapters, self.batching = backbone, adapters, batching
+        self.backbone, self.batching = backbone, batching
         self.forced, self.fallback = forced, fallback
         self._triple: encoders.TripleEncoder | None = None
 
@@ -52,13 +45,13 @@ class Embedder:
         """How it embeds with an adapter: `sugar` (a head), `triple`, `triple-small` or `prompt`."""
         if self.forced:
             return self.forced
-        return "sugar" if self.adapters.head(adapter) is not None else self.fallback
+        return "sugar" if adapter in self.backbone.adapters.heads else self.fallback
 
     def dimension(self, adapter: str | None) -> int:
         """The width of the vectors."""
-        encoder, head = self.encoder(adapter), self.adapters.head(adapter)
-        if encoder == "sugar" and head is not None:
-            return head.dimension
+        encoder = self.encoder(adapter)
+        if encoder == "sugar":
+            return self.backbone.adapters.heads[adapter].dimension
         if encoder == "prompt":
             return self.backbone.hidden_size
         return self._triple.layout.dimension if self._triple is not None else encoders.DIMENSIONS[encoder]
@@ -83,24 +76,19 @@ class Embedder:
             rows = []
             for start in range(0, len(samples), WINDOW):
                 part = samples[start : start + WINDOW]
-                rows += (
-                    self._prompted(part, batch_size, adapter)
-                    if encoder == "prompt"
-                    else self._rows([self._layout(s) for s in part], batch_size, adapter)
-                )
+                if encoder == "prompt":
+                    rows += self._prompted(part, batch_size, adapter)
+                else:
+                    rows += self._rows([self.backbone.sample_layout(s) for s in part], batch_size, adapter)
             pooled = [r[-1] for r in rows]
         empty = np.zeros((0, self.dimension(adapter)), np.float32)
         return Embeddings(np.stack(pooled) if pooled else empty, rows, flags)
-
-    def _layout(self, sample: Sample) -> Layout:
-        processor, images = self.backbone.processor, self.backbone.prepare(sample.images)
-        return self.backbone.fitting(processor.embedding_layout(sample, images))
 
     def _rows(
         self, layouts: Sequence[Layout], batch_size: int | None, adapter: str | None
     ) -> list[np.ndarray]:
         """Per layout (n_i, D) unit rows, one per slice."""
-        head = self.adapters.head(adapter) if self.encoder(adapter) == "sugar" else None
+        head = self.backbone.adapters.heads[adapter] if self.encoder(adapter) == "sugar" else None
 
         def work(chosen: list[int]) -> np.ndarray:
             with self.backbone.using(adapter):
@@ -110,22 +98,18 @@ class Embedder:
             return r.cpu().numpy()
 
         found: dict[int, np.ndarray] = {}
-        for batch in self.batching.buckets([len(layout) for layout in layouts], batch_size):
-            for chosen, r in self.batching.shrinking(work, batch):
-                ends = np.cumsum([len(layouts[i].slices) for i in chosen])[:-1]
-                found.update(zip(chosen, np.split(r, ends), strict=True))
+        for chosen, r in self.batching.run(work, [len(layout) for layout in layouts], batch_size):
+            ends = np.cumsum([len(layouts[i].slices) for i in chosen])[:-1]
+            found.update(zip(chosen, np.split(r, ends), strict=True))
         return [found[i] for i in range(len(layouts))]
 
     def _prompted(
         self, samples: Sequence[Sample], batch_size: int | None, adapter: str | None
     ) -> list[np.ndarray]:
         """Per sample (n_i, D): one prompt for each prefix, whose last token stands for the prefix."""
-        layouts = [self._prompt(sample, n) for sample in samples for n in range(1, len(sample) + 1)]
+        layouts = []
+        for turns in (encoders.prompt_turns(s, n) for s in samples for n in range(1, len(s) + 1)):
+            prompt = self.backbone.layout(turns)
+            layouts.append(Layout(prompt.ids, prompt.images, [(np.array([len(prompt) - 1]), False)]))
         rows = np.concatenate(self._rows(layouts, batch_size, adapter))
         return np.split(rows, np.cumsum([len(sample) for sample in samples])[:-1])
-
-    def _prompt(self, sample: Sample, upto: int) -> Layout:
-        turns = encoders.prompt_turns(sample, upto)
-        images = self.backbone.prepare(turns[0].sample.images)
-        layout = self.backbone.fitting(self.backbone.processor.chat_layout(turns, images=images))
-        return Layout(layout.ids, layout.images, [(np.array([len(layout) - 1]), False)])

@@ -67,11 +67,6 @@ class Generator:
         ends |= {vocabulary.get(mark) for mark in END_MARKS}
         return {i for i in ends if i is not None}
 
-    def layout(self, turns: Sequence[Turn]) -> Layout:
-        """The prompt. Raises InputError when it is too long for the model."""
-        images = self.backbone.prepare([i for t in turns for i in t.sample.images])
-        return self.backbone.fitting(self.backbone.processor.chat_layout(turns, images=images))
-
     def stream(
         self,
         turns: Sequence[Turn],
@@ -82,7 +77,7 @@ class Generator:
     ) -> Iterator[str]:
         """The answer as it comes; see `Sugar.generate`."""
         rng = torch.Generator().manual_seed(sampling.seed) if sampling.seed is not None else None
-        layout = self.layout(turns)
+        layout = self.backbone.layout(turns)
         text = TextStream(self.backbone.processor)
         tag = f"{owner()} {adapter or ''}"
         state: DecodingState | None = None
@@ -137,15 +132,14 @@ class Generator:
         """The greedy answer to each sample, as `stream` gives it, computed in batches. Returns N texts."""
         said: list[str] = []
         for start in range(0, len(samples), WINDOW):
-            layouts = [self.layout([Turn("user", s)]) for s in samples[start : start + WINDOW]]
+            layouts = [self.backbone.layout([Turn("user", s)]) for s in samples[start : start + WINDOW]]
             found: dict[int, str] = {}
 
             def work(rows: list[int], layouts: list[Layout] = layouts) -> list[str]:
                 return self._batch([layouts[i] for i in rows], max_new_tokens, adapter)
 
-            for batch in self.batching.buckets([len(layout) for layout in layouts]):
-                for chosen, texts in self.batching.shrinking(work, batch):
-                    found.update(zip(chosen, texts, strict=True))
+            for chosen, texts in self.batching.run(work, [len(layout) for layout in layouts]):
+                found.update(zip(chosen, texts, strict=True))
             said += [found[i] for i in range(len(layouts))]
         return said
 

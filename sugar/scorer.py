@@ -37,11 +37,6 @@ class Scorer:
     def __init__(self, backbone: Backbone, batching: Batching) -> None:
         self.backbone, self.batching = backbone, batching
 
-    def layout(self, turns: Sequence[Turn]) -> Layout:
-        """The prompt. Raises InputError when it is too long for the model."""
-        images = self.backbone.prepare([i for t in turns for i in t.sample.images])
-        return self.backbone.fitting(self.backbone.processor.chat_layout(turns, images=images))
-
     def tail(self, turns: Sequence[Turn], layout: Layout, answer: str, end: bool = False) -> Tail:
         """The tokens of an answer after its prompt. Raises InputError when both together are too long."""
         ids = self.backbone.processor.answer_ids(turns, layout, answer, end=end)
@@ -52,7 +47,7 @@ class Scorer:
         self, turns: Sequence[Turn], answers: Sequence[str], *, end: bool, adapter: str | None
     ) -> np.ndarray:
         """(answers,) float64: all answers in one batch over one shared prefix; see `Sugar.score`."""
-        layout = self.layout(turns)
+        layout = self.backbone.layout(turns)
         try:
             with self.backbone.using(adapter):
                 state = prefill(self.backbone, layout)
@@ -87,7 +82,7 @@ class Scorer:
         scores = np.zeros((len(samples), len(answers)))
         for start in range(0, len(samples), WINDOW):
             turns = [[Turn("user", sample)] for sample in samples[start : start + WINDOW]]
-            layouts = [self.layout(t) for t in turns]
+            layouts = [self.backbone.layout(t) for t in turns]
             tails = [
                 [self.tail(t, layout, answer, end) for answer in answers]
                 for t, layout in zip(turns, layouts, strict=True)
@@ -101,7 +96,7 @@ class Scorer:
         odds = np.zeros(len(samples))
         for start in range(0, len(samples), WINDOW):
             turns = [[Turn("user", sample)] for sample in samples[start : start + WINDOW]]
-            layouts = [self.layout(t) for t in turns]
+            layouts = [self.backbone.layout(t) for t in turns]
             both = [
                 (self.forms(t, layout, YES), self.forms(t, layout, NO))
                 for t, layout in zip(turns, layouts, strict=True)
@@ -148,8 +143,8 @@ class Scorer:
                     for j in rows[keys[k]]:
                         scores[i][j] = _total(log_p, tails[i][j])
 
-        for batch in self.batching.buckets([len(layout) for layout in whole]):
-            self.batching.shrinking(work, batch)
+        for _ in self.batching.run(work, [len(layout) for layout in whole]):
+            pass
         return scores
 
 

@@ -103,7 +103,7 @@ def test_yes_is_every_way_to_begin_it(opened: Callable[[str], Sugar], family: st
     odds = model.log_odds(questions)
     for question, value in zip(questions, odds, strict=True):
         asked = [Turn("user", question)]
-        layout = model.scorer.layout(asked)
+        layout = model.backbone.layout(asked)
         sums = []
         for words in (YES, NO):
             forms = model.scorer.forms(asked, layout, words)

@@ -364,10 +364,10 @@ def test_qlora_trains_on_a_four_bit_base(tmp_path: Path, small_album: Path, base
     run = loop.Run(AdapterTask(settings))
     before = trained(run)
     assert any("Linear4bit" in type(m).__name__ for m in run.task.module.modules())
-    lora = run.task.sugar.backbone.lora
-    lora.use(None)
+    adapters = run.task.sugar.backbone.adapters
+    adapters.use(None)
     run.task.sugar.embed([Sample([Slice("an answer before packs the weights")])])
-    lora.use(ADAPTER, trainable=True)
+    adapters.use(ADAPTER, trainable=True)
     run.train_step()
     run.train_step()
     assert any(not torch.equal(v, before[k]) for k, v in run.trained().items() if "lora_B" in k)

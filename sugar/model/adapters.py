@@ -18,6 +18,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -356,160 +357,7 @@ def _place(module: str, layers: dict[str, Any], by_short: dict[str, list[str]]) 
     return found[0] if len(found) == 1 else None
 
 
-class LoraStack:
-    """The LoRAs inside one model: loaded by name, one active at a time or none.
-
-    on_pictures: called when what the vision tower gives has changed. Callers hold the backbone's lock.
-    """
-
-    def __init__(self, model: Any, on_pictures: Callable[[], None] = lambda: None) -> None:
-        self.model, self._on_pictures = model, on_pictures
-        self.peft: Any = None
-        self.active: str | None = None
-        self.loaded: dict[str, dict[str, Any]] = {}
-        self._keys: dict[str, str] = {}
-        self._sees: set[str | None] = set()
-        self._made = 0
-
-    def load(self, lora: Lora, name: str, settings: dict[str, Any]) -> None:
-        """Put a LoRA into the model, inactive."""
-        key = self._add(name, lora.config())
-        try:
-            for layer_name, parts in lora.tensors.items():
-                layer = self.model.get_submodule(layer_name)
-                layer.lora_A[key].weight.data.copy_(parts["A"])
-                layer.lora_B[key].weight.data.copy_(parts["B"])
-                if "bias" in parts:
-                    layer.lora_B[key].bias.data.copy_(parts["bias"])
-                if "magnitude" in parts:
-                    layer.lora_magnitude_vector[key].weight.data.copy_(parts["magnitude"])
-        except Exception:
-            self.unload(name)
-            raise
-        self.peft.eval()
-        self.loaded[name] = settings
-        self.use(None)
-
-    def create(self, name: str, *, rank: int, alpha: int, targets: str = TARGETS) -> None:
-        """A fresh LoRA, trainable, active: what training starts from.
-
-        Raises SettingsError when `targets` matches no layer.
-        """
-        from peft import LoraConfig
-
-        try:
-            hits = [layer for layer, _ in _linear(self.model) if re.fullmatch(targets, layer)]
-        except re.error as error:
-            raise SettingsError(f"targets {shown(targets)} is no pattern ({error}). Correct it.") from error
-        if not hits:
-            raise SettingsError(f"targets {shown(targets)} matches no linear layer. Usual is {TARGETS}.")
-        self._add(name, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
-        self.use(name, trainable=True)
-
-    def save(self, name: str, path: Path, repository: str) -> int:
-        """Write the two files of PEFT into a folder; the rank."""
-        key = self._keys[name]
-        config = self.peft.peft_config[key]
-        config.base_model_name_or_path = repository
-        with tempfile.TemporaryDirectory(dir=path) as beside:
-            self.peft.save_pretrained(beside, selected_adapters=[key], save_embedding_layers=False)
-            for file in ADAPTER_FILES:
-                (Path(beside) / key / file).replace(path / file)
-        return int(config.r)
-
-    def unload(self, name: str) -> None:
-        """Take a LoRA out of the model and free its memory.
-
-        Raises ModelError when there is none of that name.
-        """
-        self._check(name)
-        self.use(None)
-        del self.loaded[name]
-        key = self._keys.pop(name)
-        self._sees.discard(name)
-        if self.loaded:
-            self.peft.delete_adapter(key)
-        else:
-            self.peft.unload()
-            self.peft = None
-
-    def use(self, name: str | None, *, trainable: bool = False) -> None:
-        """Make one LoRA active, or none. Raises ModelError when there is none of that name."""
-        if name == self.active:
-            return
-        if name is not None:
-            self._check(name)
-        if name is None:
-            self.peft.base_model.disable_adapter_layers()
-        else:
-            self.peft.base_model.enable_adapter_layers()
-            self.peft.base_model.set_adapter(self._keys[name], inference_mode=not trainable)
-        _keep_gradients(self.model, trainable)
-        if {name, self.active} & self._sees:
-            self._on_pictures()
-        self.active = name
-
-    def _add(self, name: str, config: Any) -> str:
-        """Layers of a new LoRA, active; its key. The model stays as it was when PEFT fails."""
-        from peft import get_peft_model
-
-        if name in self.loaded:
-            raise ModelError(
-                f"An adapter named {shown(name)} is loaded already. Give this one another name, or unload "
-                "that one first."
-            )
-        if not name.strip():
-            raise ModelError("An adapter needs a name. Give it one.")
-        self._made += 1
-        key = KEY if self._made == 1 else f"{KEY}{self._made}"
-        try:
-            if self.peft is None:
-                self.peft = get_peft_model(self.model, config, adapter_name=key)
-            else:
-                self.peft.add_adapter(key, config)
-        except Exception as error:
-            self._take_out()
-            raise ModelError(
-                f"The adapter {shown(name)} cannot be put into this model ({reason(error)}). Free some "
-                "memory, or open its own base."
-            ) from error
-        self._keys[name], self.loaded[name], self.active = key, {}, ""
-        layers = [n for n, m in self.model.named_modules() if key in getattr(m, "lora_A", ())]
-        if not all("language_model" in layer or "text_model" in layer for layer in layers):
-            self._sees.add(name)
-            self._on_pictures()
-        return key
-
-    def _take_out(self) -> None:
-        """Unwrap layers that a failed beginning left wrapped."""
-        if self.peft is not None:
-            return
-        for module in list(self.model.modules()):
-            for name, child in list(module.named_children()):
-                if hasattr(child, "lora_A") and hasattr(child, "base_layer"):
-                    setattr(module, name, child.base_layer)
-
-    def _check(self, name: str) -> None:
-        if name not in self.loaded:
-            there = ", ".join(map(shown, self.loaded)) or "none"
-            raise ModelError(f"No adapter named {shown(name)} is loaded; there are {there}. Load it first.")
-
-
-def _keep_gradients(model: Any, kept: bool) -> None:
-    """Let gradients pass through the 4-bit layers of a CPU with AVX-512 BF16, or give them up for speed.
-
-    In evaluation mode bitsandbytes packs their weights there for a kernel without a backward pass, and a LoRA
-    above would silently learn nothing. Training mode, which changes nothing else in these layers, prevents
-    that; writing the state down undoes a packing that an earlier answer brought.
-    """
-    for module in model.modules():
-        if type(module).__name__ == "Linear4bit":
-            module.train(kept)
-            if kept:
-                module.state_dict()
-
-
-# -- an adapter as one folder ----------------------------------------------------------------------
+# -- the folder of an adapter ----------------------------------------------------------------------
 
 SHAPES = ("family", "hidden", "layers", "vocabulary")
 
@@ -584,29 +432,35 @@ def model_card(name: str, base: dict[str, Any], parts: str, text: str = "") -> s
     return "\n".join([*lines, *(["", text.strip()] if text.strip() else [])]) + "\n"
 
 
+# -- the adapters of one model ---------------------------------------------------------------------
+
+
 class Adapters:
-    """The adapters of one model by name, each with its head.
+    """The adapters of one model by name, each with its LoRA, head and soft prompts; one active, or none.
 
     The name None stands for the bare base and its head.
+
+    lock: the model's. on_pictures: called when what the vision tower gives has changed.
     """
 
-    def __init__(self, backbone: Any, base_head: EmbeddingHead | None) -> None:
-        self.backbone = backbone
-        self._heads: dict[str | None, EmbeddingHead] = {} if base_head is None else {None: base_head}
-        self._prompts: dict[str, SoftPrompts] = {}
-
-    @property
-    def settings(self) -> dict[str, dict[str, Any]]:
+    def __init__(
+        self, model: Any, lock: AbstractContextManager[Any], on_pictures: Callable[[], None]
+    ) -> None:
+        self.model, self.lock, self._on_pictures = model, lock, on_pictures
+        self.peft: Any = None
+        self.active: str | None = None
+        self.settings: dict[str, dict[str, Any]] = {}
         """Per loaded adapter what its `sugar.json` says, and its folder where it came from one."""
-        return self.backbone.lora.loaded
+        self.heads: dict[str | None, EmbeddingHead] = {}
+        self._prompts: dict[str, SoftPrompts] = {}
+        self._keys: dict[str, str] = {}
+        self._sees: set[str | None] = set()
+        self._made = 0
 
     @property
-    def names(self) -> list[str]:
-        return list(self.settings)
-
-    def head(self, name: str | None) -> EmbeddingHead | None:
-        """The head of an adapter, or of the base; None where it brings none."""
-        return self._heads.get(name)
+    def width(self) -> int:
+        """Of the language model's states."""
+        return int(self.model.config.get_text_config().hidden_size)
 
     def free_name(self, name: str, folder: Path) -> str:
         """The name for the adapter of a folder: with a number where another folder's has it already."""
@@ -617,45 +471,65 @@ class Adapters:
         return taken
 
     def load(self, folder: Path, name: str, base: dict[str, Any]) -> None:
-        """Put the adapter of a folder beside the others. Raises ModelError when it is another base's.
+        """Put the adapter of a folder beside the others, inactive. Raises ModelError when it is another
+        base's.
 
         All of it is read before the model is touched.
         """
         settings = check_base(folder, base)
         Profile.from_settings(settings)
-        lora = read_lora(folder, self.backbone.model)
+        lora = read_lora(folder, self.model)
         head = EmbeddingHead.load(folder) if settings.get("head") else None
         prompts = SoftPrompts.load(folder) if os.path.lexists(folder / PROMPTS_FILE) else None
         for part, width in ((head, head and head.hidden), (prompts, prompts and prompts.width)):
-            if part is not None and width != self.backbone.hidden_size:
+            if part is not None and width != self.width:
                 raise ModelError(
                     f"The {type(part).__name__} in {folder} reads {width} numbers; this model's states have "
-                    f"{self.backbone.hidden_size}. Open its own base first."
+                    f"{self.width}. Open its own base first."
                 )
-        with self.backbone.lock:
-            self.backbone.lora.load(lora, name, {**settings, "folder": folder})
+        with self.lock:
+            key = self._add(name, lora.config())
+            try:
+                for layer_name, parts in lora.tensors.items():
+                    layer = self.model.get_submodule(layer_name)
+                    layer.lora_A[key].weight.data.copy_(parts["A"])
+                    layer.lora_B[key].weight.data.copy_(parts["B"])
+                    if "bias" in parts:
+                        layer.lora_B[key].bias.data.copy_(parts["bias"])
+                    if "magnitude" in parts:
+                        layer.lora_magnitude_vector[key].weight.data.copy_(parts["magnitude"])
+            except Exception:
+                self.unload(name)
+                raise
+            self.peft.eval()
+            self.settings[name] = {**settings, "folder": folder}
+            self.use(None)
             if prompts is not None:
-                self._prompts[name] = prompts.to(self.backbone.device)
-                prompts.attach(self.backbone.model, active=lambda: self.backbone.lora.active == name)
+                self._prompts[name] = prompts.to(self.model.device)
+                prompts.attach(self.model, active=lambda: self.active == name)
             if head is not None:
-                self._heads[name] = head.to(self.backbone.device)
+                self.heads[name] = head.to(self.model.device)
 
     def create(
         self, name: str, head: EmbeddingHead | None, *, rank: int, alpha: int, targets: str = TARGETS
     ) -> None:
-        """A fresh, trainable LoRA and its head: what training starts from."""
-        with self.backbone.lock:
-            self.backbone.lora.create(name, rank=rank, alpha=alpha, targets=targets)
-            if head is not None:
-                self._heads[name] = head.to(self.backbone.device)
+        """A fresh, trainable, active LoRA and its head: what training starts from.
 
-    def unload(self, name: str) -> None:
-        """Free an adapter's memory. Raises ModelError when there is none of that name."""
-        with self.backbone.lock:
-            self.backbone.lora.unload(name)
-            self._heads.pop(name, None)
-            if name in self._prompts:
-                self._prompts.pop(name).detach()
+        Raises SettingsError when `targets` matches no layer.
+        """
+        from peft import LoraConfig
+
+        try:
+            hits = [layer for layer, _ in _linear(self.model) if re.fullmatch(targets, layer)]
+        except re.error as error:
+            raise SettingsError(f"targets {shown(targets)} is no pattern ({error}). Correct it.") from error
+        if not hits:
+            raise SettingsError(f"targets {shown(targets)} matches no linear layer. Usual is {TARGETS}.")
+        with self.lock:
+            self._add(name, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
+            self.use(name, trainable=True)
+            if head is not None:
+                self.heads[name] = head.to(self.model.device)
 
     def folder(self, name: str) -> Path:
         """Where an adapter was loaded from. Raises ModelError for one that has not been saved."""
@@ -668,27 +542,127 @@ class Adapters:
         return folder
 
     def save(self, path: Path, name: str | None, base: dict[str, Any], *, card: str = "") -> Path:
-        """Write an adapter as one folder: LoRA, head, base, model card.
+        """Write an adapter as one folder: LoRA, head, soft prompts, base, model card.
 
         Raises ModelError when there is none of that name.
         """
-        if name is None or name not in self.settings:
-            raise ModelError(
-                f"No adapter named {name!r} is loaded; there are {', '.join(self.names) or 'none'}."
-            )
+        name = self._known(name)
         path = output_folder(path, "The adapter's folder")
-        with self.backbone.lock:
-            rank = self.backbone.lora.save(name, path, base["repository"])
-            head = self.head(name)
+        with self.lock:
+            key = self._keys[name]
+            config = self.peft.peft_config[key]
+            config.base_model_name_or_path = base["repository"]
+            with tempfile.TemporaryDirectory(dir=path) as beside:
+                self.peft.save_pretrained(beside, selected_adapters=[key], save_embedding_layers=False)
+                for file in ADAPTER_FILES:
+                    (Path(beside) / key / file).replace(path / file)
+            parts, head = [f"LoRA rank {config.r}"], self.heads.get(name)
             if head is not None:
                 head.save(path)
+                parts.append("an embedding head")
             if name in self._prompts:
                 self._prompts[name].save(path)
-            sizes = head.sizes if head is not None else None
+                parts.append("soft prompts")
             stated = {k: v for k, v in self.settings[name].items() if k == "profile"}
+            sizes = head.sizes if head is not None else None
             checkpoint.write_settings(path, kind="adapter", name=name, base=base, head=sizes, **stated)
-            parts = [f"LoRA rank {rank}"]
-            parts += ["an embedding head"] if head is not None else []
-            parts += ["soft prompts"] if name in self._prompts else []
             (path / "README.md").write_text(model_card(name, base, " and ".join(parts), card), "utf-8")
         return path
+
+    def unload(self, name: str) -> None:
+        """Take an adapter out of the model and free its memory.
+
+        Raises ModelError when there is none of that name.
+        """
+        with self.lock:
+            self._known(name)
+            self.use(None)
+            del self.settings[name]
+            key = self._keys.pop(name)
+            self._sees.discard(name)
+            if self.settings:
+                self.peft.delete_adapter(key)
+            else:
+                self.peft.unload()
+                self.peft = None
+            self.heads.pop(name, None)
+            if name in self._prompts:
+                self._prompts.pop(name).detach()
+
+    def use(self, name: str | None, *, trainable: bool = False) -> None:
+        """Make one LoRA active, or none; hold the lock. Raises ModelError when there is none of that name."""
+        if name == self.active:
+            return
+        if name is None:
+            self.peft.base_model.disable_adapter_layers()
+        else:
+            key = self._keys[self._known(name)]
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.base_model.set_adapter(key, inference_mode=not trainable)
+        _keep_gradients(self.model, trainable)
+        if {name, self.active} & self._sees:
+            self._on_pictures()
+        self.active = name
+
+    def _add(self, name: str, config: Any) -> str:
+        """Layers of a new LoRA, active; its key. The model stays as it was when PEFT fails."""
+        from peft import get_peft_model
+
+        if name in self.settings:
+            raise ModelError(
+                f"An adapter named {shown(name)} is loaded already. Give this one another name, or unload "
+                "that one first."
+            )
+        if not name.strip():
+            raise ModelError("An adapter needs a name. Give it one.")
+        self._made += 1
+        key = KEY if self._made == 1 else f"{KEY}{self._made}"
+        try:
+            if self.peft is None:
+                self.peft = get_peft_model(self.model, config, adapter_name=key)
+            else:
+                self.peft.add_adapter(key, config)
+        except Exception as error:
+            self._take_out()
+            raise ModelError(
+                f"The adapter {shown(name)} cannot be put into this model ({reason(error)}). Free some "
+                "memory, or open its own base."
+            ) from error
+        self._keys[name], self.settings[name], self.active = key, {}, ""
+        layers = [n for n, m in self.model.named_modules() if key in getattr(m, "lora_A", ())]
+        if not all("language_model" in layer or "text_model" in layer for layer in layers):
+            self._sees.add(name)
+            self._on_pictures()
+        return key
+
+    def _take_out(self) -> None:
+        """Unwrap layers that a failed beginning left wrapped."""
+        if self.peft is not None:
+            return
+        for module in list(self.model.modules()):
+            for name, child in list(module.named_children()):
+                if hasattr(child, "lora_A") and hasattr(child, "base_layer"):
+                    setattr(module, name, child.base_layer)
+
+    def _known(self, name: str | None) -> str:
+        """The name itself. Raises ModelError when no adapter has it."""
+        if name is None or name not in self.settings:
+            there = ", ".join(map(shown, self.settings)) or "none"
+            raise ModelError(
+                f"No adapter named {shown(str(name))} is loaded; there are {there}. Load it first."
+            )
+        return name
+
+
+def _keep_gradients(model: Any, kept: bool) -> None:
+    """Let gradients pass through the 4-bit layers of a CPU with AVX-512 BF16, or give them up for speed.
+
+    In evaluation mode bitsandbytes packs their weights there for a kernel without a backward pass, and a LoRA
+    above would silently learn nothing. Training mode, which changes nothing else in these layers, prevents
+    that; writing the state down undoes a packing that an earlier answer brought.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.train(kept)
+            if kept:
+                module.state_dict()

@@ -28,13 +28,14 @@ from PIL import Image
 from torch import Tensor
 
 from sugar.errors import InputError, OutOfMemoryError
-from sugar.model.adapters import LoraStack
-from sugar.model.families import ROPE_3D, STACKED
+from sugar.model.adapters import Adapters
+from sugar.model.families import FAMILIES, Family
 from sugar.model.processor import Layout, PreparedImage, Processor, Span, image_key, merge_pixels
+from sugar.sequence import Sample, Turn
 
 log = logging.getLogger("sugar")
 
-# -- vision features, computed once ----------------------------------------------------------------
+# -- vision features, computed once  ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,36 +51,16 @@ class VisionFeatures:
         return sum(t.numel() * t.element_size() for t in (self.features, *self.deepstack))
 
 
-def as_encoder_outputs(features: Sequence[VisionFeatures | Tensor], family: str) -> dict[str, Any]:
-    """The `mm_encoder_outputs` argument of a Transformers forward; empty when there is no picture.
-
-    features: per picture its features, or a plain tensor (image tokens, D) where the family injects no deeper
-    layers.
-    """
-    if not len(features):
-        return {}
-    pooled: Any = [f if isinstance(f, Tensor) else f.features for f in features]
-    if family in STACKED:
-        pooled = torch.cat(pooled)
-    deep = [() if isinstance(f, Tensor) else f.deepstack for f in features]
-    deepstack = [list(layer) for layer in zip(*deep, strict=True)]
-    return {
-        "mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}
-    }
-
-
-def encode(model: Any, images: Sequence[PreparedImage], family: str) -> list[VisionFeatures]:
-    """Run the vision tower over pictures whose pixels agree in shape. Raises nothing of its own."""
+def encode(model: Any, images: Sequence[PreparedImage], family: Family) -> list[VisionFeatures]:
+    """Run the vision tower over pictures whose pixels agree in shape."""
     wanted = inspect.signature(model.model.get_image_features).parameters
     pixels = {k: v.to(model.device) for k, v in merge_pixels(images).items() if k in wanted}
     pixels = {k: v.to(model.dtype) if k == "pixel_values" else v for k, v in pixels.items()}
     output = model.model.get_image_features(**pixels, return_dict=True)
     pooled = output.pooler_output
-    if family in STACKED:
-        pooled = [
-            part.flatten(0, 1)
-            for part in pooled.split([image.pixels["pixel_values"].shape[0] for image in images])
-        ]
+    if family.stacked:
+        crops = [image.pixels["pixel_values"].shape[0] for image in images]
+        pooled = [part.flatten(0, 1) for part in pooled.split(crops)]
     deepstack = getattr(output, "deepstack_features", None) or []
     known = [PreparedImage(i.key, i.text, i.tokens, i.grid) for i in images]
     return [
@@ -178,13 +159,12 @@ class Forward:
     """What a forward pass returns.
 
     hidden: (B, T, D), the last layer's states; with a kept prefix, of the new tokens only. slices: per row
-    the spans, in padded positions. offsets: per row the padding on its left. next_positions: (B,), the
-    position of the token after each row. mask: (B, T) where rows were padded on the left, else None.
+    the spans, in padded positions. next_positions: (B,), the position of the token after each row. mask:
+    (B, T) where rows were padded on the left, else None.
     """
 
     hidden: Tensor
     slices: list[list[Span]]
-    offsets: list[int]
     next_positions: Tensor
     mask: Tensor | None
 
@@ -201,11 +181,11 @@ class Backbone:
         self.model = model
         self.processor: Any = processor
         self.name = name
-        self.family: str = model.config.model_type
+        self.family = FAMILIES[model.config.model_type]
         self.text_config = model.config.get_text_config()
         self.vision = VisionCache()
-        self.lora = LoraStack(model, self.vision.clear)
         self.lock = threading.RLock()
+        self.adapters = Adapters(model, self.lock, lambda: self.vision.clear())
 
     @property
     def device(self) -> torch.device:
@@ -218,7 +198,7 @@ class Backbone:
     @property
     def window(self) -> int | None:
         """Width of the local layers' sliding window, for the families that mix local and global layers."""
-        return getattr(self.text_config, "sliding_window", None) if self.family == "gemma3" else None
+        return self.text_config.sliding_window if self.family.local_layers else None
 
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[None]:
@@ -227,15 +207,24 @@ class Backbone:
         Passes inside belong together.
         """
         with self.lock, torch.inference_mode():
-            self.lora.use(adapter)
+            self.adapters.use(adapter)
             yield
 
-    # -- pictures --------------------------------------------------------------------------------
+    # -- prompts and pictures --------------------------------------------------------------------------------
 
     def prepare(self, images: Sequence[Image.Image]) -> list[PreparedImage]:
         """Placeholders of pictures, with pixels where the features are not known yet."""
         with self.lock:
             return [self.vision.prepare(self.processor, image) for image in images]
+
+    def layout(self, turns: Sequence[Turn]) -> Layout:
+        """The prompt of a conversation. Raises InputError when it is too long for the model."""
+        images = self.prepare([image for turn in turns for image in turn.sample.images])
+        return self.fitting(self.processor.chat_layout(turns, images=images))
+
+    def sample_layout(self, sample: Sample) -> Layout:
+        """A sample as it is embedded. Raises InputError when it is too long for the model."""
+        return self.fitting(self.processor.embedding_layout(sample, self.prepare(sample.images)))
 
     def features(self, images: Sequence[PreparedImage], *, grad: bool = False) -> list[VisionFeatures]:
         """Per picture its features in the language model's width.
@@ -282,7 +271,7 @@ class Backbone:
                 cache=cache,
                 image_mask=image_mask,
             )
-        return Forward(hidden, batch.slices, batch.offsets, following, mask if cache is not None else None)
+        return Forward(hidden, batch.slices, following, mask if cache is not None else None)
 
     def read(
         self,
@@ -302,15 +291,16 @@ class Backbone:
             positions: (B, T) long, or (3, B, T) for the families with 3-D positions.
             mask: None (causal), (B, past + T) long, or (B, 1, T, past + T) bool, True where attention may
                 look.
-            features: per picture, row by row.
+            features: per picture, row by row; a plain tensor (image tokens, D) where the family injects no
+                deeper layers.
             cache: keys and values of what came before; they grow.
             image_mask: (B, past + T) bool, which tokens are pictures.
         """
-        if self.family in ROPE_3D and positions.dim() == 2:
+        if self.family.positions_3d and positions.dim() == 2:
             positions = positions.expand(3, -1, -1)
-        extra: dict[str, Any] = as_encoder_outputs(features, self.family)
-        if self.family == "gemma3" and image_mask is not None and bool(image_mask.any()):
-            extra["token_type_ids"] = image_mask.long()
+        extra: dict[str, Any] = {"mm_encoder_outputs": self._encoded(features)} if len(features) else {}
+        if self.family.two_way and image_mask is not None and bool(image_mask.any()):
+            extra[self.family.type_ids] = image_mask.long()
         return self.model.model(
             input_ids=ids,
             position_ids=positions,
@@ -319,6 +309,15 @@ class Backbone:
             use_cache=cache is not None,
             **extra,
         ).last_hidden_state
+
+    def _encoded(self, features: Sequence[VisionFeatures | Tensor]) -> dict[str, Any]:
+        """Features as a Transformers forward takes them in place of pixels."""
+        pooled: Any = [f if isinstance(f, Tensor) else f.features for f in features]
+        if self.family.stacked:
+            pooled = torch.cat(pooled)
+        deep = [() if isinstance(f, Tensor) else f.deepstack for f in features]
+        deepstack = [list(layer) for layer in zip(*deep, strict=True)]
+        return {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., V) of (..., D) hidden states."""
@@ -331,7 +330,7 @@ class Backbone:
         row (B,).
         """
         rows, width = ids.shape
-        if self.family in ROPE_3D:
+        if self.family.positions_3d:
             grid = torch.cat(list(grids)).to(ids.device) if grids else None
             position_ids, delta = self.model.model.get_rope_index(
                 ids, mm_token_type_ids=image_mask.long(), image_grid_thw=grid, attention_mask=mask
@@ -399,6 +398,13 @@ class Batching:
             batch.append(i)
         if batch:
             yield batch
+
+    def run(
+        self, work: Callable[[list[int]], T], lengths: Sequence[int], batch_size: int | None = None
+    ) -> Iterator[tuple[list[int], T]]:
+        """(indices, what `work` made of them) for every batch, or part of a batch that fitted."""
+        for batch in self.buckets(lengths, batch_size):
+            yield from self.shrinking(work, batch)
 
     def shrinking(self, work: Callable[[list[int]], T], items: list[int]) -> list[tuple[list[int], T]]:
         """Run `work` on the items, on halves of them when memory runs out.

@@ -25,7 +25,7 @@ import torch
 from sugar.errors import ModelError
 from sugar.model import hub
 from sugar.model.checkpoint import read_json, reason, tensor_shapes
-from sugar.model.families import FAMILIES, UNQUANTISED, VIDEO_PROCESSORS
+from sugar.model.families import FAMILIES
 from sugar.model.presets import PRECISIONS, PRESETS, find, here, memory_need
 from sugar.model.processor import Processor
 from sugar.paths import shown
@@ -251,11 +251,9 @@ class Loaded:
 
     model: Any
     processor: Processor
-    family: str
     device: str
     precision: str
     why: str
-    stored: str
     stored_dtype: torch.dtype
 
 
@@ -265,17 +263,12 @@ def load_processor(folder: Path, family: str) -> Any:
     """
     import transformers
 
-    if family not in VIDEO_PROCESSORS:
-        return transformers.AutoProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    base = getattr(transformers, VIDEO_PROCESSORS[family])
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    pictures = transformers.AutoImageProcessor.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    plain = {"local_files_only": True, "trust_remote_code": False}
+    if not FAMILIES[family].processor:
+        return transformers.AutoProcessor.from_pretrained(folder, **plain)
+    base = getattr(transformers, FAMILIES[family].processor)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **plain)
+    pictures = transformers.AutoImageProcessor.from_pretrained(folder, **plain)
     settings = {}
     if (path := folder / "processor_config.json").is_file():
         settings = read_json(path)
@@ -333,7 +326,7 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=compute,
-                llm_int8_skip_modules=UNQUANTISED[family],
+                llm_int8_skip_modules=list(FAMILIES[family].unquantised),
             )
     else:
         arguments["dtype"] = DTYPES[precision]
@@ -363,4 +356,4 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
     written = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     dtype = getattr(torch, written, None)
     dtype = dtype if isinstance(dtype, torch.dtype) else torch.float32
-    return Loaded(model, processor, family, device, precision, why, stored, dtype)
+    return Loaded(model, processor, device, precision, why, dtype)

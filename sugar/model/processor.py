@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from sugar.errors import InputError, ModelError
-from sugar.model.families import ROPE_3D, TYPE_IDS
+from sugar.model.families import FAMILIES, Family
 from sugar.model.owner import owner
 from sugar.model.template import ChatTemplate
 from sugar.sequence import Sample, Turn
@@ -90,8 +90,7 @@ class Batch:
     """Layouts padded to one length.
 
     input_ids, attention_mask, image_mask: (B, T) long, long, bool. slices: per row the spans, padding counted
-    in.
-    images: all pictures, row by row. offsets: per row the padding on its left.
+    in. images: all pictures, row by row.
     """
 
     input_ids: Tensor
@@ -99,8 +98,7 @@ class Batch:
     image_mask: Tensor
     slices: list[list[Span]]
     images: list[PreparedImage]
-    offsets: list[int]
-    family: str = "llava"
+    family: Family
 
     @property
     def padded(self) -> bool:
@@ -113,34 +111,11 @@ class Batch:
             "attention_mask": self.attention_mask,
             **merge_pixels(self.images),
         }
-        if self.family in TYPE_IDS:
-            tensors[TYPE_IDS[self.family]] = self.image_mask.long()
-        if self.family not in ROPE_3D:  # those work out their own
+        if self.family.type_ids:
+            tensors[self.family.type_ids] = self.image_mask.long()
+        if not self.family.positions_3d:  # those work out their own
             tensors["position_ids"] = (self.attention_mask.cumsum(1) - 1).clamp(min=0)
         return {name: tensor.to(device) for name, tensor in tensors.items()}
-
-
-def collate(
-    layouts: Sequence[Layout], *, pad_id: int, image_token_id: int, family: str = "llava", side: str = "right"
-) -> Batch:
-    """Pad layouts to one batch: to the right for embeddings and training, to the left to continue several
-    rows at once.
-    """
-    if side not in ("left", "right"):
-        raise InputError(f"Padding goes to the left or the right, not {side!r}.")
-    width = max(len(layout) for layout in layouts)
-    ids = torch.full((len(layouts), width), pad_id)
-    mask = torch.zeros((len(layouts), width), dtype=torch.long)
-    slices, offsets = [], []
-    for row, layout in enumerate(layouts):
-        offset = width - len(layout) if side == "left" else 0
-        ids[row, offset : offset + len(layout)] = torch.tensor(layout.ids)
-        mask[row, offset : offset + len(layout)] = 1
-        slices.append([(positions + offset, is_image) for positions, is_image in layout.slices])
-        offsets.append(offset)
-    image_mask = (ids == image_token_id) & mask.bool()
-    images = [image for layout in layouts for image in layout.images]
-    return Batch(ids, mask, image_mask, slices, images, offsets, family)
 
 
 def merge_pixels(images: Sequence[PreparedImage]) -> dict[str, Tensor]:
@@ -208,12 +183,14 @@ class Processor:
 
     hf: an `AutoProcessor`, or one of `load.load_processor` for the families whose own needs torchvision.
     image_token_id: the id of the token that the model replaces by vision features (`config.image_token_id`).
-    family: the checkpoint's `model_type`, one of `families.FAMILIES`.
+    family: the checkpoint's `model_type`, one of `FAMILIES`.
+    render(turns, generation_prompt=True): a conversation through the checkpoint's chat template, one image
+    token per picture, in the order given.
     """
 
     def __init__(self, hf: Any, image_token_id: int, family: str = "llava") -> None:
         self.hf = hf
-        self.family = family
+        self.family = FAMILIES[family]
         self.tokenizer = hf.tokenizer
         self.image_token_id = int(image_token_id)
         self.image_token: str = hf.image_token
@@ -225,7 +202,7 @@ class Processor:
         )
         self._images_kwargs["return_tensors"] = "pt"
         self._special = self._special_pattern()
-        self.template = ChatTemplate(hf, self.neutralise)
+        self.render = ChatTemplate(hf, self.neutralise).render
 
     # -- texts -----------------------------------------------------------------------------------
 
@@ -298,9 +275,12 @@ class Processor:
         ids: list[int] = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
         slices: list[Span] = []
         pending = iter(prepared)
+        before, after = self.family.marks
         for s in sample:
             piece = (
-                self._tokenise_alone(self._marked(next(pending).text)) if s.is_image else self.encode(s.text)
+                self._tokenise_alone(f"{before}{next(pending).text}{after}")
+                if s.is_image
+                else self.encode(s.text)
             )
             positions = np.arange(len(ids), len(ids) + len(piece))
             if s.is_image:
@@ -308,18 +288,6 @@ class Processor:
             slices.append((positions, s.is_image))
             ids += piece
         return Layout(ids, prepared, slices)
-
-    def _marked(self, text: str) -> str:
-        """A picture's placeholder with the marks around it that the chat template, not the processor, writes
-        (Qwen).
-        """
-        return f"<|vision_start|>{text}<|vision_end|>" if self.family in ROPE_3D else text
-
-    def render(self, turns: Sequence[Turn], *, generation_prompt: bool = True) -> str:
-        """The conversation through the checkpoint's chat template, one image token per picture, in the order
-        given.
-        """
-        return self.template.render(turns, generation_prompt=generation_prompt)
 
     def chat_layout(
         self,
@@ -441,36 +409,39 @@ class Processor:
         )
 
     def collate(self, layouts: Sequence[Layout], side: str = "right") -> Batch:
-        """Pad layouts to one batch: right for embeddings and training, left to continue several rows at
-        once.
+        """Pad layouts to one batch: to the right for embeddings and training, to the left to continue several
+        rows at once.
         """
-        return collate(
-            layouts, pad_id=self.pad_id, image_token_id=self.image_token_id, family=self.family, side=side
+        width = max(len(layout) for layout in layouts)
+        ids = torch.full((len(layouts), width), self.pad_id)
+        mask = torch.zeros((len(layouts), width), dtype=torch.long)
+        slices = []
+        for row, layout in enumerate(layouts):
+            offset = width - len(layout) if side == "left" else 0
+            ids[row, offset : offset + len(layout)] = torch.tensor(layout.ids)
+            mask[row, offset : offset + len(layout)] = 1
+            slices.append([(positions + offset, is_image) for positions, is_image in layout.slices])
+        image_mask = (ids == self.image_token_id) & mask.bool()
+        images = [image for layout in layouts for image in layout.images]
+        return Batch(ids, mask, image_mask, slices, images, self.family)
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a text that the tokenizer reads as its unknown token, or spells letter by letter: as
+        spaces separate them, in order, each once.
+        """
+        words = list(dict.fromkeys(text.split()))
+        if not words:
+            return ()
+        rows = self.tokenizer(words, add_special_tokens=False)["input_ids"]
+        unknown = self.tokenizer.unk_token_id
+        return tuple(
+            word
+            for word, ids in zip(words, rows, strict=True)
+            if (unknown is not None and unknown in ids)
+            or _spelt(word, self.tokenizer.convert_ids_to_tokens(ids))
         )
-
-
-# -- words that the model does not know ------------------------------------------------------------
-
-
-def unknown_words(tokenizer: Any, text: str) -> tuple[str, ...]:
-    """The words of a text that the tokenizer reads as its unknown token, or spells letter by letter.
-
-    Args:
-        tokenizer: a Hugging Face tokenizer.
-        text: any text.
-    Returns:
-        The words as spaces separate them, in order, each once.
-    """
-    words = list(dict.fromkeys(text.split()))
-    if not words:
-        return ()
-    rows = tokenizer(words, add_special_tokens=False)["input_ids"]
-    unknown = tokenizer.unk_token_id
-    return tuple(
-        word
-        for word, ids in zip(words, rows, strict=True)
-        if (unknown is not None and unknown in ids) or _spelt(word, tokenizer.convert_ids_to_tokens(ids))
-    )
 
 
 def _spelt(word: str, pieces: list[str]) -> bool:

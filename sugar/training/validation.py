@@ -88,7 +88,7 @@ class Validation:
         figures, similarity = measure_pairs(self.sugar, self.pairs, chosen)
         if adapter == "":
             self._show(step, similarity)
-        self.sugar.backbone.lora.use(self.adapter, trainable=True)
+        self.sugar.backbone.adapters.use(self.adapter, trainable=True)
         self.sugar.model.train(training)
         return figures
 

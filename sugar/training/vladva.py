@@ -134,8 +134,8 @@ class VladvaTask(AdapterTask):
                     p.requires_grad_(False)
         if self.config.soft_prompt:
             prompts = SoftPrompts.of(self.sugar.model, *hand_prompts(self.sugar.processor)).to(self.device)
-            lora = self.sugar.backbone.lora
-            prompts.attach(self.sugar.model, active=lambda: lora.active == ADAPTER)
+            adapters = self.sugar.backbone.adapters
+            prompts.attach(self.sugar.model, active=lambda: adapters.active == ADAPTER)
             module.prompts = prompts
         return module
 
