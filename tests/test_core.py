@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import checkpoints
@@ -27,7 +28,7 @@ from sugar.model.adapters import EmbeddingHead
 from sugar.model.backbone import VisionCache
 from sugar.model.decode import TextStream, pick, signature
 from sugar.model.owner import owned_by
-from sugar.model.processor import unknown_words
+from sugar.model.processor import Processor
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1, 40, 40), noise(2, 40, 40)
@@ -199,6 +200,24 @@ def test_text_comes_in_whole_characters(model: Sugar) -> None:
     assert "".join(pieces) == text.lstrip() and "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
 
 
+def word_pieces(pieces: list[str]) -> SimpleNamespace:
+    """A processor with a WordPiece tokenizer of these pieces."""
+    vocabulary = {piece: number for number, piece in enumerate(["[UNK]", *pieces])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return SimpleNamespace(tokenizer=PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]"))
+
+
+def test_unknown_tokens_and_spelt_words_are_not_known() -> None:
+    unknown_words: Any = Processor.unknown_words
+    letters = [p for c in "abcdefghijklmnopqrstuvwxyz" for p in (c, "##" + c)]
+    known = word_pieces(["dog", "##s", "two", ",", *letters])
+    assert unknown_words(known, "two dogs, a dog") == ()
+    assert unknown_words(known, "two zebras  zebras, \u72d7 a") == ("zebras", "zebras,", "\u72d7")
+    assert unknown_words(word_pieces(["dog"]), "dog cat") == ("cat",)
+    assert unknown_words(known, " ") == ()
+
+
 def test_conversations_do_not_take_each_other_s_prefix(model: Sugar) -> None:
     def talk(question: str) -> list[Turn]:
         return [Turn("user", Sample([A, question]))]
@@ -269,19 +288,3 @@ def test_the_benchmark_prints_a_table_and_one_line(folder: Path, capsys: pytest.
     lines = capsys.readouterr().out.strip().splitlines()
     made = json.loads(lines[-1])
     assert made["bench"] == "core" and len(made["rows"]) == 4 and made["versions"]["torch"] and made["date"]
-
-
-def word_pieces(pieces: list[str]) -> Any:
-    vocabulary = {piece: number for number, piece in enumerate(["[UNK]", *pieces])}
-    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
-
-
-def test_unknown_tokens_and_spelt_words() -> None:
-    letters = [p for c in "abcdefghijklmnopqrstuvwxyz" for p in (c, "##" + c)]
-    known = word_pieces(["dog", "##s", "two", ",", *letters])
-    assert unknown_words(known, "two dogs, a dog") == ()
-    assert unknown_words(known, "two zebras  zebras, \u72d7 a") == ("zebras", "zebras,", "\u72d7")
-    assert unknown_words(word_pieces(["dog"]), "dog cat") == ("cat",)
-    assert unknown_words(known, " ") == ()
