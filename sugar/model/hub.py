@@ -13,6 +13,7 @@ import hashlib
 import logging
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +22,18 @@ from typing import Any
 from sugar.errors import ModelError
 from sugar.model.checkpoint import read_json, reason
 
-__all__ = ["DownloadProgress", "Remote", "download", "explained", "look", "print_progress"]
-
 log = logging.getLogger("sugar")
 
-WANTED = (".safetensors", ".json", ".jinja", ".txt", ".model")
-UNWANTED = ("onnx/", "openvino/", "original/", "runs/", ".git", "consolidated", "coreml/")
-"""Other forms of the same weights, and folders that no checkpoint of ours reads."""
+WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+UNWANTED = ["consolidated*", *(f"*/{pattern}" for pattern in WANTED if pattern != "*.jinja")]
+"""Other forms of the same weights, and folders that no checkpoint of ours reads, but for templates."""
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How far a download is. done, total: bytes of all its files; file: the one under way."""
+    """How far a download is. done, total: bytes of all its files."""
 
     repository: str
-    file: str
     done: int
     total: int
 
@@ -50,7 +48,6 @@ class Remote:
     """
 
     repository: str
-    commit: str
     files: tuple[tuple[str, int, str | None], ...]
     parameters: int
 
@@ -63,7 +60,7 @@ def print_progress(p: DownloadProgress) -> None:
     """A line in the shell that rewrites itself."""
     share = p.done / p.total if p.total else 1.0
     print(
-        f"\r{p.repository}: {p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB ({share:.0%}) {p.file[:40]:<40}",
+        f"\r{p.repository}: {p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB ({share:.0%})",
         end="",
         file=sys.stderr,
         flush=True,
@@ -109,45 +106,30 @@ def explained(error: Exception, repository: str, revision: str) -> ModelError:
     return ModelError(text)
 
 
-def _wanted(name: str) -> bool:
-    return (
-        name.endswith(WANTED)
-        and not name.startswith(UNWANTED)
-        and (name.count("/") == 0 or name.endswith(".jinja"))
-    )
-
-
-def look(
-    repository: str, revision: str = "main", *, endpoint: str | None = None, token: str | None = None
-) -> Remote:
+def look(repository: str, revision: str = "main", *, endpoint: str | None = None) -> Remote:
     """What a download would fetch, without fetching it.
 
     Raises ModelError: missing, gated, unreachable, or without safetensors.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
 
     try:
-        info = HfApi(endpoint=endpoint, token=token).model_info(
-            repository, revision=revision, files_metadata=True
-        )
+        info = HfApi(endpoint=endpoint).model_info(repository, revision=revision, files_metadata=True)
     except Exception as error:
         raise explained(error, repository, revision) from error
-    siblings = info.siblings or []
-    files = tuple(
-        (s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else None) for s in siblings if _wanted(s.rfilename)
-    )
+    sizes = {s.rfilename: (s.size or 0, s.lfs.sha256 if s.lfs else None) for s in info.siblings or []}
+    wanted = filter_repo_objects(sizes, allow_patterns=WANTED, ignore_patterns=UNWANTED)
+    files = tuple((name, *sizes[name]) for name in wanted)
     if not any(name.endswith(".safetensors") for name, _, _ in files):
-        names = [
-            s.rfilename for s in siblings if s.rfilename.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))
-        ]
+        pickles = [n for n in sizes if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))]
         raise ModelError(
-            f"{repository} holds no safetensors{f', only {names[0]}' if names else ''}. Pickled weights can "
-            "run code when opened, so "
-            "Sugar never reads them. Use a repository with safetensors."
+            f"{repository} holds no safetensors{f', only {pickles[0]}' if pickles else ''}. Pickled weights "
+            "can run code when opened, so Sugar never reads them. Use a repository with safetensors."
         )
     counts = dict(getattr(info.safetensors, "parameters", None) or {}) if info.safetensors else {}
     parameters = sum(2 * n if kind in ("U8", "I8") else n for kind, n in counts.items())
-    return Remote(repository, info.sha or revision, files, parameters)
+    return Remote(repository, files, parameters)
 
 
 def download(
@@ -157,9 +139,7 @@ def download(
     progress: Callable[[DownloadProgress], None] | None = None,
     check: Callable[[Remote, dict[str, Any]], None] | None = None,
     endpoint: str | None = None,
-    token: str | None = None,
     cache_dir: str | Path | None = None,
-    config_name: str = "config.json",
 ) -> Path:
     """The local folder of a repository, complete. What is there already is not fetched again.
 
@@ -170,41 +150,37 @@ def download(
     """
     from huggingface_hub import constants, hf_hub_download, snapshot_download
 
-    common: dict[str, Any] = {"cache_dir": cache_dir, "endpoint": endpoint, "token": token}
+    wanted: dict[str, Any] = {
+        "revision": revision,
+        "cache_dir": cache_dir,
+        "allow_patterns": WANTED,
+        "ignore_patterns": UNWANTED,
+    }
     try:
         if constants.HF_HUB_OFFLINE:
-            return Path(
-                snapshot_download(repository, revision=revision, local_files_only=True, cache_dir=cache_dir)
-            )
+            return Path(snapshot_download(repository, local_files_only=True, **wanted))
         try:
-            remote = look(repository, revision, endpoint=endpoint, token=token)
+            remote = look(repository, revision, endpoint=endpoint)
         except ModelError as error:
             if not _unreachable(error.__cause__):
                 raise
-            known = Path(
-                snapshot_download(repository, revision=revision, local_files_only=True, cache_dir=cache_dir)
-            )
+            folder = Path(snapshot_download(repository, local_files_only=True, **wanted))
             log.warning("%s: the hub cannot be reached, going on with what is on this machine", repository)
-            return known
-        small_first = sorted(remote.files, key=lambda f: (f[0].endswith(".safetensors"), f[0]))
-        done = 0
-        folder: Path | None = None
-        checked = check is None
-        for name, size, sha256 in small_first:
-            if name.endswith(".safetensors") and not checked:
-                assert check is not None
-                path = hf_hub_download(repository, config_name, revision=revision, **common)
-                check(remote, read_json(Path(path)))
-                _room(remote, Path(path))
-                checked = True
-            meter = _meter(progress, remote, name, done) if progress else None
-            path = Path(hf_hub_download(repository, name, revision=revision, tqdm_class=meter, **common))
-            _verify(path, name, size, sha256, repository)
-            done += size
-            folder = path.parents[name.count("/")]
-            if progress:
-                progress(DownloadProgress(repository, name, done, remote.bytes))
-        assert folder is not None
+            return folder
+        if check is not None:
+            config = Path(
+                hf_hub_download(
+                    repository, "config.json", revision=revision, cache_dir=cache_dir, endpoint=endpoint
+                )
+            )
+            check(remote, read_json(config))
+            _room(remote, config)
+        meter = _meter(progress, remote) if progress else None
+        folder = Path(snapshot_download(repository, endpoint=endpoint, tqdm_class=meter, **wanted))
+        for name, size, sha256 in remote.files:
+            _verify(folder / name, name, size, sha256, repository)
+        if progress:
+            progress(DownloadProgress(repository, remote.bytes, remote.bytes))
         return folder
     except ModelError:
         raise
@@ -279,19 +255,24 @@ def _verify(path: Path, name: str, size: int, sha256: str | None, repository: st
     verified.touch()
 
 
-def _meter(progress: Callable[[DownloadProgress], None], remote: Remote, name: str, before: int) -> Any:
-    """A tqdm class that reports bytes to `progress` and prints nothing."""
-    from tqdm import tqdm
+def _meter(progress: Callable[[DownloadProgress], None], remote: Remote) -> Any:
+    """A tqdm class that reports the bytes of all files to `progress` and prints nothing."""
+    from huggingface_hub.utils import tqdm
 
-    class Meter(tqdm):  # type: ignore[type-arg]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)
-            self._seen = int(kwargs.get("initial") or 0)
+    lock = threading.Lock()
+
+    class Meter(tqdm):  # type: ignore[type-arg, misc]
+        done = 0
+
+        def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+            self.counts = name == "huggingface_hub.snapshot_download"  # one of its three bars has the bytes
             super().__init__(*args, **{**kwargs, "disable": True})
 
         def update(self, n: float | None = 1) -> bool | None:
-            self._seen += int(n or 0)
-            progress(DownloadProgress(remote.repository, name, before + self._seen, remote.bytes))
+            if self.counts:
+                with lock:
+                    self.done = min(self.done + int(n or 0), remote.bytes)
+                    progress(DownloadProgress(remote.repository, self.done, remote.bytes))
             return None
 
     return Meter

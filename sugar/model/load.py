@@ -165,7 +165,7 @@ def local_folder(
 
     def check(remote: hub.Remote, config: dict[str, Any]) -> None:
         check_family(config, remote.repository)
-        stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
+        stored = stored_as(config)
         weights = sum(size for file, size, _ in remote.files if file.endswith(".safetensors"))
         parameters = (remote.parameters or weights / (0.65 if stored == "nf4" else 2.0)) / 1e9
         choose_precision(
@@ -173,20 +173,26 @@ def local_folder(
         )
         log.info("%s: downloading %.2f GB", remote.repository, remote.bytes / 1e9)
 
-    repository, revision = (preset.repository, preset.revision) if preset else (name, "main")
-    return fetch(repository, revision, progress=progress, check=check)
+    return fetch(preset.repository if preset else name, progress=progress, check=check)
 
 
-def fetch(repository: str, revision: str = "main", **options: Any) -> Path:
+def fetch(
+    repository: str,
+    revision: str = "main",
+    *,
+    progress: Callable[[hub.DownloadProgress], None] | None = None,
+    check: Callable[[hub.Remote, dict[str, Any]], None] | None = None,
+) -> Path:
     """`hub.download` with the hub and the cache that the environment names now (HF_ENDPOINT, HF_HUB_CACHE).
 
     Progress in a shell.
     """
-    options.setdefault("endpoint", os.environ.get("HF_ENDPOINT"))
-    options.setdefault("cache_dir", os.environ.get("HF_HUB_CACHE"))
-    if options.get("progress") is None and sys.stderr.isatty():
-        options["progress"] = hub.print_progress
-    return hub.download(repository, revision, **options)
+    if progress is None and sys.stderr.isatty():
+        progress = hub.print_progress
+    endpoint, cache_dir = os.environ.get("HF_ENDPOINT"), os.environ.get("HF_HUB_CACHE")
+    return hub.download(
+        repository, revision, progress=progress, check=check, endpoint=endpoint, cache_dir=cache_dir
+    )
 
 
 def check_family(config: dict[str, Any], where: str) -> str:
@@ -202,6 +208,11 @@ def check_family(config: dict[str, Any], where: str) -> str:
     if config.get("auto_map"):
         log.warning("%s brings code of its own; Sugar never runs it and uses the one in Transformers", where)
     return family
+
+
+def stored_as(config: dict[str, Any]) -> str:
+    """'nf4' for a checkpoint that was quantised ahead of time, else 'full'."""
+    return "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -269,17 +280,15 @@ def load_processor(folder: Path, family: str) -> Any:
     base = getattr(transformers, FAMILIES[family].processor)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **plain)
     pictures = transformers.AutoImageProcessor.from_pretrained(folder, **plain)
-    settings = {}
-    if (path := folder / "processor_config.json").is_file():
-        settings = read_json(path)
-    template = next((p.read_text("utf-8") for p in (folder / "chat_template.jinja",) if p.is_file()), None)
-    if template is None and (path := folder / "chat_template.json").is_file():
+    template = ""
+    if (path := folder / "chat_template.jinja").is_file():
+        template = path.read_text("utf-8")
+    elif (path := folder / "chat_template.json").is_file():
         template = read_json(path)["chat_template"]
-    extra = {"image_seq_length": settings["image_seq_length"]} if "image_seq_length" in settings else {}
-
-    parts = classmethod(
-        lambda cls: ["image_processor", "tokenizer"]
-    )  # the class names a third part, for videos
+    path = folder / "processor_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    extra = {key: settings[key] for key in ("image_seq_length",) if key in settings}
+    parts = classmethod(lambda cls: ["image_processor", "tokenizer"])  # the class names a third, for videos
     picture_class = type(f"Picture{base.__name__}", (base,), {"get_attributes": parts})
     return picture_class(
         pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra
@@ -307,7 +316,7 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
     config = read_config(folder)
     family = config["model_type"]
     device = pick_device(device)
-    stored = "nf4" if (config.get("quantization_config") or {}).get("load_in_4bit") else "full"
+    stored = stored_as(config)
     parameters, unquantised = count_parameters(folder, config)
     precision, why = choose_precision(name, parameters, unquantised, device, precision, stored)
     arguments: dict[str, Any] = {}

@@ -5,9 +5,7 @@
     print(table())                                              # for people
 
 Sizes are parameters x bytes plus the parts kept in 16 bits, so they hold before anything is downloaded.
-`checked` says how an entry was verified when this table was written: against the hub's own pages or a copy of
-them ("page"), or not at all ("no"). No revision could be pinned to a commit from where this was written, so
-`main` stands there; pin one for production.
+README.md in this folder says which entries were checked against the hub's pages.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from pathlib import Path
 
 from sugar.errors import ModelError
 from sugar.paths import existing, missing, shown
-
-__all__ = ["PRESETS", "PRECISIONS", "Preset", "find", "here", "memory_need", "table"]
 
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
@@ -49,12 +45,9 @@ class Preset:
     parameters: float
     unquantised: float
     good_for: str
-    revision: str = "main"
     download_gb: float = 0.0
     stored: str = "bf16"
     encoder: str = "triple"
-    gated: bool = False
-    checked: str = "no"
     base: str = ""
 
     def memory(self, precision: str) -> float:
@@ -86,7 +79,6 @@ PRESETS: dict[str, Preset] = {
             "everyday photos on any CPU, no download: captions, short answers, search",
             encoder="sugar",
             stored="fp16",
-            checked="ships with Sugar",
         ),
         Preset(
             "sugar-tiny",
@@ -97,7 +89,6 @@ PRESETS: dict[str, Preset] = {
             0.001,
             "shows how everything works on any CPU, no download: drawn scenes",
             encoder="sugar",
-            checked="ships with Sugar",
         ),
         Preset(
             "llava-1.5-7b",
@@ -109,7 +100,6 @@ PRESETS: dict[str, Preset] = {
             "the paper's architecture; captions, questions, one to three pictures",
             download_gb=14.1,
             stored="fp16",
-            checked="page",
         ),
         Preset(
             "llava-1.5-7b-4bit",
@@ -122,7 +112,6 @@ PRESETS: dict[str, Preset] = {
             download_gb=4.6,
             stored="nf4",
             base="llava-hf/llava-1.5-7b-hf",
-            checked="page (repository and format; its exact size not seen)",
         ),
         Preset(
             "smolvlm-256m",
@@ -134,7 +123,6 @@ PRESETS: dict[str, Preset] = {
             "a CPU, a small laptop: short answers about photos",
             download_gb=0.51,
             encoder="triple-small",
-            checked="page",
         ),
         Preset(
             "smolvlm-500m",
@@ -146,7 +134,6 @@ PRESETS: dict[str, Preset] = {
             "a CPU with more patience: better answers than 256M",
             download_gb=1.02,
             encoder="triple-small",
-            checked="page",
         ),
         Preset(
             "qwen3-vl-4b",
@@ -157,7 +144,6 @@ PRESETS: dict[str, Preset] = {
             0.8,
             "strong for its size: text in pictures, documents, counting, many languages",
             download_gb=8.9,
-            checked="page",
         ),
         Preset(
             "qwen2.5-vl-7b",
@@ -168,7 +154,6 @@ PRESETS: dict[str, Preset] = {
             1.76,
             "strong: documents, reasoning over several pictures",
             download_gb=16.6,
-            checked="page",
         ),
         Preset(
             "gemma-3-4b",
@@ -179,8 +164,6 @@ PRESETS: dict[str, Preset] = {
             1.09,
             "strong for its size: conversation, 140 languages; licence to be accepted on the hub",
             download_gb=8.6,
-            gated=True,
-            checked="page",
         ),
         Preset(
             "internvl3-2b",
@@ -191,7 +174,6 @@ PRESETS: dict[str, Preset] = {
             0.55,
             "small and strong: charts, details in high resolution",
             download_gb=4.2,
-            checked="no",
         ),
     )
 }
