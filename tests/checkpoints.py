@@ -1,7 +1,8 @@
 """Tiny random checkpoints of every family, saved as plain Transformers folders: what the tests of the model
 room open.
 
-    folder = build("qwen3_vl", tmp_path)  # config, safetensors, tokenizer, picture processor, chat template
+    # config, safetensors, tokenizer, picture processor, chat template; to be read only
+    folder = built("qwen3_vl")
 
 Widths are a few dozen, so that each builds and runs in a fraction of a second. The tokenizer is byte level
 without merges: any text can be written, and token counts are easy to check by hand.
@@ -10,12 +11,16 @@ without merges: any text can be written, and token counts are easy to check by h
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from sugar.model.adapters import EmbeddingHead
+from sugar.model.checkpoint import write_settings
 
 FAMILIES = ("llava", "llava_next", "idefics3", "gemma3", "qwen2_5_vl", "qwen3_vl", "internvl")
 
@@ -232,6 +237,25 @@ def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
         return tokenizer(["<|im_start|>"], eos_token="<|im_end|>", pad_token="<|endoftext|>", **roles)
     special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     return tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+_session: list[tempfile.TemporaryDirectory[str]] = []
+"""The folder of `built`, which goes with the process."""
+
+
+def built(family: str, *, head: bool = False) -> Path:
+    """The tiny checkpoint of a family, made once a process; with a random embedding head if asked for."""
+    if not _session:
+        _session.append(tempfile.TemporaryDirectory(prefix="sugar-checkpoints-"))
+    own = Path(_session[0].name) / ("headed" if head else "plain")
+    if not (own / family).is_dir():
+        build(family, own)
+        if head:
+            torch.manual_seed(1)
+            made = EmbeddingHead(HIDDEN, 32, 16)
+            made.save(own / family)
+            write_settings(own / family, name=family, encoder="sugar", head=made.sizes)
+    return own / family
 
 
 def build(family: str, folder: Path, *, seed: int = 0) -> Path:

@@ -23,10 +23,8 @@ from transformers import PreTrainedTokenizerFast
 
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, OutOfMemoryError
-from sugar.model import checkpoint
-from sugar.model.adapters import EmbeddingHead
 from sugar.model.backbone import VisionCache
-from sugar.model.decode import TextStream, pick, signature
+from sugar.model.decode import PrefixStore, TextStream, pick, signature
 from sugar.model.owner import owned_by
 from sugar.model.processor import Processor
 from sugar.sequence import Sample, Turn
@@ -35,18 +33,17 @@ A, B = noise(1, 40, 40), noise(2, 40, 40)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = checkpoints.build("llava", tmp_path_factory.mktemp("core"))
-    torch.manual_seed(1)
-    head = EmbeddingHead(checkpoints.HIDDEN, 32, 16)
-    head.save(made)
-    checkpoint.write_settings(made, name="core", encoder="sugar", head=head.sizes)
-    return made
+def opened() -> Sugar:
+    return Sugar.from_pretrained(checkpoints.built("llava", head=True), device="cpu")
 
 
 @pytest.fixture
-def model(folder: Path) -> Sugar:
-    return Sugar.from_pretrained(folder, device="cpu")
+def model(opened: Sugar) -> Sugar:
+    """As it was opened: nothing kept, nothing counted, no bound lowered."""
+    opened.backbone.vision = VisionCache()
+    opened.generator.prefixes = PrefixStore()
+    opened.batching.tokens = 2048
+    return opened
 
 
 @contextlib.contextmanager
@@ -148,9 +145,9 @@ def test_buckets_hold_like_lengths_under_the_bound(model: Sugar) -> None:
 
 
 def test_too_long_and_out_of_range_are_refused_with_the_numbers(model: Sugar) -> None:
-    with pytest.raises(InputError, match="tokens with 0 pictures; core reads 4096"):
+    with pytest.raises(InputError, match="tokens with 0 pictures; llava reads 4096"):
         model.embed([Sample("w" * 5000)])
-    with pytest.raises(InputError, match="core reads 4096"):
+    with pytest.raises(InputError, match="llava reads 4096"):
         list(model.generate(Sample("w" * 5000)))
     for options in ({"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}):
         with pytest.raises(InputError, match="max_new_tokens"):
@@ -255,8 +252,7 @@ def test_threads_share_one_model(model: Sugar) -> None:
     assert [said[n] for n in range(4)] == alone * 2
 
 
-def test_a_model_in_memory_is_wrapped(folder: Path) -> None:
-    model = Sugar.from_pretrained(folder)
+def test_a_model_in_memory_is_wrapped(model: Sugar) -> None:
     wrapped = Sugar.wrap(model.model, model.processor.hf, model.head)
     assert np.array_equal(wrapped.embed([Sample([A, "x"])]).pooled, model.embed([Sample([A, "x"])]).pooled)
     with pytest.raises(ModelError, match="lives in memory only"):
@@ -279,12 +275,13 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
     assert done.stdout.strip() == "[] []"
 
 
-def test_the_benchmark_prints_a_table_and_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark_prints_a_table_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
     from sugar.__main__ import main
 
-    assert main(["bench", "core", "--model", str(folder), "--rounds", "1", "--samples", "6"]) == 0
+    folder = str(checkpoints.built("llava", head=True))
+    assert main(["bench", "core", "--model", folder, "--rounds", "1", "--samples", "6"]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     made = json.loads(lines[-1])
     assert made["bench"] == "core" and len(made["rows"]) == 4 and made["versions"]["torch"] and made["date"]

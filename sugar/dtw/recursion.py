@@ -13,6 +13,7 @@ underflow loses is at most tiny * n * m * (1 + sqrt 2)^(n + m) (Delannoy numbers
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -70,39 +71,16 @@ def kernel_sums(k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tens
 
     May be 0 or inf.
     """
-    rows, columns, pairs = k.shape
-    previous, current = k.new_zeros(columns + 1, pairs), k.new_zeros(columns + 1, pairs)
-    previous[0] = 1
-    result, ends = k.new_empty(pairs), ending_rows(n)
-    for i in range(rows):
-        above = (previous[1:] + previous[:-1]).mul_(k[i])  # (M, P)
-        cells, k_cells, above_cells = current.unbind(), k[i].unbind(), above.unbind()
-        cells[1].copy_(above_cells[0])
-        for j in range(1, columns):
-            torch.addcmul(above_cells[j], k_cells[j], cells[j], out=cells[j + 1])
-        collect(result, current, ends, i, m)
-        previous[0] = 0
-        previous, current = current, previous
-    return result
+    return corners(k, n, m, 1.0, 0.0, lambda x, y, k: (x + y).mul_(k), torch.addcmul)
 
 
 def log_kernel_sums(log_k: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
     """log M[n,m] (P,), the same recursion in logs: never 0, inf or nan for finite log_k (N, M, P)."""
-    rows, columns, pairs = log_k.shape
-    previous = log_k.new_full((columns + 1, pairs), -math.inf)
-    current = previous.clone()
-    previous[0] = 0
-    result, ends = log_k.new_empty(pairs), ending_rows(n)
-    for i in range(rows):
-        above = torch.logaddexp(previous[1:], previous[:-1]).add_(log_k[i])
-        cells, k_cells, above_cells = current.unbind(), log_k[i].unbind(), above.unbind()
-        cells[1].copy_(above_cells[0])
-        for j in range(1, columns):
-            torch.logaddexp(above_cells[j], k_cells[j] + cells[j], out=cells[j + 1])
-        collect(result, current, ends, i, m)
-        previous[0] = -math.inf
-        previous, current = current, previous
-    return result
+
+    def then(above: torch.Tensor, k: torch.Tensor, left: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+        return torch.logaddexp(above, k + left, out=out)
+
+    return corners(log_k, n, m, 0.0, -math.inf, lambda x, y, k: torch.logaddexp(x, y).add_(k), then)
 
 
 def path_costs(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
@@ -110,34 +88,46 @@ def path_costs(phi: torch.Tensor, n: torch.Tensor, m: torch.Tensor) -> torch.Ten
 
     Inf where forbidden cells (inf) leave no path.
     """
-    rows, columns, pairs = phi.shape
-    previous = phi.new_full((columns + 1, pairs), math.inf)
+
+    def then(above: torch.Tensor, c: torch.Tensor, left: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+        return torch.minimum(above, c + left, out=out)
+
+    return corners(phi, n, m, 0.0, math.inf, lambda x, y, c: torch.minimum(x, y).add_(c), then)
+
+
+def corners(
+    cells: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    start: float,
+    nothing: float,
+    from_above: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    then: Callable[..., torch.Tensor],
+) -> torch.Tensor:
+    """The value (P,) at the corner (n-1, m-1) of each pair of cells (N, M, P), row by row.
+
+    start, nothing: the value before the first cell, and of no path. from_above(x, y, cell): what a whole row
+    gets from the row above. then(above, cell, left, out=): that and the cell to the left.
+    """
+    rows, columns, pairs = cells.shape
+    previous = cells.new_full((columns + 1, pairs), nothing)
     current = previous.clone()
-    previous[0] = 0
-    result, ends = phi.new_empty(pairs), ending_rows(n)
+    previous[0] = start
+    result = cells.new_empty(pairs)
+    ends = {
+        int(length) - 1: (n == length).nonzero()[:, 0] for length in n.unique()
+    }  # row -> pairs ending there
     for i in range(rows):
-        above = torch.minimum(previous[1:], previous[:-1]).add_(phi[i])
-        current[1] = above[0]
+        above = from_above(previous[1:], previous[:-1], cells[i]).unbind()  # M of (P,)
+        row, own = current.unbind(), cells[i].unbind()
+        row[1].copy_(above[0])
         for j in range(1, columns):
-            torch.minimum(above[j], phi[i, j] + current[j], out=current[j + 1])
-        collect(result, current, ends, i, m)
-        previous[0] = math.inf
+            then(above[j], own[j], row[j], out=row[j + 1])
+        if i in ends:
+            result[ends[i]] = current[m[ends[i]], ends[i]]
+        previous[0] = nothing
         previous, current = current, previous
     return result
-
-
-def ending_rows(n: torch.Tensor) -> dict[int, torch.Tensor]:
-    """Row index -> the pairs whose last row it is."""
-    return {int(length) - 1: (n == length).nonzero()[:, 0] for length in n.unique()}
-
-
-def collect(
-    result: torch.Tensor, row: torch.Tensor, ends: dict[int, torch.Tensor], i: int, m: torch.Tensor
-) -> None:
-    """Copy the last column of every pair that ends in row i."""
-    if i in ends:
-        pairs = ends[i]
-        result[pairs] = row[m[pairs], pairs]
 
 
 def certified_log_sums(
