@@ -21,6 +21,7 @@ from sugar.model.decode import GrowingLayer
 from sugar.model.processor import Layout, pool_slices
 from sugar.scorer import NO, YES
 from sugar.sequence import Sample, Turn
+from sugar.training.adapter import _usable
 
 TOLERANCE = 2e-5
 """Float32 sums in another order: batch, padding, cache."""
@@ -340,9 +341,13 @@ def test_the_loss_of_a_training_row_is_the_score(opened: Callable[[str], Sugar],
     short = model.processor.training_layout([Turn("user", Sample("x")), Turn("assistant", Sample("y"))])
     model.model.get_output_embeddings().weight.requires_grad_(True)
     try:
-        done = model.backbone.forward([short, row], grad=True)
+        batch = model.processor.collate([short, row])
+        grids = [image.grid for image in batch.images if image.grid is not None]
+        at, _ = model.backbone.positions(batch.input_ids, batch.image_mask, grids, batch.attention_mask)
+        seen = [_usable(f) for f in model.backbone.features(batch.images)]
+        hidden = model.backbone.read(batch.input_ids, at, None, seen, image_mask=batch.image_mask)
         start, stop = row.answers[0]
-        log_p = torch.log_softmax(model.backbone.logits(done.hidden[1, start - 1 : stop - 1]).float(), -1)
+        log_p = torch.log_softmax(model.backbone.logits(hidden[1, start - 1 : stop - 1]).float(), -1)
         total = log_p.gather(1, torch.tensor(row.ids[start:stop])[:, None]).sum()
         total.backward()
         assert model.model.get_output_embeddings().weight.grad.abs().sum() > 0

@@ -18,7 +18,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ from sugar.sequence import Sample, Turn
 
 log = logging.getLogger("sugar")
 
-# -- vision features, computed once  ----------------------------------------------------------------
+# -- vision features, computed once -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,7 @@ class Backbone:
             self.adapters.use(adapter)
             yield
 
-    # -- prompts and pictures --------------------------------------------------------------------------------
+    # -- prompts and pictures --------------------------------------------------------------------
 
     def prepare(self, images: Sequence[Image.Image]) -> list[PreparedImage]:
         """Placeholders of pictures, with pixels where the features are not known yet."""
@@ -226,33 +226,26 @@ class Backbone:
         """A sample as it is embedded. Raises InputError when it is too long for the model."""
         return self.fitting(self.processor.embedding_layout(sample, self.prepare(sample.images)))
 
-    def features(self, images: Sequence[PreparedImage], *, grad: bool = False) -> list[VisionFeatures]:
-        """Per picture its features in the language model's width.
-
-        grad: afresh, under the caller's gradient mode.
-        """
-        if not images:
-            return []
-        if grad:
-            return encode(self.model, images, self.family)
+    def features(self, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
+        """Per picture its features in the language model's width, without gradients."""
         with self.lock, torch.inference_mode():
             return self.vision.encode(self.model, self.processor, images)
 
     # -- the forward pass ------------------------------------------------------------------------
 
-    def forward(self, layouts: Sequence[Layout], cache: Any = None, grad: bool = False) -> Forward:
-        """Hidden states of layouts, in one batch.
+    def forward(self, layouts: Sequence[Layout], cache: Any = None) -> Forward:
+        """Hidden states of layouts, in one batch, without gradients.
 
         Args:
             layouts: B sequences, padded on the right, or on the left where a cache is given.
             cache: keys and values to fill, of all rows; or, for one row, those of its first tokens, which are
                 not read again.
-            grad: keep gradients and compute the vision features afresh.
         """
-        batch = self.processor.collate(layouts, "right" if cache is None else "left")
-        start = int(cache.get_seq_length()) if cache is not None else 0
+        left = cache is not None  # right padding under causal attention touches nothing before it: no mask
+        batch = self.processor.collate(layouts, "left" if left else "right")
+        start = int(cache.get_seq_length()) if left else 0
         assert not start or len(layouts) == 1, "a kept prefix belongs to one row"
-        with nullcontext() if grad else self._still():
+        with self.lock, torch.inference_mode():
             ids, image_mask = batch.input_ids.to(self.device), batch.image_mask.to(self.device)
             mask = batch.attention_mask.to(self.device) if batch.padded else None
             grids = [image.grid for image in batch.images if image.grid is not None]
@@ -264,14 +257,12 @@ class Backbone:
             hidden = self.read(
                 ids[:, start:],
                 positions[..., start:],
-                mask
-                if cache is not None
-                else None,  # right padding under causal attention touches nothing before it
-                self.features(images, grad=grad),
+                mask if left else None,
+                self.features(images),
                 cache=cache,
                 image_mask=image_mask,
             )
-        return Forward(hidden, batch.slices, following, mask if cache is not None else None)
+        return Forward(hidden, batch.slices, following, mask if left else None)
 
     def read(
         self,
@@ -355,11 +346,6 @@ class Backbone:
                 f"{self.name} reads {limit}. Use less."
             )
         return layout
-
-    @contextmanager
-    def _still(self) -> Iterator[None]:
-        with self.lock, torch.inference_mode():
-            yield
 
 
 # -- batches under a memory bound ------------------------------------------------------------------
