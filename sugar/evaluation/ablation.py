@@ -153,7 +153,7 @@ def one(variant: Variant, folder: Path, asked: dict[str, Any]) -> dict[str, Any]
     terms = variant.changes.get("terms")
     if terms is not None and terms.pooling == "last":
         p = model.processor
-        model.backbone.processor = LastToken(p.hf, p.image_token_id, p.family)
+        model.backbone.processor = LastToken(p.hf, p.image_token_id, p.family.name)
     examples = [read_row(mixture.datasets[d], row) for d, row in mixture.validation[: asked["size"]]]
     figures = measure(model, [e for e in examples if not isinstance(e, BadRow)])
     found = {"asked": asked, "figures": figures, "cpu_seconds": round(trained)}

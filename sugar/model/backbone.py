@@ -70,7 +70,7 @@ def encode(model: Any, images: Sequence[PreparedImage], family: Family) -> list[
 
 
 @torch.no_grad()
-def projector_inputs(model: Any, images: Sequence[PreparedImage], family: str) -> list[Tensor]:
+def projector_inputs(model: Any, images: Sequence[PreparedImage], family: Family) -> list[Tensor]:
     """What the frozen tower hands to the projector: per picture (tokens, tower width).
 
     The projector's own input is caught on its way; only for families whose projector ends the vision part.

@@ -394,7 +394,11 @@ def pick(logits: Tensor, *, temperature: float, top_p: float, rng: torch.Generat
 
 
 class TextStream:
-    """Token ids in, text out: only whole characters, spaces as the tokenizer means them."""
+    """Token ids in, text out: only whole characters, spaces as the tokenizer means them.
+
+    Not the `DecodeStream` of tokenizers: it raises on stray bytes of a byte-fallback vocabulary (LLaVA-1.5's)
+    and loses a broken character at the end.
+    """
 
     def __init__(self, processor: Processor) -> None:
         self._decode = processor.decode
