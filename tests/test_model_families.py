@@ -45,6 +45,8 @@ def opened() -> Callable[[str], Sugar]:
 
 
 every_family = pytest.mark.parametrize("family", checkpoints.FAMILIES)
+each_kind = pytest.mark.parametrize("family", ["llava", "gemma3", "qwen3_vl"])
+"""Positions in one axis, local layers, positions in three axes."""
 
 
 def plain_inputs(model: Sugar, turns: list[Turn]) -> dict[str, torch.Tensor]:
@@ -216,9 +218,8 @@ def test_system_prompts_and_order_of_pictures_survive_the_template(
     assert [text[a:b].count(image) for a, b in itertools.pairwise([*places, len(text)])] == [0, 1, 1, 0]
 
 
-@every_family
-def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], Sugar], family: str) -> None:
-    model = opened(family)
+def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], Sugar]) -> None:
+    model = opened("llava")
     stop, pieces = threading.Event(), []
     model.generator.ends = set()
     for piece in model.generate(Sample([A, "go on"]), max_new_tokens=200, stop=stop):
@@ -232,7 +233,7 @@ def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], 
     model.generator.ends = model.generator.end_tokens()
 
 
-@every_family
+@each_kind
 def test_plain_transformers_opens_what_is_saved(
     opened: Callable[[str], Sugar], family: str, tmp_path: Path
 ) -> None:
@@ -246,11 +247,7 @@ def test_plain_transformers_opens_what_is_saved(
     assert again.name == model.name and again.dimension == 16
     plain = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "saved")
     assert type(plain) is type(model.model)
-    if family not in (
-        "qwen2_5_vl",
-        "qwen3_vl",
-        "internvl",
-    ):  # plain AutoProcessor needs torchvision for these
+    if not model.backbone.family.processor:  # plain AutoProcessor needs torchvision for the others
         assert (
             transformers.AutoProcessor.from_pretrained(tmp_path / "saved").image_token
             == model.processor.image_token
@@ -274,7 +271,7 @@ def test_growing_layer_is_a_dynamic_layer() -> None:
     assert ours.get_seq_length() == theirs.get_seq_length() == 201
 
 
-@every_family
+@each_kind
 def test_decoding_with_fixed_shapes_says_the_same(opened: Callable[[str], Sugar], family: str) -> None:
     """The step that CUDA captures, run as it is: same tokens, over two turns, and when the buffers run
     full.
@@ -300,34 +297,22 @@ def test_decoding_with_fixed_shapes_says_the_same(opened: Callable[[str], Sugar]
 
 
 @every_family
-def test_a_training_row_is_the_prompt_and_its_answer(opened: Callable[[str], Sugar], family: str) -> None:
-    processor = opened(family).processor
+def test_a_training_row_is_the_prompts_and_their_answers(opened: Callable[[str], Sugar], family: str) -> None:
+    model = opened(family)
+    processor = model.processor
     asked = [Turn("user", Sample([A, "where is this?"]))]
     row = processor.training_layout([*asked, Turn("assistant", Sample("a beach"))])
     prompt = processor.chat_layout(asked)
-    assert row.ids[: len(prompt)] == prompt.ids
-    assert row.ids[len(prompt) :] == processor.answer_ids(asked, prompt, "a beach", end=True)
+    assert row.ids == prompt.ids + processor.answer_ids(asked, prompt, "a beach", end=True)
     assert row.answers == ((len(prompt), len(row)),)
     assert [p.tolist() for p in row.picture_positions] == [p.tolist() for p in prompt.picture_positions]
-    assert processor.decode(row.ids[slice(*row.answers[0])]).strip() == "a beach"
-
-
-@every_family
-def test_every_answer_of_a_conversation_is_learnt(opened: Callable[[str], Sugar], family: str) -> None:
-    model = opened(family)
-    turns = [
-        Turn("user", Sample([A, "what is it?"])),
-        Turn("assistant", Sample("a moon")),
-        Turn("user", Sample([B, "and this?"])),
-        Turn("assistant", Sample("two stars")),
-    ]
-    row = model.processor.training_layout(turns)
-    prompt = model.processor.chat_layout(turns[:3])
+    asked += [Turn("assistant", Sample("a beach")), Turn("user", Sample([B, "and this?"]))]
+    row = processor.training_layout([*asked, Turn("assistant", Sample("two stars"))])
+    prompt = processor.chat_layout(asked)
     assert row.ids[: len(prompt)] == prompt.ids and len(row.images) == 2
-    said = [model.processor.decode(row.ids[start:stop]).strip() for start, stop in row.answers]
-    assert said == ["a moon", "two stars"]
-    start, stop = row.answers[1]
-    assert row.ids[stop - 1] in model.generator.ends and stop == len(row)
+    said = [processor.decode(row.ids[start:stop]).strip() for start, stop in row.answers]
+    assert said == ["a beach", "two stars"]
+    assert row.ids[-1] in model.generator.ends and row.answers[1][1] == len(row)
 
 
 @every_family
@@ -357,7 +342,7 @@ def test_the_loss_of_a_training_row_is_the_score(opened: Callable[[str], Sugar],
     assert float(total.detach()) == pytest.approx(model.score([asked], ["a beach"], end=True)[0], abs=1e-3)
 
 
-@every_family
+@each_kind
 def test_yes_is_every_way_to_begin_it(opened: Callable[[str], Sugar], family: str) -> None:
     model = opened(family)
     questions = [
