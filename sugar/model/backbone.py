@@ -226,8 +226,15 @@ class Backbone:
         """A sample as it is embedded. Raises InputError when it is too long for the model."""
         return self.fitting(self.processor.embedding_layout(sample, self.prepare(sample.images)))
 
-    def features(self, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
-        """Per picture its features in the language model's width, without gradients."""
+    def features(self, images: Sequence[PreparedImage], *, grad: bool = False) -> list[VisionFeatures]:
+        """Per picture its features in the language model's width.
+
+        grad: afresh, under the caller's gradient mode.
+        """
+        if not images:
+            return []
+        if grad:
+            return encode(self.model, images, self.family)
         with self.lock, torch.inference_mode():
             return self.vision.encode(self.model, self.processor, images)
 
