@@ -183,13 +183,6 @@ def test_values_of_json_are_words_or_nothing():
     assert [name for name, _ in reading.refused] == ["a.json, row 3", "a.json, row 5"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "shift_jis"])
-def test_notes_in_other_encodings(encoding):
-    text = "犬の名前はシロです。雪が好きです。"
-    reading = read_files([("a.txt", text.encode(encoding)), ("b.md", f"# 犬\n\n{text}".encode(encoding))])
-    assert [p.text for p in reading.passages] == [text, text] and not reading.refused
-
-
 def test_a_line_separator_ends_no_line():
     rows = '{"text": "one\u2028two"}\n{"text": "three\x85four"}\n'.encode()
     reading = read_files([("a.jsonl", rows), ("b.txt", "five\u2028six".encode())])
