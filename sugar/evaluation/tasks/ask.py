@@ -27,10 +27,8 @@ from sugar.evaluation.benchmark import Benchmark
 from sugar.evaluation.runner import Measured
 from sugar.evaluation.tasks.ask_bases import Base, Case, Split, bases
 from sugar.evaluation.tasks.scores import by_group
-from sugar.gallery import Gallery
 from sugar.images import thumbnail
 from sugar.passages import Passage
-from sugar.rag import KnowledgeBase, ask, best_sentence
 from sugar.search_words import tokens
 from sugar.sequence import Sample
 
@@ -66,6 +64,9 @@ def answered(
     model: Any, base: Base, cases: Sequence[Case], folder: Path, cut_off: float | None
 ) -> Iterator[dict[str, Any]]:
     """What `rag.ask` answers to each question, and what the four simple ways answer."""
+    from sugar.gallery import Gallery
+    from sugar.rag import KnowledgeBase, ask
+
     gallery = None
     if base.pictures:
         gallery = Gallery.create(folder, model)
@@ -88,10 +89,12 @@ def answered(
             gallery.close()
 
 
-def simple_answers(base: KnowledgeBase, asked: Base, cases: Sequence[Case]) -> Iterator[dict[str, str]]:
+def simple_answers(base: Any, asked: Base, cases: Sequence[Case]) -> Iterator[dict[str, str]]:
     """The best sentence of the passage by BM25 alone, by vectors alone, by a string look-up, and of the first
     passage.
     """
+    from sugar.rag import best_sentence
+
     told = list(base.passages)
     if base.gallery is not None:
         told = [Passage(i.name, i.caption, item=i.id) for i in base.gallery.items()]

@@ -30,7 +30,6 @@ from sugar.evaluation.tasks.caption_retrieval import pools
 from sugar.evaluation.tasks.drawn import Figures, Groups, blind, picture, png, said, truth
 from sugar.evaluation.tasks.scores import asked_once, beside, by_group, of_blank
 from sugar.metrics import bleu, cider_d, pope
-from sugar.model.cells import familiarity
 from sugar.scenes import sample_scene
 from sugar.text_files import read_json
 from sugar.training.photos import facts as said_facts
@@ -470,6 +469,8 @@ def foreign_items(asked: Asked) -> Iterator[Any]:
 
 
 def predict_familiarity(model: Any, _: Path, looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
+    from sugar.model.cells import familiarity
+
     for start in range(0, len(looks), COUNT):
         chunk = looks[start : start + COUNT]
         shown = [content((look.picture,)).images[0] for look in chunk]
