@@ -180,7 +180,7 @@ def _ask(args: argparse.Namespace) -> None:
     curve = ask.curve_of(found) if args.calibrate else None
     if curve is not None:
         print(json.dumps(curve.thresholds))
-        if args.write:
+        if args.write and model.folder is not None:
             ask.write_thresholds(model.folder, curve)
     title = (
         f"{model.name}, seed {args.seed}, {args.size} cards, {len(found.items)} questions, {seconds:.0f} s."

@@ -185,8 +185,8 @@ def run(
     facts: dict[str, Any] = {}
     for seed in range(seeds):
         for name in only or VARIANTS:
-            asked = {"base": base.replace("{seed}", str(seed)), "data": list(data), "teachers": teachers}
-            asked |= {"steps": steps, "size": size, "seed": seed}
+            asked: dict[str, Any] = {"base": base.replace("{seed}", str(seed)), "data": list(data)}
+            asked |= {"teachers": teachers, "steps": steps, "size": size, "seed": seed}
             measured = one(VARIANTS[name], out / f"{name}-{seed}", asked)
             found.setdefault(name, []).append(measured)
             facts = {"runs": found, **table(found)}

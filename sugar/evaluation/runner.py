@@ -321,7 +321,7 @@ def predict(
 
     with tqdm(total=len(keys_of(items)), disable=quiet, desc=benchmark.name) as bar:
         for kind in dict.fromkeys(map(type, items)):
-            own = [item for item in items if type(item) is kind]
+            own: list[Any] = [item for item in items if type(item) is kind]
             if kind is Question:
                 found = _answers(model, benchmark.augment(model, data, own) if benchmark.augment else own)
             elif kind is Match:

@@ -164,7 +164,7 @@ def score(cases: Sequence[Case], predictions: Sequence[Any]) -> dict[str, float]
         simple = {n: 100 * np.mean([verdict(c, p[n]) == "right" for c, p in rows]) for n in BASELINES}
         counted = dict(zip(("cited_right", "cited_wrong"), cited(rows), strict=True))
         shares = {v: share(rows, v) for v in VERDICTS}
-        own = {"questions": len(rows), **shares, **counted, **simple}
+        own: dict[str, Any] = {"questions": len(rows), **shares, **counted, **simple}
         out |= {f"{group}: {name}": float(value) for name, value in own.items()}
     return out
 

@@ -220,10 +220,9 @@ class World:
 
     @classmethod
     def of(cls, words: str, facts: str) -> World:
-        lists = [tuple(line.split()) for line in words.strip().split("\n")]
-        return cls(
-            *lists, tuple(Fact(kind, told, asked, tuple(other)) for kind, told, asked, *other in _rows(facts))
-        )
+        kinds, syllables, first, last = (tuple(line.split()) for line in words.strip().split("\n"))
+        made = [Fact(kind, told, asked, tuple(other)) for kind, told, asked, *other in _rows(facts)]
+        return cls(kinds, syllables, first, last, tuple(made))
 
 
 TUNING = World.of(

@@ -273,7 +273,7 @@ def _eighth(asked: Sequence[Any]) -> int:
 
 
 def existence_score(groups: Groups) -> Figures:
-    out = {}
+    out: Figures = {}
     for split in SPLITS:
         rows = groups[f"pope_{split}"]
         found, first = pope(said(rows), truth(rows)), rows[: _eighth(rows)]
@@ -365,7 +365,7 @@ def retrieval_items(seed: int, size: int) -> Iterator[Any]:
 
 
 def retrieval_score(groups: Groups) -> Figures:
-    out = {}
+    out: Figures = {}
     for suffix in ("", "_short"):
         for k in (1, 5, 10):
             for way in ("t2i", "i2t"):
@@ -393,7 +393,7 @@ def story_items(seed: int, size: int) -> Iterator[Any]:
 
 def story_score(groups: Groups) -> Figures:
     """Words alone: the five captions; pictures alone: the fourth picture."""
-    out = {}
+    out: Figures = {}
     for k in (1, 5, 10):
         chance, words = _chance(groups, "story", k), _recall(groups, "story captions", k)
         out |= beside(f"story_5c_r{k}", words, chance)
@@ -426,7 +426,7 @@ def change_items(seed: int, size: int) -> Iterator[Any]:
     for n in range(count):
         family = _family(sample_scene(rng), 1 + SIBLINGS, rng)
         source, text = picture(family[0].before), family[0].instruction
-        candidates = {str(i): ((picture(e.after),),) for i, e in enumerate(family)} | {"source": ((source,),)}
+        others = {str(i): ((picture(e.after),),) for i, e in enumerate(family)}
         asked = {"": (source, text), " words": (text,), " picture": (source,)}
         yield Pool(
             tuple(
@@ -439,7 +439,7 @@ def change_items(seed: int, size: int) -> Iterator[Any]:
                 )
                 for name, parts in asked.items()
             ),
-            candidates,
+            {**others, "source": ((source,),)},
         )
     rng = stream(seed, "difference")
     for n in range(size):
@@ -472,7 +472,7 @@ def _common_difference() -> str:
 
 def change_score(groups: Groups) -> Figures:
     """Words alone: the instruction; of differences the commonest one, and what is said of two blanks."""
-    out = {}
+    out: Figures = {}
     for k in (1, 5):
         for name in ("composed", "composed_targets"):
             shares = [_recall(groups, f"{name}{way}", k) for way in ("", " words", " picture")]
@@ -586,7 +586,7 @@ def composition_items(seed: int, size: int) -> Iterator[Any]:
 
 def composition_score(groups: Groups) -> Figures:
     """`composition_gap` is the loss of the held-out pairs; its baseline is 0: guessing loses nothing."""
-    out = {}
+    out: Figures = {}
     for suffix in ("", "_relations"):
         held, seen = (exact(groups[f"composition_{name}{suffix}"]) for name in ("held_out", "seen"))
         out |= beside(f"composition_held_out{suffix}", held) | beside(f"composition_seen{suffix}", seen)

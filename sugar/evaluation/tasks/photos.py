@@ -264,9 +264,8 @@ def foil_score(asked: Asked, groups: Groups) -> Figures:
 def _won(asked: Asked, name: str, kinds: dict[str, list[tuple[Any, Any]]]) -> Figures:
     """Is the right caption nearer, of all and by kind? Words alone: is it the likelier text?"""
     out: Figures = {}
-    for key, rows in {name: [row for own in kinds.values() for row in own]} | {
-        f"{name}_{kind}": own for kind, own in kinds.items()
-    }.items():
+    together = [row for own in kinds.values() for row in own]
+    for key, rows in [(name, together), *((f"{name}_{kind}", own) for kind, own in kinds.items())]:
         if rows:
             won = [p["scores"][0][0] > p["scores"][1][0] for _, p in rows]
             likelier = [asked.habits.prefers_first(pair) for pair, _ in rows]
@@ -369,13 +368,13 @@ def open_score(asked: Asked, groups: Groups) -> Figures:
             wanted, right = [q for q, _ in rows], truth(rows)
             habit = [asked.habits.answer(q.parts[-1], kind) for q in wanted]
             share, *alone = (
-                np.mean([a == b for a, b in zip(texts, right, strict=True)])
+                float(np.mean([a == b for a, b in zip(texts, right, strict=True)]))
                 for texts in (said(rows), habit, blind(groups, wanted))
             )
             shares.append((share, max(alone)))
             refused += [text == REFUSAL for text in said(rows)]
             out |= beside(f"photo_{kind.replace(' ', '_')}", share, language=max(alone))
-    value, language = np.mean(shares, axis=0) if shares else (0.0, 0.0)
+    value, language = map(float, np.mean(shares, axis=0)) if shares else (0.0, 0.0)
     out |= beside("photo_vqa", value, language=language)
     return out | beside("photo_refused_wrongly", float(np.mean(refused)) if refused else 0.0)
 
@@ -516,7 +515,8 @@ def captions(found: Measured) -> dict[str, str]:
 
 # -- the benchmark ------------------------------------------------------------------------------------------
 
-Items, Score = Callable[[Asked], Iterator[Any]], Callable[[Asked, Groups], Figures]
+Items = Callable[[Asked], Iterator[Any]]
+Score = Callable[[Asked, Groups], Figures]
 
 
 def benchmark(

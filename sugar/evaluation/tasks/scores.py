@@ -49,10 +49,10 @@ def beside(
 
 def of_blank(questions: Sequence[Question], blank: Part) -> list[Question]:
     """Each distinct question once, of a picture that says nothing: what words alone give."""
-    asked = {(q.parts[-1], q.tokens) for q in questions}
+    asked = {(text, q.tokens) for q in questions if isinstance(text := q.parts[-1], str)}
     return [
         Question(f"blank/{tokens}/{text}", (blank, text), group="blank", tokens=tokens)
-        for text, tokens in sorted(asked, key=str)
+        for text, tokens in sorted(asked)
     ]
 
 
