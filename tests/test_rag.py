@@ -184,8 +184,7 @@ def test_colours_and_things_must_stand_together():
 def test_passages_the_model_cannot_embed_are_found_by_words():
     bad = Passage("bad", "a violet owl", image=Image.new("RGB", (1, 1), (255, 0, 255)))
     base = KnowledgeBase(Small(), passages=[*CARDS, bad])
-    assert [name for name, _ in base.refused] == ["bad"] and len(base) == 5
-    assert base.search(Sample("the violet owl"))[0].name == "bad"
+    assert len(base) == 5 and base.search(Sample("the violet owl"))[0].name == "bad"
     with pytest.raises(InputError, match="nothing to read"):
         KnowledgeBase(Small())
 

@@ -13,6 +13,7 @@ they are ranked. Not covered: reading files (sugar/passages), answering (answeri
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,25 +70,20 @@ AT_ONCE = 64
 """Passages that are embedded before somebody else may have the model."""
 
 
-def _embedded(
-    model: Any, samples: Sequence[Sample], stop: threading.Event | None
-) -> tuple[list[Any], list[str]]:
-    """`embed_each`, some at a time. Raises Cancelled."""
+def _embedded(model: Any, samples: Sequence[Sample], stop: threading.Event | None) -> list[Any]:
+    """The vectors of each sample, None where the model cannot embed it. Raises Cancelled."""
     vectors: list[Any] = []
-    faults: list[str] = []
     for low in range(0, len(samples), AT_ONCE):
         if stop is not None and stop.is_set():
             raise Cancelled("The reading of the notes was stopped.")
-        found, why = embed_each(model, samples[low : low + AT_ONCE])
-        vectors += found
-        faults += why
-    return vectors, faults
+        vectors += embed_each(model, samples[low : low + AT_ONCE])[0]
+    return vectors
 
 
 class KnowledgeBase:
     """What can be asked about. Holds nothing on disk.
 
-    refused: (name, reason) of passages that the model could not embed. They are still found by their words.
+    Passages that the model cannot embed are still found by their words.
     """
 
     def __init__(
@@ -102,8 +98,7 @@ class KnowledgeBase:
         """Raises InputError when there is nothing at all to read, Cancelled when `stop` was set meanwhile."""
         self.model, self.gallery, self.name = model, gallery, name
         self.scales = Scales(**model.profile.evidence)
-        vectors, faults = _embedded(model, [quoted_sample(p.key) for p in passages], stop)
-        self.refused = [(p.name, why) for p, why in zip(passages, faults, strict=True) if why]
+        vectors = _embedded(model, [quoted_sample(p.key) for p in passages], stop)
         kept = [i for i, p in enumerate(passages) if vectors[i] is not None or p.text]
         self.passages = [passages[i] for i in kept]
         blank = np.zeros(model.dimension, np.float32)
@@ -112,11 +107,8 @@ class KnowledgeBase:
         self.kinds = np.array([_parts(p) for p in self.passages])
         self.texts = self._text_vectors()
         self._words = TextIndex((p.name, f"{p.text} {p.answer}") for p in self.passages)
-        self._counts: dict[str, int] = {}
         self._stemmed = [Stemmed.of(p) for p in self.passages]
-        for p in self._stemmed:
-            for root in {*p.title, *p.text}:
-                self._counts[root] = self._counts.get(root, 0) + 1
+        self._counts = Counter(root for p in self._stemmed for root in {*p.title, *p.text})
         self._strangers: dict[str, np.ndarray] = {}
         if not len(self):
             raise InputError(
@@ -214,7 +206,7 @@ class KnowledgeBase:
 
     def terms(self, question: str) -> Terms:
         """The content words of a question, weighed by how rare they are among the passages."""
-        return Terms.of(question, lambda root: self._counts.get(root, 0), len(self.passages))
+        return Terms.of(question, self._counts.__getitem__, len(self.passages))
 
     def _text_vectors(self) -> np.ndarray:
         """(N, D) vectors of the texts alone; the row of `keys` where a passage has no picture or no text."""
