@@ -100,7 +100,7 @@ def test_one_damaged_gallery(own: Own, how: str) -> None:
 
     again = machine(own.root)  # the app starts
     service, page = again.service, again.page
-    assert service.names(page) == ["holiday", "other"] == list_named(own.root / "galleries")
+    assert service.galleries.names(page) == ["holiday", "other"] == list_named(own.root / "galleries")
     assert watched_in(db.parent) == []
     shown = service.show(page, "holiday")
     assert says in shown.problem and "holiday" in shown.problem or "settings are damaged" in shown.problem
@@ -114,7 +114,7 @@ def test_one_damaged_gallery(own: Own, how: str) -> None:
     assert service.delete(page, [other.months[0][1][0]], at_once=True) == 1
     service.show(page, "holiday")
     service.remove(page, "holiday")
-    assert service.names(page) == ["other"] and service.shown(page) == "other"
+    assert service.galleries.names(page) == ["other"] and service.shown(page) == "other"
     assert not again.chat.saved.load(talk.key).pictures, "no gallery has it any more"
     assert [p.name for p in (own.root / "galleries").iterdir() if "holiday" in p.name] == []
 
