@@ -18,6 +18,7 @@ from sugar.model.checkpoint import Profile
 from sugar.services.query import Conditions, QueryPart, SearchQuery, day
 from sugar.services.search import SearchDraft, SearchRequest, SearchService, SearchState
 from sugar.settings import Settings
+from sugar.ui.search_drawing import results_message
 
 COLOURS = {
     "red": (250, 20, 30),
@@ -175,6 +176,7 @@ def test_no_close_match_by_the_checkpoints_own_cut_off(service, visitor) -> None
     assert service.search(visitor, ask("star")).close == 0
     close = service.search(visitor, ask("red"))
     assert 0 < close.close < len(close.hits) and close.hits[0].shortlist_score >= 0.5
+    assert f"{len(close.hits) - close.close} less close" in results_message(close)
     assert service.search(visitor, ask("at night", [solid("red")])).close is None
 
 

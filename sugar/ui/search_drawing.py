@@ -208,19 +208,23 @@ def results_message(result: SearchResult | None) -> str:
         return wall.listing_message("search", "", [])
     notes = [("sugar-notice", line) for line in notices_of(result)]
     if result.hits:
-        exact, many = (
-            (words.COUNT_RUNS, words.COUNT_RUNS_MANY)
-            if result.request.mode == "story"
-            else (words.COUNT, words.COUNT_MANY)
-        )
-        best = result.request.mode == "pictures" and len(result.hits) >= MAX_HITS
-        said = words.COUNT_BEST.format(n=MAX_HITS) if best else _counted(len(result.hits), exact, many)
-        notes.append(("sugar-count", said))
+        notes.append(("sugar-count", _count_line(result)))
     elif not result.unknown_words:
         notes.append(("sugar-empty", words.NOTHING))
     return wall.listing_message(
         "search", result.key, _sections(result), notes=notes, can=("select", "download")
     )
+
+
+def _count_line(result: SearchResult) -> str:
+    count, close = len(result.hits), result.close
+    if result.request.mode == "story":
+        return _counted(count, words.COUNT_RUNS, words.COUNT_RUNS_MANY)
+    if close and close < count:
+        return _counted(close, words.COUNT_CLOSE, words.COUNT_CLOSE_MANY, far=count - close)
+    if result.request.mode == "pictures" and count >= MAX_HITS:
+        return words.COUNT_BEST.format(n=MAX_HITS)
+    return _counted(count, words.COUNT, words.COUNT_MANY)
 
 
 def _sections(result: SearchResult) -> list[Section]:
@@ -292,8 +296,8 @@ def notices_of(result: SearchResult) -> list[str]:
     return out
 
 
-def _counted(n: int, exact: dict[int, str], many: str) -> str:
-    return exact.get(n) or many.format(n=n)
+def _counted(n: int, exact: dict[int, str], many: str, **more: int) -> str:
+    return exact.get(n, many).format(n=n, **more)
 
 
 def as_json(hit: PictureHit, gallery: Gallery, thumbnails: bool) -> dict[str, Any]:
