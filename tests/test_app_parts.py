@@ -151,7 +151,7 @@ def test_the_line_above_the_tabs() -> None:
 
 def test_a_model_card_brings_no_markup_and_no_pictures() -> None:
     card = card_markdown(
-        "---\nlicense: mit\n---\n# T\n<script>x</script> ![p](http://a/b.png) [link](http://a)"
+        "---\nlicense: mit\n---\n<!-- figures drawn --># T\n<script>x</script> ![p](http://a/b.png) [link](http://a)"
     )
     assert as_written(card) == "# T\n<script>x</script>  [link](http://a)" and not nh3.is_html(card)
 

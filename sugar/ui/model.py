@@ -188,7 +188,8 @@ def facts_table(facts: Mapping[str, str]) -> str:
 
 
 def card_markdown(card: str) -> str:
-    """A model card for the page: no front matter, no markup, no pictures from elsewhere."""
+    """A model card for the page: no front matter, no comments, no markup, no pictures from elsewhere."""
     card = re.sub(r"\A---\n.*?\n---\n", "", card or "", flags=re.DOTALL)
+    card = re.sub(r"<!--[^\n]{0,200}-->", "", card)
     card = re.sub(r"!\[[^\]\n]{0,200}\](\([^)\n]{0,500}\)|\[[^\]\n]{0,200}\])", "", card[:20_000])
     return harmless(card)
