@@ -269,6 +269,7 @@ def launch(demo: gr.Blocks, settings: Settings, *, block: bool = True) -> Any:
         run_history=False,
         state_session_capacity=CAPACITY,
         app_kwargs={"middleware": middleware},
+        _frontend=False,  # else a page that takes 3 s, as on a busy machine, ends the app
     )
     bound_the_log()  # by now the server has made its handlers
     shipped |= _shipped(app)
