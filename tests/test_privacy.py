@@ -189,7 +189,7 @@ def test_the_name_of_a_session_opens_nothing(shared_app: Served) -> None:
     assert "forty-two" in heard(ann, hers)
     joined = event(ann, "send", sent, hers).json()["event_id"]
     for other in (bob, nobody):
-        assert event(other, "export_it", [None], hers).status_code == 403
+        assert event(other, "export", [None], hers).status_code == 403
         listened = other.http.get("/gradio_api/queue/data", params={"session_hash": hers})
         assert listened.status_code == 403 and "forty-two" not in listened.text
         assert other.http.get(f"/gradio_api/heartbeat/{hers}").status_code == 403
@@ -198,7 +198,7 @@ def test_the_name_of_a_session_opens_nothing(shared_app: Served) -> None:
             assert other.http.post("/gradio_api/cancel", json=cancel).status_code == 403
         assert other.http.get(f"/gradio_api/call/send/{joined}").status_code == 403
         run = {"data": [None], "session_hash": hers}
-        assert other.http.post("/gradio_api/run/export_it", json=run).status_code == 403
+        assert other.http.post("/gradio_api/run/export", json=run).status_code == 403
     assert "forty-two" in heard(ann, hers), "hers goes on"
 
 
