@@ -154,8 +154,9 @@ def one(variant: Variant, folder: Path, asked: dict[str, Any]) -> dict[str, Any]
     if terms is not None and terms.pooling == "last":
         p = model.processor
         model.backbone.processor = LastToken(p.hf, p.image_token_id, p.family.name)
-    examples = [read_row(mixture.datasets[d], row) for d, row in mixture.validation[: asked["size"]]]
-    figures = measure(model, [e for e in examples if not isinstance(e, BadRow)])
+    chosen = mixture.validation[: asked["size"]]
+    read: list[Example | BadRow] = [read_row(mixture.datasets[d], row) for d, row in chosen]
+    figures = measure(model, [e for e in read if not isinstance(e, BadRow)])
     found = {"asked": asked, "figures": figures, "cpu_seconds": round(trained)}
     done.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return found

@@ -34,6 +34,7 @@ from sugar.paths import there
 from sugar.rag.words import STOP
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
+from sugar.training.data.example import Example
 from sugar.training.data.files import read_lines
 from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.run_log import StepResult
@@ -227,7 +228,7 @@ class DualTask:
         features: list[list[Tensor]] = [[], []]
         written: list[list[str]] = []
         for n, (d, row) in enumerate(rows):
-            example = reader.example(d, row)
+            example: Example = reader.example(d, row)
             for at, target in enumerate(example.samples):
                 if target.sample.images:
                     pictures.append(target.sample.images[0])
