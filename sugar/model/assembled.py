@@ -189,12 +189,11 @@ def assemble_pretrained(tower: Any, language: Path, out: Path, *, seed: int = 0)
     model.model.language_model.load_state_dict(decoder.model.state_dict())
     model.tie_weights()
     first, second = model.model.multi_modal_projector.linear_1, model.model.multi_modal_projector.linear_2
-    words = (
-        decoder.get_input_embeddings().weight.float().std()
-    )  # a picture's tokens begin at the scale of words
+    words: Any = decoder.model.embed_tokens.weight.detach()
+    scale = float(words.float().std())  # a picture's tokens begin at the scale of words
     for layer, deviation in (
         (first, first.in_features**-0.5),
-        (second, float(words.detach()) * 2 * second.in_features**-0.5),
+        (second, scale * 2 * second.in_features**-0.5),
     ):
         torch.nn.init.normal_(layer.weight, std=deviation)
         torch.nn.init.zeros_(layer.bias)

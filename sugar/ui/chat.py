@@ -180,7 +180,7 @@ class ChatTab:
     ) -> Iterator[tuple[Any, ...]]:
         known = self._examples()
         chosen = known[int(number(event.index, 0, len(known) - 1, words.EXAMPLE))]
-        asked = [*chosen.pictures(), chosen.text]
+        asked: list[Any] = [*chosen.pictures(), chosen.text]
         answers = self.service.ask(self.app.visitor(request), talk, asked, self._sampling(*how))
         yield from self._stream(answers, request, BUSY)
 
