@@ -96,10 +96,10 @@ class Facts:
                 about["action"].add((actor, ACTION_OF[word]))
             if word in PREPOSITIONS and (place := _place(words, i)):
                 places.add(place)
-        self.things.update(things)
-        self.places.update(places)
+        self.things.update(sorted(things))  # in one order, whatever the hash seed of the process
+        self.places.update(sorted(places))
         for table, kind in ((self.colors, "color"), (self.numbers, "number"), (self.actions, "action")):
-            for thing, value in about[kind]:
+            for thing, value in sorted(about[kind]):
                 table[thing][value] += 1
         if subject:
             self.subjects[subject] += 1
