@@ -17,7 +17,6 @@ from pictures import noise
 
 from sugar.core import Sugar
 from sugar.errors import InputError
-from sugar.model.decode import GrowingLayer
 from sugar.model.processor import Layout, pool_slices
 from sugar.scorer import NO, YES
 from sugar.sequence import Sample, Turn
@@ -252,23 +251,6 @@ def test_plain_transformers_opens_what_is_saved(
             transformers.AutoProcessor.from_pretrained(tmp_path / "saved").image_token
             == model.processor.image_token
         )
-
-
-def test_growing_layer_is_a_dynamic_layer() -> None:
-    from transformers.cache_utils import DynamicLayer
-
-    ours, theirs = GrowingLayer(), DynamicLayer()
-    rng = torch.Generator().manual_seed(0)
-    for length in (5, 1, 1, 90, 1, 200):
-        k, v = (torch.randn(1, 2, length, 4, generator=rng) for _ in range(2))
-        for a, b in zip(ours.update(k, v), theirs.update(k, v), strict=True):
-            assert torch.equal(a, b)
-    for layer in (ours, theirs):
-        layer.crop(-100)
-    k, v = (torch.randn(1, 2, 3, 4, generator=rng) for _ in range(2))
-    for a, b in zip(ours.update(k, v), theirs.update(k, v), strict=True):
-        assert torch.equal(a, b)
-    assert ours.get_seq_length() == theirs.get_seq_length() == 201
 
 
 @each_kind

@@ -122,12 +122,6 @@ def test_the_order_of_proofs() -> None:
     assert own.visitor(Caller(session="a")) == own.visitor(Caller(key=key, session="b"))
 
 
-def test_two_mcp_clients_are_two_visitors_by_their_keys() -> None:
-    identities = Identities(PUBLIC)
-    a, b = (identities.visitor(Caller(key=k * 20, session="one loopback client")) for k in "ab")
-    assert a != b and a.id != b.id
-
-
 def test_a_visitor_stays_for_the_grace_period_and_no_longer(tmp_path: Path) -> None:
     clock, gone = Clock(), []
     visits = Visits(PUBLIC, PrivateFiles(tmp_path), clock)

@@ -89,10 +89,6 @@ def test_markdown_has_title_paths_lists_and_tables():
     ]
 
 
-def test_plain_text_has_paragraphs():
-    assert plain("# no title\nis here.\n\n\nTwo.") == ["# no title is here.", "Two."]
-
-
 def test_sentences_end_where_a_reader_ends_them():
     assert sentences('Dr. A. Bell came at 5 p.m. today. "Is it late?" Yes! It cost 3.50 euros.') == [
         "Dr. A. Bell came at 5 p.m. today.",
@@ -347,12 +343,6 @@ def test_parts_that_are_not_read_are_counted():
         ("b.pdf", "Not read: 1 pages without text."),
         ("c.md", "Not read: 1 pictures."),
     ]
-
-
-def test_captions_from_a_csv_with_semicolons():
-    data = "\ufefffile;caption\nstar.png;a red star\n".encode()
-    reading = read_files([("c.csv", data), ("star.png", STAR)])
-    assert [(p.name, p.text) for p in reading.passages] == [("star.png", "a red star")]
 
 
 def test_pictures_are_found_however_their_names_are_written():

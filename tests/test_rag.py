@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pictures import photo
 from PIL import Image
@@ -397,11 +396,6 @@ def test_quotations_keep_ordinary_text():
 )
 def test_a_follow_up_keeps_the_conversation(question, before, expected):
     assert standalone(question, before) == expected
-
-
-def test_scores_need_no_spread():
-    base = KnowledgeBase(Small(), passages=[Passage("a", "nothing"), Passage("b", "nothing")])
-    assert np.isfinite(base.search(Sample("nothing"))[0].score)
 
 
 def test_the_mill_of_korvel_is_not_its_tavern() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pictures import encoded
 from PIL import Image
-from toy import AXES, ToyModel
+from toy import ToyModel
 
 from sugar.commands import gallery as gallery_command
 from sugar.dtw import gak
@@ -246,11 +246,6 @@ def test_filters(gallery, filters, expected):
     assert set(names(find(gallery, "red", filters=filters, collapse=False))) == expected
 
 
-def test_filters_are_checked():
-    with pytest.raises(InputError, match="after is 'yesterday'"):
-        Filters(after="yesterday")
-
-
 def test_exclusion_and_k(gallery):
     first = find(gallery, "red", k=1)[0].item
     assert first not in [h.item for h in find(gallery, "red", k=20, exclude=frozenset({first}))]
@@ -389,16 +384,3 @@ def test_wrong_use_from_a_shell_says_what_to_do(shell, capsys):
     assert shell("search", "red", "--after", "soon") == 2 and "not a date" in capsys.readouterr().err
     assert shell("search", "red", "--story", "--minus", "x") == 2
     assert shell("index", "x", "--batch-size", "0") == 2
-
-
-def test_the_toy_is_what_its_docstring_says(model):
-    assert model.embed([Sample("a red star")]).pooled[0][AXES.index("red")] == pytest.approx(0.7054, abs=1e-3)
-    e = model.embed([Sample(["red", solid("blue")]), Sample("dog")])
-    assert (
-        len(e) == 2 and np.allclose(e.pooled[0], e.slices[0][-1]) and e.is_image[0].tolist() == [False, True]
-    )
-    assert (
-        "".join(model.generate(Sample([solid("red"), "what is it"])))
-        == "I see 1 pictures and the words what is it"
-    )
-    assert model.score(Sample("red"), ["red", "blue star"]).tolist() == [0, -2]

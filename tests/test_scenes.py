@@ -37,8 +37,8 @@ from sugar.scenes import (
     split_rng,
 )
 from sugar.scenes.questions import ASKERS, existence
-from sugar.scenes.words import DESCRIBE, OPERATIONS, change_one_fact, object_facts, relation_fact
-from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, PLACES, is_held_out_relation
+from sugar.scenes.words import DESCRIBE, OPERATIONS, object_facts
+from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, is_held_out_relation
 from sugar.training.data.drawn import DrawnWorld
 from sugar.training.data.example import texts_of
 from sugar.training.teachers.scenes import ROLES, encode_facts
@@ -46,15 +46,9 @@ from sugar.training.teachers.scenes import ROLES, encode_facts
 # --- a second opinion on every answer
 
 PLACE_OF = {
-    (0, 0): "top left",
-    (0, 1): "top",
-    (0, 2): "top right",
-    (1, 0): "left",
-    (1, 1): "center",
-    (1, 2): "right",
-    (2, 0): "bottom left",
-    (2, 1): "bottom",
-    (2, 2): "bottom right",
+    (row, col): f"{y} {x}".strip() or "center"
+    for row, y in enumerate(("top", "", "bottom"))
+    for col, x in enumerate(("left", "", "right"))
 }
 ONE = {k: k for k in KINDS} | {k + "s": k for k in KINDS} | {"boxes": "box"}
 WORDS_FOR_NUMBERS = ["no", "one", "two", "three", "four", "five"]
@@ -97,20 +91,12 @@ def yes(truth: bool) -> str:
 def shows(scene: Scene, words: str) -> bool:
     """Is a short caption true? Things, at most one relation, place and time."""
     words = re.sub(r"^(there is|we see|a picture of) ", "", words)
-    settings = {
-        "beach": "at the beach|on a beach",
-        "forest": "in the forest|in a forest",
-        "city": "in the city|in a city",
-        "desert": "in the desert|in a desert",
-        "meadow": "in the meadow|in a meadow",
-        "lake": "by the lake|at a lake",
-        "mountain": "in the mountains|on a mountain",
-        "room": "in a room|in the room",
-    }
+    settings = {place: f"in the {place}|in a {place}" for place in ("forest", "city", "desert", "meadow")}
+    settings |= {"beach": "at the beach|on a beach", "lake": "by the lake|at a lake"}
+    settings |= {"mountain": "in the mountains|on a mountain", "room": "in a room|in the room"}
     times = {"day": "by day|during the day", "night": "at night|in the dark"}
-    for value, options, there in [(k, v, scene.time) for k, v in times.items()] + [
-        (k, v, scene.place) for k, v in settings.items()
-    ]:
+    stated = [(k, v, scene.time) for k, v in times.items()]
+    for value, options, there in stated + [(k, v, scene.place) for k, v in settings.items()]:
         shorter = re.sub(rf" ({options})$", "", words)
         if shorter != words:
             if value != there:
@@ -331,15 +317,6 @@ def differences(a: Scene, b: Scene) -> list[str]:
     return out
 
 
-def test_one_fact_is_one_fact() -> None:
-    rng = split_rng("test", 8)
-    for _ in range(300):
-        scene = sample_scene(rng)
-        changed = change_one_fact(scene, rng)
-        differ = differences(scene, changed)
-        assert len(differ) == 1 or (set(differ) == {"place", "weather"} and changed.place == "room"), differ
-
-
 @pytest.mark.parametrize("long", [True, False])
 def test_negatives_keep_the_wording_and_state_something_false(long: bool) -> None:
     rng = split_rng("test", 9)
@@ -365,18 +342,6 @@ def test_captions_state_only_what_is_there_and_long_ones_everything() -> None:
             assert {*object_facts(t), ("size", t.kind, t.color, t.size)} <= set(long.facts)
         named = re.findall(rf"({'|'.join(COLORS)}) ({'|'.join(KINDS)})", plain_caption(scene))
         assert Counter(named) == Counter((t.color, t.kind) for t in scene.objects)
-
-
-def test_one_seed_is_one_wording() -> None:
-    rng = split_rng("test", 12)
-    for _ in range(40):
-        scene = sample_scene(rng)
-        other = scene.with_object(0, color="red" if scene.objects[0].color != "red" else "blue")
-        a = long_caption(scene, np.random.default_rng(3)).words.split()
-        b = long_caption(other, np.random.default_rng(3)).words.split()
-        assert (
-            len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 3
-        )  # the colour, its article, a holder named again
 
 
 # --- more than one picture
@@ -492,17 +457,6 @@ def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
     assert not encode_facts([], ROLES["bag"]).any()
 
 
-def test_a_relation_and_its_converse_state_the_same() -> None:
-    scene = Scene(
-        (SceneObject("star", "red", "big", "plain", 0, 0), SceneObject("cat", "blue", "big", "plain", 0, 2)),
-        "beach",
-        "day",
-        "clear",
-    )
-    a, b = scene.objects
-    assert relation_fact(a, "left of", b) == relation_fact(b, "right of", a)
-
-
 def test_every_word_of_the_test_split_is_known() -> None:
     """The shipped model's tokenizer has them all."""
     shipped = Path(__file__).resolve().parents[1] / "assets" / "sugar-tiny" / "tokenizer.json"
@@ -512,25 +466,9 @@ def test_every_word_of_the_test_split_is_known() -> None:
     for n in range(300):
         scene = sample_scene(rng, held_out=n % 5 == 0)
         edit, card = sample_edit(scene, rng), sample_card(rng)
-        texts += [
-            long_caption(scene, rng).words,
-            short_caption(scene, rng).words,
-            edit.instruction,
-            edit.difference,
-            card.question,
-            card.answer,
-        ]
-        texts += [
-            plain_caption(scene),
-            *(t.words for t in (*sample_story(rng).sentences, *sample_winoground(rng).captions)),
-        ]
+        captions = [long_caption(scene, rng), short_caption(scene, rng)]
+        captions += [*sample_story(rng).sentences, *sample_winoground(rng).captions]
+        texts += [edit.instruction, edit.difference, card.question, card.answer, plain_caption(scene)]
+        texts += [t.words for t in captions]
         texts += [t for q in questions(scene, rng, 4) for t in (q.text, q.answer)]
     assert not {w for t in texts for w in re.findall(r"\w+|[^\w\s]", t.lower())} - set(known)
-
-
-def test_some_relations_are_held_out_and_most_are_not() -> None:
-    held = [
-        (a, r, b) for a in KINDS for r in ("inside", "on") for b in KINDS if is_held_out_relation(a, r, b)
-    ]
-    assert 0.04 < len(held) / (2 * len(KINDS) ** 2) < 0.13
-    assert len(PLACES) >= 8 and len(KINDS) >= 20 and len(COLORS) == 10

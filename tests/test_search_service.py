@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ from toy import ToyModel
 from sugar.errors import InputError
 from sugar.gallery import Gallery
 from sugar.model.checkpoint import Profile
-from sugar.services.query import Conditions, QueryPart, SearchQuery, day
+from sugar.services.query import QueryPart, SearchQuery, day
 from sugar.services.search import SearchDraft, SearchRequest, SearchService, SearchState
 from sugar.settings import Settings
 from sugar.ui.search_drawing import results_message
@@ -215,17 +215,6 @@ def test_what_makes_no_sense_is_refused(make, says) -> None:
 def test_too_many_parts(service, visitor) -> None:
     with pytest.raises(InputError, match="12 parts at most"):
         service.search(visitor, ask("red", [solid("red")] * 12))
-
-
-def test_conditions_become_filters_only_where_they_are_stated() -> None:
-    filters = Conditions(after=date(2024, 1, 1), caption="dog").filters()
-    assert (filters.after, filters.caption, filters.before) == (date(2024, 1, 1), "dog", None)
-
-
-def test_the_state_is_the_visitors_own(service, visitor) -> None:
-    other = SimpleNamespace(state=State())
-    service.search(visitor, ask("red"))
-    assert other.state.of(SearchState).result is None
 
 
 def test_the_parts_of_the_box_are_added_moved_and_removed() -> None:

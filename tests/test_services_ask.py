@@ -104,14 +104,6 @@ def test_examples_leave_ones_own_notes_alone(service):
     assert result.reply.hits[0].name == "facts.csv, row 2" and len(me.state.of(AskState).notes) == 2
 
 
-def test_one_visitors_notes_are_not_anothers(service):
-    service.take_notes(Someone(), NOTES)
-    with pytest.raises(InputError, match="nothing to read"):
-        asked(service, Someone(), "what grows in the garden?")
-    with pytest.raises(InputError, match="Ask something first"):
-        service.last(Someone())
-
-
 def test_notes_are_kept_with_a_gallery(service):
     me, later = Someone(), Someone()
     service.take_notes(me, NOTES)

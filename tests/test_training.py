@@ -131,21 +131,6 @@ def test_a_query_s_last_position_is_labelled_by_its_referent(facts: BatchFacts) 
     assert torch.equal(target[rest][:, rest], plain[rest][:, rest])
 
 
-def test_labels_can_be_fitted_by_unit_vectors(facts: BatchFacts) -> None:
-    """With the kernel between prefixes of a sample; the paper's 1 there contradicts it."""
-    target = labels(facts, relabel=True, same_sample="kernel")
-    least = [torch.linalg.eigvalsh(t.double())[0] for t in (target, labels(facts))]
-    assert least[0] > -1e-3 > least[1]
-    free = torch.nn.Parameter(torch.randn(len(target), 192, generator=torch.Generator().manual_seed(0)))
-    optimizer = torch.optim.Adam([free], lr=0.05)
-    for _ in range(150):
-        loss = similarity_loss(torch.nn.functional.normalize(free, dim=-1), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.0005
-
-
 def test_samples_of_several_slices_draw_two_to_four_positions(facts: BatchFacts) -> None:
     for flags, drawn in zip(facts.flags, facts.positions, strict=True):
         assert drawn == sorted(set(drawn)) and drawn[-1] == len(flags) - 1

@@ -47,20 +47,10 @@ def pictures(folder: Path, names: list[str]) -> Path:
 NAMES = [f"{n:03d}.png" for n in range(4)]
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "beside"])
-def test_a_folder_with_captions(tmp_path: Path, kind: str) -> None:
+def test_a_folder_with_captions(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "holiday", NAMES)
-    rows = list(zip(NAMES, WORDS, strict=True))
-    if kind == "beside":
-        for name, words in rows:
-            (folder / name).with_suffix(".txt").write_text(words)
-    elif kind == "jsonl":
-        lines = [json.dumps({"file_name": n, "caption": w}) for n, w in rows]
-        (folder / "metadata.jsonl").write_text("\n".join(lines))
-    else:
-        with (folder / f"captions.{kind}").open("w", newline="") as file:
-            writer = csv.writer(file, delimiter="," if kind == "csv" else "\t")
-            writer.writerows([("file_name", "caption"), *rows])
+    rows = [("file_name", "caption"), *zip(NAMES, WORDS, strict=True)]
+    (folder / "captions.csv").write_text("\n".join(map(",".join, rows)))
     dataset, weight = open_one(f"{folder}:2.5")
     assert (len(dataset), weight) == (4, 2.5)
     example = dataset[1]
@@ -71,45 +61,15 @@ def test_a_folder_with_captions(tmp_path: Path, kind: str) -> None:
     pickle.loads(pickle.dumps(dataset))[0]  # workers hold it
 
 
-def test_coco_and_karpathy(tmp_path: Path) -> None:
-    folder = pictures(tmp_path, ["val2017/000000000001.jpg", "val2017/000000000002.jpg"])
-    published = {
-        "images": [{"id": 7, "file_name": "000000000001.jpg"}, {"id": 8, "file_name": "000000000002.jpg"}],
-        "annotations": [{"image_id": 7, "caption": w} for w in WORDS[:2]]
-        + [{"image_id": 8, "caption": WORDS[2]}],
-    }
-    (folder / "captions_val2017.json").write_text(json.dumps(published))
-    dataset, _ = open_one(f"coco={folder}#val")
-    assert [dataset.captions(i) for i in range(2)] == [WORDS[:2], WORDS[2:3]]
-    assert len(dataset[0].samples) == 3
-    karpathy = [
-        {
-            "filepath": "val2017",
-            "filename": f"00000000000{n}.jpg",
-            "split": s,
-            "sentences": [{"raw": WORDS[n]}],
-        }
-        for n, s in ((1, "train"), (2, "test"))
-    ]
-    (folder / "dataset_coco.json").write_text(json.dumps({"images": karpathy}))
-    dataset, _ = open_one(f"coco={folder / 'dataset_coco.json'}#test")
-    assert len(dataset) == 1 and dataset[0].samples[1].sample.text == WORDS[2]
-
-
-@pytest.mark.parametrize("form", ["token", "plain", "comma", "zip"])
-def test_flickr(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+def test_flickr(tmp_path: Path, zipped: bool) -> None:
     folder = pictures(tmp_path / "f", NAMES)
-    lines = {
-        "token": [f"{n}#{k}\t{w}" for n in NAMES for k, w in enumerate(WORDS[:2])],
-        "comma": ["image,caption", *(f"{n},{w}, really" for n in NAMES for w in WORDS[:2])],
-    }.get(form, [f"{n}\t{w}" for n in NAMES for w in WORDS[:2]])
-    name = {"token": "Flickr8k.token.txt", "comma": "captions.txt"}.get(form, "flickr8k.tsv")
-    (folder / name).write_text("\n".join(lines))
+    (folder / "flickr8k.tsv").write_text("\n".join(f"{n}\t{w}" for n in NAMES for w in WORDS[:2]))
     (folder / "flickr8k_train.txt").write_text("\n".join(NAMES[:3]))
-    if form == "zip":
-        with zipfile.ZipFile(folder / "flickr8k.zip", "w") as zipped:
+    if zipped:
+        with zipfile.ZipFile(folder / "flickr8k.zip", "w") as file:
             for n in NAMES:
-                zipped.write(folder / n, n)
+                file.write(folder / n, n)
                 (folder / n).unlink()
     dataset, _ = open_one(f"flickr={folder}#train")
     assert len(dataset) == 3 and len(dataset.captions(0)) == 2
@@ -202,15 +162,6 @@ def texts(row: Example) -> list[str]:
     if row.conversations and row.conversations[0].skill == "answer":
         return [s.text for t in row.conversations[0].turns for s in t.sample if not s.is_image]
     return [s.text for s in row.slices if not s.is_image]
-
-
-def test_webdataset(tmp_path: Path) -> None:
-    members = {
-        f"{n:04d}.{s}": PNG if s == "png" else w.encode() for n, w in enumerate(WORDS) for s in ("png", "txt")
-    }
-    dataset, _ = open_one(f"webdataset={tar(tmp_path / 'shard.tar', members)}")
-    assert len(dataset) == 4 and dataset[3].samples[1].sample.text == WORDS[3]
-    assert pickle.loads(pickle.dumps(dataset))[3].samples[0].sample.images[0].size == (12, 10)
 
 
 def test_the_drawn_world_is_one_data_set() -> None:
@@ -410,11 +361,6 @@ TARS: dict[str, tuple[dict[str, bytes], list[object]]] = {
     "null beside a caption": ({"1.jpg": JPEG, "1.json": b'{"caption": ["x", null, NaN]}'}, [["x"]]),
     "no JSON": ({"1.jpg": JPEG, "1.json": b"{x"}, ["cannot be read"]),
     "blanks": ({"1.jpg": JPEG, "1.txt": b" \n", "2.jpg": JPEG, "2.txt": b"None"}, [EMPTY, EMPTY]),
-    "another encoding": (
-        {"1.jpg": JPEG, "1.txt": "B\u00e4rli im Schnee".encode("cp1252")},
-        [["B\u00e4rli im Schnee"]],
-    ),
-    "a byte order mark": ({"1.jpg": JPEG, "1.txt": b"\xef\xbb\xbfx"}, [["x"]]),
     "macOS": ({"./._1.jpg": b"\0\5", "__MACOSX/1.jpg": b"\0", "./1.jpg": JPEG, "./1.txt": b"x"}, [["x"]]),
     "gzipped members": ({"1.jpg": JPEG, "1.json.gz": gzip.compress(b'{"text": "x"}')}, [["x"]]),
     "a damaged picture": ({"1.jpg": JPEG[:60], "1.txt": b"x"}, ["damaged"]),
@@ -499,8 +445,9 @@ def test_karpathy_s_splits(tmp_path: Path, kind: str) -> None:
     folder = pictures(
         tmp_path, ["flickr30k-images/1.jpg", "flickr30k-images/2.jpg", "flickr30k-images/3.jpg"]
     )
+    where = {"filepath": "flickr30k-images"} if kind == "coco" else {}
     images = [
-        {"filename": f"{n}.jpg", "split": s, "sentences": [{"raw": c} for c in raw]}
+        {**where, "filename": f"{n}.jpg", "split": s, "sentences": [{"raw": c} for c in raw]}
         for n, s, raw in ((1, "train", ["x", None]), (2, "restval", ["y"]), (3, "test", [None]))
     ]
     (folder / "dataset_flickr30k.json").write_text(json.dumps({"images": images}))
@@ -523,7 +470,6 @@ FLICKR = {
         'image,caption\na.jpg,"A dog, a ""cat"" ."\na.jpg,A man, sitting .\n',
         ['A dog, a "cat" .', "A man, sitting ."],
     ),
-    "a byte order mark": ("captions.txt", "\ufeffimage,caption\na.jpg,A dog .\n", ["A dog ."]),
     "bars": (
         "results.csv",
         "image_name| comment_number| comment\na.jpg| 0| Two , dogs .\na.jpg| 1| b | c\n",
@@ -553,15 +499,11 @@ FOLDERS: dict[str, tuple[str, bytes | str, list[object]]] = {
         "file;caption\r\na.jpg;B\u00e4rli, im Schnee\r\n".encode("cp1252"),
         [["B\u00e4rli, im Schnee"]],
     ),
-    "sep=": ("captions.csv", "sep=;\r\nfile;caption\r\na.jpg;x\r\n", [["x"]]),
-    "UTF-16": ("captions.tsv", "file\tcaption\na.jpg\tB\u00e4rli\n".encode("utf-16"), [["B\u00e4rli"]]),
-    "a byte order mark": ("captions.csv", "\ufefffile,caption\na.jpg,x\n", [["x"]]),
     "an open quotation mark": (
         "captions.tsv",
         'file\tcaption\na.jpg\t"open dog\nb.jpg\t"Pizza" sign\n',
         [['"open dog'], ['"Pizza" sign']],
     ),
-    "quotes": ("captions.csv", 'file,caption\na.jpg,"a dog, a ""cat"""\n', [['a dog, a "cat"']]),
     "no header": (
         "captions.csv",
         "a.jpg,my dog; old; brown\nb.jpg,my cat\n",
@@ -813,13 +755,6 @@ def test_the_check_says_what_is_wrong(tmp_path: Path) -> None:
     text = report(found)
     assert "gone.png is missing" in text and "The caption is empty" in text and "learnt: 'a red star" in text
     assert json.dumps(found.flat()) and found.flat()["lengths"]["most"] > 5
-
-
-def test_samples_know_their_allowed_positions() -> None:
-    from sugar.training.data.example import Target
-
-    assert Target(Sample(["a", "b", "c"])).allowed == (0, 1, 2)
-    assert Target(Sample(["a", "b", "c"]), (2,)).allowed == (2,)
 
 
 def test_the_drawn_world_s_teachers_read_facts() -> None:
