@@ -13,11 +13,10 @@ from typing import Any
 import nh3
 import numpy as np
 import pytest
-from conftest import ASSETS, Talker, eventually
+from conftest import ASSETS, Talker
 from PIL import Image
 
 from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelError, SettingsError
-from sugar.services.conversation import Conversation
 from sugar.services.galleries import Galleries
 from sugar.services.model_slot import ModelSlot, ModelState
 from sugar.services.modes import mode_of
@@ -62,13 +61,8 @@ def test_flags_win_over_variables_and_variables_over_defaults() -> None:
         ["--port", "8080", "--share"],
         {"SUGAR_PORT": "9090", "SUGAR_MODEL": "m", "SUGAR_MCP": "1", "HOME": "/"},
     )
-    assert (settings.port, settings.model, settings.share, settings.mcp, settings.device) == (
-        8080,
-        "m",
-        True,
-        True,
-        "auto",
-    )
+    assert (settings.port, settings.model, settings.device) == (8080, "m", "auto")
+    assert settings.share and settings.mcp
     assert Settings.read([], {"SUGAR_SHARE": "off"}).share is False
 
 
@@ -157,15 +151,6 @@ def test_a_model_card_brings_no_markup_and_no_pictures() -> None:
 
 
 # -- visitors
-
-
-def test_a_stop_is_for_the_answer_under_way(visitor: Page) -> None:
-    with visitor.answering() as first:
-        visitor.stop()
-        assert first.is_set()
-    with visitor.answering() as second:
-        assert not second.is_set()
-    assert second.is_set()
 
 
 def galleries_of(folder: Path, **changes: Any) -> tuple[Galleries, Page, Page]:
@@ -388,14 +373,6 @@ def test_notes_are_counted_and_weighed_before_they_are_read(
     assert reads == [note]
 
 
-def test_an_answer_says_what_it_read(visitor: Page) -> None:
-    talk = Conversation().asked([RED, Image.new("RGB", (8, 8), "blue"), "x"])
-    one = talk.toggled(talk.pictures[0].key).answered(Generated("y", 1, 0.1, 0.2, "done"))
-    assert to_messages(one, visitor)[1]["content"][1]["text"].endswith("read picture 2")
-    both = talk.answered(Generated("y", 1, 0.1, 0.2, "done"))
-    assert to_messages(both, visitor)[1]["content"][1]["text"].endswith("read pictures 1, 2")
-
-
 @pytest.mark.parametrize("before", ["", "```a`b\n", "```\n", "~~~ `\n", "`x ``", "    ", "> ```\n"])
 def test_markdown_of_a_model_fetches_nothing_and_runs_nothing(before: str) -> None:
     """A line of "```a`b" used to make what follows code for us and HTML for the page."""
@@ -467,10 +444,6 @@ def test_a_fault_of_ours_keeps_the_visitors_words_out_of_the_log(caplog: pytest.
         and "ValueError" in caplog.text
     )
     assert "&#42;" in str(to_gradio_error(InputError("**bold**")))
-
-
-def test_eventually_gives_up() -> None:
-    assert not eventually(lambda: False, 0.05)
 
 
 def test_a_caption_ends_at_a_newline_and_nowhere_else() -> None:

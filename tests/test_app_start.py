@@ -11,15 +11,7 @@ from conftest import ASSETS, Served
 
 
 def test_it_starts_answers_and_asks_nobody_else() -> None:
-    bench = [
-        sys.executable,
-        "-m",
-        "sugar",
-        "bench",
-        "app",
-        "--rounds",
-        "1",
-    ]  # a browser of its own: the tests' may be open
+    bench = [sys.executable, "-m", "sugar", "bench", "app", "--rounds", "1"]  # with a browser of its own
     done = subprocess.run(bench, cwd=ASSETS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout.splitlines()[-1])

@@ -23,37 +23,6 @@ def document(page: Any, script: str, body: str) -> None:
     page.set_content(f"<html><head><script>{code}</script></head><body>{body}</body></html>")
 
 
-def test_a_message_leaves_waits_and_comes_back(page: Any) -> None:
-    body = "<div id=message><textarea></textarea></div>" + "".join(
-        f"<button id={name} onclick='(window.pressed ??= []).push(this.id)'></button>"
-        for name in ("send-again", "stop-now", "unsend")
-    )
-    document(page, "message.js", body)
-    page.fill("#message textarea", "hello")
-    left = page.evaluate("messageBox.send({text: 'hello', files: []}, [])")
-    assert left[0] == {"text": "hello", "files": []} and left[1]["stop_btn"] is True
-    assert page.input_value("#message textarea") == ""
-    page.fill("#message textarea", "next")
-    held = page.evaluate(
-        "(() => { try { messageBox.send({text: 'next'}, []) } catch (e) { return e.message } })()"
-    )
-    assert held == "later" and page.locator("#message[data-held]").count() == 1
-    page.evaluate("messageBox.end('send', false, null, [{role: 'user'}], null); messageBox.over('send')")
-    assert page.evaluate("window.pressed") == ["send-again"]  # the held message goes when the answer is over
-    back = page.evaluate("messageBox.back({text: 'a [1]', files: ['x']}, {text: 'b [1]', files: ['y']})")
-    assert back == {"text": "a [1]\nb [2]", "files": ["x", "y"]}
-
-
-def test_typing_takes_a_held_message_back(page: Any) -> None:
-    document(page, "message.js", "<div id=message><textarea></textarea></div><button id=send-again></button>")
-    page.evaluate("messageBox.begin('retry')")
-    page.fill("#message textarea", "held")
-    page.evaluate("try { messageBox.send({text: 'held'}, []) } catch (e) {}")
-    assert page.locator("#message[data-held]").count() == 1
-    page.type("#message textarea", " on")
-    assert page.locator("#message[data-held]").count() == 0
-
-
 def test_a_region_is_dragged_clicked_and_moved_by_keys(page: Any) -> None:
     body = (
         "<div><div class=sugar-region tabindex=0 style='position:relative;width:200px'>"

@@ -18,7 +18,6 @@ from sugar.images import GALLERY_ITEM
 from sugar.sequence import Sampling
 from sugar.services.conversation import (
     SET_ASIDE,
-    Attachment,
     Conversation,
     SavedConversations,
     from_bytes,
@@ -191,12 +190,6 @@ def test_the_saved_list(tmp_path: Path) -> None:
         kept.rename(one.key, " ")
     (tmp_path / "talks" / ("a" * 16 + ".jsonl")).write_text("damaged")
     assert len(kept.list()) == len(kept.damaged()) == 1
-
-
-def test_a_picture_is_encoded_once_and_for_all() -> None:
-    small, large = Attachment.of(RED), Attachment.of(LARGE)
-    assert small.suffix == ".png" and large.suffix == ".jpg"
-    assert small.key == Attachment.of(RED.copy()).key != Attachment.of(BLUE).key
 
 
 def test_how_an_answer_is_generated_is_checked() -> None:

@@ -48,12 +48,6 @@ def test_random_scenes_have_the_right_shape_and_are_deterministic():
         assert np.array_equal(pixels, again) and not np.shares_memory(pixels, again)
 
 
-def test_drawing_leaves_the_cached_background_alone():
-    before = draw(EMPTY)
-    draw(lone())
-    assert np.array_equal(draw(EMPTY), before)
-
-
 def test_a_picture_is_the_same_composition_larger():
     rng = split_rng("tuning", 4)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""A gallery that is killed at random moments, fills its disk, cannot write, or is filled by another program.
+"""A gallery that is killed at random moments, fills its disk, or cannot write.
 
 pytest tests/test_gallery_faults.py --kills 100       # of each kind, and disks where one can be mounted
 """
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killed import VICTIMS, Broken, Hashed, Ledger, check, fork, kills, pictures, whole
+from killed import VICTIMS, Broken, Hashed, Ledger, check, kills, pictures, whole
 
-from sugar.errors import BusyError, GalleryError
+from sugar.errors import GalleryError
 from sugar.gallery import Gallery, export_zip
 
 
@@ -63,7 +63,7 @@ def test_the_check_sees_what_is_broken(tmp_path):
         check(work, ledger)
 
 
-# -- disks, and another program -----------------------------------------------------------------------------
+# -- disks -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -125,33 +125,3 @@ def test_a_read_only_disk_is_searched_and_says_so(small_disk: Path) -> None:
             Gallery.create(small_disk / "x", model)
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-
-
-def test_a_second_program_is_told_and_single_changes_go_through(tmp_path: Path) -> None:
-    rng, model, folder = np.random.default_rng(0), Hashed(), tmp_path / "g"
-    with Gallery.create(folder, model) as gallery:
-        gallery.add(pictures(20, rng), workers=1)
-    begun, go = fork.Event(), fork.Event()
-    process = fork.Process(target=_slow_ingest, args=(folder, begun, go))
-    process.start()
-    begun.wait(60)
-    with Gallery.open(folder, model) as gallery:
-        for act in (lambda: gallery.add(pictures(2, rng)), gallery.destroy):
-            with pytest.raises(BusyError, match="Another run"):
-                act()
-        gallery.delete([1, 2])
-        gallery.set_caption(3, "a caption beside an ingest")
-        go.set()
-        process.join(60)
-        whole(gallery)
-        assert len(gallery) == 20 - 2 + 16
-        assert gallery.item(3).caption == "a caption beside an ingest"
-
-
-def _slow_ingest(folder: Path, begun: Any, go: Any) -> None:
-    def told(progress: Any) -> None:
-        begun.set()
-        go.wait(60)
-
-    with Gallery.open(folder, Hashed()) as gallery:
-        gallery.add(pictures(16, np.random.default_rng(9)), batch_size=4, workers=1, progress=told)

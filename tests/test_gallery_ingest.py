@@ -83,14 +83,8 @@ def test_a_file_many_files_a_folder_and_a_zip(gallery, folder, tmp_path):
         report = gallery.add(handed)
         assert ", ".join(f"{r.name} {r.status}" for r in report.rows) == told
     assert str(report).startswith("1 duplicate in")
-    assert {i.name for i in gallery.items()} == {
-        "a.png",
-        "b.png",
-        "bytes.png",
-        "sub/c.png",
-        "d.png",
-        "x/e.png",
-    }
+    names = ["a.png", "b.png", "bytes.png", "d.png", "sub/c.png", "x/e.png"]
+    assert sorted(i.name for i in gallery.items()) == names
 
 
 def test_typed_captions_beat_files_and_a_bad_caption_file_costs_only_itself(gallery, folder):
@@ -606,20 +600,10 @@ gallery.add(pictures, batch_size=4, workers=1, progress=lambda p: print("added",
 """
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "writing",
-        "embedding",
-        "inserting",
-        "committed",
-        "placed",
-        "saving",
-        "stamping",
-        "deleting",
-        "scrubbing",
-    ],
-)
+POINTS = "writing embedding inserting committed placed saving stamping deleting scrubbing"
+
+
+@pytest.mark.parametrize("point", POINTS.split())
 def test_killed_at_any_moment_what_was_reported_is_there_and_nothing_half(tmp_path, model, point):
     pictures = tmp_path / "in"
     pictures.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,21 +71,16 @@ UPLOAD_SCOPE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "[::1]:7860", "127.0.0.9"])
-def test_a_persons_app_answers_its_own_machine(tmp_path: Path, host: str) -> None:
-    assert Place(tmp_path).ask(host=host).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "10.0.0.5"]
-)
-def test_no_other_name_reaches_a_persons_app(tmp_path: Path, host: str) -> None:
+def test_a_persons_app_answers_its_own_machine_and_no_other_name(tmp_path: Path) -> None:
     """A page of a stranger whose name suddenly means 127.0.0.1 (DNS rebinding) names itself in Host."""
-    answer = Place(tmp_path).ask(host=host)
-    assert answer.status_code == 403 and "--allow-host" in answer.text
-    assert (
-        Place(tmp_path, allow_host="other.example, EVIL.example").ask(host="evil.example").status_code == 200
-    )
+    place = Place(tmp_path)
+    for host in ("127.0.0.1:7860", "localhost", "[::1]:7860", "127.0.0.9"):
+        assert place.ask(host=host).status_code == 200
+    for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "10.0.0.5"):
+        answer = place.ask(host=host)
+        assert answer.status_code == 403 and "--allow-host" in answer.text
+    named = Place(tmp_path, allow_host="other.example, EVIL.example")
+    assert named.ask(host="evil.example").status_code == 200
 
 
 def test_a_tunnel_does_not_make_strangers_into_the_person(tmp_path: Path) -> None:
@@ -155,22 +149,11 @@ def test_every_answer_says_what_its_page_may_do(tmp_path: Path, monkeypatch: pyt
     assert "frame-ancestors 'self' https://huggingface.co" in policy
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/gradio_api/vibe-edit/",
-        "/gradio_api/process_recording",
-        "/gradio_api/deep_link",
-        "/gradio_api/component_server",
-        "/gradio_api/run-history/connect",
-        "/gradio_api/proxy=https://a.hf.space/x",
-        "/monitoring",
-        "/gradio_api/dev/reload",
-        "/gradio_api/mcp/",
-        "/gradio_api/mcp/schema",
-        "/gradio_api/file=https://example.org/a.png",
-    ],
-)
+CLOSED = """vibe-edit/ process_recording deep_link component_server run-history/connect dev/reload mcp/
+mcp/schema proxy=https://a.hf.space/x file=https://example.org/a.png"""
+
+
+@pytest.mark.parametrize("path", ["/monitoring", *(f"/gradio_api/{name}" for name in CLOSED.split())])
 def test_what_the_page_does_not_need_is_closed(tmp_path: Path, path: str) -> None:
     assert Place(tmp_path).ask(path).status_code in (403, 404)
 
@@ -422,18 +405,7 @@ def test_on_a_space_each_visitor_has_an_address(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        'pref={"a": 1, "b": "x y"}',
-        "a[b]=1",
-        'x="unclosed',
-        "t=1;;",
-        "flag",
-        "a=b c",
-        "\xfcber=1",
-        "=x",
-        "a=b=c",
-    ],
+    "other", ['p={"a": 1, "b": "x y"}', "a[b]=1", 'x="un', "t=1;;", "flag", "a=b c", "\xfcb=1", "=x", "a=b=c"]
 )
 def test_a_cookie_of_another_app_does_not_lose_the_visitor(tmp_path: Path, other: str) -> None:
     place = Place(tmp_path, mode="public")
@@ -486,14 +458,9 @@ INSIDE = """10.0.0.1 100.64.0.1 169.254.169.254 192.0.0.8 198.18.0.1 0.0.0.0 224
 ::ffff:10.0.0.1 ::127.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:7f00:1:: fd00::1 fe80::1%eth0 fec0::1 ff02::1"""
 
 
-@pytest.mark.parametrize("address", INSIDE.split())
-def test_an_address_of_no_use_to_the_world_is_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-def test_addresses_of_the_internet_are_public() -> None:
-    for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"):
-        assert is_public(address)
+def test_an_address_of_no_use_to_the_world_is_not_public() -> None:
+    assert [address for address in INSIDE.split() if is_public(address)] == []
+    assert all(map(is_public, ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808")))
 
 
 def test_a_fetch_has_an_end_however_slowly_the_other_side_sends(tmp_path: Path) -> None:
@@ -573,4 +540,4 @@ def test_a_clean_copy_takes_the_originals_place(tmp_path: Path) -> None:
     files.remove(path)
     assert not path.exists() and not path.parent.exists()
     files.remove("/etc/hostname")
-    assert json.dumps(str(files.inside("/etc/hostname"))) == '"None"'
+    assert files.inside("/etc/hostname") is None
