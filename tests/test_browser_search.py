@@ -1,4 +1,4 @@
-"""The Search tab in a real browser: typing, chips, pictures, results, saved searches, links, a phone."""
+"""The Search tab in a real browser: typing, chips, pictures, results, saved searches, links."""
 
 from __future__ import annotations
 
@@ -235,37 +235,3 @@ def test_pictures_dropped_on_the_sample_are_found_in_a_gallery_of_ones_own(
     app.context.galleries._close(("", "mine"))
     with Gallery.open(app.settings.gallery_root / "mine", app.model) as gallery:
         gallery.destroy()
-
-
-def test_a_shared_host_keeps_no_words(browser: Any, shared_app: Served) -> None:
-    strange = Window(browser, shared_app)
-    try:
-        page = strange.open("Search")
-        page.locator("#search-tab").get_by_text("Options", exact=True).click()
-        expect(page.get_by_label("Show scores")).to_be_visible()
-        assert not page.locator("#search-saved").is_visible()
-    finally:
-        strange.close()
-
-
-def test_a_phone(browser: Any, app: Served) -> None:
-    size = {"width": 390, "height": 844}
-    phone = Window(browser, app, viewport=size, device_scale_factor=2, has_touch=True, is_mobile=True)
-    try:
-        page = phone.open("Search")
-        box(page).fill("a red star")
-        count(page, PICTURES)
-        small = page.evaluate(
-            """() => [...document.querySelectorAll('#search-tab button')]
-                .filter((b) => b.offsetParent !== null && b.getBoundingClientRect().height < 39.5)
-                .map((b) => b.textContent.trim() + ' ' + b.className)"""
-        )
-        assert small == [], "no control is below 40 px on a phone"
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
-        cells(page).first.click()
-        expect(page.get_by_role("dialog").locator("table")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
-        screenshot(page, "search-phone")
-    finally:
-        phone.close()
-    assert phone.errors == []
