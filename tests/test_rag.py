@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
 from pictures import photo
@@ -26,7 +25,6 @@ from sugar.rag import (
 )
 from sugar.sequence import PassageHit, Sample
 
-DATA = Path(__file__).parent / "data"
 GREEN = Image.new("RGB", (16, 16), (0, 255, 0))
 NOTES = b"""# Trips
 
@@ -139,12 +137,6 @@ def test_notes_in_every_script_are_found_and_quoted(question, told):
     notes = read_files([("world.txt", WORLD.encode())]).passages
     reply = answer(Small(), notes, question)
     assert (told in reply.text) if told else reply.by == "nobody"
-
-
-def test_words_written_with_ligatures_are_found():
-    notes = read_files([("ligature.txt", (DATA / "ligature.txt").read_bytes())]).passages
-    for word in ("office", "fireplace", "flag"):
-        assert "\ufb03" in answer(Small(), notes, f"where is the {word}?").text
 
 
 def test_hits_say_what_found_them_and_are_ranked():

@@ -39,9 +39,10 @@ from sugar.scenes import (
 from sugar.scenes.questions import ASKERS, existence
 from sugar.scenes.words import DESCRIBE, OPERATIONS, object_facts
 from sugar.scenes.world import BASES, COLORS, CONTAINERS, HELD_OUT_PAIRS, KINDS, is_held_out_relation
+from sugar.sequence import Slice
 from sugar.training.data.drawn import DrawnWorld
 from sugar.training.data.example import texts_of
-from sugar.training.teachers.scenes import ROLES, encode_facts
+from sugar.training.teachers.scenes import ROLES, SceneEncoders, encode_facts
 
 # --- a second opinion on every answer
 
@@ -455,6 +456,8 @@ def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
     assert bag[0] @ bag[1] == pytest.approx(1, abs=1e-6) and bag[0] @ bag[2] < 0.95
     assert exact[0] @ exact[1] < 0.9
     assert not encode_facts([], ROLES["bag"]).any()
+    with pytest.raises(InputError, match="drawn world only"):
+        SceneEncoders().encode([Slice("a star")])
 
 
 def test_every_word_of_the_test_split_is_known() -> None:

@@ -163,18 +163,6 @@ def test_a_deletion_can_be_taken_back_until_it_is_true(service, page, filled):
     assert service.delete(page, ids, at_once=True) == 2 and len(gallery) == 0
 
 
-def test_a_deletion_comes_true_by_itself(tmp_path, model, page):
-    bin = DelayedDeletions(seconds=0.05)
-    with Gallery.create(tmp_path / "g", model) as gallery:
-        gallery.add([("a.png", png(1)), ("b.png", png(2))])
-        assert bin.add(gallery, [1, 99]) == 1
-        for _ in range(600):
-            if len(gallery) == 1:
-                break
-            threading.Event().wait(0.05)
-        assert len(gallery) == 1 and bin.waiting(gallery) == set()
-
-
 def test_export_and_import_and_another_model(service, page, filled, tmp_path, model):
     shutil.copy(ended(service.export(page, "trip")), tmp_path / "out.zip")
     assert ended(service.bring(page, "back", tmp_path / "out.zip")) == "back"

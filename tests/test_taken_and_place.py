@@ -24,7 +24,6 @@ from sugar.rag import KnowledgeBase, ask
 from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 from sugar.taken import Taken, in_name
-from sugar.taken import read as read_time
 from sugar.ui.gallery_drawing import large_of
 from sugar.ui.search_drawing import facts
 
@@ -247,11 +246,6 @@ def test_days_in_names() -> None:
     assert wrong == {}
     mac = in_name("Screen Shot 2024-05-01 at 3.07.12\u202fPM.png")
     assert mac == Taken(datetime(2024, 5, 1, 15, 7, 12), True)
-
-
-def test_the_text_of_a_time_is_read_back() -> None:
-    for taken in (Taken(AFTERNOON), Taken(AFTERNOON, True), Taken(datetime(1066, 10, 14))):
-        assert read_time(str(taken)) == taken
 
 
 def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def named(groups: Any) -> list[list[str]]:
 # -- search --------------------------------------------------------------------------------------
 
 
-def test_words_find_pictures(app: Served, filled: str) -> None:
-    found = connect(app).predict("green", filled, k=2, api_name="/search")
+def test_words_find_pictures(visitor: Any, filled: str) -> None:
+    found = visitor.predict("green", filled, k=2, api_name="/search")
     hit = found["groups"][0][0]
     assert named(found)[0][0] == "green" and len(found["groups"][0]) == 2
     assert (
@@ -65,38 +65,30 @@ def test_words_find_pictures(app: Served, filled: str) -> None:
     assert "thumbnail" not in hit
 
 
-def test_words_and_pictures_in_order_with_weights(app: Served, filled: str, pictures: dict[str, str]) -> None:
-    client = connect(app)
+def test_words_and_pictures_in_order_with_weights(
+    visitor: Any, filled: str, pictures: dict[str, str]
+) -> None:
     query = [{"picture": handle_file(pictures["red"])}, {"text": "green"}]
-    assert named(client.predict(query, filled, api_name="/search"))[0][0] == "green"
-    away = client.predict(
-        [{"text": "red green"}, {"text": "red", "weight": -1}], filled, thumbnails=True, api_name="/search"
-    )
-    assert named(away)[0][0] == "green" and away["groups"][0][0]["thumbnail"].startswith(
-        "data:image/jpeg;base64,"
-    )
+    assert named(visitor.predict(query, filled, api_name="/search"))[0][0] == "green"
+    query = [{"text": "red green"}, {"text": "red", "weight": -1}]
+    away = visitor.predict(query, filled, thumbnails=True, api_name="/search")
+    assert named(away)[0][0] == "green"
+    assert away["groups"][0][0]["thumbnail"].startswith("data:image/jpeg;base64,")
 
 
-def test_a_story_is_a_run_and_positions_are_groups(app: Served, filled: str) -> None:
-    client = connect(app)
-    story = client.predict(
-        [{"text": "green"}, {"text": "red"}], filled, mode="story", k=1, api_name="/search"
-    )
+def test_a_story_is_a_run_and_positions_are_groups(visitor: Any, filled: str) -> None:
+    query = [{"text": "green"}, {"text": "red"}]
+    story = visitor.predict(query, filled, mode="story", k=1, api_name="/search")
     hit = story["groups"][0][0]
     assert len(hit["items"]) >= 1 and len(hit["similarity"]) == 2 and hit["path"][0] == [0, 0]
-    positions = client.predict(
-        [{"text": "red"}, {"text": "green"}], filled, mode="positions", k=1, api_name="/search"
-    )
+    positions = visitor.predict(query[::-1], filled, mode="positions", k=1, api_name="/search")
     assert named(positions)[0] == ["red"] and len(positions["groups"]) == 2
 
 
-def test_filters(app: Served, filled: str) -> None:
-    client = connect(app)
-    assert named(client.predict("green", filled, name="blue", api_name="/search")) == [["blue"]]
-    assert named(client.predict("green", filled, min_side=33, api_name="/search")) == [[]]
-    assert named(client.predict("green", filled, after="2020-01-01", api_name="/search")) == [
-        []
-    ]  # nothing has a time
+def test_filters(visitor: Any, filled: str) -> None:
+    assert named(visitor.predict("green", filled, name="blue", api_name="/search")) == [["blue"]]
+    for nothing in ({"min_side": 33}, {"after": "2020-01-01"}):
+        assert named(visitor.predict("green", filled, **nothing, api_name="/search")) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -180,14 +172,8 @@ def test_a_gallery_from_creation_to_removal(app: Served, pictures: dict[str, str
     archive = client.predict("trip", api_name="/gallery_export")
     assert client.predict("trip", [items[0]["item"]], api_name="/gallery_delete") == 1
     assert named(client.predict("blue", "trip", api_name="/search")) == [["red"]]
-    assert (
-        client.predict(
-            "back",
-            handle_file(archive if isinstance(archive, str) else archive["path"]),
-            api_name="/gallery_import",
-        )
-        == "back"
-    )
+    archive = handle_file(archive if isinstance(archive, str) else archive["path"])
+    assert client.predict("back", archive, api_name="/gallery_import") == "back"
     assert {i["caption"] for i in client.predict("back", api_name="/gallery_items")} == {"", "my sea"}
     for name in ("trip", "back"):
         assert name not in client.predict(name, api_name="/gallery_remove")
@@ -223,16 +209,10 @@ def test_hostile_gallery_calls_are_refused(
     assert len(visitor.predict("wire", api_name="/gallery_items")) == 4
 
 
-def test_visitors_of_a_shared_host_never_meet(shared_app: Served, pictures: dict[str, str]) -> None:
-    first, second = connect(shared_app), connect(shared_app)
-    assert first.predict("mine", [handle_file(pictures["red"])], api_name="/gallery_add")["counts"] == {
-        "added": 1
-    }
-    assert second.predict("mine", api_name="/gallery_items") == []
-    assert named(second.predict("red", "mine", api_name="/search")) == [[]]
+def test_a_shared_host_makes_no_galleries(shared_app: Served) -> None:
+    """What its visitors see of each other is in test_privacy.py."""
     with pytest.raises(AppError, match="shared host"):
-        first.predict("own", api_name="/gallery_create")
-    assert len(first.predict("mine", api_name="/gallery_items")) == 1
+        connect(shared_app).predict("own", api_name="/gallery_create")
 
 
 # -- tell apart ----------------------------------------------------------------------------------
@@ -297,20 +277,12 @@ def test_a_question_is_answered_from_notes_with_citations(app: Served, notes: li
     assert not later["known"] and later["answer"].startswith("I do not know") and not later["sources"]
 
 
-def test_a_question_over_a_gallery(app: Served, filled: str, pictures: dict[str, str]) -> None:
-    found = connect(app).predict("green", gallery=filled, strictness="always", api_name="/ask")
-    assert (
-        found["sources"][0]["name"] == "green.png"
-        and found["sources"][0]["kind"] == "picture"
-        and "1 pictures" in found["answer"]
-    )
-    shown = connect(app).predict(
-        "which one?",
-        picture=handle_file(pictures["blue"]),
-        gallery=filled,
-        strictness="always",
-        api_name="/ask",
-    )
+def test_a_question_over_a_gallery(visitor: Any, filled: str, pictures: dict[str, str]) -> None:
+    how = {"gallery": filled, "strictness": "always", "api_name": "/ask"}
+    found = visitor.predict("green", **how)
+    first = found["sources"][0]
+    assert (first["name"], first["kind"]) == ("green.png", "picture") and "1 pictures" in found["answer"]
+    shown = visitor.predict("which one?", picture=handle_file(pictures["blue"]), **how)
     assert "2 pictures" in shown["answer"]
 
 
