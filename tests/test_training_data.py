@@ -26,7 +26,6 @@ from sugar.__main__ import main
 from sugar.errors import InputError, SettingsError
 from sugar.gallery import Gallery
 from sugar.model.processor import Layout
-from sugar.sequence import Sample
 from sugar.training.data import open_data, open_one
 from sugar.training.data.check import check, report
 from sugar.training.data.example import BadRow, Example, captioned, join, texts_of
@@ -98,30 +97,20 @@ def test_llava(tmp_path: Path) -> None:
     assert [isinstance(read_row(dataset, i), BadRow) for i in range(3)] == [False, True, True]
 
 
+def story_line(story: str, order: int, photo: str, text: str | None) -> list[dict[str, object]]:
+    line = {"story_id": story, "worker_arranged_photo_order": order, "photo_flickr_id": photo, "text": text}
+    return [line]
+
+
 def test_mmc4_and_vist(tmp_path: Path) -> None:
     folder = pictures(tmp_path, ["x.png", "y.png", "11.jpg", "12.jpg", "13.jpg"])
-    document = {
-        "text_list": ["First.", "Second.", "Third."],
-        "image_info": [
-            {"image_name": "x.png", "matched_text_index": 1},
-            {"image_name": "y.png", "matched_text_index": 2},
-        ],
-    }
+    shown = [{"image_name": f"{name}.png", "matched_text_index": n} for n, name in ((1, "x"), (2, "y"))]
+    document = {"text_list": ["First.", "Second.", "Third."], "image_info": shown}
     (folder / "docs.jsonl").write_text(json.dumps(document) + "\n")
     target = open_one(f"mmc4={folder}")[0][0].samples[0]
     assert [s.is_image for s in target.sample] == [False, True, False, True, False]
     assert target.language and target.allowed == (0, 1, 2, 3, 4)
-    lines = [
-        [
-            {
-                "story_id": "5",
-                "worker_arranged_photo_order": n,
-                "text": WORDS[n],
-                "photo_flickr_id": str(11 + n),
-            }
-        ]
-        for n in (2, 0, 1)
-    ]
+    lines = [story_line("5", n, str(11 + n), WORDS[n]) for n in (2, 0, 1)]
     (folder / "val.story-in-sequence.json").write_text(json.dumps({"annotations": lines}))
     example = open_one(f"vist={folder}#val")[0][0]
     query, referent = (t.sample for t in example.samples)
@@ -317,17 +306,7 @@ def test_mmc4_rows_of_many_hands(tmp_path: Path) -> None:
 def test_a_story_without_a_text_is_one_bad_row(tmp_path: Path) -> None:
     folder = pictures(tmp_path, ["1.png", "2.jpg"])
     lines = [(s, n, p, t) for s in "56" for n, (p, t) in enumerate((("1", "a"), ("2", "b")))]
-    told = [
-        [
-            {
-                "story_id": s,
-                "worker_arranged_photo_order": n,
-                "photo_flickr_id": p,
-                "text": None if s + p == "62" else t,
-            }
-        ]
-        for s, n, p, t in lines
-    ]
+    told = [story_line(s, n, p, None if s + p == "62" else t) for s, n, p, t in lines]
     (folder / "val.json").write_text(json.dumps({"annotations": [*told, None]}))
     rows = said(f"vist={folder}#val")
     assert rows[0] == ["a", "b"] and all("without a text" in str(r) for r in rows[1:]) and len(rows) == 3
@@ -755,15 +734,3 @@ def test_the_check_says_what_is_wrong(tmp_path: Path) -> None:
     text = report(found)
     assert "gone.png is missing" in text and "The caption is empty" in text and "learnt: 'a red star" in text
     assert json.dumps(found.flat()) and found.flat()["lengths"]["most"] > 5
-
-
-def test_the_drawn_world_s_teachers_read_facts() -> None:
-    from sugar.training.teachers import SceneEncoders, batch_facts, labels
-
-    example = open_one("drawn")[0][5]  # a story: nine slices and its last picture
-    facts = batch_facts(example, [[2, 8], [0]], SceneEncoders())
-    target = labels(facts, relabel=True, same_sample="kernel")
-    assert target.shape == (3, 3) and target[1, 2] == pytest.approx(1.0, abs=1e-5)
-    assert labels(facts)[0, 1] == 1.0 and 0 <= target[0, 1] < 1
-    with pytest.raises(InputError, match="drawn world only"):
-        SceneEncoders().encode([Sample("a star")[0]])
