@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sugar.errors import BusyError, Cancelled, InputError, SugarError
@@ -33,6 +33,10 @@ __all__ = ["Job", "JobState", "Jobs"]
 log = logging.getLogger("sugar")
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+KEPT = 20
+"""Finished jobs of one visitor that stay in the list."""
+CLOSING = 10.0
+"""Seconds that a job of a visitor who left has to close its files."""
 
 
 @dataclass(frozen=True)
@@ -70,52 +74,38 @@ class Job:
     """One piece of work, as the work itself sees it."""
 
     def __init__(self, owner: Visitor, kind: str, title: str, work: Callable[[Job], Any]) -> None:
-        self.id = secrets.token_hex(8)
-        self.owner, self.kind, self.title = owner, kind, title
+        self.id, self.owner, self.kind = secrets.token_hex(8), owner, kind
         self.stop = threading.Event()
         self.over = threading.Event()
         self._work = work
         self._lock = threading.Lock()
-        self._phase, self._note, self._problem = QUEUED, "", ""
-        self._done, self._total = 0, 0
+        self._state = JobState(self.id, kind, title, QUEUED)
         self._began, self._ended = 0.0, 0.0
-        self._result: Any = None
 
     def report(self, done: int, total: int = 0, note: str = "") -> None:
         """Say how far the work is."""
         with self._lock:
-            self._done, self._total, self._note = done, total, note
+            self._state = replace(self._state, done=done, total=total, note=note)
 
     def check(self) -> None:
         """Raises Cancelled after a cancel. For work that has no use for `stop`."""
         if self.stop.is_set():
-            raise Cancelled(f"{self.title} was cancelled.")
+            raise Cancelled(f"{self._state.title} was cancelled.")
 
     def state(self) -> JobState:
         with self._lock:
+            now = self._state
             seconds = (self._ended or time.monotonic()) - self._began if self._began else 0.0
-            running = self._phase == RUNNING and self._done and self._total
-            left = seconds * (self._total - self._done) / self._done if running else None
-            return JobState(
-                id=self.id,
-                kind=self.kind,
-                title=self.title,
-                phase=self._phase,
-                done=self._done,
-                total=self._total,
-                note=self._note,
-                seconds=seconds,
-                left=left,
-                problem=self._problem,
-                result=self._result,
-            )
+            running = now.phase == RUNNING and now.done and now.total
+            left = seconds * (now.total - now.done) / now.done if running else None
+            return replace(now, seconds=seconds, left=left)
 
     def run(self) -> None:
         """Do the work. Called by Jobs, once."""
         with self._lock:
-            if self._phase != QUEUED:
+            if self._state.phase != QUEUED:
                 return
-            self._phase, self._began = RUNNING, time.monotonic()
+            self._state, self._began = replace(self._state, phase=RUNNING), time.monotonic()
         phase, result, problem = DONE, None, ""
         try:
             with low_priority(), owned_by(self.owner.id):
@@ -136,7 +126,7 @@ class Job:
 
     def _end(self, phase: str, result: Any = None, problem: str = "") -> None:
         with self._lock:
-            self._phase, self._result, self._problem = phase, result, problem
+            self._state = replace(self._state, phase=phase, result=result, problem=problem)
             self._ended = time.monotonic()
         self.over.set()
 
@@ -144,9 +134,9 @@ class Job:
         """Ask the work to end. What has not begun ends at once."""
         self.stop.set()
         with self._lock:
-            waiting = self._phase == QUEUED
+            waiting = self._state.phase == QUEUED
             if waiting:
-                self._phase = CANCELLED
+                self._state = replace(self._state, phase=CANCELLED)
         if waiting:
             self._end(CANCELLED)
 
@@ -158,19 +148,13 @@ class Jobs:
         workers: jobs that run at the same time. Jobs of one visitor run one after the other.
         per_visitor: jobs of one visitor that may run or wait. per_address: of all visitors of one address.
         in_all: jobs of everybody that may run or wait.
-        kept: finished jobs of one visitor that stay in the list.
     """
 
     def __init__(
-        self,
-        workers: int = 2,
-        per_visitor: int = 4,
-        per_address: int = 8,
-        in_all: int = 100,
-        kept: int = 20,
+        self, workers: int = 2, per_visitor: int = 4, per_address: int = 8, in_all: int = 100
     ) -> None:
         self._workers, self._per_visitor, self._per_address = workers, per_visitor, per_address
-        self._in_all, self._kept = in_all, kept
+        self._in_all = in_all
         self._jobs: dict[str, list[Job]] = {}
         self._waiting: deque[Job] = deque()
         self._running: set[Job] = set()
@@ -193,7 +177,7 @@ class Jobs:
             if len(everybody) >= self._in_all:
                 raise BusyError("The server has as much work as it may take. Try again in some minutes.")
             over = [j for j in own if j.over.is_set()]
-            for old in over[: max(0, len(over) - self._kept + 1)]:
+            for old in over[: max(0, len(over) - KEPT + 1)]:
                 own.remove(old)
             own.append(job)
             self._waiting.append(job)
@@ -228,14 +212,14 @@ class Jobs:
         with self._lock:
             return any(not j.over.is_set() for j in self._jobs.get(visitor.id, []))
 
-    def leave(self, visitor: Visitor, wait: float = 10.0) -> None:
+    def leave(self, visitor: Visitor) -> None:
         """The visitor is gone: end the jobs, wait until they have closed the files, forget them."""
         with self._lock:
             own = self._jobs.pop(visitor.id, [])
         for job in own:
             job.cancel()
         for job in own:
-            job.over.wait(wait)
+            job.over.wait(CLOSING)
 
     def _next(self) -> None:
         """Begin what may begin: at most `workers` at once, and one of each visitor."""
