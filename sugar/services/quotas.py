@@ -124,11 +124,7 @@ class Quotas:
         else:  # a session is a name that the client made up: all of an address pay as one visitor
             wait = self._anonymous.take(address, cost)
         wait = wait or self._addresses.take(address, cost)
-        if wait:
-            raise BusyError(
-                f"{self.limits.per_minute} requests in a minute is the limit here. "
-                f"Try again in {math.ceil(wait)} seconds."
-            )
+        _refuse(wait, f"{self.limits.per_minute} requests in a minute is the limit here.")
 
     def admit_newcomer(self, visitor: Visitor) -> None:
         """Count a visitor who is given something to keep on the server, such as a gallery.
@@ -146,23 +142,23 @@ class Quotas:
     def admit_read(self, address: str) -> None:
         """Count a request that changes nothing. Raises BusyError: too many within a minute."""
         wait = self._reads.take(network_of(address))
-        if wait:
-            raise BusyError(
-                f"{self.limits.per_minute * READS} files in a minute is the limit here. "
-                f"Try again in {math.ceil(wait)} seconds."
-            )
+        _refuse(wait, f"{self.limits.per_minute * READS} files in a minute is the limit here.")
 
     def admit_login(self, address: str) -> None:
         """Count an attempt to log in. Raises BusyError: too many within a minute."""
-        wait = self._logins.take(network_of(address))
-        if wait:
-            raise BusyError(f"{LOGINS} attempts in a minute. Try again in {math.ceil(wait)} seconds.")
+        _refuse(self._logins.take(network_of(address)), f"{LOGINS} attempts in a minute.")
 
     def sweep(self) -> None:
         """Forget what is full again."""
         for buckets in vars(self).values():
             if isinstance(buckets, Buckets):
                 buckets.sweep()
+
+
+def _refuse(wait: float, limit: str) -> None:
+    """Raises BusyError where there are seconds to wait."""
+    if wait:
+        raise BusyError(f"{limit} Try again in {math.ceil(wait)} seconds.")
 
 
 class Disk:
