@@ -210,20 +210,20 @@ class GalleryService:
 
     def set_caption(self, page: Page, item: int, words: str) -> str:
         """Change a caption; returns it as it was kept."""
-        gallery = self._writable(page, self.shown(page))
+        gallery = self.writable(page, self.shown(page))
         gallery.set_caption(item, words)
         return gallery.item(item).caption
 
     def rename(self, page: Page, item: int, name: str) -> str:
         """Change the name that is shown; returns it as it was kept."""
-        return self._writable(page, self.shown(page)).rename(item, name)
+        return self.writable(page, self.shown(page)).rename(item, name)
 
     def set_favourite(self, page: Page, ids: Sequence[int], favourite: bool) -> int:
-        return self._writable(page, self.shown(page)).set_favourite(ids, favourite)
+        return self.writable(page, self.shown(page)).set_favourite(ids, favourite)
 
     def delete(self, page: Page, ids: Sequence[int], *, at_once: bool = False) -> int:
         """Delete pictures: for good at once, or in ten seconds, until when `undo` brings them back."""
-        gallery = self._writable(page, self.shown(page))
+        gallery = self.writable(page, self.shown(page))
         if at_once:
             return gallery.delete(ids)
         return self.undo_bin.add(gallery, ids)
@@ -240,7 +240,7 @@ class GalleryService:
         """Move pictures to another gallery of the visitor's; returns how many left."""
         from sugar.gallery import move
 
-        return move(self._writable(page, self.shown(page)), self._writable(page, name), ids)
+        return move(self.writable(page, self.shown(page)), self.writable(page, name), ids)
 
     def targets(self, page: Page) -> list[str]:
         """Where the pictures of the gallery that is shown can be moved."""
@@ -258,7 +258,7 @@ class GalleryService:
 
         The job's result is the IngestReport. After a failure the uploads stay, and `again` tries once more.
         """
-        gallery = self._writable(page, request.gallery)
+        gallery = self.writable(page, request.gallery)
         if not request.paths:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
 
@@ -288,7 +288,7 @@ class GalleryService:
 
     def reindex(self, page: Page, name: str) -> Job:
         """Embed what the loaded model has not embedded, in the background. The result is the IngestReport."""
-        gallery = self._writable(page, name)
+        gallery = self.writable(page, name)
 
         def work(job: Job) -> IngestReport:
             return gallery.embed_pending(progress=_told(job), cancel=job.stop, waiting=_waiting(job))
@@ -297,7 +297,7 @@ class GalleryService:
 
     def write_captions(self, page: Page, name: str) -> Job:
         """Let the loaded model caption pictures without a caption. The result is how many it wrote."""
-        gallery, model = self._writable(page, name), self.workspace.model()
+        gallery, model = self.writable(page, name), self.workspace.model()
         question = model.profile.describe
 
         def work(job: Job) -> int:
@@ -321,7 +321,7 @@ class GalleryService:
         gallery = self._open(page, name)
 
         def work(job: Job) -> str:
-            path: str = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
+            path = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
             try:
                 export_zip(gallery, path, progress=_told(job), cancel=job.stop)
             except BaseException:
@@ -353,14 +353,11 @@ class GalleryService:
 
     # -- opening
 
-    def check_writable(self, page: Page, name: str) -> None:
-        """Raises GalleryError: no such gallery for this visitor, or one for reading only."""
-        self._writable(page, name)
-
     def _open(self, page: Page, name: str) -> Gallery:
         return self.workspace.gallery(page, name)
 
-    def _writable(self, page: Page, name: str) -> Gallery:
+    def writable(self, page: Page, name: str) -> Gallery:
+        """Raises GalleryError: no such gallery for this visitor, or one for reading only."""
         gallery = self._open(page, name)
         if gallery.store.read_only:
             raise GalleryError("The sample gallery is for reading. Create one of your own.")

@@ -26,7 +26,7 @@ from sugar.services.galleries import SAMPLE
 from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.jobs import Job, JobState
 from sugar.services.search import SearchState
-from sugar.services.teach import TeachRequest, TeachService
+from sugar.services.teach import TeachService
 from sugar.services.visitors import Page
 from sugar.services.watching import Watched
 from sugar.ui.components import (
@@ -442,12 +442,12 @@ class GalleryTab:
 
     def watch(self, request: gr.Request, name: str | None, folder: str) -> Change:
         target = self._target(request, name)
-        self.service.check_writable(self.app.visitor(request), target)
+        self.service.writable(self.app.visitor(request), target)
         self.app.watching.watch(target, str(self._here(folder)))
         return {**self.shown(request), **self._chosen(request, target), self.folder: ""}
 
     def unwatch(self, request: gr.Request, name: str, event: gr.EventData) -> Change:
-        self.service.check_writable(self.app.visitor(request), name)
+        self.service.writable(self.app.visitor(request), name)
         self._check_folders_allowed()
         folder = text(getattr(event, "pick", ""), self.settings, what="folder")
         self.app.watching.unwatch(name, folder)
@@ -553,8 +553,8 @@ class GalleryTab:
     # -- teaching the model the captions
 
     def teach(self, request: gr.Request, name: str) -> tuple[str, gr.Timer]:
-        asked = TeachRequest(text(name, self.settings, what="gallery"))
-        gallery = self.app.gallery(request, asked.gallery)
+        asked = text(name, self.settings, what="gallery")
+        gallery = self.app.gallery(request, asked)
         job = self.teaching.start(self.app.visitor(request).visitor, gallery, asked)
         return teach_line(job.state()), gr.Timer(active=True)
 
