@@ -40,9 +40,14 @@ class Example:
         """Its texts, one a line."""
         return "\n".join(self.texts)
 
+    @property
+    def paths(self) -> list[Path]:
+        """Where its pictures lie."""
+        return [(ASSETS / name).resolve() for name in self.files]
+
     def pictures(self) -> list[Image.Image]:
         """Its pictures, opened."""
-        return [open_image(ASSETS / name).image for name in self.files]
+        return [open_image(path).image for path in self.paths]
 
 
 def examples(model: Any, tab: str) -> list[Example]:
@@ -52,7 +57,7 @@ def examples(model: Any, tab: str) -> list[Example]:
     """
     stated: list[dict[str, Any]] = model.profile.examples.get(tab, []) if model is not None else []
     read = [_read(told) for told in stated]
-    return [e for e in read if all(path.is_file() and path.is_relative_to(ASSETS) for path in _paths(e))]
+    return [e for e in read if all(path.is_file() and path.is_relative_to(ASSETS) for path in e.paths)]
 
 
 def _read(told: dict[str, Any]) -> Example:
@@ -61,7 +66,3 @@ def _read(told: dict[str, Any]) -> Example:
     files = told.get("files") or [row["file"] for row in rows if "file" in row]
     mode = str(told.get("mode", ""))
     return Example(tuple(texts), tuple(files), MODES.get(mode, mode))
-
-
-def _paths(example: Example) -> list[Path]:
-    return [(ASSETS / name).resolve() for name in example.files]

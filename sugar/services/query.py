@@ -18,7 +18,7 @@ from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -34,31 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "day", "parse", "parts_of"]
 
-Kind = Literal[
-    "word",
-    "phrase",
-    "picture",
-    "exclude",
-    "date",
-    "name",
-    "caption",
-    "camera",
-    "size",
-    "near",
-    "has_caption",
-    "favourite",
-]
+Operator = Literal["name", "caption", "camera", "size", "near"]
+Kind = Operator | Literal["word", "phrase", "picture", "exclude", "date", "has_caption", "favourite"]
 
 _QUOTES = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c"}
 """Opening mark -> closing mark. A straight mark also ends a curly one: keyboards mix them."""
 
-_OPERATORS: dict[str, Kind] = {
-    "name": "name",
-    "caption": "caption",
-    "camera": "camera",
-    "size": "size",
-    "near": "near",
-}
+_OPERATORS: dict[str, Operator] = {name: name for name in get_args(Operator)}
 _WEIGHT = re.compile(r"-?([0-9](\.[0-9]{0,3})?|\.[0-9]{1,3})[,;]?")
 MAX_WEIGHT = 5.0
 _FIRST_YEAR = 1826
@@ -391,11 +373,9 @@ class SearchQuery:
         return Sample([p.content for p in self.parts])
 
     def terms(self) -> list[Term]:
-        """The parts as the terms of a search. Raises InputError when there is no part."""
+        """The parts as the terms of a search."""
         from sugar.retrieval import Term  # brings torch: not when the page is built
 
-        if not self.parts:
-            raise InputError("The query is empty. Type some words or choose a picture.")
         together = [p.content for p in self.parts if p.weight == 1]
         terms = [Term(Sample(together))] if together else []
         return terms + [Term(Sample(p.content), p.weight) for p in self.parts if p.weight != 1]

@@ -72,10 +72,8 @@ class SavedSearches:
     def delete(self, name: str) -> None:
         """Delete a search. Raises InputError when there is none of that name."""
         with self._lock:
-            known = self._read()
-            if name not in known:
-                raise InputError("There is no saved search of that name. Choose one from the list.")
-            self._write({key: value for key, value in known.items() if key != name})
+            self.get(name)
+            self._write({key: value for key, value in self._read().items() if key != name})
 
     def _read(self) -> dict[str, SavedSearch]:
         try:
