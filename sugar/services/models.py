@@ -1,7 +1,7 @@
 """The model as a person meets it: what is loaded, what it is good at, what else there is and at what cost.
 
     models = ModelService(workspace)
-    models.good_at(), models.larger()             # the loaded model's own words; the preset to offer
+    models.own_words(), models.larger()           # the loaded model's own words; the preset to offer
     models.load("smolvlm-256m")                   # in the background; raises where the page may not do that
     models.adapters(); models.use("holiday")      # adapters that were taught here
     models.facts()                                # {"Device": "cpu", ...}
@@ -43,15 +43,10 @@ class ModelService:
         """Whether the page may load another model: not where strangers share it."""
         return mode_of(self.workspace.settings).exchange_model
 
-    def good_at(self) -> str:
-        """What the loaded model answers well, in its own words; "" while there is none."""
+    def own_words(self) -> tuple[str, str]:
+        """What the loaded model answers well, and what it cannot do; "" for both while there is none."""
         model = self.slot.peek()
-        return model.profile.good_at if model is not None else ""
-
-    def limits(self) -> str:
-        """What the loaded model cannot do, in its own words; "" while there is none."""
-        model = self.slot.peek()
-        return model.profile.limits if model is not None else ""
+        return (model.profile.good_at, model.profile.limits) if model is not None else ("", "")
 
     def larger(self) -> Preset | None:
         """The preset that the model's profile offers in its place; None where the page may not load it."""

@@ -106,10 +106,6 @@ class AppContext:
         """A page was closed, or its connection dropped: its answer ends. Its visitor may come back."""
         self.visitors.stop(request)
 
-    def model(self) -> Any:
-        """The loaded model. Waits while it loads. Raises ModelError when it cannot be loaded."""
-        return self.workspace.model()
-
     def gallery(self, request: gr.Request, name: str) -> Any:
         """An open gallery that this visitor may see. Raises GalleryError, FingerprintError."""
         return self.workspace.gallery(self.visitor(request), name)
@@ -122,10 +118,6 @@ class AppContext:
         """The gallery that the visitor used last, else the first; what a dropdown of galleries will show."""
         known, last = self.gallery_names(request), self.visitor(request).state.of(GalleryState).name
         return last if last in known else known[0] if known else None
-
-    def _asker(self) -> str:
-        """Who asks for the event that runs here. (Gradio keeps its request; not every handler takes it.)"""
-        return self.visitors.behind(LocalContext.request.get(None)).id
 
     def _forget_kept(self, visitor: Visitor | None) -> None:
         """What the model keeps of pictures and conversations goes with whoever leaves, or deletes."""
@@ -149,8 +141,8 @@ class AppContext:
 
         @contextmanager
         def as_asker() -> Iterator[None]:
-            try:
-                with owned_by(self._asker()):
+            try:  # Gradio keeps the event's request; not every handler takes it
+                with owned_by(self.visitors.behind(LocalContext.request.get(None)).id):
                     yield
             except Exception as error:
                 raise to_gradio_error(error) from None
@@ -237,10 +229,7 @@ class AppContext:
             self._connect(handed, tabs)
 
     def _connect(self, handed: _HandOver, tabs: gr.Tabs) -> None:
-        receiver = self._receivers.get(handed.tab)
-        if receiver is None:  # an app that was built with some of the tabs only
-            handed.button.visible = False
-            return
+        receiver = self._receivers[handed.tab]
 
         def pass_on(request: gr.Request, *values: Any) -> tuple[Any, ...]:
             parts = [p for p in handed.give(request, *values) if not isinstance(p, str) or p.strip()]

@@ -92,7 +92,7 @@ class ModelTab:
         facts = self.service.facts()
         if not facts:
             return f"<p>{words.NO_MODEL}</p>", "", self.adapters()
-        told = {words.GOOD_AT: self.service.good_at(), words.LIMITS: self.service.limits()}
+        told = dict(zip((words.GOOD_AT, words.LIMITS), self.service.own_words(), strict=True))
         return facts_table(facts | told), card_markdown(self.service.card()), self.adapters()
 
     def adapters(self) -> Any:

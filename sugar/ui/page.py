@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ class Head:
     def line(self) -> str:
         """The status, and what the model is good at."""
         state = self.app.models.state()
-        about = f"{self.models.good_at()} {self.models.limits()}".strip()
+        about = " ".join(self.models.own_words()).strip()
         return f'<div>{status_line(state)}</div><div class="sugar-about">{escape(about)}</div>'
 
     def load_larger(self, request: gr.Request) -> tuple[Any, ...]:
@@ -181,7 +180,7 @@ def _values(filled: Any, outputs: list[Any]) -> list[Any]:
 TABS = ("chat", "search", "gallery", "compare", "ask", "model")
 
 
-def build_app(settings: Settings, models: ModelSlot, tabs: Sequence[str] = TABS) -> gr.Blocks:
+def build_app(settings: Settings, models: ModelSlot) -> gr.Blocks:
     """The page with all tabs."""
     cache_folder()
     app = AppContext(settings, models, Visitors(settings, mode_of(settings), private_files()))
@@ -191,7 +190,7 @@ def build_app(settings: Settings, models: ModelSlot, tabs: Sequence[str] = TABS)
         top = Head(app)
         top.layout()
         with gr.Tabs(elem_id="tabs") as selector:
-            for name in tabs:
+            for name in TABS:
                 module = importlib.import_module(f"sugar.ui.{name}")
                 with gr.Tab(module.TAB[1], id=module.TAB[0]):
                     module.build(app)
