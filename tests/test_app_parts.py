@@ -417,10 +417,15 @@ def test_words_cannot_be_markup() -> None:
 
 def test_a_heat_map_can_be_read_aloud() -> None:
     drawn = heat_map(
-        np.array([[0.1, 0.9], [np.nan, 0.2]]), ["<b>", RED], ["one", "two"], [(0, 1)], caption="q & a"
+        np.array([[0.1, 0.9], [np.nan, 0.2]]),
+        ["<b>", RED],
+        ["one", "two"],
+        [(0, 0), (0, 1)],
+        alt="picture {n}",
+        caption="q & a",
     )
-    assert drawn.count("<td ") == 4 and drawn.count('class="on-path"') == 1 and "0.90 on the path" in drawn
-    assert "<b>" not in drawn and 'alt="row 2"' in drawn and 'scope="row"' in drawn
+    assert drawn.count("<td ") == 4 and drawn.count('class="on-path right"') == 1 and ">0.90<" in drawn
+    assert "<b>" not in drawn and 'alt="picture 2"' in drawn and 'scope="row"' in drawn
 
 
 def test_the_line_under_an_answer() -> None:

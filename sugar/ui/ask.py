@@ -30,10 +30,12 @@ from sugar.ui.components import (
     cell,
     clickable,
     escape,
+    example_buttons,
     figure,
     grid_of,
     intro,
     keep_reduced,
+    named,
     picked,
     speed_line,
 )
@@ -55,10 +57,7 @@ def build(app: AppContext) -> None:
     tab = AskTab(app)
     intro(words.INTRO)
     with gr.Row():
-        offers = [
-            gr.Button(visible=False, size="sm", min_width=130, elem_id=f"ask-example-{i}")
-            for i in range(MAX_EXAMPLES)
-        ]
+        offers = example_buttons("ask", MAX_EXAMPLES)
     with gr.Row():
         with gr.Column():
             gallery = GalleryChoice(
@@ -118,7 +117,7 @@ def build(app: AppContext) -> None:
         asked.submit(app.guarded(tab.answer_as_written), [gallery, asked, *options], shown, **notes),
     ]
     gr.on([*asks, asked.submit], None, None, note, js="() => ''", **app.quiet)
-    app.on_model_change(tab.example_buttons, offers)
+    app.on_model_change(tab.name_examples, offers)
     for place, button in enumerate(offers):
         filled = button.click(run(tab.filler(place)), None, [question, image, note], **app.quiet)
         example = app.guarded(tab.answer_example)
@@ -247,10 +246,9 @@ class AskTab:
     def _examples(self) -> list[Example]:
         return examples(self.app.models.peek(), "ask")[:MAX_EXAMPLES]
 
-    def example_buttons(self) -> tuple[Any, ...]:
-        """The buttons, with the questions of the loaded model's profile; the rest are hidden."""
-        shown = [gr.Button(value=e.text, visible=True) for e in self._examples()]
-        return (*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown)))
+    def name_examples(self) -> tuple[Any, ...]:
+        """Values for the buttons: the examples' questions."""
+        return tuple(named([e.text for e in self._examples()], MAX_EXAMPLES))
 
     def filler(self, place: int) -> Callable[[gr.Request], tuple[Any, ...]]:
         """What fills in an example: values for question, picture, and the line that says who is asked."""

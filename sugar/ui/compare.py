@@ -22,7 +22,7 @@ from sugar.services.examples import Example, examples
 from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.text_files import lines as lines_of
-from sugar.ui.components import heat_map, intro, keep_reduced, speed_line
+from sugar.ui.components import example_buttons, heat_map, intro, keep_reduced, named, speed_line
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
@@ -40,10 +40,7 @@ def build(app: AppContext) -> None:
     tab = CompareTab(app)
     intro(words.INTRO)
     with gr.Row():
-        offers = [
-            gr.Button(visible=False, size="sm", min_width=130, elem_id=f"compare-example-{n}")
-            for n in range(MAX_EXAMPLES)
-        ]
+        offers = example_buttons("compare", MAX_EXAMPLES)
     with gr.Row():
         with gr.Column():
             pictures = gr.Gallery(
@@ -98,7 +95,7 @@ def build(app: AppContext) -> None:
     gr.on([way.input, winoground.input], run(tab.scores), [way, winoground], scores, **app.quiet)
     gr.api(app.guarded(tab.compare_for_program), api_name="compare", **app.on_model)
     gr.api(app.guarded(tab.difference_for_program), api_name="difference", **app.on_model)
-    app.on_model_change(tab.example_buttons, offers)
+    app.on_model_change(tab.name_examples, offers)
 
     def give(request: gr.Request, files: Any) -> list[Image.Image]:
         return read_pictures(files, app.settings)
@@ -137,7 +134,8 @@ class CompareTab:
             return "", ""
         low, high = (0.0, 1.0) if way == "yes" else (None, None)
         matrix, title = result.fit.by(way), words.EXPLAINED[way]
-        table = heat_map(matrix, result.pictures, result.captions, caption=title, low=low, high=high)
+        how: dict[str, Any] = {"alt": words.PICTURE, "caption": title, "low": low, "high": high}
+        table = heat_map(matrix, result.pictures, result.captions, **how)
         return table, in_words(result, way, bool(winoground))
 
     def compare_for_program(
@@ -187,14 +185,13 @@ class CompareTab:
     def _examples(self) -> list[Example]:
         return examples(self.app.models.peek(), "compare")[:MAX_EXAMPLES]
 
-    def example_buttons(self) -> tuple[Any, ...]:
-        """One button per example; the rest are hidden."""
+    def name_examples(self) -> tuple[Any, ...]:
+        """Values for the buttons: the examples' numbers."""
         names = [
             words.EXAMPLE.format(n=n) if example.texts else words.EXAMPLE_DIFFERENCE
             for n, example in enumerate(self._examples(), 1)
         ]
-        shown = [gr.Button(name, visible=True) for name in names]
-        return (*shown, *[gr.Button(visible=False)] * (MAX_EXAMPLES - len(shown)))
+        return tuple(named(names, MAX_EXAMPLES))
 
     def filler(self, number: int) -> Callable[[gr.Request], tuple[Any, ...]]:
         """What fills in the fields of an example, and clears what was said of the pictures before."""

@@ -2,7 +2,7 @@
 
     escape(words)                                                  # any text -> HTML without markup
     harmless("**b** <img src=x>")                                  # a model's Markdown without HTML
-    heat_map(similarity, rows, columns, path)                     # readable in light and dark, and aloud
+    heat_map(similarity, rows, columns, path, alt="picture {n}")   # readable in light and dark, and aloud
     picture = PictureInput(label="Picture")                        # where gr.Image would decode by itself
     strip = clickable("Pictures"); strip.click(f)                  # event_field(event, "pick")
 
@@ -15,6 +15,7 @@ import base64
 import re
 from abc import ABCMeta
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import gradio as gr
@@ -43,6 +44,7 @@ __all__ = [
     "data_uri",
     "escape",
     "event_field",
+    "example_buttons",
     "figure",
     "grid_of",
     "harmless",
@@ -50,7 +52,7 @@ __all__ = [
     "intro",
     "jpeg_uri",
     "keep_reduced",
-    "label",
+    "named",
     "picked",
     "speed_line",
     "status_line",
@@ -108,15 +110,13 @@ def cell(
     alt: str = "",
     under: str = "",
     words: str = "",
-    pressed: bool | None = None,
 ) -> str:
     """One button: a picture (JPEG bytes) or words, its name, and HTML of ours beneath it."""
     image = f'<img src="{jpeg_uri(jpeg)}" alt="{escape(alt or name)}">' if jpeg is not None else ""
     said = f'<span class="words">{escape(words)}</span>' if words else ""
-    state = "" if pressed is None else f' aria-pressed="{str(pressed).lower()}"'
     return (
         f'<button type="button" class="sugar-cell" data-pick="{pick}" '
-        f'aria-label="Open {escape(name)}"{state}>{image}{said}'
+        f'aria-label="Open {escape(name)}">{image}{said}'
         f'<span class="name" title="{escape(name)}">{escape(name)}</span>{under}</button>'
     )
 
@@ -133,12 +133,15 @@ def figure(image: Image.Image | None, alt: str, under: str) -> str:
     return f'<figure class="sugar-figure">{shown}<figcaption>{under}</figcaption></figure>'
 
 
-def label(part: str | Image.Image, alt: str) -> str:
+def _head(part: str | Image.Image, alt: str) -> str:
     """A row or column head: words, shortened, or a small picture."""
     if isinstance(part, Image.Image):
         return f'<img src="{data_uri(part)}" alt="{escape(alt)}">'
     short = part if len(part) <= 60 else part[:57] + "..."
     return f'<span title="{escape(part[:500])}">{escape(short)}</span>'
+
+
+_STEPS = {(0, 1): "right", (1, 0): "down", (1, 1): "diagonal"}
 
 
 def heat_map(
@@ -147,29 +150,40 @@ def heat_map(
     columns: Sequence[str | Image.Image],
     path: Sequence[tuple[int, int]] = (),
     *,
+    alt: str,
     caption: str = "",
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """values (n, m) as a table that can be read aloud. Cells are coloured; those of `path` are ringed."""
+    """values (n, m) as a table that can be read aloud, in colours.
+
+    An alignment's `path` is drawn through it; rows and columns are then numbered. alt: of pictures there.
+    """
     values = np.atleast_2d(np.asarray(values, float))  # (n, m)
     bottom = float(np.nanmin(values)) if low is None else low
     top = float(np.nanmax(values)) if high is None else high
     span = (top - bottom) or 1.0
-    on_path = {(int(i), int(j)) for i, j in path}
-    head = "".join(f'<th scope="col">{label(c, f"column {j + 1}")}</th>' for j, c in enumerate(columns))
+    steps = dict.fromkeys(path, "")
+    for (i, j), (k, n) in pairwise(path):
+        steps[i, j] = _STEPS.get((k - i, n - j), "")
+
+    def head(part: str | Image.Image, number: int) -> str:
+        shown = f'<span class="number">{number}</span>' if path else ""
+        return shown + _head(part, alt.format(n=number))
+
+    top_row = "".join(f'<th scope="col">{head(c, j)}</th>' for j, c in enumerate(columns, 1))
     body = ""
     for i, row in enumerate(rows):
         cells = ""
-        for j in range(values.shape[1]):
-            share = min(1.0, max(0.0, (values[i, j] - bottom) / span))
-            ring, spoken = (' class="on-path"', " on the path") if (i, j) in on_path else ("", "")
-            aria = f' aria-label="{values[i, j]:.2f}{spoken}"' if spoken else ""
-            cells += f'<td{ring}{aria} style="--heat:{100 * share:.0f}%">{values[i, j]:.2f}</td>'
-        body += f'<tr><th scope="row">{label(row, f"row {i + 1}")}</th>{cells}</tr>'
+        for j, value in enumerate(values[i]):
+            share = min(1.0, max(0.0, (value - bottom) / span))
+            ring = f' class="on-path {steps[i, j]}"' if (i, j) in steps else ""
+            cells += f'<td{ring} style="--heat:{100 * share:.0f}%"><span>{value:.2f}</span></td>'
+        body += f'<tr><th scope="row">{head(row, i + 1)}</th>{cells}</tr>'
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    heading = f"<thead><tr><td></td>{head}</tr></thead>"
-    return f'<div class="sugar-heat"><table>{title}{heading}<tbody>{body}</tbody></table></div>'
+    table = f"<table>{title}<thead><tr><td></td>{top_row}</tr></thead><tbody>{body}</tbody></table>"
+    aligned = ' sugar-aligned" tabindex="0' if path else ""
+    return f'<div class="sugar-heat{aligned}">{table}</div>'
 
 
 def status_line(state: ModelState) -> str:
@@ -219,6 +233,19 @@ element.addEventListener('click', (event) => {
 def intro(words: str) -> Any:
     """The line at the head of a tab that says what it is for."""
     return gr.Markdown(words, elem_classes="sugar-intro")
+
+
+def example_buttons(tab: str, count: int) -> list[gr.Button]:
+    """Buttons of a tab for examples of the loaded model's profile. They are hidden until they are `named`."""
+    return [
+        gr.Button(visible=False, size="sm", min_width=120, elem_id=f"{tab}-example-{n}") for n in range(count)
+    ]
+
+
+def named(names: Sequence[str], count: int) -> list[gr.Button]:
+    """Values for `count` buttons: one is shown for each name, the others are hidden."""
+    shown = [gr.Button(value=name, visible=True) for name in names]
+    return shown + [gr.Button(visible=False)] * (count - len(shown))
 
 
 def clickable(label: str, **settings: Any) -> gr.HTML:

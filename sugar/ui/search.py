@@ -24,7 +24,7 @@ from sugar.services.query import QueryPart, SearchQuery, day
 from sugar.services.saved_searches import SavedSearch, SavedSearches
 from sugar.services.search import MAX_HITS, SearchRequest, SearchService, SearchState
 from sugar.services.visitors import Page
-from sugar.ui.components import Change, GalleryChoice, intro
+from sugar.ui.components import Change, GalleryChoice, example_buttons, intro, named
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import number, picture, text
 from sugar.ui.search_drawing import (
@@ -82,10 +82,7 @@ class SearchTab:
         with gr.Column(elem_id="search-tab"):
             intro(words.INTRO)
             with gr.Row(elem_id="search-examples"):
-                self.examples = [
-                    gr.Button(visible=False, size="sm", min_width=120, elem_id=f"search-example-{i}")
-                    for i in range(EXAMPLES)
-                ]
+                self.examples = example_buttons("search", EXAMPLES)
             with gr.Column(elem_id="search-box"):
                 self.text = gr.Textbox(
                     label=words.WORDS,
@@ -245,11 +242,9 @@ class SearchTab:
     def fit_to_model(self) -> tuple[Any, ...]:
         """The names of the model's examples, and whether its yes or no may be asked for."""
         model = self.app.models.peek()
-        known = examples(model, "search")[:EXAMPLES]
-        named = [gr.Button(value=example_name(e), visible=True) for e in known]
-        hidden = [gr.Button(visible=False)] * (EXAMPLES - len(known))
+        names = [example_name(e) for e in examples(model, "search")[:EXAMPLES]]
         allowed = model is not None and bool(model.profile.confirms)
-        return (*named, *hidden, gr.Checkbox(visible=allowed, value=False))
+        return (*named(names, EXAMPLES), gr.Checkbox(visible=allowed, value=False))
 
     def state(self, request: gr.Request) -> SearchState:
         return self.app.visitor(request).state.of(SearchState)

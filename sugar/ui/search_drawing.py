@@ -21,16 +21,15 @@ from PIL import Image
 from sugar.sequence import PictureHit
 from sugar.services.examples import Example
 from sugar.services.query import ParsedQuery, Token, parse
-from sugar.services.search import MAX_HITS, Content, Explanation, SearchDraft, SearchResult
+from sugar.services.search import MAX_HITS, Explanation, SearchDraft, SearchResult
 from sugar.ui import wall
-from sugar.ui.components import data_uri, escape, figure, jpeg_uri, label
+from sugar.ui.components import data_uri, escape, figure, heat_map, jpeg_uri
 from sugar.ui.text import search as words
 
 if TYPE_CHECKING:
     from sugar.gallery import Gallery, Item
 
 __all__ = [
-    "alignment_table",
     "as_json",
     "changed",
     "chips_html",
@@ -325,23 +324,14 @@ def as_json(hit: PictureHit, gallery: Gallery, thumbnails: bool) -> dict[str, An
     return out
 
 
-_STEPS = {(0, 1): "right", (1, 0): "down", (1, 1): "diagonal"}
-
-
 def explained(explanation: Explanation) -> str:
     """The HTML beneath an opened hit."""
     parts = []
     if explanation.similarity is not None:
         parts.append(f"<h4>{words.WHY}</h4><p>{escape(_sentence(explanation))}</p>")
-        parts.append(
-            alignment_table(
-                explanation.similarity,
-                explanation.rows,
-                explanation.columns,
-                explanation.path,
-                _caption(explanation),
-            )
-        )
+        about: dict[str, str] = {"alt": words.COLUMN_RUN, "caption": _caption(explanation)}
+        heads = explanation.rows, explanation.columns
+        parts.append(heat_map(explanation.similarity, *heads, explanation.path, **about))
     if explanation.picture_heat is not None:
         lit = highlighted(explanation.pictures[0], explanation.picture_heat)
         parts.append(f"<h4>{words.WHERE}</h4>{figure(lit, words.WHERE_ALT, words.WHERE_HELP)}")
@@ -388,40 +378,6 @@ def _caption(explanation: Explanation) -> str:
     rows, columns = explanation.similarity.shape if explanation.similarity is not None else (0, 0)
     said = [words.READ_WITH] if rows > 1 and not explanation.hit.items else []
     return " ".join([*said, words.THE_LINE] if rows * columns > 1 else said)
-
-
-def alignment_table(
-    similarity: np.ndarray,
-    rows: Sequence[Content],
-    columns: Sequence[Content],
-    path: Sequence[tuple[int, int]],
-    caption: str = "",
-) -> str:
-    """(n, m) cosines as a table with thumbnails and words at its heads and the path drawn through it."""
-    low, high = float(np.nanmin(similarity)), float(np.nanmax(similarity))
-    span = (high - low) or 1.0
-    steps = {
-        (int(i), int(j)): _STEPS.get((int(k - i), int(n - j)), "")
-        for (i, j), (k, n) in zip(path, path[1:], strict=False)
-    }
-    on_path = {(int(i), int(j)) for i, j in path}
-    head = "".join(f'<th scope="col">{_head(c, j)}</th>' for j, c in enumerate(columns))
-    body = ""
-    for i, row in enumerate(rows):
-        cells = ""
-        for j in range(similarity.shape[1]):
-            value = similarity[i, j]
-            kind = f' class="on-path {steps.get((i, j), "")}"' if (i, j) in on_path else ""
-            heat = 100 * min(1.0, max(0.0, (value - low) / span))
-            cells += f'<td{kind} style="--heat:{heat:.0f}%"><span>{value:.2f}</span></td>'
-        body += f'<tr><th scope="row">{_head(row, i)}</th>{cells}</tr>'
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    inner = f"{title}<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="sugar-heat sugar-aligned" tabindex="0"><table>{inner}</table></div>'
-
-
-def _head(part: Content, number: int) -> str:
-    return f'<span class="number">{number + 1}</span>{label(part, words.COLUMN_RUN.format(n=number + 1))}'
 
 
 def highlighted(picture: Image.Image, heat: np.ndarray) -> Image.Image:
