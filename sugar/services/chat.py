@@ -118,14 +118,9 @@ class ChatService:
 
 
 def crop(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
-    """A region of a picture.
+    """A region of a picture. box: left, top, right, bottom as shares of width and height, in [0, 1].
 
-    Args:
-        image: the whole picture.
-        box: left, top, right, bottom as shares of width and height, in [0, 1].
-
-    Raises:
-        InputError: the region is not inside the picture, or smaller than 8 pixels.
+    Raises InputError: the region is not inside the picture, or smaller than 8 pixels.
     """
     left, top, right, bottom = box
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):

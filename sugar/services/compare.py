@@ -101,16 +101,10 @@ class CompareService:
         ask: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> CompareResult:
-        """Score every picture against every caption.
+        """Score every picture (2 to 6) against every caption (1 to 6); the result becomes the visitor's last.
 
-        Args:
-            visitor: whose result it becomes; stopping the visitor's answer ends the questions.
-            pictures, captions: 2 to 6 and 1 to 6.
-            ask: also ask the model about every pair.
-            progress: called with the number of pairs done, and of all pairs.
-
-        Raises:
-            InputError: too few or too many pictures or captions, or stopped.
+        ask: also ask the model about every pair; stopping the visitor's answer ends the questions. progress:
+        called with the pairs done, and with all. Raises InputError: too few or too many, or stopped.
         """
         if len(pictures) < 2:
             raise InputError(f"Choose 2 to 6 pictures to compare (now {len(pictures)}).")

@@ -351,15 +351,9 @@ def _picture(picture: Attachment) -> dict[str, str]:
 
 
 def from_bytes(data: bytes, limits: ImageLimits | None = None, key: str = "") -> Conversation:
-    """A conversation that `to_bytes` wrote.
+    """A conversation that `to_bytes` wrote. Raises InputError: it is not one; ImageError: a broken picture.
 
-    Args:
-        key: its file in the list. Without one it came from elsewhere, and its pictures belong to no gallery
-            of this machine.
-
-    Raises:
-        InputError: the file is not one.
-        ImageError: a picture in it cannot be opened.
+    key: its file in the list. Without one it came from elsewhere, and its pictures belong to no gallery here.
     """
     wrong = InputError("This is not a conversation that Sugar saved. Choose a file from Export.")
     try:

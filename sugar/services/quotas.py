@@ -112,11 +112,7 @@ class Quotas:
         self._reads = Buckets(limits.per_minute * READS, rate * READS, clock)
 
     def admit(self, visitor: Visitor, *, uses_model: bool = True) -> None:
-        """Count one request.
-
-        Raises:
-            BusyError: the visitor or the address has asked for too much; the message says when to come again.
-        """
+        """Count one request. Raises BusyError: the visitor or the address has asked for too much."""
         cost = 1.0 if uses_model else LIGHT
         address = network_of(visitor.address)
         if visitor.proven:
@@ -127,10 +123,8 @@ class Quotas:
         _refuse(wait, f"{self.limits.per_minute} requests in a minute is the limit here.")
 
     def admit_newcomer(self, visitor: Visitor) -> None:
-        """Count a visitor who is given something to keep on the server, such as a gallery.
-
-        Raises:
-            BusyError: too many new visitors from this address within an hour.
+        """Count a visitor who is given something to keep, such as a gallery. Raises BusyError: too many in an
+        hour.
         """
         wait = self._newcomers.take(network_of(visitor.address))
         if wait:

@@ -397,15 +397,9 @@ class Explanation:
 
 
 def _explain(gallery: Gallery, model: Any, aligned: Sample | None, hit: PictureHit) -> Explanation:
-    """Explain a hit.
+    """Explain a hit. aligned: the sample that `hit.similarity` speaks of; None when nothing was embedded.
 
-    Args:
-        gallery: where the hit's pictures are.
-        model: has `picture_heat(query, image)`, (h, w) cosines or None.
-        aligned: the sample that `hit.similarity` speaks of; None when nothing was embedded.
-        hit: what a search found.
-    Raises:
-        GalleryError: the picture was deleted meanwhile.
+    Raises GalleryError: the picture was deleted meanwhile.
     """
     ids = list(hit.items) or [hit.item]
     pictures = tuple(gallery.picture(i) for i in ids)

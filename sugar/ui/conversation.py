@@ -123,11 +123,9 @@ def _file(path: str, alt: str) -> dict[str, Any]:
 
 
 def from_history(history: Any, settings: Settings) -> Conversation:
-    """A program's history as a conversation.
+    """A program's history as a conversation. Raises ImageError: a picture cannot be opened.
 
-    Raises:
-        InputError: not a list of messages, too long, or with anything but texts and pictures.
-        ImageError: a picture cannot be opened.
+    Raises InputError: not a list of messages, too long, or with anything but texts and pictures.
     """
     if not isinstance(history, list | None) or len(history or ()) > MAX_MESSAGES:
         raise InputError(f"A conversation is a list of at most {MAX_MESSAGES} messages. Begin a new one.")
