@@ -14,7 +14,7 @@ from sugar.scenes import draw, long_caption, sample_scene, split_rng
 from sugar.services.jobs import Jobs, JobState
 from sugar.services.models import ModelService
 from sugar.services.modes import PERSONAL, PUBLIC, Mode
-from sugar.services.teach import TeachResult, TeachService
+from sugar.services.teach import TeachRequest, TeachResult, TeachService
 from sugar.services.visitors import Visitor
 from sugar.settings import Settings
 from sugar.ui.gallery_drawing import teach_line
@@ -58,7 +58,7 @@ VISITOR = Visitor("0" * 32, "owner")
 
 def test_teaching_gives_an_adapter_on_the_model_tab_and_figures(tmp_path: Path, model: Sugar) -> None:
     teach = service(tmp_path, model)
-    job = teach.start(VISITOR, Shown(tmp_path, 25), "holiday", steps=3)
+    job = teach.start(VISITOR, Shown(tmp_path, 25), TeachRequest("holiday", steps=3))
     assert job.over.wait(300)
     state = job.state()
     assert state.phase == "done", state.problem
@@ -86,7 +86,7 @@ def test_teaching_gives_an_adapter_on_the_model_tab_and_figures(tmp_path: Path, 
 
 def test_a_cancelled_run_keeps_nothing(tmp_path: Path, model: Sugar) -> None:
     teach = service(tmp_path, model)
-    job = teach.start(VISITOR, Shown(tmp_path, 25), "holiday", "mine", steps=5000)
+    job = teach.start(VISITOR, Shown(tmp_path, 25), TeachRequest("holiday", "mine", steps=5000))
     job.cancel()
     assert job.over.wait(300) and job.state().phase == "cancelled"
     assert model.adapters == [] and "cancelled" in teach_line(job.state())
@@ -95,11 +95,11 @@ def test_a_cancelled_run_keeps_nothing(tmp_path: Path, model: Sugar) -> None:
 def test_what_cannot_be_taught_is_refused(tmp_path: Path, model: Sugar) -> None:
     many, few = Shown(tmp_path, 25), Shown(tmp_path, 5)
     with pytest.raises(SettingsError, match="own machine"):
-        service(tmp_path, model, PUBLIC).start(VISITOR, many, "holiday")
+        service(tmp_path, model, PUBLIC).start(VISITOR, many, TeachRequest("holiday"))
     with pytest.raises(InputError, match="needs 20"):
-        service(tmp_path, model).start(VISITOR, few, "holiday")
+        service(tmp_path, model).start(VISITOR, few, TeachRequest("holiday"))
     with pytest.raises(InputError, match="cannot name"):
-        service(tmp_path, model).start(VISITOR, many, "holiday", "../up")
+        service(tmp_path, model).start(VISITOR, many, TeachRequest("holiday", "../up"))
 
 
 def test_a_run_is_told_in_one_sentence() -> None:

@@ -2,7 +2,7 @@
 
     teach = TeachService(workspace, jobs, mode)
     # jobs.of(visitor) shows progress; jobs.cancel ends it
-    job = teach.start(visitor, gallery, "holiday")
+    job = teach.start(visitor, gallery, TeachRequest("holiday"))
     job.state().result  # TeachResult: figures before and after, the adapter's name
 
 It trains a copy of the loaded model, so the app goes on answering. Part of the captions is kept aside; the
@@ -24,10 +24,22 @@ from sugar.services.modes import Mode
 from sugar.services.visitors import Visitor
 from sugar.services.workspace import Workspace
 
-__all__ = ["LEAST", "TeachResult", "TeachService"]
+__all__ = ["LEAST", "TeachRequest", "TeachResult", "TeachService"]
 
 LEAST = 20
 """Captioned pictures that a run needs: with fewer nothing is left to measure on."""
+
+
+@dataclass(frozen=True)
+class TeachRequest:
+    """gallery: whose captions.
+
+    name: of the adapter, made of the gallery's where empty. steps: of training.
+    """
+
+    gallery: str
+    name: str = ""
+    steps: int = 60
 
 
 @dataclass(frozen=True)
@@ -56,11 +68,8 @@ class TeachService:
     def __init__(self, workspace: Workspace, jobs: Jobs, mode: Mode) -> None:
         self.workspace, self.jobs, self.mode = workspace, jobs, mode
 
-    def start(self, visitor: Visitor, opened: Any, gallery: str, name: str = "", steps: int = 60) -> Job:
+    def start(self, visitor: Visitor, gallery: Any, request: TeachRequest) -> Job:
         """Queue a run on an open gallery; returns at once.
-
-        Args:
-            name: of the adapter, made of the gallery's where empty.
 
         Raises:
             SettingsError: in another mode than personal. InputError: too few captions, or a name that cannot
@@ -72,12 +81,12 @@ class TeachService:
             raise SettingsError(
                 "Teaching needs the machine for minutes, so it is offered on one's own machine only."
             )
-        name = name.strip() or f"{gallery} captions"
+        name = request.name.strip() or f"{request.gallery} captions"
         if not re.fullmatch(r"[\w][\w .-]{0,80}", name):
             raise InputError(
                 f"{name!r} cannot name an adapter. Use letters, digits, spaces, dots and dashes."
             )
-        captions = GalleryCaptions(opened, name=gallery)
+        captions = GalleryCaptions(gallery, name=request.gallery)
         if len(captions) < LEAST:
             raise InputError(
                 f"The gallery has {len(captions)} captions of yours; teaching needs {LEAST} at least."
@@ -85,10 +94,11 @@ class TeachService:
         base = self.workspace.model()
         if base.folder is None:
             raise InputError(f"{base.name} lives in memory only. Save it and open the folder first.")
-        title = f"teach {len(captions)} captions of {gallery}"
+        out = self.workspace.settings.gallery_root / ".teaching" / name
+        title = f"teach {len(captions)} captions of {request.gallery}"
 
         def work(job: Job) -> TeachResult:
-            result = self._train(job, captions, str(base.folder), name, steps)
+            result = self._train(job, captions, str(base.folder), out, replace(request, name=name))
             model = self.workspace.model()
             if name in model.adapters:
                 model.unload_adapter(name)
@@ -97,7 +107,7 @@ class TeachService:
 
         return self.jobs.start(visitor, "teach", title, work)
 
-    def _train(self, job: Job, captions: Any, base: str, name: str, steps: int) -> TeachResult:
+    def _train(self, job: Job, captions: Any, base: str, out: Path, request: TeachRequest) -> TeachResult:
         """Train, and measure before and after."""
         import shutil
 
@@ -106,18 +116,17 @@ class TeachService:
         from sugar.training.loop import Stopped, train
         from sugar.training.recipes import OWN
 
-        out = self.workspace.settings.gallery_root / ".teaching" / name
         shutil.rmtree(out, ignore_errors=True)
-        job.report(0, steps, "reading the captions")
+        job.report(0, request.steps, "reading the captions")
         config = replace(
             OWN,
             base=base,
             out=str(out),
-            steps=steps,
-            validate_every=max(1, steps // 3),
-            save_every=steps + 1,
+            steps=request.steps,
+            validate_every=max(1, request.steps // 3),
+            save_every=request.steps + 1,
             trackers="",
-            data=(f"gallery={captions.name}",),
+            data=(f"gallery={request.gallery}",),
         )
         task = AdapterTask(config, Mixture([captions], seed=config.seed, held_out=config.held_out))
         before = task.validation.measure(0, adapter=None)
@@ -132,15 +141,15 @@ class TeachService:
             folder = train(task, quiet=True, progress=progress)
         except Stopped:
             raise Cancelled("The training was cancelled. Nothing was kept.") from None
-        after = task.validation.measure(steps, adapter="sugar")
+        after = task.validation.measure(request.steps, adapter="sugar")
         assert after is not None
-        kept = adapters_folder(self.workspace.settings) / name
+        kept = adapters_folder(self.workspace.settings) / request.name
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, kept)
         shutil.rmtree(out, ignore_errors=True)
         return TeachResult(
-            name,
+            request.name,
             kept,
             len(captions),
             len(task.validation.pairs),

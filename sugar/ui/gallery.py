@@ -26,7 +26,7 @@ from sugar.services.galleries import SAMPLE
 from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.jobs import Job, JobState
 from sugar.services.search import SearchState
-from sugar.services.teach import TeachService
+from sugar.services.teach import TeachRequest, TeachService
 from sugar.services.visitors import Page
 from sugar.services.watching import Watched
 from sugar.ui.components import (
@@ -553,8 +553,8 @@ class GalleryTab:
     # -- teaching the model the captions
 
     def teach(self, request: gr.Request, name: str) -> tuple[str, gr.Timer]:
-        asked = text(name, self.settings, what="gallery")
-        gallery = self.app.gallery(request, asked)
+        asked = TeachRequest(text(name, self.settings, what="gallery"))
+        gallery = self.app.gallery(request, asked.gallery)
         job = self.teaching.start(self.app.visitor(request).visitor, gallery, asked)
         return teach_line(job.state()), gr.Timer(active=True)
 
