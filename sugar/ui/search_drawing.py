@@ -329,7 +329,7 @@ def explained(explanation: Explanation) -> str:
     parts = []
     if explanation.similarity is not None:
         parts.append(f"<h4>{words.WHY}</h4><p>{escape(_sentence(explanation))}</p>")
-        about: dict[str, str] = {"alt": words.COLUMN_RUN, "caption": _caption(explanation)}
+        about: dict[str, Any] = {"alt": words.COLUMN_RUN, "caption": _caption(explanation)}
         heads = explanation.rows, explanation.columns
         parts.append(heat_map(explanation.similarity, *heads, explanation.path, **about))
     if explanation.picture_heat is not None:
