@@ -306,6 +306,21 @@ def test_a_wait_can_be_cancelled(service, page, filled):
     assert not (page.files / "no.png").exists()
 
 
+def test_uploads_go_when_their_job_is_cancelled_before_it_began(service, page, filled, tmp_path):
+    gallery = service.workspace.gallery(page, "trip")
+    archive = tmp_path / "export.zip"
+    archive.write_bytes(b"PK")
+    with Gallery.open(gallery.folder, gallery.model) as other, other.run_lock().held("busy"):
+        first = service.add(page, AddRequest("trip", (upload(page, "first.png", 704),), remove=True))
+        assert eventually(lambda: "Another run" in first.state().note)
+        added = service.add(page, AddRequest("trip", (upload(page, "second.png", 705),), remove=True))
+        brought = service.bring(page, "again", archive, remove=True)
+        for job in (brought, added, first):
+            service.jobs.cancel(page.visitor, job.id)
+            assert job.over.wait(10) and job.state().phase == "cancelled"
+    assert not (page.files / "second.png").exists() and not archive.exists()
+
+
 def test_an_upload_that_could_not_be_taken_in_stays_for_another_try(service, page, filled, monkeypatch):
     gallery = service.workspace.gallery(page, "trip")
     path = upload(page, "again.png", 703)

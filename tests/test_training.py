@@ -131,6 +131,13 @@ def test_a_query_s_last_position_is_labelled_by_its_referent(facts: BatchFacts) 
     assert torch.equal(target[rest][:, rest], plain[rest][:, rest])
 
 
+def test_labels_can_be_fitted_by_unit_vectors(facts: BatchFacts) -> None:
+    """With the kernel between prefixes of a sample; the paper's 1 there contradicts it."""
+    target = labels(facts, relabel=True, same_sample="kernel")
+    least = [torch.linalg.eigvalsh(t.double())[0] for t in (target, labels(facts))]
+    assert least[0] > -1e-3 > least[1]
+
+
 def test_samples_of_several_slices_draw_two_to_four_positions(facts: BatchFacts) -> None:
     for flags, drawn in zip(facts.flags, facts.positions, strict=True):
         assert drawn == sorted(set(drawn)) and drawn[-1] == len(flags) - 1

@@ -277,7 +277,7 @@ class GalleryService:
             _remove_uploads(request)
             return report
 
-        return self.jobs.start(page.visitor, "add", request.gallery, work)
+        return self.jobs.start(page.visitor, "add", request.gallery, work, lambda: _remove_uploads(request))
 
     def again(self, page: Page) -> None:
         """Try once more to take in what failed before. Raises what `add` does; the rest waits on."""
@@ -335,6 +335,10 @@ class GalleryService:
         """A new gallery from an export, in the background. The result is its name."""
         galleries, model = self.galleries, self.workspace.model()
 
+        def gone() -> None:
+            if remove:
+                archive.unlink(missing_ok=True)
+
         def work(job: Job) -> str:
             try:
                 told = _told(job)
@@ -342,10 +346,9 @@ class GalleryService:
                 page.state.of(GalleryState).name = made.folder.name
                 return made.folder.name
             finally:
-                if remove:
-                    archive.unlink(missing_ok=True)
+                gone()
 
-        return self.jobs.start(page.visitor, "import", name, work)
+        return self.jobs.start(page.visitor, "import", name, work, gone)
 
     def running(self, page: Page) -> list[JobState]:
         """The visitor's jobs on galleries, the newest first; finished ones stay until `clear`."""

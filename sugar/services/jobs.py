@@ -71,13 +71,23 @@ class JobState:
 
 
 class Job:
-    """One piece of work, as the work itself sees it."""
+    """One piece of work, as the work itself sees it.
 
-    def __init__(self, owner: Visitor, kind: str, title: str, work: Callable[[Job], Any]) -> None:
+    unstarted: called when it is cancelled before it began.
+    """
+
+    def __init__(
+        self,
+        owner: Visitor,
+        kind: str,
+        title: str,
+        work: Callable[[Job], Any],
+        unstarted: Callable[[], None] = lambda: None,
+    ) -> None:
         self.id, self.owner, self.kind = secrets.token_hex(8), owner, kind
         self.stop = threading.Event()
         self.over = threading.Event()
-        self._work = work
+        self._work, self._unstarted = work, unstarted
         self._lock = threading.Lock()
         self._state = JobState(self.id, kind, title, QUEUED)
         self._began, self._ended = 0.0, 0.0
@@ -138,6 +148,7 @@ class Job:
             if waiting:
                 self._state = replace(self._state, phase=CANCELLED)
         if waiting:
+            self._unstarted()
             self._end(CANCELLED)
 
 
@@ -160,13 +171,22 @@ class Jobs:
         self._running: set[Job] = set()
         self._lock = threading.RLock()
 
-    def start(self, visitor: Visitor, kind: str, title: str, work: Callable[[Job], Any]) -> Job:
+    def start(
+        self,
+        visitor: Visitor,
+        kind: str,
+        title: str,
+        work: Callable[[Job], Any],
+        unstarted: Callable[[], None] = lambda: None,
+    ) -> Job:
         """Queue a piece of work. Returns at once.
 
+        Args:
+            unstarted: called when the work is cancelled before it began.
         Raises:
             BusyError: the visitor, or the server, has as many jobs as it may have.
         """
-        job = Job(visitor, kind, title, work)
+        job = Job(visitor, kind, title, work, unstarted)
         with self._lock:
             own = self._jobs.setdefault(visitor.id, [])
             if sum(not j.over.is_set() for j in own) >= self._per_visitor:
