@@ -206,7 +206,7 @@ def test_what_differs_is_asked_as_the_profile_says(workspace: Workspace, visitor
 def test_the_loaded_model_speaks_for_itself(workspace: Workspace) -> None:
     models = ModelService(workspace)
     profile = workspace.model().profile
-    assert models.good_at() == profile.good_at and models.limits() == profile.limits
+    assert models.own_words() == (profile.good_at, profile.limits)
     assert models.facts()["Device"] == "cpu" and models.card().startswith("# toy")
     for bad in (None, 7, "", "no such", "a\0b", "$(id)/x y", "/no/such/folder", "~nobodyhere/x", "x" * 300):
         with pytest.raises((InputError, ModelError)):
