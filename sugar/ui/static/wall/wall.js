@@ -133,7 +133,8 @@ window.sugarWall = (element, props, trigger, watch) => {
       draw();
     }
     if (message?.kind === "large") {
-      known.set(message.id, { ...known.get(message.id), ...message.cell });
+      // a cell that was dropped meanwhile is asked for whole: this one has no thumbnail
+      if (known.has(message.id)) known.set(message.id, { ...known.get(message.id), ...message.cell });
       box.take(message);
     }
   };
