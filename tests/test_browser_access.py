@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Served, Window, eventually, screenshot, serve
+from playwright.sync_api import expect
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 
@@ -159,7 +160,8 @@ def test_an_answer_is_text_whatever_it_says(window: Window, tmp_path: Path) -> N
     answer.get_by_text("bold").wait_for()
     page.wait_for_timeout(500)
     shown = answer.locator(".md").first
-    assert shown.locator("strong").count() == 1 and shown.locator("code").count() == 3
+    expect(shown.locator("strong")).to_have_count(1)
+    expect(shown.locator("code")).to_have_count(3)
     found = {tag: shown.locator(f"{tag}:not(button *)").count() for tag in TAGS.split()}
     assert not any(found.values()), found
     assert shown.locator("[style*=fixed]").count() == 0

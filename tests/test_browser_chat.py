@@ -19,8 +19,9 @@ def test_upload_stream_and_answers_that_are_markdown_and_never_markup(window: Wi
     page = window.open()
     send(page, "first [1] then [2]", "before.jpg", "after.jpg")
     answered(page, "I see 2 pictures and the words first then")
-    assert page.locator("#talk .user img").count() == 2 and box(page) == ""
-    assert "tokens" in talk(page).inner_text()
+    expect(page.locator("#talk .user img")).to_have_count(2)
+    expect(talk(page)).to_contain_text("tokens")
+    assert box(page) == ""
     screenshot(page, "chat")
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator("#talk .user")).to_have_count(0)
@@ -33,7 +34,7 @@ def test_upload_stream_and_answers_that_are_markdown_and_never_markup(window: Wi
     assert page.locator("#talk .message img, #talk .user strong").count() == 0
     links = page.locator("#talk .message a").evaluate_all("(all) => all.map((a) => a.href)")
     assert all(link.startswith("http://example.org/") for link in links)  # shown, not fetched
-    assert page.locator("#talk .bot strong").inner_text() == "b"
+    expect(page.locator("#talk .bot strong")).to_have_text("b")
     assert page.evaluate("window.harmed") is False
 
 
@@ -58,7 +59,7 @@ def test_retry_gives_versions_and_undo_edit_and_new_take_back(window: Window) ->
     page.fill("#message textarea", "or as [1]?")
     page.get_by_role("button", name="Edit last question").click()
     expect(page.locator("#message textarea")).to_have_value("is the star red?\nor as [2]?")
-    assert page.locator("#message img").count() == 2
+    expect(page.locator("#message img")).to_have_count(2)
     page.locator("#message .delete-button").last.click()
     page.fill("#message textarea", "is the star blue?")
     page.press("#message textarea", "Enter")
@@ -104,9 +105,9 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
     page.locator("#message textarea").wait_for()
     assert "keep" not in talk(page).inner_text()
     page.get_by_text("Conversations", exact=True).first.click()
-    page.locator("#saved-list button").first.click()  # the newest, with its picture
+    page.locator("#saved-list button", has_text="keep").first.click()
     talk(page).get_by_text("I see 1 pictures").wait_for()
-    assert page.locator("#talk .user img").count() == 1
+    expect(page.locator("#talk .user img")).to_have_count(1)  # a picture comes after its words
     expect(page.get_by_label("Title")).to_have_value(re.compile("^keep"))  # its name comes after it
     page.get_by_label("Title").fill("Holiday")
     page.get_by_role("button", name="Rename").click()
@@ -133,13 +134,13 @@ def test_a_first_question_is_kept_while_it_is_answered_and_damaged_ones_can_be_d
     page.locator("#message textarea").wait_for()
     window.errors.clear()  # the browser tells of the stream that the reload cut
     page.get_by_text("Conversations", exact=True).first.click()
-    page.locator("#saved-list button").first.click()
+    page.locator("#saved-list button", has_text="talk at length").first.click()
     talk(page).locator(".user").get_by_text("talk at length").wait_for()
     ready(page)
     folder = app.settings.gallery_root / FOLDER
     saved = max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
     saved.write_bytes(saved.read_bytes() + b"{damaged}")
-    page.locator("#saved-list button").first.click()
+    page.locator("#saved-list button", has_text="talk at length").first.click()
     page.locator("#saved-damaged").get_by_text("cannot be read").wait_for()
     page.locator("#saved-damaged").get_by_role("button", name="Delete").first.click()
     expect(page.locator("#saved-damaged button")).to_have_count(0)
@@ -197,9 +198,9 @@ def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
         answered(page, "I see 0 pictures and the words blue star")
         assert "the words red star" not in talk(page).inner_text()
         page.get_by_text("Words and mean colours").wait_for()  # what this model says that it is good at
-        assert "sugar-tiny · cpu · fp32" in page.locator("#status").inner_text()
-        assert "0.5 GB, 1 min" in page.locator(".sugar-head").inner_text()
-        assert "smolvlm-256m" in page.locator("#larger").inner_text()
+        expect(page.locator("#status")).to_contain_text("sugar-tiny · cpu · fp32")
+        expect(page.locator(".sugar-head")).to_contain_text("0.5 GB, 1 min")
+        expect(page.locator("#larger")).to_contain_text("smolvlm-256m")
     finally:
         gate.set()
         window.close()

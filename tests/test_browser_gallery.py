@@ -19,7 +19,6 @@ from playwright.sync_api import Page, expect
 
 from sugar.gallery import Gallery
 
-expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 SCENES = [str(ASSETS / "examples" / f"scene-{n}.jpg") for n in range(3)]
 
 

@@ -12,7 +12,6 @@ from conftest import Served, Window, eventually
 from playwright.sync_api import expect
 from talking import answered, box, held, ready, send, stop, talk, talk_at_length
 
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
 
 

@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 
 from sugar.gallery import Gallery, build_sample
 
-expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 SCENE = str(ASSETS / "examples" / "scene-0.jpg")
 PICTURES = 30
 

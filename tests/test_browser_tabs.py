@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 
 from sugar.gallery import build_sample
 
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 EXAMPLES = ASSETS / "examples"
 SCENES = [str(EXAMPLES / f"scene-{n}.jpg") for n in range(3)]
 
@@ -126,10 +125,10 @@ def test_the_page_speaks_the_browsers_language(browser: Any, app: Served) -> Non
     window = Window(browser, app, locale="de-DE")
     try:
         page = window.open("Gespräch")
-        assert page.get_by_placeholder("Frag etwas").is_visible()
+        expect(page.get_by_placeholder("Frag etwas")).to_be_visible()
         page.get_by_role("tab", name="Search", exact=True).click()
-        assert page.get_by_label("Eine Geschichte").is_visible()
-        assert page.get_by_label("Photos", exact=True).first.is_visible()  # what is left out is English
+        expect(page.get_by_label("Eine Geschichte")).to_be_visible()
+        expect(page.get_by_label("Photos", exact=True).first).to_be_visible()  # what is left out is English
         expect(page.locator("#status")).to_contain_text("ist bereit")
     finally:
         window.close()
