@@ -21,7 +21,7 @@ from sugar import embedder
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, SettingsError
 from sugar.model import encoders
-from sugar.model.adapters import CONFIG, WEIGHTS, EmbeddingHead
+from sugar.model.adapters import CONFIG, TARGETS, WEIGHTS, EmbeddingHead
 from sugar.sequence import Sample, Turn
 
 A, B = noise(1), noise(2)
@@ -198,6 +198,56 @@ def test_a_person_s_name_is_a_label(
     assert said(back) == on
 
 
+OLD_NAMES: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("llava", "llava_next", "gemma3", "internvl"), ("model.language_model.", "language_model.model.")
+    ),
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl"), ("model.language_model.", "model.")),
+}
+"""Where the layers of a family stood in older releases of Transformers; the other families never moved."""
+
+
+@pytest.mark.parametrize("family", checkpoints.FAMILIES)
+@pytest.mark.parametrize("kind", ["lora", "dora", "modules_to_save"])
+def test_what_peft_trained_applies_here_under_new_and_old_names(
+    family: str, kind: str, tmp_path: Path
+) -> None:
+    """A folder that plain PEFT wrote gives the logits that plain PEFT gives; emptied, it is refused."""
+    import peft
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    base = checkpoints.built(family)
+    plain = transformers.AutoModelForImageTextToText.from_pretrained(base)
+    whole = dict(modules_to_save=["lm_head"]) if kind == "modules_to_save" else {}
+    config = peft.LoraConfig(r=4, target_modules=TARGETS, use_dora=kind == "dora", **whole)
+    tuned = peft.get_peft_model(plain, config)
+    torch.manual_seed(3)
+    for key, p in tuned.named_parameters():
+        if "lora_B" in key or "magnitude" in key or "modules_to_save" in key:
+            p.data += 0.3 * torch.randn_like(p)
+    tuned.save_pretrained(tmp_path / "new")
+    ids = torch.arange(20)[None]
+    with torch.inference_mode():
+        wanted = tuned.eval()(input_ids=ids).logits
+    new, old = OLD_NAMES.get(family, ("", ""))
+    copied(tmp_path / "new", tmp_path / "old")
+    tensors = load_file(tmp_path / "new" / WEIGHTS)
+    save_file({k.replace(new, old, 1): v for k, v in tensors.items()}, tmp_path / "old" / WEIGHTS)
+    empty = copied(tmp_path / "new", tmp_path / "empty")
+    of_base = {k: v for k, v in tensors.items() if "lora_" in k and "magnitude" not in k}
+    save_file({k: v * 0 if "lora_B" in k else v for k, v in of_base.items()}, empty / WEIGHTS)
+    written = json.loads((empty / CONFIG).read_text())
+    (empty / CONFIG).write_text(json.dumps({**written, "use_dora": False, "modules_to_save": None}))
+    model = Sugar.from_pretrained(base)
+    for name in ("new", "old"):
+        model.load_adapter(tmp_path / name)
+        with model.backbone.using(name):
+            assert torch.allclose(model.model(input_ids=ids).logits, wanted, atol=1e-4)
+        model.unload_adapter(name)
+    refused(model, empty, "changes nothing that this model says")
+
+
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes | None], str]] = {
     "a pointer": (WEIGHTS, lambda data: POINTER, "Git LFS pointer"),
@@ -255,7 +305,7 @@ def test_links_folders_and_pickles_in_place_of_files(
             (lambda f: f.mkdir(), "is a folder"),
             (lambda f: f.symlink_to("nowhere"), "a link that leads nowhere"),
             (lambda f: f.symlink_to(f.name), "a link that leads nowhere"),
-            (lambda f: f.symlink_to(__file__), "damaged"),
+            (lambda f: f.symlink_to(__file__), "a link out of the adapter's folder"),
             (lambda f: f.with_name("adapter_model.bin").write_bytes(b"\x80"), "can run code when opened"),
         )
     ):

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from sugar.errors import ModelError, SettingsError
 from sugar.model import checkpoint
 from sugar.model.checkpoint import Profile, read_json, read_tensors, reason
-from sugar.paths import output_folder, shown
+from sugar.paths import existing, output_folder, shown
 
 # -- the embedding head ----------------------------------------------------------------------------
 
@@ -203,17 +203,23 @@ PARTS = {
     "lora_magnitude_vector": "magnitude",
     "lora_magnitude_vector.weight": "magnitude",
 }
+WRAPPED = re.compile(r"\.(base_layer|original_module|modules_to_save|lora_\w+)(\.|$)")
+"""Parts of the names of what PEFT puts around and beside a layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lora:
     """A LoRA that fits a model: per layer (its full name) the tensors A (r, in), B (out, r) and for some
     kinds bias and magnitude (out,), and the alpha.
+
+    whole: per module that was trained as a whole (`modules_to_save`) its weight, and its bias where it has
+    one.
     """
 
     tensors: dict[str, dict[str, Tensor]]
     alphas: dict[str, float]
     flags: dict[str, bool]
+    whole: dict[str, dict[str, Tensor]]
 
     def config(self) -> Any:
         """What PEFT makes the layers of."""
@@ -228,6 +234,7 @@ class Lora:
             target_modules=list(self.tensors),
             rank_pattern={re.escape(name): n for name, n in ranks.items() if n != rank},
             alpha_pattern={re.escape(name): a for name, a in self.alphas.items() if a != alpha},
+            modules_to_save=list(self.whole) or None,
             inference_mode=True,
             **self.flags,  # type: ignore[arg-type]
         )
@@ -240,27 +247,37 @@ def read_lora(folder: Path, model: Any) -> Lora:
     """
     config = read_json(folder / CONFIG)
     rank, alpha, flags = _numbers(folder, config)
-    layers = {name: (layer.in_features, layer.out_features) for name, layer in _linear(model)}
+    modules = dict(_modules(model))
     by_short: dict[str, list[str]] = {}
-    for layer in layers:
-        by_short.setdefault(_short(layer), []).append(layer)
+    for name in modules:
+        by_short.setdefault(_short(name), []).append(name)
     tensors: dict[str, dict[str, Tensor]] = {}
+    whole: dict[str, dict[str, Tensor]] = {}
     theirs: dict[str, str] = {}
     for key, tensor in read_tensors(folder / WEIGHTS).items():
-        module, part = _split(key)
-        name = _place(module, layers, by_short)
-        if part is None or name is None or part in tensors.get(name, {}):
+        at, part = _split(key)
+        placed = _place(at, modules, by_short)
+        found = whole if part in ("weight", "bias") else tensors
+        fits = isinstance(modules.get(placed or ""), nn.Linear) or found is whole
+        if part is None or placed is None or not fits or part in found.get(placed, {}):
             what = "is no part of a LoRA that Sugar reads" if part is None else "has no layer here of its own"
             raise ModelError(
                 f"The adapter {folder} does not fit this model ({shown(key)} {what}). Open its own base "
                 "first, or merge it into its base and open that."
             )
-        theirs[name] = module
-        tensors.setdefault(name, {})[part] = tensor
+        theirs[placed] = at
+        found.setdefault(placed, {})[part] = tensor
+    for name, parts in whole.items():
+        here = {part: tuple(p.shape) for part, p in modules[name].named_parameters(recurse=False)}
+        if name in tensors or {part: tuple(t.shape) for part, t in parts.items()} != here:
+            raise ModelError(
+                f"The adapter {folder} does not fit this model ({shown(theirs[name])} is another one here). "
+                "Open its own base first."
+            )
     wanted = {"A", "B"} | ({"bias"} if flags["lora_bias"] else set())
     wanted |= {"magnitude"} if flags["use_dora"] else set()
     for name, parts in tensors.items():
-        n_in, n_out = layers[name]
+        n_in, n_out = modules[name].in_features, modules[name].out_features
         r = len(parts["A"]) if "A" in parts and parts["A"].dim() else 0
         shapes = {"A": (r, n_in), "B": (n_out, r), "bias": (n_out,), "magnitude": (n_out,)}
         seen = {part: tuple(t.shape) for part, t in parts.items()}
@@ -271,8 +288,9 @@ def read_lora(folder: Path, model: Any) -> Lora:
             )
         if r != rank and not config.get("rank_pattern"):
             raise ModelError(f"{folder / CONFIG} says r = {rank}, its tensors have rank {r}. Save it again.")
-        if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in parts.values()):
-            raise ModelError(f"The adapter {folder} holds numbers that are not finite. Train it again.")
+    every = [t for parts in (*tensors.values(), *whole.values()) for t in parts.values()]
+    if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in every):
+        raise ModelError(f"The adapter {folder} holds numbers that are not finite. Train it again.")
     if not tensors:
         raise ModelError(f"{folder / WEIGHTS} holds no tensors. Save the adapter again.")
     pattern = _alphas(folder, config)
@@ -280,7 +298,7 @@ def read_lora(folder: Path, model: Any) -> Lora:
         name: next((a for end, a in pattern if any(f".{n}".endswith(f".{end}") for n in names)), alpha)
         for name, names in ((name, (name, theirs[name])) for name in tensors)
     }
-    return Lora(tensors, alphas, flags)
+    return Lora(tensors, alphas, flags, whole)
 
 
 def _numbers(folder: Path, config: dict[str, Any]) -> tuple[int, float, dict[str, bool]]:
@@ -328,19 +346,21 @@ def _is_alpha(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < 1e6 and math.isfinite(value)
 
 
-def _linear(model: Any) -> Iterator[tuple[str, nn.Linear]]:
-    """The linear layers of a model by name, with or without LoRAs around them."""
+def _modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """The modules of a model by name, with or without adapters around them."""
     for name, module in model.named_modules():
-        layer = getattr(module, "base_layer", module)
-        if isinstance(layer, nn.Linear) and not re.search(r"\.(base_layer|lora_\w+)(\.|$)", name):
-            yield name, layer
+        if not WRAPPED.search(f".{name}"):
+            yield name, getattr(module, "base_layer", getattr(module, "original_module", module))
 
 
 def _split(key: str) -> tuple[str, str | None]:
-    """A tensor's layer and which part of its LoRA it is."""
+    """A tensor's module, and which part of its LoRA, or of the module itself, it is."""
+    key = key.removeprefix("base_model.model.").replace(".modules_to_save", "").replace(".default", "")
     at = key.find(".lora_")
-    part = key[at + 1 :].replace(".default", "") if at >= 0 else ""
-    return key[: max(at, 0)].removeprefix("base_model.model."), PARTS.get(part)
+    if at >= 0:
+        return key[:at], PARTS.get(key[at + 1 :])
+    module, _, part = key.rpartition(".")
+    return module, part if part in ("weight", "bias") else None
 
 
 def _short(name: str) -> str:
@@ -348,9 +368,9 @@ def _short(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "model")
 
 
-def _place(module: str, layers: dict[str, Any], by_short: dict[str, list[str]]) -> str | None:
-    """The layer of this model that an adapter's layer is, under an older name too."""
-    if module in layers:
+def _place(module: str, modules: dict[str, Any], by_short: dict[str, list[str]]) -> str | None:
+    """The module of this model that an adapter's module is, under an older name too."""
+    if module in modules:
         return module
     short = _short(module)
     found = by_short.get(short) or by_short.get(f"language_model.{short}") or []
@@ -385,6 +405,13 @@ def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
         raise ModelError(
             f"{folder} is no adapter: {lacking} is missing. Name a folder made by save_adapter, or by PEFT."
         )
+    for path in folder.iterdir():  # the hub's cache links to its own `blobs`; nothing else leads out
+        target = Path(os.path.realpath(path))
+        inside = target.parent.name == "blobs" or target.is_relative_to(os.path.realpath(folder))
+        if path.is_symlink() and existing(path) is not None and not inside:
+            raise ModelError(
+                f"{path} is a link out of the adapter's folder. Put the file itself in its place."
+            )
     settings = checkpoint.read_settings(folder)
     config = read_json(folder / ADAPTER_FILES[0])
     stated = settings.get("base") or {"repository": config.get("base_model_name_or_path")}
@@ -440,13 +467,18 @@ class Adapters:
 
     The name None stands for the bare base and its head.
 
-    lock: the model's. on_pictures: called when what the vision tower gives has changed.
+    lock: the model's. on_pictures: called when what the vision tower gives has changed. probe: logits of a
+    few words, with a picture where it is given True.
     """
 
     def __init__(
-        self, model: Any, lock: AbstractContextManager[Any], on_pictures: Callable[[], None]
+        self,
+        model: Any,
+        lock: AbstractContextManager[Any],
+        on_pictures: Callable[[], None],
+        probe: Callable[[bool], Tensor],
     ) -> None:
-        self.model, self.lock, self._on_pictures = model, lock, on_pictures
+        self.model, self.lock, self._on_pictures, self._probe = model, lock, on_pictures, probe
         self.peft: Any = None
         self.active: str | None = None
         self.settings: dict[str, dict[str, Any]] = {}
@@ -498,6 +530,10 @@ class Adapters:
                         layer.lora_B[key].bias.data.copy_(parts["bias"])
                     if "magnitude" in parts:
                         layer.lora_magnitude_vector[key].weight.data.copy_(parts["magnitude"])
+                for module_name, parts in lora.whole.items():
+                    module = self.model.get_submodule(module_name).modules_to_save[key]
+                    for part, tensor in parts.items():
+                        getattr(module, part).data.copy_(tensor)
             except Exception:
                 self.unload(name)
                 raise
@@ -509,6 +545,24 @@ class Adapters:
                 prompts.attach(self.model, active=lambda: self.active == name)
             if head is not None:
                 self.heads[name] = head.to(self.model.device)
+            if head is None and prompts is None and not self._changes(name):
+                self.unload(name)
+                raise ModelError(
+                    f"The adapter {folder} changes nothing that this model says: it was never trained, or "
+                    "was emptied. Train it, or name another one."
+                )
+
+    def _changes(self, name: str) -> bool:
+        """Does any logit differ with the adapter?"""
+        for seeing in (False, True) if name in self._sees else (False,):
+            self.use(None)
+            off = self._probe(seeing)
+            self.use(name)
+            on = self._probe(seeing)
+            self.use(None)
+            if not torch.equal(on, off):
+                return True
+        return False
 
     def create(
         self, name: str, head: EmbeddingHead | None, *, rank: int, alpha: int, targets: str = TARGETS
@@ -520,7 +574,8 @@ class Adapters:
         from peft import LoraConfig
 
         try:
-            hits = [layer for layer, _ in _linear(self.model) if re.fullmatch(targets, layer)]
+            linear = [name for name, m in _modules(self.model) if isinstance(m, nn.Linear)]
+            hits = [name for name in linear if re.fullmatch(targets, name)]
         except re.error as error:
             raise SettingsError(f"targets {shown(targets)} is no pattern ({error}). Correct it.") from error
         if not hits:
@@ -629,8 +684,12 @@ class Adapters:
                 "memory, or open its own base."
             ) from error
         self._keys[name], self.settings[name], self.active = key, {}, ""
-        layers = [n for n, m in self.model.named_modules() if key in getattr(m, "lora_A", ())]
-        if not all("language_model" in layer or "text_model" in layer for layer in layers):
+        layers = [
+            n
+            for n, m in self.model.named_modules()
+            if key in getattr(m, "lora_A", ()) or key in (getattr(m, "modules_to_save", None) or ())
+        ]
+        if not all(re.search(r"language_model|text_model|lm_head", layer) for layer in layers):
             self._sees.add(name)
             self._on_pictures()
         return key

@@ -185,7 +185,7 @@ class Backbone:
         self.text_config = model.config.get_text_config()
         self.vision = VisionCache()
         self.lock = threading.RLock()
-        self.adapters = Adapters(model, self.lock, lambda: self.vision.clear())
+        self.adapters = Adapters(model, self.lock, lambda: self.vision.clear(), self._probe)
 
     @property
     def device(self) -> torch.device:
@@ -209,6 +209,11 @@ class Backbone:
         with self.lock, torch.inference_mode():
             self.adapters.use(adapter)
             yield
+
+    def _probe(self, seeing: bool) -> Tensor:
+        """Logits of a few words, with a picture where `seeing`: they tell whether an adapter works."""
+        picture = [Image.linear_gradient("L")] if seeing else []
+        return self.logits(self.forward([self.sample_layout(Sample([*picture, "a star"]))]).hidden)
 
     # -- prompts and pictures --------------------------------------------------------------------
 
