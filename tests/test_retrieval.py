@@ -247,8 +247,9 @@ def test_filters(gallery, filters, expected):
 
 
 def test_exclusion_and_k(gallery):
-    first = find(gallery, "red", k=1)[0].item
-    assert first not in [h.item for h in find(gallery, "red", k=20, exclude=frozenset({first}))]
+    first = find(gallery, "red", k=1)[0]
+    left = [h.item for h in find(gallery, "red", k=20, filters=Filters(excluded=(first.name.upper(),)))]
+    assert left and first.item not in left
     assert len(find(gallery, "red", k=20, collapse=False)) == 7
     assert len(find(gallery, "red", k=3, shortlist=1)) == 3
 

@@ -218,6 +218,15 @@ class Gallery:
             values,
         )
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for looking and searching only."""
+        return self.store.read_only
+
+    def size(self) -> int:
+        """Bytes of the source files of all items."""
+        return int(self.store.read("SELECT coalesce(sum(bytes), 0) FROM items")[0][0])
+
     def pending(self) -> list[Item]:
         """Items without vectors of this model: not indexed for it yet, or the model could not embed them."""
         return self.store.items(self.fingerprint, "v.item IS NULL")
@@ -288,13 +297,14 @@ class Gallery:
             )
 
     def nearest(
-        self, queries: np.ndarray, k: int, only: np.ndarray | None = None, *, exact: bool = False
+        self, queries: np.ndarray, k: int, filters: Filters | None = None, *, exact: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """queries (Q, D) -> (inner products, item ids), (Q, k') each, best first.
 
-        Ids are -1 where fewer match `only` (item ids). Raises FingerprintError when the model has changed.
+        Ids are -1 where fewer pass the filters. Raises FingerprintError when the model has changed.
         """
         self.check_model()
+        only = None if filters is None or filters == Filters() else self.matching(filters)
         with self.lock:
             return self.live_index.get().search(queries, k, only, exact=exact)
 
@@ -323,9 +333,24 @@ class Gallery:
         )
         return np.array([r[0] for r in rows], np.int64)
 
-    def by_words(self, text: str, k: int, only: Iterable[int] | None = None) -> list[tuple[int, float]]:
-        """(item, BM25 score) of the k pictures whose name, caption or date fits the words best."""
+    def by_words(
+        self, text: str, k: int, filters: Filters | None = None, *, embedded: bool = False
+    ) -> list[tuple[int, float]]:
+        """(item, BM25 score) of the k pictures whose name, caption or date fits the words best.
+
+        embedded: only pictures with vectors.
+        """
+        only = None
+        if embedded:
+            only = self.matching(filters or Filters()).tolist()
+        elif filters is not None and filters != Filters():
+            where, values = filters.where()
+            only = [row[0] for row in self.store.read(f"SELECT i.id FROM items i WHERE {where}", values)]
         return search_items(self.store, text, k, only)
+
+    def count_word(self, word: str) -> int:
+        """How many pictures have a word, or another form of it, in name, caption or date."""
+        return len(search_items(self.store, word, 1 << 40))
 
     @property
     def index_info(self) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class Filters:
     caption: words that must all be in the caption. min_side: pixels of the shorter side at least; max_side:
     of the longer side at most. favourite, captioned: True, False, or None for both.
     near: (latitude, longitude, kilometres); items without a location never match. month, day: of any year.
+    excluded: texts; an item whose name holds one, or whose caption holds all words of one, does not match.
     """
 
     after: date | None = None
@@ -112,6 +113,7 @@ class Filters:
     near: tuple[float, float, float] | None = None
     month: int | None = None
     day: int | None = None
+    excluded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("after", "before"):
@@ -135,6 +137,10 @@ class Filters:
             if part.strip():
                 terms.append((f"instr(fold(i.{column}), ?)", (fold(part.strip()),)))
         terms += [("instr(fold(i.caption), ?)", (word,)) for word in fold(self.caption).split()]
+        for text in filter(None, (fold(part).strip() for part in self.excluded)):
+            words = text.split()
+            holds = " AND ".join("instr(fold(i.caption), ?)" for _ in words)
+            terms.append((f"NOT (instr(fold(i.name), ?) OR {holds})", (text, *words)))
         if self.min_side:
             terms.append(("min(i.width, i.height) >= ?", (self.min_side,)))
         if self.max_side is not None:

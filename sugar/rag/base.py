@@ -228,18 +228,16 @@ class KnowledgeBase:
             text, filters = named[1], replace(filters, near=named[0])
         phrase = when.phrase if when is not None else ""
         asked, kind = self._terms_in_gallery(text), kind_asked(text)
-        only = None
         if filters != Filters():
-            passing = self.gallery.items(filters=filters)
+            passing = self.gallery.items(filters=filters, limit=k)
             if not asked:  # nothing but the time or the place
                 by = ("date",) if when is not None else ("place",)
-                hits = [self._picture_hit(item, query, 1.0, 0.0, by, phrase) for item in passing[:k]]
+                hits = [self._picture_hit(item, query, 1.0, 0.0, by, phrase) for item in passing]
                 return [(hit, 1.0 / (1 + n)) for n, hit in enumerate(hits)]
             if not passing:
                 return []
-            only = [item.id for item in passing]
-        by_word = [item for item, _ in self.gallery.by_words(text, SHORTLIST, only)]
-        found = self.gallery.nearest(query.whole[None], SHORTLIST, only)[1][0]
+        by_word = [item for item, _ in self.gallery.by_words(text, SHORTLIST, filters)]
+        found = self.gallery.nearest(query.whole[None], SHORTLIST, filters)[1][0]
         fused = reciprocal_rank({"words": by_word, "vectors": [int(i) for i in found if i >= 0]})
         items = {item.id: item for item in self.gallery.items(ids=[f.item for f in fused])}
         vectors = self._picture_parts([item.id for item in items.values() if item.has_vectors], query)
@@ -268,7 +266,7 @@ class KnowledgeBase:
 
     def _terms_in_gallery(self, text: str) -> Terms:
         """The content words of a text, weighed by how rare they are among names, captions and dates."""
-        counts = {stem(word): len(self.gallery.by_words(word, 1 << 20)) for word in set(asked(text))}
+        counts = {stem(word): self.gallery.count_word(word) for word in set(asked(text))}
         return Terms.of(text, lambda root: counts.get(root, 0), len(self.gallery))
 
     def _picture_hit(

@@ -43,7 +43,6 @@ class SearchOptions:
     rerank: order the shortlist by alignment; otherwise by the pooled vector alone.
     shortlist: how many candidates are re-ranked.
     filters: look among these pictures only.
-    exclude: ids of pictures that cannot be hits.
     exclude_own: leave out the pictures that the query itself shows.
     collapse: of near-duplicates only the best is a hit; `hit.duplicates` has the others.
     delta: width of the slice kernel.
@@ -53,7 +52,6 @@ class SearchOptions:
     rerank: bool = True
     shortlist: int = 100
     filters: Filters = Filters()
-    exclude: frozenset[int] = frozenset()
     exclude_own: bool = True
     collapse: bool = True
     delta: float = 0.7
@@ -97,7 +95,7 @@ def search(
     embedded = embed_query(model, [Term(query)] if isinstance(query, Sample) else query, options.exclude_own)
     with gallery.lock:
         meaning = _ranked(gallery, embedded, options)
-        named = [i for i in keyword_ids(gallery, keywords, options) if i not in options.exclude]
+        named = keyword_ids(gallery, keywords, options)
         hits = _as_hits(gallery, embedded, _fused(gallery, embedded, meaning, named, options))
     return [replace(hit, found_by=_found_by(hit, hit.item in named)) for hit in hits]
 
@@ -120,7 +118,7 @@ def keyword_ids(gallery: Gallery, words: str, options: SearchOptions) -> list[in
     """Ids of the pictures whose name, caption or date holds the words, best first, without weak matches."""
     if not words.strip():
         return []
-    found = gallery.by_words(words, options.k, gallery.matching(options.filters).tolist())
+    found = gallery.by_words(words, options.k, options.filters, embedded=True)
     least = SHARE_OF_BEST * found[0][1] if found else 0.0
     return [item for item, score in found if score >= least]
 
@@ -177,17 +175,12 @@ def approximate_recall(gallery: Gallery, *, queries: int = 100, k: int = 10) -> 
 def _ranked(gallery: Gallery, query: EmbeddedQuery, options: SearchOptions) -> list[Candidate]:
     """The best candidates by meaning, best first.
 
-    Fetches more of the index while filters, exclusions and near-duplicates leave fewer than k.
+    Fetches more of the index while the query's own pictures and near-duplicates leave fewer than k.
     """
-    only = gallery.matching(options.filters) if options.filters != Filters() else None
-    fetch = max(options.shortlist, options.k) + len(options.exclude)
+    fetch = max(options.shortlist, options.k)
     while True:
-        cosines, ids = gallery.nearest(query.vector[None], fetch, only)  # (1, fetch) each
-        kept = [
-            (int(i), float(c))
-            for i, c in zip(ids[0], cosines[0], strict=True)
-            if i >= 0 and int(i) not in options.exclude
-        ]
+        cosines, ids = gallery.nearest(query.vector[None], fetch, options.filters)  # (1, fetch) each
+        kept = [(int(i), float(c)) for i, c in zip(ids[0], cosines[0], strict=True) if i >= 0]
         best = _ordered(gallery, query, options, kept)
         if len(best) >= options.k or ids.shape[1] < fetch or (ids[0] < 0).any():
             return best

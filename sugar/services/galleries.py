@@ -201,7 +201,7 @@ class Galleries:
         from sugar.gallery import discard
 
         if self.read_only(name):
-            raise GalleryError("The sample gallery is for reading. Create one of your own.")
+            raise GalleryError(f"The gallery {name!r} is for reading. Create one of your own.")
         try:
             gallery = self.open(page, name, model)
         except (GalleryError, SettingsError):

@@ -163,11 +163,11 @@ class GalleryService:
         months = itertools.groupby(rows, key=lambda r: r[1] if dated else "")
         return Listing(
             name=name,
-            read_only=gallery.store.read_only,
+            read_only=gallery.read_only,
             months=tuple((month, tuple(r[0] for r in group)) for month, group in months),
             pending=len(gallery.pending()),
             leaving=len(leaving),
-            bytes=int(gallery.store.read("SELECT coalesce(sum(bytes), 0) FROM items")[0][0]),
+            bytes=gallery.size(),
             order=state.order,
         )
 
@@ -362,8 +362,8 @@ class GalleryService:
     def writable(self, page: Page, name: str) -> Gallery:
         """Raises GalleryError: no such gallery for this visitor, or one for reading only."""
         gallery = self._open(page, name)
-        if gallery.store.read_only:
-            raise GalleryError("The sample gallery is for reading. Create one of your own.")
+        if gallery.read_only:
+            raise GalleryError(f"The gallery {name!r} is for reading. Create one of your own.")
         return gallery
 
 

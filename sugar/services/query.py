@@ -20,7 +20,6 @@ from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from PIL import Image
 
 from sugar import place
@@ -97,28 +96,11 @@ class Conditions:
     excluded: tuple[str, ...] = ()
 
     def filters(self) -> Filters:
-        """The gallery's own filters; `excluded` is not among them."""
+        """The same as the gallery's own filters."""
         from sugar.gallery import Filters
 
-        stated = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name != "excluded" and getattr(self, f.name) != f.default
-        }
+        stated = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         return Filters(**stated)
-
-    def excluded_ids(self, gallery: Any) -> list[int]:
-        """The ids of pictures that hold an excluded text in caption or name."""
-        if not self.excluded:
-            return []
-        from sugar.gallery import Filters
-
-        found = [
-            gallery.matching(filters)
-            for text in self.excluded
-            for filters in (Filters(caption=text), Filters(name=text))
-        ]
-        return [int(i) for i in np.unique(np.concatenate(found))]
 
 
 @dataclass(frozen=True)

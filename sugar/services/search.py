@@ -307,8 +307,7 @@ def search_gallery(gallery: Gallery, model: Any, request: SearchRequest) -> Sear
     terms = query.terms()
     strongest = max(terms, key=lambda term: term.weight).sample
     kind = kind_of(strongest)
-    excluded = frozenset(query.conditions.excluded_ids(gallery))
-    options = SearchOptions(request.limit, request.rerank, filters=filters, exclude=excluded)
+    options = SearchOptions(request.limit, request.rerank, filters=filters)
     found = search(gallery, model, terms, options, keywords=query.keywords)
     confirmed = request.confirm and kind in model.profile.confirms
     if confirmed:
