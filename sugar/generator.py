@@ -54,7 +54,8 @@ class Generator:
     def __init__(self, backbone: Backbone, batching: Batching) -> None:
         self.backbone, self.batching = backbone, batching
         self.prefixes = PrefixStore()
-        self.decoding = "graph" if backbone.device.type == "cuda" else "eager"
+        fixed = backbone.device.type == "cuda" and not backbone.family.recurrent
+        self.decoding = "graph" if fixed else "eager"
         self.ends = self.end_tokens()
 
     def end_tokens(self) -> set[int]:
@@ -144,7 +145,7 @@ class Generator:
         return said
 
     def _batch(self, layouts: Sequence[Layout], max_new_tokens: int, adapter: str | None) -> list[str]:
-        backbone, cache = self.backbone, KeptCache()
+        backbone, cache = self.backbone, KeptCache(self.backbone)
         said: list[list[int]] = [[] for _ in layouts]
         running = set(range(len(layouts)))
         with backbone.using(adapter):

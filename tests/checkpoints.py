@@ -127,17 +127,20 @@ def _llava_next(t: Any) -> tuple[Any, Any]:
     return transformers.LlavaNextForConditionalGeneration(config), processor
 
 
-def _idefics3(t: Any) -> tuple[Any, Any]:
-    config = transformers.Idefics3Config(
+def _idefics3(t: Any, family: str = "idefics3") -> tuple[Any, Any]:
+    kind = transformers.SmolVLMConfig if family == "smolvlm" else transformers.Idefics3Config
+    config = kind(
         vision_config=dict(VISION),
         text_config=dict(model_type="llama", vocab_size=len(t), pad_token_id=t.pad_token_id, **TEXT),
         image_token_id=t.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         pad_token_id=t.pad_token_id,
     )
-    pictures = transformers.Idefics3ImageProcessorPil(
-        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
-    )
+    sizes: Any = dict(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    if family == "smolvlm":
+        pictures = transformers.SmolVLMImageProcessorPil(**sizes)
+        return transformers.SmolVLMForConditionalGeneration(config), (pictures, IDEFICS_TEMPLATE)
+    pictures = transformers.Idefics3ImageProcessorPil(**sizes)
     processor = transformers.Idefics3Processor(pictures, t, image_seq_len=4, chat_template=IDEFICS_TEMPLATE)
     return transformers.Idefics3ForConditionalGeneration(config), processor
 
@@ -162,18 +165,71 @@ def _gemma3(t: Any) -> tuple[Any, Any]:
     return transformers.Gemma3ForConditionalGeneration(config), processor
 
 
+def _gemma4(t: Any) -> tuple[Any, Any]:
+    """Keys and values shared by the last layers, per-layer inputs, a wide MLP there, no audio: as E2B is."""
+    text = TEXT | dict(num_hidden_layers=4, num_kv_shared_layers=2, use_double_wide_mlp=True)
+    ids = {"image_token_id": "<|image|>", "boi_token_id": "<|image>", "eoi_token_id": "<image|>"}
+    config = transformers.Gemma4Config(
+        text_config=text
+        | dict(
+            vocab_size=len(t),
+            vocab_size_per_layer_input=len(t),
+            hidden_size_per_layer_input=8,
+            head_dim=16,
+            global_head_dim=32,
+            sliding_window=24,
+            layer_types=["sliding_attention", "full_attention"] * 2,
+            pad_token_id=t.pad_token_id,
+            final_logit_softcapping=30.0,
+        ),
+        vision_config=dict(
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            head_dim=12,
+            patch_size=4,
+            position_embedding_size=256,
+        ),
+        audio_config=None,
+        video_token_id=t.convert_tokens_to_ids("<|video|>"),
+        **{name: t.convert_tokens_to_ids(token) for name, token in ids.items()},
+    )
+    pictures = transformers.Gemma4ImageProcessorPil(patch_size=4, max_soft_tokens=70)
+    return transformers.Gemma4ForConditionalGeneration(config), (
+        pictures,
+        GEMMA_TEMPLATE.replace("<start_of_image>", "<|image|>"),
+    )
+
+
 def _qwen(t: Any, family: str) -> tuple[Any, Any]:
     ids = {f"{n}_token_id": t.convert_tokens_to_ids(f"<|{n}_pad|>") for n in ("image", "video")}
     ids |= {f"vision_{n}_token_id": t.convert_tokens_to_ids(f"<|vision_{n}|>") for n in ("start", "end")}
     text = dict(vocab_size=len(t), **TEXT)
-    rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 1e4}
-    vision = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8)
+    rope: dict[str, Any] = {"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 1e4}
+    vision: dict[str, Any] = dict(hidden_size=24, intermediate_size=32, depth=2, num_heads=2, patch_size=8)
     vision |= dict(out_hidden_size=HIDDEN, spatial_merge_size=2)
     if family == "qwen3_vl":
         text |= dict(head_dim=16, rope_parameters=rope | {"mrope_interleaved": True})
         vision |= dict(num_position_embeddings=16, deepstack_visual_indexes=[0])
         model = transformers.Qwen3VLForConditionalGeneration(
             transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **ids)
+        )
+    elif family == "qwen3_5":  # three layers of gated deltas to one of attention, as all sizes have it
+        rope |= {"mrope_section": [2, 1, 1], "mrope_interleaved": True, "partial_rotary_factor": 0.5}
+        text |= dict(head_dim=16, rope_parameters=rope, num_hidden_layers=4)
+        text |= dict(linear_num_key_heads=2, linear_num_value_heads=4)
+        text |= dict(linear_key_head_dim=16, linear_value_head_dim=16)
+        vision |= dict(num_position_embeddings=16)
+        model = transformers.Qwen3_5ForConditionalGeneration(
+            transformers.Qwen3_5Config(vision_config=vision, text_config=text, **ids)
+        )
+    elif family == "qwen2_vl":
+        text |= dict(rope_parameters=rope)
+        vision = dict(embed_dim=24, hidden_size=HIDDEN, mlp_ratio=2, depth=2, num_heads=2, patch_size=8)
+        model = transformers.Qwen2VLForConditionalGeneration(
+            transformers.Qwen2VLConfig(vision_config=vision, text_config=text, **ids)
         )
     else:
         text |= dict(rope_parameters=rope)
@@ -209,7 +265,7 @@ def _internvl(t: Any) -> tuple[Any, Any]:
 def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
     if family in ("llava", "llava_next"):
         return tokenizer([], image_token="<image>", bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    if family == "idefics3":
+    if family in ("idefics3", "smolvlm"):
         grid = [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
         special = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", *grid]
         return tokenizer(
@@ -221,6 +277,16 @@ def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
         )
         return tokenizer(
             ["<start_of_turn>", "<end_of_turn>"],
+            bos_token="<bos>",
+            eos_token="<eos>",
+            pad_token="<pad>",
+            **roles,
+        )
+    if family == "gemma4":
+        roles = dict(image_token="<|image|>", boi_token="<|image>", eoi_token="<image|>")
+        roles |= dict(audio_token="<|audio|>", boa_token="<|audio>", eoa_token="<audio|>")
+        return tokenizer(
+            ["<start_of_turn>", "<end_of_turn>", "<|video|>"],
             bos_token="<bos>",
             eos_token="<eos>",
             pad_token="<pad>",
@@ -266,7 +332,9 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
         "llava": _llava,
         "llava_next": _llava_next,
         "idefics3": _idefics3,
+        "smolvlm": lambda t: _idefics3(t, "smolvlm"),
         "gemma3": _gemma3,
+        "gemma4": _gemma4,
         "internvl": _internvl,
     }.get(family)
     model, processor = maker(t) if maker else _qwen(t, family)
@@ -283,10 +351,9 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
         pictures, t.chat_template = processor
         pictures.save_pretrained(folder)
         t.save_pretrained(folder)
-        if family == "internvl":
-            (folder / "processor_config.json").write_text(
-                json.dumps({"image_seq_length": 4, "processor_class": "InternVLProcessor"})
-            )
+        if family in ("internvl", "smolvlm"):
+            length = {"internvl": "image_seq_length", "smolvlm": "image_seq_len"}[family]
+            (folder / "processor_config.json").write_text(json.dumps({length: 4}))
     else:
         processor.save_pretrained(folder)
     return folder

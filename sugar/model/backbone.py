@@ -323,8 +323,10 @@ class Backbone:
         return {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deepstack)}
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., V) of (..., D) hidden states."""
-        return self.model.get_output_embeddings()(hidden)
+        """(..., V) of (..., D) hidden states, capped where the family caps them (Gemma 4)."""
+        logits = self.model.get_output_embeddings()(hidden)
+        cap = getattr(self.text_config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def positions(
         self, ids: Tensor, image_mask: Tensor, grids: Sequence[Tensor], mask: Tensor | None

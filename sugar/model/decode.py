@@ -13,6 +13,7 @@ beam search, penalties, assisted decoding.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, LinearAttentionLayer
 
 from sugar.model.backbone import Backbone
 from sugar.model.processor import Layout, Processor
@@ -82,22 +83,35 @@ class GrowingLayer(DynamicLayer):
 
 
 class KeptCache(Cache):
-    """Keys and values of one conversation.
+    """Keys and values of one conversation, and in recurrent families the states of the layers that have such.
 
     room: tokens to make room for. graph: the `Graph` captured over these buffers, if any.
     """
 
     graph: Any = None
 
-    def __init__(self, room: int = 0) -> None:
+    def __init__(self, backbone: Backbone, room: int = 0) -> None:
         sized = type("GrowingLayer", (GrowingLayer,), {"room": -(-room // 256) * 256})
-        super().__init__(layer_class_to_replicate=sized)
+        self.recurrent = backbone.family.recurrent
+        if self.recurrent:
+            kinds = backbone.text_config.layer_types
+            super().__init__(
+                [sized() if kind == "full_attention" else LinearAttentionLayer() for kind in kinds]
+            )
+        else:
+            super().__init__(layer_class_to_replicate=sized)
 
     def cut(self, length: int) -> None:
-        """Back to the first `length` tokens, in every layer."""
+        """Back to the first `length` tokens, in every layer. A recurrent family's cache is never shortened."""
+        more = self.get_seq_length() - length
+        assert not (more and self.recurrent), "a recurrent state cannot be cut back"
         for layer in self.layers:
-            assert isinstance(layer, GrowingLayer)
-            layer.crop(layer.get_seq_length() - length)
+            if isinstance(layer, GrowingLayer):
+                layer.crop(more)
+
+    def branch(self) -> KeptCache:
+        """A copy to run on from here, which leaves this one as it is."""
+        return copy.deepcopy(self)
 
 
 def signature(layout: Layout, image_token_id: int) -> np.ndarray:
@@ -141,11 +155,11 @@ class PrefixStore:
 
         tag: what else decides keys and values (the adapter). The last token is always computed again, and a
         picture is shared as a whole or not at all. A mere common opening would cost another conversation its
-        cache: not taken.
+        cache: not taken, nor is a recurrent family's that holds more than is shared.
         """
         tokens = signature(layout, image_token_id)
         best, shared = -1, 1
-        for n, (other_tag, other, _) in enumerate(self._kept):
+        for n, (other_tag, other, kept) in enumerate(self._kept):
             if other_tag != tag:
                 continue
             width = min(len(tokens) - 1, len(other))
@@ -154,7 +168,8 @@ class PrefixStore:
             for where in layout.picture_positions:
                 if where[0] < length <= where[-1]:
                     length = int(where[0])
-            if length > shared and 2 * length >= len(other):
+            whole = length == len(other) or not kept.recurrent
+            if length > shared and 2 * length >= len(other) and whole:
                 best, shared = n, length
         if best < 0:
             return None
@@ -334,7 +349,7 @@ def prefill(
     again. room: tokens that will follow, for a fresh cache.
     """
     if cache is None:
-        cache = KeptCache(len(layout) + room)
+        cache = KeptCache(backbone, len(layout) + room)
     start = cache.get_seq_length()
     done = backbone.forward([layout], cache)
     tokens = signature(layout, backbone.processor.image_token_id)
@@ -355,6 +370,8 @@ def continuations(state: DecodingState, rows: Sequence[Sequence[int]]) -> list[T
     flat = [token for row in rows for token in row]
     if not flat:  # answers of one token each: the prompt's own logits say it all
         return [state.logits.new_zeros(0, len(state.logits)) for _ in rows]
+    if state.cache.recurrent:  # a state runs through all tokens, whatever a mask says: each row has its own
+        return [_alone(state, row) for row in rows]
     owner = torch.tensor([n for n, row in enumerate(rows) for _ in row], device=device)
     offset = torch.tensor([i for row in rows for i in range(len(row))], device=device)
     own = (owner[:, None] == owner[None]) & (offset[:, None] >= offset[None])  # (Q, Q)
@@ -372,6 +389,16 @@ def continuations(state: DecodingState, rows: Sequence[Sequence[int]]) -> list[T
     finally:  # memory may run out half-way through the layers
         state.cache.cut(past)
     return list(logits.split([len(row) for row in rows]))
+
+
+def _alone(state: DecodingState, row: Sequence[int]) -> Tensor:
+    """(len(row), V): what follows each token of one continuation, the cache left as it is."""
+    if not row:
+        return state.logits.new_zeros(0, len(state.logits))
+    device, following = state.logits.device, state.next_position
+    at = torch.arange(following, following + len(row), device=device)[None]
+    ids = torch.tensor([list(row)], device=device)
+    return state.backbone.logits(state.backbone.read(ids, at, cache=state.cache.branch())[0])
 
 
 def pick(logits: Tensor, *, temperature: float, top_p: float, rng: torch.Generator | None) -> int:

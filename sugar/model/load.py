@@ -11,6 +11,7 @@ Not covered: downloading (hub.py), several devices, offloading of layers.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -269,8 +270,8 @@ class Loaded:
 
 
 def load_processor(folder: Path, family: str) -> Any:
-    """`AutoProcessor`, or for the families whose own needs torchvision for videos, the same class for
-    pictures only.
+    """`AutoProcessor`, or for the families whose own cannot be opened without what reads videos, the class of
+    `Family.processor` for pictures only.
     """
     import transformers
 
@@ -287,12 +288,19 @@ def load_processor(folder: Path, family: str) -> Any:
         template = read_json(path)["chat_template"]
     path = folder / "processor_config.json"
     settings = read_json(path) if path.is_file() else {}
-    extra = {key: settings[key] for key in ("image_seq_length",) if key in settings}
-    parts = classmethod(lambda cls: ["image_processor", "tokenizer"])  # the class names a third, for videos
-    picture_class = type(f"Picture{base.__name__}", (base,), {"get_attributes": parts})
-    return picture_class(
-        pictures, tokenizer, None, chat_template=template or tokenizer.chat_template, **extra
-    )
+    extra = {key: settings[key] for key in ("image_seq_length", "image_seq_len") if key in settings}
+    wanted = inspect.signature(base.__init__).parameters
+    extra |= {key: None for key in ("video_processor", "feature_extractor") if key in wanted}
+    names = ["image_processor", "tokenizer"]  # the class names others, for videos and sounds
+
+    class Parts(transformers.ProcessorMixin):
+        def __init__(self, *parts: Any, **named: Any) -> None:
+            super().__init__(*parts[:2], **{k: named[k] for k in (*names, "chat_template") if k in named})
+
+    own = {"get_attributes": classmethod(lambda cls: names)}
+    picture_class = type(f"Picture{base.__name__}", (base, Parts), own)
+    template = template or tokenizer.chat_template
+    return picture_class(image_processor=pictures, tokenizer=tokenizer, chat_template=template, **extra)
 
 
 def keep_unpacked(model: Any) -> None:

@@ -48,6 +48,10 @@ class ChatTemplate:
             try_template(template)
         self._failed = ""
         self._template = template or VICUNA_TEMPLATE.replace("IMAGE_TOKEN", self.image_token)
+        thinks = (
+            "enable_thinking" in self._template
+        )  # Qwen3.5 and Gemma 4: no thinking aloud before an answer
+        self._switches = {"enable_thinking": False} if thinks else {}
 
     def render(self, turns: Sequence[Turn], *, generation_prompt: bool = True) -> str:
         """The conversation as text, one image token per picture, in the order given.
@@ -74,7 +78,10 @@ class ChatTemplate:
     def _apply(self, messages: list[dict[str, Any]], generation_prompt: bool) -> str | None:
         try:
             return self.hf.apply_chat_template(
-                messages, chat_template=self._template, add_generation_prompt=generation_prompt
+                messages,
+                chat_template=self._template,
+                add_generation_prompt=generation_prompt,
+                **self._switches,
             )
         except Exception as error:  # a template is a program: TemplateError, TypeError, OverflowError, ...
             self._failed = f" ({reason(error)})"
