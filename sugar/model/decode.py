@@ -102,7 +102,7 @@ class KeptCache(Cache):
             super().__init__(layer_class_to_replicate=sized)
 
     def cut(self, length: int) -> None:
-        """Back to the first `length` tokens, in every layer. A recurrent family's cache is never shortened."""
+        """Back to the first `length` tokens, in every layer; a recurrent family's stays as it is."""
         more = self.get_seq_length() - length
         assert not (more and self.recurrent), "a recurrent state cannot be cut back"
         for layer in self.layers:

@@ -18,8 +18,8 @@ class Family:
     Attributes:
         unquantised: modules that stay in 16 bits under NF4. Full paths: bare names match nothing, and a list
             drops lm_head's default exclusion.
-        processor: the class that Sugar puts together for pictures only, where the family's own loading asks for
-            torchvision, or for more, to read videos.
+        processor: the class that Sugar puts together for pictures only, where the family's own loading asks
+            for torchvision, or for more, to read videos.
         marks: what the chat template, not the processor, writes around a picture.
         positions_3d: positions have three axes (time, height, width).
         stacked: the vision encoder returns one tensor (crops, tokens, D) instead of one per picture.
