@@ -66,9 +66,8 @@ class Sugar:
 
         Args:
             adapter: a folder or repository to load and use by default.
-            encoder: how to embed: `auto` takes the head where there is one, else what the preset says
-                (`triple`,
-                `triple-small`, `prompt`).
+            encoder: how to embed: `auto` takes the head where there is one, else what the preset says; or one
+                of `encoders.ENCODERS`.
             progress: called while downloading.
         Raises:
             ModelError: missing, gated, foreign, unsafe, or too large for the memory; each message says what
@@ -136,7 +135,15 @@ class Sugar:
             self.backbone.adapters.heads[None] = head.to(loaded.device)
         self.batching = Batching(self.backbone, self.forget)
         forced, fallback = encoders.choose(name, encoder, has_head=head is not None)
-        self.embedder = Embedder(self.backbone, self.batching, forced=forced, fallback=fallback)
+        preset = find(name)
+        self._search = preset.search if preset and fallback == "search" else None
+        self.embedder = Embedder(
+            self.backbone,
+            self.batching,
+            forced=forced,
+            fallback=fallback,
+            search=(self._search, self._load_search) if self._search else None,
+        )
         self.generator = Generator(self.backbone, self.batching)
         self.scorer = Scorer(self.backbone, self.batching)
 
@@ -252,16 +259,6 @@ class Sugar:
         question = self.profile.match_question(query.text)
         return self.probability_of_yes([c + Sample(question) for c in candidates], adapter=adapter)
 
-    def two_part(self, embeddings: Embeddings) -> list[tuple[np.ndarray, np.ndarray]] | None:
-        """Per sample part 1 (n_i, D1) and part 2 (n_i, D2) for the Triple Kernel (method.md A3).
-
-        None without `triple`.
-        """
-        if self.encoder not in encoders.TRIPLES:
-            return None
-        parts = self.embedder.triple.layout.parts
-        return [parts(r, f) for r, f in zip(embeddings.slices, embeddings.is_image, strict=True)]
-
     # -- what it knows ---------------------------------------------------------------------------
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
@@ -315,6 +312,14 @@ class Sugar:
             folder = fetch(given, progress=progress)
         name = name or self.backbone.adapters.free_name(plain, folder)
         self.backbone.adapters.load(folder, name, self.base)
+        return name
+
+    def _load_search(self) -> str:
+        """Put the base's search adapter beside the others; its name."""
+        assert self._search is not None
+        folder = fetch(self._search.repository, self._search.revision)
+        name = self.backbone.adapters.free_name(self._search.repository.rpartition("/")[2], folder)
+        self.backbone.adapters.load(folder, name, self.base, listed=True)
         return name
 
     def unload_adapter(self, name: str) -> None:
@@ -407,7 +412,7 @@ class Sugar:
 
     @property
     def encoder(self) -> str:
-        """How `embed` works now: `sugar` (a head), `triple`, `triple-small` or `prompt`. Shown to people."""
+        """How `embed` works now: `sugar` (a head), or one of `encoders.ENCODERS`. Shown to people."""
         return self.embedder.encoder(self.adapter)
 
     @property
@@ -425,14 +430,19 @@ class Sugar:
         """A hash of all that decides the embeddings of the default call: weights, configuration, encoder,
         adapter. Raises ModelError for a model that lives in memory only.
         """
-        if self.encoder in encoders.TRIPLES:
-            return self._hash(self.embedder.triple.folders, self.encoder)
-        own = [self.backbone.adapters.folder(self.adapter)] if self.adapter is not None else []
+        encoder, used = self.encoder, self.adapter
+        if encoder in encoders.FROZEN:
+            return self._hash(self.embedder.frozen.folders, encoder)
+        if encoder == "search":
+            encoder, used = f"search {self._search}", self.embedder.search_adapter
+        if encoder == "prompt":
+            encoder = "prompt on two levels"
+        own = [self.backbone.adapters.folder(used)] if used is not None else []
         if self.folder is None:
             raise ModelError(
                 f"{self.name} lives in memory only and has no fingerprint. Save it and open the folder."
             )
-        return self._hash([self.folder, *own], self.encoder)
+        return self._hash([self.folder, *own], encoder)
 
     def _hash(self, folders: Sequence[Path], encoder: str) -> str:
         """The fingerprint of some folders together, computed once."""

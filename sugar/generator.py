@@ -32,7 +32,7 @@ GRAPH_AFTER = 2
 WINDOW = 256
 """Samples laid out at a time, so that a long list never has all its pixels in memory."""
 
-END_MARKS = ("<end_of_utterance>", "<end_of_turn>", "<|im_end|>", "<|eot_id|>")
+END_MARKS = ("<end_of_utterance>", "<end_of_turn>", "<turn|>", "<|im_end|>", "<|eot_id|>")
 
 
 def as_turns(conversation: Sample | Sequence[Turn]) -> list[Turn]:

@@ -165,6 +165,19 @@ def _gemma3(t: Any) -> tuple[Any, Any]:
     return transformers.Gemma3ForConditionalGeneration(config), processor
 
 
+GEMMA4_VISION: dict[str, Any] = dict(
+    model_type="gemma4_vision",
+    hidden_size=24,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    head_dim=12,
+    patch_size=4,
+    position_embedding_size=256,
+)
+
+
 def _gemma4(t: Any) -> tuple[Any, Any]:
     """Keys and values shared by the last layers, per-layer inputs, a wide MLP there, no audio: as E2B is."""
     text = TEXT | dict(num_hidden_layers=4, num_kv_shared_layers=2, use_double_wide_mlp=True)
@@ -182,24 +195,16 @@ def _gemma4(t: Any) -> tuple[Any, Any]:
             pad_token_id=t.pad_token_id,
             final_logit_softcapping=30.0,
         ),
-        vision_config=dict(
-            hidden_size=24,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            head_dim=12,
-            patch_size=4,
-            position_embedding_size=256,
-        ),
+        vision_config=GEMMA4_VISION,
         audio_config=None,
         video_token_id=t.convert_tokens_to_ids("<|video|>"),
         **{name: t.convert_tokens_to_ids(token) for name, token in ids.items()},
     )
     pictures = transformers.Gemma4ImageProcessorPil(patch_size=4, max_soft_tokens=70)
+    template = GEMMA_TEMPLATE.replace("<start_of_image>", "<|image|>").replace("<start_of_turn>", "<|turn>")
     return transformers.Gemma4ForConditionalGeneration(config), (
         pictures,
-        GEMMA_TEMPLATE.replace("<start_of_image>", "<|image|>"),
+        template.replace("<end_of_turn>", "<turn|>"),
     )
 
 
@@ -286,7 +291,7 @@ def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
         roles = dict(image_token="<|image|>", boi_token="<|image>", eoi_token="<image|>")
         roles |= dict(audio_token="<|audio|>", boa_token="<|audio>", eoa_token="<audio|>")
         return tokenizer(
-            ["<start_of_turn>", "<end_of_turn>", "<|video|>"],
+            ["<|turn>", "<turn|>", "<|video|>"],
             bos_token="<bos>",
             eos_token="<eos>",
             pad_token="<pad>",
@@ -392,6 +397,26 @@ def build_triple(folder: Path, *, seed: int = 0) -> tuple[Path, Path, Path]:
     ).save_pretrained(bge)
     t.save_pretrained(bge)
     return dino, clip, bge
+
+
+def build_embedding_gemma(folder: Path, *, seed: int = 0) -> Path:
+    """A tiny random EmbeddingGemma 2 with its ears, saved as the hub has it; its folder."""
+    torch.manual_seed(seed)
+    t = _tokenizer_of("gemma4")
+    ids = {"image_token_id": "<|image|>", "boi_token_id": "<|image>", "eoi_token_id": "<image|>"}
+    ids |= {"audio_token_id": "<|audio|>", "video_token_id": "<|video|>"}
+    text = dict(TEXT, vocab_size=len(t), hidden_size_per_layer_input=8, embedding_dim=32, head_dim=16)
+    text |= dict(global_head_dim=32, sliding_window=24, pad_token_id=t.pad_token_id)
+    config = transformers.EmbeddingGemma2Config(
+        text_config=text | {"layer_types": ["sliding_attention", "full_attention"]},
+        vision_config=GEMMA4_VISION,
+        audio_config=dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, output_proj_dims=16),
+        **{name: t.convert_tokens_to_ids(token) for name, token in ids.items()},
+    )
+    transformers.EmbeddingGemma2Model(config).save_pretrained(folder)
+    transformers.Gemma4ImageProcessorPil(patch_size=4, max_soft_tokens=70).save_pretrained(folder)
+    t.save_pretrained(folder)
+    return folder
 
 
 def small(seed: int = 0) -> tuple[Any, Any, Any]:

@@ -131,7 +131,7 @@ def test_every_call_of_the_model_is_accounted_for() -> None:
     """A new call of Sugar that runs the model must cross over and take its turn: say here which it is."""
     from sugar.core import Sugar
 
-    about_the_model = {"from_pretrained", "wrap", "named", "unknown_words", "two_part", "save_pretrained"}
+    about_the_model = {"from_pretrained", "wrap", "named", "unknown_words", "save_pretrained"}
     about_the_model |= {f"{verb}_adapter" for verb in ("load", "unload", "new", "save", "push")} | {"forget"}
     calls = {name for name, value in vars(Sugar).items() if not name.startswith("_") and callable(value)}
     calls |= {name for name, value in vars(Sugar).items() if isinstance(value, (classmethod, staticmethod))}

@@ -4,6 +4,7 @@ adapter.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -17,10 +18,10 @@ import pytest
 import torch
 from pictures import noise
 
-from sugar import embedder
+from sugar import core, embedder
 from sugar.core import Sugar
 from sugar.errors import InputError, ModelError, SettingsError
-from sugar.model import encoders
+from sugar.model import encoders, presets
 from sugar.model.adapters import CONFIG, TARGETS, WEIGHTS, EmbeddingHead
 from sugar.sequence import Sample, Turn
 
@@ -213,23 +214,15 @@ def test_what_peft_trained_applies_here_under_new_and_old_names(
     family: str, kind: str, tmp_path: Path
 ) -> None:
     """A folder that plain PEFT wrote gives the logits that plain PEFT gives; emptied, it is refused."""
-    import peft
-    import transformers
     from safetensors.torch import load_file, save_file
 
     base = checkpoints.built(family)
-    plain = transformers.AutoModelForImageTextToText.from_pretrained(base)
     whole = dict(modules_to_save=["lm_head"]) if kind == "modules_to_save" else {}
-    config = peft.LoraConfig(r=4, target_modules=TARGETS, use_dora=kind == "dora", **whole)
-    tuned = peft.get_peft_model(plain, config)
-    torch.manual_seed(3)
-    for key, p in tuned.named_parameters():
-        if "lora_B" in key or "magnitude" in key or "modules_to_save" in key:
-            p.data += 0.3 * torch.randn_like(p)
-    tuned.save_pretrained(tmp_path / "new")
+    options = dict(target_modules=TARGETS, use_dora=kind == "dora", **whole)
+    tuned = trained_by_peft(base, tmp_path / "new", **options)
     ids = torch.arange(20)[None]
     with torch.inference_mode():
-        wanted = tuned.eval()(input_ids=ids).logits
+        wanted = tuned(input_ids=ids).logits
     new, old = OLD_NAMES.get(family, ("", ""))
     copied(tmp_path / "new", tmp_path / "old")
     tensors = load_file(tmp_path / "new" / WEIGHTS)
@@ -483,6 +476,93 @@ def test_lora_on_four_bits(llava: Path, pair: tuple[Path, Path]) -> None:
     assert said(model, adapter=None) != on and said(model) == on
 
 
+def trained_by_peft(base: Path, folder: Path, **options: Any) -> Any:
+    """A plain Transformers model with an effective adapter that plain PEFT saved into a folder."""
+    import peft
+    import transformers
+
+    plain = transformers.AutoModelForImageTextToText.from_pretrained(base)
+    tuned = peft.get_peft_model(plain, peft.LoraConfig(r=4, **options))
+    torch.manual_seed(3)
+    for key, p in tuned.named_parameters():
+        if "lora_B" in key or "magnitude" in key or "modules_to_save" in key:
+            p.data += 0.3 * torch.randn_like(p)
+    tuned.save_pretrained(folder)
+    return tuned.eval()
+
+
+@pytest.mark.parametrize(("preset", "family"), [("qwen2-vl-2b", "qwen2_vl"), ("qwen2.5-vl-7b", "qwen2_5_vl")])
+def test_a_base_chats_by_itself_and_searches_by_its_adapter(
+    preset: str, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe of the table on random weights of its class, against plain PEFT and plain Transformers."""
+    base = checkpoints.built(family)
+    targets = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    tuned = trained_by_peft(base, tmp_path / "adapter", target_modules=targets, use_dora=True)
+    listed = dataclasses.replace(presets.PRESETS[preset], name=str(base))
+    monkeypatch.setitem(presets.PRESETS, str(base), listed)
+    monkeypatch.setattr(core, "fetch", lambda name, revision: tmp_path / "adapter")
+    model, bare = Sugar.from_pretrained(base), Sugar.from_pretrained(base, encoder="prompt")
+    assert model.encoder == "search" and model.dimension == checkpoints.HIDDEN and not model.adapters
+    rows = model.embed([Sample(A), Sample("a moon"), SAMPLES[0]])
+    assert len(model.adapters) == 1
+    search = listed.search
+    assert search is not None
+    for sample, row in ((Sample(A), rows.pooled[0]), (Sample("a moon"), rows.pooled[1])):
+        images = [model.processor.prepare_image(image) for image in sample.images]
+        text = search.prompts.picture if images else search.prompts.text
+        written = text.replace("{picture}", images[0].text if images else "").replace("{text}", "a moon")
+        ids = torch.tensor([model.processor.tokenizer(written)["input_ids"]])
+        given: dict[str, Any] = dict(images[0].pixels) if images else {}
+        given["mm_token_type_ids"] = (ids == model.processor.image_token_id).long()
+        if search.flat or not images:
+            given["position_ids"] = torch.arange(ids.shape[1]).expand(3, 1, -1)
+        with torch.inference_mode():
+            last = tuned.base_model.model.model(input_ids=ids, **given).last_hidden_state[0, -1]
+        assert np.allclose(row, (last / last.norm()).numpy(), atol=2e-5)
+    assert np.allclose(rows.slices[2][0], rows.pooled[0], atol=2e-5), "row 1 stands for the picture alone"
+    assert said(model) == said(bare) and np.array_equal(
+        model.score(Sample(A), ["a"]), bare.score(Sample(A), ["a"])
+    )
+    layout = [bare.backbone.sample_layout(SAMPLES[0])]
+    with model.backbone.using(None), bare.backbone.using(None):
+        assert torch.equal(model.backbone.forward(layout).hidden, bare.backbone.forward(layout).hidden)
+    assert model.fingerprint not in (
+        bare.fingerprint,
+        Sugar.from_pretrained(base, encoder="prompt").fingerprint,
+    )
+    with pytest.raises(ModelError, match="has no search adapter"):
+        Sugar.from_pretrained(checkpoints.built("llava"), encoder="search")
+
+
+def test_embedding_gemma_embeds_by_the_prompts_of_its_card(
+    llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    folder = checkpoints.build_embedding_gemma(tmp_path)
+    monkeypatch.setattr(embedder, "fetch", lambda name: folder)
+    model = Sugar.from_pretrained(llava, encoder="embeddinggemma-2")
+    samples = [*SAMPLES, Sample([A, B, "<|image|> typed"])]
+    e = model.embed(samples)
+    assert model.dimension == e.pooled.shape[1] == 32 and [len(s) for s in e.slices] == [2, 1, 1, 3]
+    assert np.allclose(np.linalg.norm(np.concatenate(e.slices), axis=1), 1, atol=1e-5)
+    assert np.allclose(model.embed([samples[3]]).slices[0], e.slices[3], atol=2e-5), "batches change nothing"
+    assert np.allclose(e.slices[0][0], model.embed([Sample(A)]).pooled[0], atol=2e-5)
+    plain = transformers.EmbeddingGemma2Model.from_pretrained(folder)
+    assert plain.audio_tower is not None
+    ids = transformers.AutoTokenizer.from_pretrained(folder)("task: search result | query: a moon")[
+        "input_ids"
+    ]
+    with torch.inference_mode():
+        mean = plain(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0)
+    assert np.allclose(e.pooled[1], (mean / mean.norm()).numpy(), atol=2e-5)
+    assert model.fingerprint != Sugar.from_pretrained(llava).fingerprint
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be opened as EmbeddingGemma 2"):
+        Sugar.from_pretrained(llava, encoder="embeddinggemma-2").embed(SAMPLES)
+
+
 def test_prompt_embeddings_are_the_summary_token(llava: Path) -> None:
     model = Sugar.from_pretrained(llava, encoder="prompt")
     e = model.embed(SAMPLES)
@@ -492,7 +572,9 @@ def test_prompt_embeddings_are_the_summary_token(llava: Path) -> None:
         and [len(s) for s in e.slices] == [2, 1, 1]
     )
     text = model.processor.render(encoders.prompt_turns(Sample(B), 1))
-    assert text.replace("\n\n", "\n") == "USER: <image>\nSummarize the image in one word: ASSISTANT:"
+    asked = "USER: <image>\nRepresent the given image in one word: ASSISTANT:"
+    assert " ".join(text.replace(encoders.TASK, "").split()) == " ".join(asked.split())
+    assert text.count(encoders.TASK) == 1
     layout = model.processor.chat_layout(encoders.prompt_turns(Sample("a moon"), 1))
     with torch.inference_mode():
         d = model.model.model(**model.processor.collate([layout]).inputs()).last_hidden_state[0, -1]
@@ -508,21 +590,21 @@ def test_triple_embeds_slices_with_three_encoders(
     monkeypatch.setattr(embedder, "fetch", lambda name, **_: by_name[name])
     model = Sugar.from_pretrained(llava, encoder="triple")
     e = model.embed([*SAMPLES, Sample([A, A, "a star", "a moon"])])
-    width = model.embedder.triple.layout.dimension
+    assert isinstance(model.embedder.frozen, encoders.TripleEncoder)
+    layout = model.embedder.frozen.layout
+    width = layout.dimension
     assert model.encoder == "triple" and model.dimension == e.pooled.shape[1] == width
     assert np.allclose(np.linalg.norm(np.concatenate([*e.slices, e.pooled]), axis=1), 1, atol=1e-5)
     assert np.allclose(e.slices[3][0], e.slices[0][0], atol=1e-5) and np.allclose(
         e.slices[3][2], e.slices[0][1], atol=1e-5
     )
-    parts = model.two_part(e)
-    assert parts is not None
-    (a1, a2), (_, b2) = parts[0], parts[1]
+    (a1, a2), (_, b2) = (layout.parts(r, f) for r, f in zip(e.slices[:2], e.is_image[:2], strict=True))
     assert np.allclose(np.linalg.norm(a1, axis=1), 1, atol=1e-5) and np.allclose(
         np.linalg.norm(a2, axis=1), 1, atol=1e-5
     )
     picture_row, moon = e.slices[0][0], e.slices[1][0]
     assert abs(picture_row @ moon - a2[0] @ b2[0] / 2) < 1e-6, "across modalities only part 2 counts"
-    assert opened.two_part(e) is None and model.fingerprint != opened.fingerprint
+    assert model.fingerprint != opened.fingerprint
     long_text = Sample("word " * 400)
     assert model.embed([long_text]).pooled.shape[0] == 1
 

@@ -39,9 +39,19 @@ def test_the_table_is_whole() -> None:
         assert p.memory("nf4") <= p.memory("bf16") < p.memory("fp32")
         if p.repository:
             assert (
-                abs(p.download_gb - p.parameters * (0.65 if p.stored == "nf4" else 2)) < 0.1 * p.download_gb
+                abs(p.download_gb - p.parameters * {"nf4": 0.65, "fp32": 4}.get(p.stored, 2))
+                < 0.1 * p.download_gb
             )
     assert presets.PRESETS["llava-1.5-7b"].memory("nf4") < 6.5
+    for free, cuda, name in (
+        (40, True, "qwen2.5-vl-7b"),
+        (7.2, True, "qwen3-vl-4b"),
+        (4, True, "qwen3.5-2b"),
+        (1, True, "sugar-photo"),
+        (40, False, "smolvlm2-500m"),
+        (2, False, "smolvlm-256m"),
+    ):
+        assert presets.first(free, cuda=cuda) == name
     assert (
         presets.find("llava-hf/llava-1.5-7b-hf") is presets.PRESETS["llava-1.5-7b"]
         and presets.find("nobody/nothing") is None

@@ -218,14 +218,17 @@ def test_the_loaded_model_speaks_for_itself(workspace: Workspace) -> None:
         ModelService(shared).load("smolvlm-256m")
 
 
-def test_what_a_larger_model_costs(workspace: Workspace) -> None:
+def test_what_a_larger_model_costs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sugar.model import load
     from sugar.model.presets import PRESETS
 
     preset = PRESETS["smolvlm-256m"]
     assert 0.4 < preset.download_gb < 0.7 and 0.5 < download_minutes(preset) < 1.5
     workspace.model().profile = Profile(larger="smolvlm-256m")
-    offered = ModelService(workspace).larger()
-    assert offered is not None and offered.name == "smolvlm-256m"
+    for free, name in ((64, "smolvlm2-500m"), (2, "smolvlm-256m"), (0.1, "smolvlm-256m")):
+        monkeypatch.setattr(load, "free_memory", lambda _, free=free: free)
+        offered = ModelService(workspace).larger()
+        assert offered is not None and offered.name == name
 
 
 def download(gate: threading.Event, tries: list[str]) -> Any:

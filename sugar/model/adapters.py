@@ -395,8 +395,8 @@ def base_identity(model: Any, family: str, repository: str, fingerprint: str) ->
     }
 
 
-def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
-    """The adapter's settings when it belongs to `base`.
+def check_base(folder: Path, base: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
+    """The adapter's settings when it belongs to `base`; `listed`: the table of presets says so.
 
     Raises ModelError when it is no adapter, or another base's.
     """
@@ -425,7 +425,7 @@ def check_base(folder: Path, base: dict[str, Any]) -> dict[str, Any]:
             )
     same_weights = wanted.get("fingerprint") and wanted["fingerprint"] == base["fingerprint"]
     same_name = wanted.get("repository") and wanted["repository"] == base["repository"]
-    if not (same_weights or same_name):
+    if not (same_weights or same_name or listed):
         raise ModelError(
             f"The adapter {folder.name} was made for {theirs}, not for {base['repository']}. "
             "Open its own base first, or train one for this base."
@@ -502,13 +502,13 @@ class Adapters:
             taken, number = f"{plain} ({number})", number + 1
         return taken
 
-    def load(self, folder: Path, name: str, base: dict[str, Any]) -> None:
+    def load(self, folder: Path, name: str, base: dict[str, Any], *, listed: bool = False) -> None:
         """Put the adapter of a folder beside the others, inactive. Raises ModelError when it is another
-        base's.
+        base's; `listed`: the table of presets says that it is this one's.
 
         All of it is read before the model is touched.
         """
-        settings = check_base(folder, base)
+        settings = check_base(folder, base, listed=listed)
         Profile.from_settings(settings)
         lora = read_lora(folder, self.model)
         head = EmbeddingHead.load(folder) if settings.get("head") else None

@@ -245,13 +245,14 @@ class Backbone:
 
     # -- the forward pass ------------------------------------------------------------------------
 
-    def forward(self, layouts: Sequence[Layout], cache: Any = None) -> Forward:
+    def forward(self, layouts: Sequence[Layout], cache: Any = None, *, flat: bool = False) -> Forward:
         """Hidden states of layouts, in one batch, without gradients.
 
         Args:
             layouts: B sequences, padded on the right, or on the left where a cache is given.
             cache: keys and values to fill, of all rows; or, for one row, those of its first tokens, which are
                 not read again.
+            flat: count positions in one axis, in the families that have three.
         """
         left = cache is not None  # right padding under causal attention touches nothing before it: no mask
         batch = self.processor.collate(layouts, "left" if left else "right")
@@ -261,7 +262,7 @@ class Backbone:
             ids, image_mask = batch.input_ids.to(self.device), batch.image_mask.to(self.device)
             mask = batch.attention_mask.to(self.device) if batch.padded else None
             grids = [image.grid for image in batch.images if image.grid is not None]
-            positions, following = self.positions(ids, image_mask, grids, mask)
+            positions, following = self.positions(ids, image_mask, grids, mask, flat=flat)
             images = batch.images
             if start:
                 where = layouts[0].picture_positions
@@ -329,13 +330,19 @@ class Backbone:
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def positions(
-        self, ids: Tensor, image_mask: Tensor, grids: Sequence[Tensor], mask: Tensor | None
+        self,
+        ids: Tensor,
+        image_mask: Tensor,
+        grids: Sequence[Tensor],
+        mask: Tensor | None,
+        *,
+        flat: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Position ids (B, T), or (3, B, T) for the families with 3-D positions, and the next position per
         row (B,).
         """
         rows, width = ids.shape
-        if self.family.positions_3d:
+        if self.family.positions_3d and not flat:
             grid = torch.cat(list(grids)).to(ids.device) if grids else None
             position_ids, delta = self.model.model.get_rope_index(
                 ids, mm_token_type_ids=image_mask.long(), image_grid_thw=grid, attention_mask=mask

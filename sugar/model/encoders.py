@@ -1,12 +1,15 @@
-"""Embeddings for a base model that has no Sugar adapter yet: `triple` and `prompt`.
+"""Embeddings for a base model that has no Sugar adapter: `embeddinggemma-2`, `triple` and `prompt`.
 
     encoder = TripleEncoder.from_folders(dino, clip, bge, device="cpu")  # the paper's encoders (method.md A3)
     rows = encoder.rows([Sample([picture, "a red star"])])[0]              # (2, D) unit rows, one per slice
-    part1, part2 = encoder.layout.parts(rows, is_image)  # for the Triple Kernel of sugar.dtw
+    part1, part2 = encoder.layout.parts(rows, is_image)  # what teachers are asked for (training/teachers)
+    encoder = GemmaEncoder.from_folder(folder, device="cpu")        # rows (n_i, 768)
 
-`triple` embeds each slice alone: part 1 by DINOv2 or BGE, part 2 by CLIP, in one unit row. CLIP reads 77
-tokens and BGE 512; longer texts are cut. `prompt` is the hidden state of a one-word summary prompt (method.md
-B). Not covered: training of any of them.
+`embeddinggemma-2` (google/embeddinggemma-2, its text and vision parts) embeds a sample up to each slice, by
+the prompts of its card; the mean of all tokens. `triple` embeds each slice alone: part 1 by DINOv2 or BGE,
+part 2 by CLIP, in one unit row. CLIP reads 77 tokens and BGE 512; longer texts are cut. `prompt` is the
+hidden state of a one-word prompt (method.md B). Search adapters are the table's (presets.py). Not covered:
+training of any of them.
 """
 
 from __future__ import annotations
@@ -22,10 +25,28 @@ from PIL import Image
 from torch import Tensor
 
 from sugar.errors import ModelError
-from sugar.model.presets import find
+from sugar.model.checkpoint import reason
+from sugar.model.load import load_processor
+from sugar.model.presets import Prompts, find
+from sugar.model.processor import neutraliser
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = ["DIMENSIONS", "ENCODERS", "TRIPLES", "TripleEncoder", "TripleLayout", "choose", "prompt_turns"]
+__all__ = [
+    "DIMENSIONS",
+    "ENCODERS",
+    "FROZEN",
+    "TRIPLES",
+    "GemmaEncoder",
+    "TripleEncoder",
+    "TripleLayout",
+    "choose",
+    "prompt_turns",
+]
+
+GEMMA = "embeddinggemma-2"
+GEMMA_REPOSITORY = "google/embeddinggemma-2"
+GEMMA_PROMPTS = Prompts("{picture}", "task: search result | query: {text}")
+"""The prompts of its card: pictures as they are, words as a query."""
 
 TRIPLES: dict[str, tuple[str, str, str]] = {
     "triple": ("facebook/dinov2-base", "openai/clip-vit-large-patch14", "BAAI/bge-base-en-v1.5"),
@@ -40,28 +61,34 @@ TRIPLES: dict[str, tuple[str, str, str]] = {
 About 2.5 GB and 0.8 GB of downloads, 0.6 and 0.2 billion parameters.
 """
 
-DIMENSIONS = {"triple": 768 + 768 + 768, "triple-small": 384 + 384 + 512}
+DIMENSIONS = {"triple": 768 + 768 + 768, "triple-small": 384 + 384 + 512, GEMMA: 768}
 """Widths of their rows, known before they are downloaded."""
 
-ENCODERS = ("sugar", "prompt", *TRIPLES)
+FROZEN = (GEMMA, *TRIPLES)
+"""Encoders of their own, beside the chat model."""
+
+ENCODERS = ("sugar", "search", "prompt", *FROZEN)
 
 
 def choose(name: str, encoder: str, *, has_head: bool) -> tuple[str | None, str]:
     """(the encoder to use always, or None; the one to use where there is no head) of what was asked for.
 
-    Raises ModelError for an unknown encoder, or for `sugar` without a head.
+    Raises ModelError for an unknown encoder, for `sugar` without a head, or `search` without an adapter.
     """
     preset = find(name)
     fallback = encoder
     if encoder == "auto":
         fallback = preset.encoder if preset and preset.encoder != "sugar" else "prompt"
+        fallback = "search" if preset and preset.search else fallback
+    if fallback == "search" and not (preset and preset.search):
+        raise ModelError(f"{name} has no search adapter. Use one of {', '.join(n for n in ENCODERS[2:])}.")
     if fallback not in ENCODERS:
         raise ModelError(f"Encoder {encoder!r} is not known. Use auto, {', '.join(ENCODERS)}.")
     if encoder == "sugar" and not has_head:
         raise ModelError(
             f"{name} has no embedding head. Load an adapter that brings one, or use encoder triple or prompt."
         )
-    return (encoder if encoder in ("prompt", *TRIPLES) else None), fallback
+    return (encoder if encoder in ("search", "prompt", *FROZEN) else None), fallback
 
 
 @dataclass(frozen=True)
@@ -123,6 +150,10 @@ class TripleEncoder:
         self.layout = TripleLayout(
             self.dino.config.hidden_size, self.bge.config.hidden_size, self.clip.config.projection_dim
         )
+
+    @property
+    def dimension(self) -> int:
+        return self.layout.dimension
 
     @classmethod
     def from_folders(cls, dino: Path, clip: Path, bge: Path, *, device: str = "cpu") -> TripleEncoder:
@@ -209,6 +240,79 @@ class TripleEncoder:
         return unit(own), unit(_pooled(cross))
 
 
+class GemmaEncoder:
+    """EmbeddingGemma 2 as an encoder of samples. Make one with `from_folder`."""
+
+    def __init__(self, model: Any, hf: Any, folder: Path) -> None:
+        self.model, self.hf, self.folders = model, hf, [folder]
+        self.neutralise = neutraliser(hf)
+
+    @property
+    def dimension(self) -> int:
+        return int(self.model.config.text_config.embedding_dim)
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, device: str = "cpu") -> GemmaEncoder:
+        """Open a local checkpoint, without its ears. Raises ModelError when it is not what it should be.
+
+        In float32, or bfloat16 on a GPU that has it: float16 overflows.
+        """
+        import transformers
+
+        wide = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+        try:
+            config = transformers.EmbeddingGemma2Config.from_pretrained(folder, local_files_only=True)
+            config.audio_config = None
+            model = transformers.EmbeddingGemma2Model.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.bfloat16 if wide else torch.float32,
+            )
+            return cls(model.eval().to(device), load_processor(folder, "EmbeddingGemma2Processor"), folder)
+        except Exception as error:  # Transformers and tokenizers raise whatever a strange file leads them to
+            raise ModelError(
+                f"{folder} cannot be opened as EmbeddingGemma 2 ({reason(error)}). Delete it, and download "
+                "it again."
+            ) from error
+
+    def rows(self, samples: Sequence[Sample], *, batch_size: int = 8) -> list[np.ndarray]:
+        """Per sample (n_i, D) unit rows, one for each prefix: row i stands for slices 1 to i."""
+        parts = [Sample(sample.slices[:n]) for sample in samples for n in range(1, len(sample) + 1)]
+        texts = [
+            GEMMA_PROMPTS.written(
+                [self.hf.image_token] * len(part.images),
+                [self.neutralise(s.text) for s in part if not s.is_image],
+            )
+            for part in parts
+        ]
+        order = sorted(range(len(parts)), key=lambda i: (len(parts[i].images), len(texts[i])))
+        found: dict[int, np.ndarray] = {}
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            for pictured in (False, True):  # a batch has pictures in every text, or in none
+                group = [i for i in chosen if bool(parts[i].images) == pictured]
+                if group:
+                    made = self._encode([texts[i] for i in group], [list(parts[i].images) for i in group])
+                    found.update(zip(group, made, strict=True))
+        ends = np.cumsum([len(sample) for sample in samples])[:-1]
+        every = [found[i] for i in range(len(parts))]
+        empty = np.zeros((0, self.dimension), np.float32)
+        return np.split(np.stack(every) if every else empty, ends) if samples else []
+
+    @torch.inference_mode()
+    def _encode(self, texts: list[str], pictures: list[list[Image.Image]]) -> np.ndarray:
+        rgb = [[image.convert("RGB") for image in images] for images in pictures]
+        given = self.hf(text=texts, images=rgb if rgb[0] else None, padding=True, return_tensors="pt")
+        given = {k: v.to(self.model.device) for k, v in given.items() if k != "mm_token_type_ids"}
+        if "pixel_values" in given:
+            given["pixel_values"] = given["pixel_values"].to(self.model.dtype)
+        hidden = self.model(**given).last_hidden_state.float()  # (B, T, D)
+        kept = given["attention_mask"][..., None].float()
+        return unit((hidden * kept).sum(1) / kept.sum(1))
+
+
 def _pooled(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output.pooler_output
 
@@ -222,11 +326,20 @@ def pool(rows: np.ndarray) -> np.ndarray:
     return total / max(float(np.linalg.norm(total)), 1e-12)
 
 
+TASK = (
+    "Given an image, summarize the provided image in one word. "
+    "Given only text, describe the text in one word."
+)  # fmt: skip
+
+
 def prompt_turns(sample: Sample, upto: int) -> list[Turn]:
-    """The one-word summary prompt over the first `upto` slices (method.md B): its last hidden state stands
-    for them.
+    """The one-word prompt over the first `upto` slices (method.md B): its last hidden state stands for them.
+
+    On two levels, the task in the system turn and one word asked for, as Gen2Embed found best for models that
+    were never trained to embed.
     """
     part = Sample(sample.slices[:upto])
     kinds = {s.is_image for s in part}
     what = "image" if kinds == {True} and upto == 1 else "text" if kinds == {False} else "above"
-    return [Turn("user", part + Sample(f"\nSummarize the {what} in one word:"))]
+    asked = part + Sample(f"\nRepresent the given {what} in one word:")
+    return [Turn("system", Sample(TASK)), Turn("user", asked)]

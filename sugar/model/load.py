@@ -131,7 +131,7 @@ def choose_precision(
 EMBEDDED = ("sugar-photo", "sugar-tiny")
 """Presets that ship with Sugar, as folders of `assets/`."""
 
-NF4_LEAVES = ("vision", "visual", "projector", "connector", "lm_head", "embed_tokens")
+NF4_LEAVES = ("vision", "visual", "audio", "projector", "connector", "lm_head", "embed_tokens")
 """Parts of the names of weights that NF4 leaves as they are."""
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -269,16 +269,18 @@ class Loaded:
     stored_dtype: torch.dtype
 
 
-def load_processor(folder: Path, family: str) -> Any:
-    """`AutoProcessor`, or for the families whose own cannot be opened without what reads videos, the class of
-    `Family.processor` for pictures only.
+def load_processor(folder: Path, name: str) -> Any:
+    """`AutoProcessor`, or for the families whose own cannot be opened without what reads videos, the class
+    named so for pictures only.
+
+    name: a `Family.processor`.
     """
     import transformers
 
     plain = {"local_files_only": True, "trust_remote_code": False}
-    if not FAMILIES[family].processor:
+    if not name:
         return transformers.AutoProcessor.from_pretrained(folder, **plain)
-    base = getattr(transformers, FAMILIES[family].processor)
+    base = getattr(transformers, name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **plain)
     pictures = transformers.AutoImageProcessor.from_pretrained(folder, **plain)
     template = ""
@@ -359,7 +361,9 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
             model = model.to(device)
         elif device == "cpu":
             keep_unpacked(model)
-        processor = Processor(load_processor(folder, family), model.config.image_token_id, family)
+        processor = Processor(
+            load_processor(folder, FAMILIES[family].processor), model.config.image_token_id, family
+        )
     except (ModelError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # Transformers and tokenizers raise whatever a strange file leads them to

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch import Tensor
 from sugar.errors import InputError, ModelError
 from sugar.model.families import FAMILIES, Family
 from sugar.model.owner import owner
+from sugar.model.presets import Prompts
 from sugar.model.template import ChatTemplate
 from sugar.sequence import Sample, Turn
 
@@ -178,12 +179,34 @@ SPECIAL_NAMES = (
 )
 
 
+def neutraliser(hf: Any) -> Callable[[str], str]:
+    """What breaks every special token in a text by a space (`<image>` -> `< image>`), so that nobody can type
+    one.
+
+    Tokenizers that drop a space would mend it, so the result is broken again until nothing matches.
+    """
+    tokenizer = hf.tokenizer
+    tokens = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    tokens |= {*tokenizer.all_special_tokens, hf.image_token}
+    tokens |= {t for t in (getattr(hf, name, None) for name in SPECIAL_NAMES) if isinstance(t, str)}
+    listed = [re.escape(t) for t in sorted(tokens, key=len, reverse=True) if t.strip() and len(t) > 1]
+    special = re.compile("|".join([*listed, r"<row_\d+_col_\d+>", f"(?i:{re.escape(hf.image_token)})"]))
+
+    def neutralise(text: str) -> str:
+        while (broken := special.sub(lambda m: f"{m.group()[0]} {m.group()[1:]}", text)) != text:
+            text = broken
+        return text
+
+    return neutralise
+
+
 class Processor:
     """A thin wrapper of a Hugging Face processor that knows the positions of slices.
 
     hf: an `AutoProcessor`, or one of `load.load_processor` for the families whose own needs torchvision.
     image_token_id: the id of the token that the model replaces by vision features (`config.image_token_id`).
     family: the checkpoint's `model_type`, one of `FAMILIES`.
+    neutralise(text): the text without special tokens.
     render(turns, generation_prompt=True): a conversation through the checkpoint's chat template, one image
     token per picture, in the order given.
     """
@@ -201,31 +224,10 @@ class Processor:
             hf._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs).get("images_kwargs", {})
         )
         self._images_kwargs["return_tensors"] = "pt"
-        self._special = self._special_pattern()
+        self.neutralise = neutraliser(hf)
         self.render = ChatTemplate(hf, self.neutralise).render
 
     # -- texts -----------------------------------------------------------------------------------
-
-    def _special_pattern(self) -> re.Pattern[str]:
-        tokens = {t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special} | set(
-            self.tokenizer.all_special_tokens
-        )
-        tokens |= {t for t in (getattr(self.hf, name, None) for name in SPECIAL_NAMES) if isinstance(t, str)}
-        tokens.add(self.tokenizer.convert_ids_to_tokens(self.image_token_id))
-        listed = [re.escape(t) for t in sorted(tokens, key=len, reverse=True) if t.strip() and len(t) > 1]
-        return re.compile("|".join([*listed, r"<row_\d+_col_\d+>", f"(?i:{re.escape(self.image_token)})"]))
-
-    def neutralise(self, text: str) -> str:
-        """The text with every special token broken by a space (`<image>` -> `< image>`), so that nobody can
-        type one.
-
-        Tokenizers that drop a space would mend it, so the result is broken again until nothing matches.
-        """
-        while True:
-            broken = self._special.sub(lambda m: f"{m.group()[0]} {m.group()[1:]}", text)
-            if broken == text:
-                return text
-            text = broken
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a plain text, special tokens neutralised, none added.
@@ -288,6 +290,12 @@ class Processor:
             slices.append((positions, s.is_image))
             ids += piece
         return Layout(ids, prepared, slices)
+
+    def prompt_layout(self, sample: Sample, prompts: Prompts, images: Sequence[PreparedImage]) -> Layout:
+        """A sample in the words that an adapter was trained on; its one slice is the last token."""
+        texts = [self.neutralise(s.text) for s in sample if not s.is_image]
+        ids = self._tokenise(prompts.written([image.text for image in images], texts))
+        return Layout(ids, list(images), [(np.array([len(ids) - 1]), False)])
 
     def chat_layout(
         self,

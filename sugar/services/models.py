@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import InputError, SettingsError
-from sugar.model.presets import PRESETS, Preset, find, here
+from sugar.model.presets import PRESETS, Preset, find, first, here
 from sugar.services.modes import mode_of
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
@@ -49,11 +49,16 @@ class ModelService:
         return (model.profile.good_at, model.profile.limits) if model is not None else ("", "")
 
     def larger(self) -> Preset | None:
-        """The preset that the model's profile offers in its place; None where the page may not load it."""
+        """The preset to offer in place of a model whose profile calls itself small: the strongest that this
+        machine's free memory holds; None where the page may not load it.
+        """
         model = self.slot.peek()
         if model is None or not self.exchangeable or not model.profile.larger:
             return None
-        return find(model.profile.larger)
+        from sugar.model.load import free_memory
+
+        name = first(free_memory(model.device), cuda=model.device.startswith("cuda"))
+        return find(model.profile.larger if PRESETS[name].encoder == "sugar" else name)
 
     def load(self, name: Any) -> None:
         """Load a preset, a folder or a Hub repository in the background.
