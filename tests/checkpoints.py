@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from sugar.model.adapters import EmbeddingHead
@@ -361,6 +362,45 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
             (folder / "processor_config.json").write_text(json.dumps({length: 4}))
     else:
         processor.save_pretrained(folder)
+    return folder
+
+
+def as_on_the_hub(family: str, folder: Path, *, old: bool) -> Path:
+    """The tiny checkpoint of a family with the files that its repository has: two shards and their index.
+
+    old: names of tensors, settings of pictures and the chat template as releases before 5 wrote them, each in
+    its own file; otherwise the names of today, and one file for all of the processor.
+    """
+    plain = built(family)
+    folder.mkdir()
+    for path in plain.iterdir():
+        if path.name.startswith(("tokenizer", "config", "generation")):
+            (folder / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(plain / "model.safetensors")
+    if not old:
+        model = transformers.AutoModelForImageTextToText.from_pretrained(plain)
+        tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+        tensors = {k: v for k, v in model.state_dict().items() if not (tied and k == "lm_head.weight")}
+    names, where = sorted(tensors), {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({k: tensors[k].contiguous() for k in part}, folder / file, metadata={"format": "pt"})
+        where |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    settings = [plain / name for name in ("processor_config.json", "preprocessor_config.json")]
+    whole, pictures = (json.loads(p.read_text()) if p.is_file() else {} for p in settings)
+    pictures = whole.pop("image_processor", {}) | pictures
+    template = (plain / "chat_template.jinja").read_text()
+    if old:
+        pictures["image_processor_type"] = pictures["image_processor_type"].removesuffix("Pil")
+        (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
+        (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    else:
+        whole["image_processor"] = pictures
+        (folder / "chat_template.jinja").write_text(template)
+    if whole:
+        (folder / "processor_config.json").write_text(json.dumps(whole))
     return folder
 
 

@@ -199,7 +199,7 @@ def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
         assert "the words red star" not in talk(page).inner_text()
         page.get_by_text("Words and mean colours").wait_for()  # what this model says that it is good at
         expect(page.locator("#status")).to_contain_text("sugar-tiny · cpu · fp32")
-        expect(page.locator(".sugar-head")).to_contain_text("0.5 GB, 1 min")
+        expect(page.locator(".sugar-head")).to_contain_text(re.compile(r"GB, \d+ min"))
         expect(page.locator("#larger")).to_contain_text("smolvlm")
     finally:
         gate.set()

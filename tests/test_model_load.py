@@ -23,6 +23,8 @@ from sugar.errors import ModelError
 from sugar.model import checkpoint, families, hub, load, presets, template
 from sugar.model.adapters import EmbeddingHead
 from sugar.sequence import Sample
+from sugar.services.model_slot import open_slot
+from sugar.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +385,55 @@ def test_a_broken_download_resumes(fake_hub: Hub, monkeypatch: pytest.MonkeyPatc
     fake_hub.cut.add("model.safetensors")
     Sugar.from_pretrained("me/llava")
     assert any("model.safetensors bytes=" in line for line in fake_hub.asked)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize("old", [True, False], ids=["old", "new"])
+def test_a_repository_of_either_generation_answers_as_the_folder_does(
+    fake_hub: Hub, family: str, old: bool, tmp_path: Path
+) -> None:
+    fake_hub.folders["them/model"] = checkpoints.as_on_the_hub(family, tmp_path / "hub", old=old)
+    model, plain = Sugar.from_pretrained("them/model"), Sugar.from_pretrained(checkpoints.built(family))
+    question = Sample([Image.linear_gradient("L"), "what is it?"])
+    for each in (model, plain):
+        each.generator.ends = set()
+    assert list(model.generate(question, max_new_tokens=4)) == list(
+        plain.generate(question, max_new_tokens=4)
+    )
+    assert model.score(question, ["a star"]) == pytest.approx(plain.score(question, ["a star"]), abs=1e-4)
+    assert model.family == family and model.repository == "them/model"
+
+
+def test_a_newcomer_s_model_from_nothing_to_an_answer(
+    fake_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--model owner/name` in 4 bits, cut off in the middle; a revision; no network; a shard that is gone."""
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 4096)
+    fake_hub.folders["them/model"] = checkpoints.as_on_the_hub("qwen2_vl", tmp_path / "hub", old=True)
+    shard = "model-00002-of-00002.safetensors"
+    fake_hub.cut.add(shard)
+    settings = Settings.read(["--model", "them/model", "--precision", "nf4"])
+
+    def started() -> Sugar:
+        slot = open_slot(settings)
+        slot.go.set()
+        return slot.get()
+
+    model = started()
+    assert any(f"{shard} bytes=" in line for line in fake_hub.asked), "it went on where it was cut"
+    assert model.precision == "nf4"
+    said = list(model.generate(Sample([Image.linear_gradient("L"), "what?"]), max_new_tokens=4))
+    assert load.fetch("them/model", "v1").samefile(load.fetch("them/model"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    fake_hub.asked.clear()
+    again = started()
+    assert list(again.generate(Sample([Image.linear_gradient("L"), "what?"]), max_new_tokens=4)) == said
+    assert not fake_hub.asked
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    (fake_hub.folders["them/model"] / shard).unlink()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "another"))
+    with pytest.raises(ModelError, match=f"{shard} is missing. Download or save it again"):
+        Sugar.from_pretrained("them/model")
 
 
 def test_damage_is_noticed(fake_hub: Hub) -> None:
