@@ -62,6 +62,42 @@ print("compiled")
 """
 
 
+PRODUCT = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from pictures import encoded
+from toy import ToyModel
+from sugar.dtw import last_report, scores
+from sugar.gallery import Gallery
+from sugar.retrieval import SearchOptions, search
+from sugar.sequence import Sample
+model, folder = ToyModel(), Path("in")
+folder.mkdir()
+captions = ["red", "a red star. at night", "blue", "", "green and red. big. bright"]
+for n, caption in enumerate(captions):
+    picture = Image.new("RGB", (32 + 9 * n, 24 + 5 * n), (250 - 50 * n, 40 * n, 20))
+    (folder / f"{{n}}.png").write_bytes(encoded(picture))
+    if caption:
+        (folder / f"{{n}}.txt").write_text(caption)
+query = Sample(["a red star", Image.new("RGB", (20, 20), (240, 30, 20)), "at night"])
+found = {{}}
+choose = scores.choose_path
+with Gallery.create(Path("g"), model) as gallery:
+    gallery.add(folder)
+    for path in ("torch", "triton"):
+        scores.choose_path = lambda asked, device, *rest, path=path: choose(path, device)
+        hits = search(gallery, model, query, SearchOptions(k=5))
+        assert last_report().path == path and last_report().pairs, last_report()
+        found[path] = [hit.item for hit in hits], [hit.score for hit in hits]
+assert found["torch"][0] == found["triton"][0] and len(set(np.round(found["torch"][1], 4))) > 2
+assert np.abs(np.subtract(found["torch"][1], found["triton"][1])).max() < 2e-5, found
+print("the same hits")
+"""
+
+
 def run(code, tmp_path, **environment):
     """The standard output of the code in a process of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
@@ -81,6 +117,11 @@ def run(code, tmp_path, **environment):
 
 def test_interpreted_kernels_match_the_reference(tmp_path):
     assert "agreed" in run(INTERPRET, tmp_path, TRITON_INTERPRET="1")
+
+
+def test_a_search_in_a_gallery_by_the_kernels_finds_what_torch_finds(tmp_path):
+    product = PRODUCT.format(tests=str(Path(__file__).parent))
+    assert "the same hits" in run(product, tmp_path, TRITON_INTERPRET="1")
 
 
 def test_kernels_compile_for_sm_80_89_and_90(tmp_path):

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from PIL import Image
 from toy import ToyModel
 
 from sugar.commands import gallery as gallery_command
-from sugar.dtw import gak
-from sugar.errors import InputError
+from sugar.dtw import cdist_gak, gak
+from sugar.errors import AlignmentError, InputError
 from sugar.gallery import Gallery
 from sugar.retrieval import (
     KINDS,
@@ -27,11 +29,14 @@ from sugar.retrieval import (
     approximate_recall,
     confirm,
     kind_of,
+    scoring,
     search,
     search_positions,
     search_story,
 )
+from sugar.retrieval.terms import EmbeddedQuery, embed_query, signatures_of
 from sugar.sequence import PictureHit, Sample
+from sugar.training.teachers.labels import BatchFacts, labels
 
 COLOURS = {
     "red": (250, 20, 30),
@@ -67,6 +72,37 @@ def gallery(tmp_path, model):
     with Gallery.create(tmp_path / "g", model) as g:
         g.add(folder)
         yield g
+
+
+class Reached(Exception):
+    """Says on which devices the tensors of a call lie."""
+
+
+def where(*tensors) -> None:
+    raise Reached({t.device.type for t in tensors})
+
+
+def parts_are(sequences, *_, **__) -> None:
+    where(*[s.part1 for s in sequences])
+
+
+def test_slices_are_aligned_and_labels_made_where_the_model_is(monkeypatch):
+    """On a device that pretends: what reaches the scorer lies there, and nothing was fetched back."""
+    rows = np.eye(4, dtype=np.float32)
+    monkeypatch.setattr(scoring, "PackedSequences", SimpleNamespace(from_list=lambda given: where(*given)))
+    query = EmbeddedQuery(np.ones(1), [rows[:3]], rows[2], signatures_of([]), "meta")
+    with pytest.raises(Reached) as seen:
+        scoring.alignment_scores(query, [rows[:1], rows[:3], rows[1:3]], 0.7, align=True)
+    assert seen.value.args[0] == {"meta"}
+    monkeypatch.setattr(sys.modules[labels.__module__], "label_matrix", parts_are)
+    facts = BatchFacts([[True, False], [False]], [[1], [0]], [], [], [], rows[:3], rows[:3])
+    with pytest.raises(Reached) as seen:
+        labels(facts, device="meta")
+    assert seen.value.args[0] == {"meta"}
+    assert embed_query(SimpleNamespace(embed=ToyModel().embed), [Term(Sample("a"))], True).device == "cpu"
+    assert scoring.alignment_path("mps") == scoring.alignment_path("cpu") != scoring.alignment_path("cuda")
+    with pytest.raises(AlignmentError, match="works on CUDA and the tensors are on cpu"):
+        cdist_gak([rows], [rows], path="triton")
 
 
 def find(gallery, *query, **options) -> list[PictureHit]:

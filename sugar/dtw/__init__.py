@@ -11,7 +11,17 @@ Every fault of the caller raises `sugar.errors.AlignmentError`. Not covered: gra
 
 from .labels import label_matrix, label_matrix_from_phi
 from .packed import PackedSequences
-from .scores import PathReport, cdist_dtw, cdist_gak, cdist_soft_dtw, dtw, gak, last_report, soft_dtw
+from .scores import (
+    PathReport,
+    cdist_dtw,
+    cdist_gak,
+    cdist_soft_dtw,
+    choose_path,
+    dtw,
+    gak,
+    last_report,
+    soft_dtw,
+)
 from .slices import TwoPart, squared_euclidean, triple_kernel
 from .warping import Run, dtw_path, dtw_path_from_phi, subsequence_dtw
 
@@ -23,6 +33,7 @@ __all__ = [
     "cdist_dtw",
     "cdist_gak",
     "cdist_soft_dtw",
+    "choose_path",
     "dtw",
     "dtw_path",
     "dtw_path_from_phi",

@@ -14,6 +14,7 @@ Not covered: gradients; alignment paths (warping.py); several GPUs.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from .recursion import (
     path_costs,
 )
 from .slices import Sequence, TwoPart, as_sequence, positive
+
+log = logging.getLogger("sugar")
 
 PATHS = ("torch", "numba", "triton")
 LONGEST_ROW = 4096  # slices of a column that the Triton kernels take
@@ -424,6 +427,7 @@ class _Last(threading.local):
 
 
 _last = _Last()
+_logged: set[tuple[str, str]] = set()
 
 
 def last_report() -> PathReport:
@@ -434,7 +438,10 @@ def last_report() -> PathReport:
 
 
 def start_report(path: str, device: torch.device) -> None:
-    """Begin a call's report."""
+    """Begin a call's report; a path that runs for the first time is logged."""
+    if (path, str(device)) not in _logged:
+        _logged.add((path, str(device)))
+        log.info("alignment by %s on %s", path, device)
     _last.report = PathReport(path, str(device))
 
 

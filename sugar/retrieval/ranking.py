@@ -14,7 +14,7 @@ from sugar.fusion import reciprocal_rank
 from sugar.gallery import EmbeddingModel, Filters, Gallery
 from sugar.images import near_duplicate
 from sugar.retrieval.scoring import alignment_scores, relevance, score_distribution
-from sugar.retrieval.terms import EmbeddedQuery, Term, embed_query, signatures_of
+from sugar.retrieval.terms import EmbeddedQuery, Term, device_of, embed_query, signatures_of
 from sugar.sequence import PictureHit, Sample
 
 __all__ = [
@@ -109,7 +109,10 @@ def search_positions(
     """
     slices = model.embed([query]).slices[0]  # (n, D)
     own = signatures_of([query] if options.exclude_own else [])
-    prefixes = [EmbeddedQuery(np.ones(1), [slices[: i + 1]], slices[i], own) for i in range(len(slices))]
+    device = device_of(model)
+    prefixes = [
+        EmbeddedQuery(np.ones(1), [slices[: i + 1]], slices[i], own, device) for i in range(len(slices))
+    ]
     with gallery.lock:
         return [_as_hits(gallery, prefix, _ranked(gallery, prefix, options)) for prefix in prefixes]
 

@@ -6,21 +6,43 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 
-from sugar.dtw import PackedSequences, cdist_gak
+from sugar.dtw import PackedSequences, cdist_gak, choose_path
 from sugar.gallery import Gallery
 from sugar.retrieval.terms import EmbeddedQuery
 
-__all__ = ["alignment_scores", "relevance", "score_distribution", "slice_kernel", "story_cost_distribution"]
+__all__ = [
+    "alignment_device",
+    "alignment_path",
+    "alignment_scores",
+    "relevance",
+    "score_distribution",
+    "slice_kernel",
+    "story_cost_distribution",
+]
 
 FEW = 3
 """With fewer items a gallery has no distribution of scores."""
+
+
+def alignment_device(device: str) -> torch.device:
+    """Where slices are aligned for a model on `device`: there; for mps, which has no float64, on the CPU."""
+    return torch.device("cpu" if device.startswith("mps") else device)
+
+
+def alignment_path(device: str) -> str:
+    """How and where a large search is aligned for a model on `device`, for people."""
+    where = alignment_device(device)
+    return f"{choose_path(None, where)} on {where}"
 
 
 def alignment_scores(
     query: EmbeddedQuery, items: Sequence[np.ndarray], delta: float, *, align: bool
 ) -> np.ndarray:
     """Score every item for an embedded query; README.md in this folder has the formula.
+
+    The items' slices go to the model's device in one block and stay there until the scores are known.
 
     Args:
         query: T weighted terms.
@@ -30,47 +52,50 @@ def alignment_scores(
     Returns:
         (N,) scores in [0, 1].
     """
-    pictures = np.array([slices[0] for slices in items])  # (N, D)
-    captioned = [i for i, slices in enumerate(items) if len(slices) > 1]
-    total = np.zeros(len(items))  # sum of weighted logarithms
-    for weight, slices in zip(query.weights, query.slices, strict=True):
-        whole = slice_kernel(pictures @ slices[-1], delta)  # (N,)
-        score = whole.copy()
+    device = alignment_device(query.device)
+    rows = torch.from_numpy(np.concatenate(items)).to(device).split([len(slices) for slices in items])
+    pictures = torch.stack([slices[0] for slices in rows])  # (N, D)
+    captioned = [i for i, slices in enumerate(rows) if len(slices) > 1]
+    total = torch.zeros(len(rows), dtype=torch.float64, device=device)  # sum of weighted logarithms
+    for weight, slices in zip(query.weights.tolist(), query.slices, strict=True):
+        own = torch.from_numpy(np.ascontiguousarray(slices)).to(device)  # (n, D)
+        whole = slice_kernel(pictures @ own[-1], delta)  # (N,)
+        score = whole.clone()
         if align and captioned:  # for an item of one slice, the alignment is the kernel `whole` itself
-            aligned = _window_kernel(slices, [items[i] for i in captioned], delta)
-            score[captioned] = np.sqrt(whole[captioned] * aligned)
-        total += abs(weight) * np.log(np.clip(score if weight > 0 else 1 - score, 1e-12, 1))
-    return np.exp(total / np.abs(query.weights).sum())
+            aligned = _window_kernel(own, [rows[i] for i in captioned], delta)
+            score[captioned] = (whole[captioned] * aligned).sqrt()
+        total += abs(weight) * (score if weight > 0 else 1 - score).clamp(1e-12, 1).log()
+    return (total / np.abs(query.weights).sum()).exp().cpu().numpy()
 
 
-def slice_kernel(cosine: np.ndarray, delta: float) -> np.ndarray:
-    """Cuturi's kernel of two unit slices, element by element.
+def slice_kernel(cosine: torch.Tensor, delta: float) -> torch.Tensor:
+    """Cuturi's kernel of two unit slices, element by element, in float64.
 
     g / (2 - g) with g = exp(-phi / (2 delta^2)) and phi = 2 - 2 cos. Source: Cuturi 2011.
     """
-    g = np.exp(-np.maximum(2 - 2 * cosine.astype(np.float64), 0) / (2 * delta * delta))
+    g = torch.exp(-(2 - 2 * cosine.double()).clamp(min=0) / (2 * delta * delta))
     return g / (2 - g)
 
 
-def _window_kernel(query: np.ndarray, items: Sequence[np.ndarray], delta: float) -> np.ndarray:
+def _window_kernel(query: torch.Tensor, items: Sequence[torch.Tensor], delta: float) -> torch.Tensor:
     """The best normalised kernel of the query's last l slices over all windows of l slices of each item.
 
-    query: (n, D). items: N arrays (m_i, D). l = min(n, m_i). Returns (N,).
+    query: (n, D). items: N tensors (m_i, D), on the query's device. l = min(n, m_i). Returns (N,).
     """
-    best = np.zeros(len(items))
-    windows: dict[int, list[tuple[int, np.ndarray]]] = {}
+    best = torch.zeros(len(items), dtype=torch.float64, device=query.device)
+    windows: dict[int, list[tuple[int, torch.Tensor]]] = {}
     for number, rows in enumerate(items):
         size = min(len(query), len(rows))
         windows.setdefault(size, []).extend((number, rows[j : j + size]) for j in range(len(rows) - size + 1))
     for size, chosen in windows.items():
-        numbers = np.array([n for n, _ in chosen])
+        numbers = torch.tensor([n for n, _ in chosen], device=query.device)
         if size == 1:
-            values = slice_kernel(np.concatenate([w for _, w in chosen]) @ query[-1], delta)
+            values = slice_kernel(torch.cat([w for _, w in chosen]) @ query[-1], delta)
         else:
             packed = PackedSequences.from_list([w for _, w in chosen])
-            values = np.asarray(cdist_gak([query[-size:]], packed, delta=delta), np.float64)[0]
-        np.maximum.at(best, numbers, values)
-    return np.clip(best, 0, 1)
+            values = cdist_gak([query[-size:]], packed, delta=delta)[0].double()
+        best.scatter_reduce_(0, numbers, values, "amax")
+    return best.clamp(0, 1)
 
 
 def score_distribution(gallery: Gallery, vector: np.ndarray) -> tuple[float, float]:

@@ -44,12 +44,14 @@ class EmbeddedQuery:
     slices: T arrays (n_t, D), unit rows; the last row of each has seen the whole term.
     vector: (D,) unit, the weighted sum of the terms' pooled vectors; the shortlist is made with it.
     own_pictures: (pictures, 192) signatures of the query's own pictures, which are left out of the hits.
+    device: the model's, where slices are aligned.
     """
 
     weights: np.ndarray
     slices: list[np.ndarray]
     vector: np.ndarray
     own_pictures: np.ndarray
+    device: str = "cpu"
 
 
 def embed_query(model: EmbeddingModel, terms: Sequence[Term], leave_out_own_pictures: bool) -> EmbeddedQuery:
@@ -67,7 +69,13 @@ def embed_query(model: EmbeddingModel, terms: Sequence[Term], leave_out_own_pict
     if length < 1e-6:
         raise InputError("The terms cancel each other out. Change a weight, or remove one of them.")
     own = signatures_of([t.sample for t in terms] if leave_out_own_pictures else [])
-    return EmbeddedQuery(weights, embeddings.slices, (vector / length).astype(np.float32), own)
+    unit = (vector / length).astype(np.float32)
+    return EmbeddedQuery(weights, embeddings.slices, unit, own, device_of(model))
+
+
+def device_of(model: EmbeddingModel) -> str:
+    """Where a model computes; a model that says nothing computes on the CPU."""
+    return str(getattr(model, "device", "cpu"))
 
 
 def signatures_of(samples: Sequence[Sample]) -> np.ndarray:

@@ -109,6 +109,9 @@ class ModelService:
         for title, attribute in FACTS.items():
             if value := getattr(model, attribute, None):
                 rows[title] = str(value)
+        from sugar.retrieval.scoring import alignment_path
+
+        rows["Aligns by"] = alignment_path(model.device)
         return rows | {"Embedding": f"{model.dimension} numbers"} | memory()
 
     def card(self) -> str:

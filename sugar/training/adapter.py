@@ -317,7 +317,12 @@ class AdapterTask:
             return None
         t = self.config.terms
         return labels(
-            facts, relabel=t.referent_labels, same_sample=t.same_sample, kernel=t.kernel, triple=t.triple
+            facts,
+            relabel=t.referent_labels,
+            same_sample=t.same_sample,
+            kernel=t.kernel,
+            triple=t.triple,
+            device="cpu" if self.device.type == "mps" else self.device,  # mps has no float64
         )
 
     def compare(

@@ -110,6 +110,7 @@ def labels(
     kernel: str = "gak",
     triple: bool = True,
     delta: float = DELTA,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """The Triple Kernel's label matrix (P, P) float32 of all drawn positions, sample by sample.
 
@@ -121,10 +122,12 @@ def labels(
             positions is -.11, with "kernel" 0.
         kernel: "gak", or "mean": the mean slice similarity. triple: False compares within a modality by the
             cross-modal part too. Both are the paper's ablation.
+        device: where the teachers' rows are compared, and where the labels lie.
     """
     assert facts.part1 is not None and facts.part2 is not None, "labels need teachers"
     ends = np.cumsum([0, *(len(f) for f in facts.flags)])
-    part1, part2 = (torch.from_numpy(p) for p in (facts.part1 if triple else facts.part2, facts.part2))
+    kept = (facts.part1 if triple else facts.part2, facts.part2)
+    part1, part2 = (torch.from_numpy(p).to(device) for p in kept)
     sequences = [
         TwoPart(part1[a:b], part2[a:b], flags)
         for a, b, flags in zip(ends[:-1], ends[1:], facts.flags, strict=True)
@@ -138,7 +141,7 @@ def labels(
     else:
         target = label_matrix(sequences, positions, delta=delta).float()
     if relabel:
-        source = torch.arange(len(target))
+        source = torch.arange(len(target), device=target.device)
         for query, referent in facts.referents:
             source[facts.last[query]] = facts.last[referent]
         target = target[source][:, source]
@@ -154,11 +157,11 @@ def mean_matrix(sequences: Sequence[TwoPart], positions: Sequence[Sequence[int]]
     cosines = 1 - triple_kernel(part1, part2, flags, part1, part2, flags).float() / 2  # (T, T)
     starts = np.cumsum([0, *map(len, sequences)])
     ends = [(s, int(starts[s]), int(starts[s]) + p + 1) for s, row in enumerate(positions) for p in row]
-    chosen = torch.zeros(len(ends), len(cosines))
+    chosen = torch.zeros(len(ends), len(cosines), device=cosines.device)
     for i, (_, low, high) in enumerate(ends):
         chosen[i, low:high] = 1 / (high - low)
     target = chosen @ cosines @ chosen.T
-    owner = torch.tensor([s for s, _, _ in ends])
+    owner = torch.tensor([s for s, _, _ in ends], device=cosines.device)
     target[owner[:, None] == owner[None, :]] = 1.0
     return target
 
@@ -170,8 +173,9 @@ def label_statistics(target: Tensor, positions: Sequence[Sequence[int]]) -> dict
     not a plain cosine); kernel_signal and signal, those of the kernel pairs and of all pairs whose label
     exceeds 0.05.
     """
-    owner = torch.tensor([s for s, row in enumerate(positions) for _ in row])
-    several = torch.tensor([p > 0 for row in positions for p in row])
+    device = target.device
+    owner = torch.tensor([s for s, row in enumerate(positions) for _ in row], device=device)
+    several = torch.tensor([p > 0 for row in positions for p in row], device=device)
     apart = torch.triu(owner[:, None] != owner[None, :])
     kernel = apart & (several[:, None] | several[None, :])
     high = target > 0.05
