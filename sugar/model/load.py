@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from sugar.errors import ModelError
-from sugar.model import hub
+from sugar.model import hub, packed
 from sugar.model.checkpoint import read_json, reason, tensor_shapes
 from sugar.model.families import FAMILIES
 from sugar.model.presets import PRECISIONS, PRESETS, find, here, memory_need
@@ -70,38 +70,36 @@ def free_memory(device: str) -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
 
 
+def fast_in_bf16() -> bool:
+    """Does this CPU multiply in bfloat16 itself (AMX, AVX-512 BF16)? Elsewhere it is emulated, slowly."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
 def choose_precision(
     name: str, parameters: float, unquantised: float, device: str, precision: str, stored: str
 ) -> tuple[str, str]:
     """(precision, why). parameters in billions. Raises ModelError, with what would fit, when nothing fits.
 
-    stored: 'nf4' for a checkpoint that was quantised ahead of time; it stays so.
+    stored: 'nf4' for a checkpoint that was quantised ahead of time. On a CPU it is widened where that fits:
+    products in 4 bits are slow there.
     """
     if precision not in ("auto", *PRECISIONS):
         raise ModelError(f"Precision {precision!r} is not known. Use auto, {', '.join(PRECISIONS)}.")
     free = free_memory(device)
-    if stored == "nf4":
-        if precision not in ("auto", "nf4"):
-            raise ModelError(
-                f"{name} is stored in 4 bits and cannot be opened as {precision}. Use precision auto, or "
-                "its full checkpoint."
-            )
-        order = ["nf4"]
-    elif precision != "auto":
+    if precision != "auto":
         order = [precision]
     elif device.startswith("cuda"):
-        order = ["bf16" if torch.cuda.is_bf16_supported() else "fp16", "nf4"]
+        wide = [] if stored == "nf4" else ["bf16" if torch.cuda.is_bf16_supported() else "fp16"]
+        order = [*wide, "nf4"]
     else:
         order = ["fp32", "bf16"]
+        if stored == "nf4":
+            order = ["bf16", "fp32", "nf4"] if fast_in_bf16() else ["fp32", "bf16", "nf4"]
     needs = {p: memory_need(parameters, p, unquantised) for p in order}
     for p in order:
         if needs[p] <= free:
             asked = (
-                "as asked"
-                if precision != "auto"
-                else "as stored"
-                if stored == "nf4"
-                else "the widest that fits"
+                "as asked" if precision != "auto" else "as stored" if stored == p else "the widest that fits"
             )
             return p, f"{p} on {device}, {asked}: needs about {needs[p]:.1f} of {free:.1f} GB free"
     least = min(needs.values())
@@ -241,6 +239,7 @@ def count_parameters(folder: Path, config: dict[str, Any]) -> tuple[float, float
     index, whole = folder / "model.safetensors.index.json", "model.safetensors"
     listed = read_json(index).get("weight_map") if os.path.lexists(index) else {whole: whole}
     names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+    names += sorted(path.name for path in folder.glob(packed.EMBEDDINGS))
     if not names or any(Path(name).name != name for name in names):
         raise ModelError(f"{index} does not name the files of the weights. Download the checkpoint again.")
     total = kept = 0
@@ -349,6 +348,8 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
             )
     else:
         arguments["dtype"] = DTYPES[precision]
+        if stored == "nf4":
+            arguments["device_map"] = {"": device}
     model_class = getattr(
         transformers,
         transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family],
@@ -357,10 +358,16 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
         model = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **arguments
         ).eval()
-        if precision != "nf4":  # a 4-bit model must never be moved
+        if stored == "nf4" and precision != "nf4":
+            model = model.dequantize(arguments["dtype"])
+        elif precision != "nf4":  # a 4-bit model must never be moved
             model = model.to(device)
         elif device == "cpu":
             keep_unpacked(model)
+        packed.fill_embeddings(model, folder)
+        for parameter in model.parameters():  # beside 4-bit layers Transformers leaves weights as stored
+            if stored == "nf4" and parameter.is_floating_point():
+                parameter.data = parameter.data.to(arguments["dtype"])
         processor = Processor(
             load_processor(folder, FAMILIES[family].processor), model.config.image_token_id, family
         )
