@@ -26,7 +26,7 @@ from sugar.embedder import Embedder
 from sugar.errors import InputError, ModelError
 from sugar.generator import Generator, as_turns
 from sugar.model import cells, checkpoint, encoders, hub, load
-from sugar.model.adapters import TARGETS, EmbeddingHead, base_identity
+from sugar.model.adapters import TARGETS, EmbeddingHead, base_identity, merge, read_lora
 from sugar.model.backbone import Backbone, Batching
 from sugar.model.checkpoint import Profile
 from sugar.model.load import fetch, local_folder
@@ -77,6 +77,8 @@ class Sugar:
         folder = local_folder(name, device=device, precision=precision, progress=progress)
         settings = checkpoint.read_settings(folder)
         loaded = load.load(folder, name=name, device=device, precision=precision)
+        if (own := folder / checkpoint.LORA).is_dir():
+            merge(read_lora(own, loaded.model), loaded.model)
         preset = find(name)
         model = cls(
             loaded,
@@ -338,11 +340,12 @@ class Sugar:
         rank: int = 128,
         alpha: int = 256,
         targets: str = TARGETS,
+        whole: Sequence[str] = (),
     ) -> None:
         """A fresh, trainable LoRA on the language model's query and value projections, and its head, to
-        train.
+        train; whole: modules that are trained as a whole.
         """
-        self.backbone.adapters.create(name, head, rank=rank, alpha=alpha, targets=targets)
+        self.backbone.adapters.create(name, head, rank=rank, alpha=alpha, targets=targets, whole=whole)
 
     def save_adapter(self, path: str | Path, name: str | None = None, *, card: str = "") -> Path:
         """Write an adapter as one folder: LoRA, head, base, model card. `card`: more text for the card."""

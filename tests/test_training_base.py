@@ -151,6 +151,21 @@ def test_a_run_trains_what_it_says(folder: Path, tmp_path: Path, projector: bool
     assert any("projector" in name for name in moved) == projector
 
 
+def test_an_export_carries_the_trained_projector(folder: Path, tmp_path: Path) -> None:
+    task = AdapterTask(config(folder, tmp_path, fresh_rate=30.0))
+    run = loop.Run(task)
+    for _ in range(2):
+        run.train_step()
+    task.sugar.forget()
+    task.export(tmp_path / "adapter")
+    sample = Sample([Image.new("RGB", (40, 30), "red"), "a red dog"])
+    trained = task.sugar.embed([sample], adapter="sugar").pooled
+    opened = Sugar.from_pretrained(folder / "assembled", precision="fp32", adapter=tmp_path / "adapter")
+    assert np.allclose(opened.embed([sample]).pooled, trained, atol=0.01)
+    layer = opened.model.model.multi_modal_projector.linear_1
+    assert not torch.equal(layer.modules_to_save["sugar"].weight, layer.original_module.weight)
+
+
 def test_one_pass_gives_the_gradients_of_two(folder: Path, tmp_path: Path) -> None:
     found = []
     for two in (True, False):

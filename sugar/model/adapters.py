@@ -7,7 +7,7 @@
 A folder holds `adapter_config.json` and `adapter_model.safetensors` (plain PEFT), `head.safetensors`,
 `sugar.json` (the base it belongs to), a model card, and soft prompts where it was trained with them. An
 adapter of another base is refused: family, sizes, and either the weights' fingerprint or the repository must
-agree. README.md says what of a stranger's configuration is read. Not covered: merging into the base.
+agree. README.md says what of a stranger's configuration is read.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 
 from sugar.errors import ModelError, SettingsError
 from sugar.model import checkpoint
-from sugar.model.checkpoint import Profile, read_json, read_tensors, reason
+from sugar.model.checkpoint import Profile, read_json, read_shards, read_tensors, reason
 from sugar.paths import existing, output_folder, shown
 
 # -- the embedding head ----------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def read_lora(folder: Path, model: Any) -> Lora:
     tensors: dict[str, dict[str, Tensor]] = {}
     whole: dict[str, dict[str, Tensor]] = {}
     theirs: dict[str, str] = {}
-    for key, tensor in read_tensors(folder / WEIGHTS).items():
+    for key, tensor in read_shards(folder, Path(WEIGHTS).stem).items():
         at, part = _split(key)
         placed = _place(at, modules, by_short)
         found = whole if part in ("weight", "bias") else tensors
@@ -299,6 +300,32 @@ def read_lora(folder: Path, model: Any) -> Lora:
         for name, names in ((name, (name, theirs[name])) for name in tensors)
     }
     return Lora(tensors, alphas, flags, whole)
+
+
+def merge(lora: Lora, model: Any) -> None:
+    """Make a LoRA part of a model for good: added to plain weights, kept beside 4-bit ones, where the sum
+    would be rounded again. Raises ModelError for DoRA and the like.
+    """
+    if lora.flags["use_dora"] or lora.flags["lora_bias"]:
+        raise ModelError("Only a plain LoRA can be part of a checkpoint. Load this one as an adapter.")
+    for name, parts in lora.tensors.items():
+        layer, rank = model.get_submodule(name), len(parts["A"])
+        scale = lora.alphas[name] / (rank**0.5 if lora.flags["use_rslora"] else rank)
+        down, up = parts["A"].float(), parts["B"].float() * scale  # (r, in), (out, r)
+        if type(layer).__name__ == "Linear4bit":
+            kind = {"device": layer.weight.device, "dtype": layer.compute_dtype}
+            layer.register_forward_hook(partial(_add_product, down.to(**kind), up.to(**kind)))
+        else:
+            layer.weight.data = (layer.weight.float() + (up @ down).to(layer.weight.device)).to(
+                layer.weight.dtype
+            )
+    for name, parts in lora.whole.items():
+        for part, tensor in parts.items():
+            getattr(model.get_submodule(name), part).data.copy_(tensor)
+
+
+def _add_product(down: Tensor, up: Tensor, _: nn.Module, read: tuple[Tensor, ...], given: Tensor) -> Tensor:
+    return given + (read[0].to(down.dtype) @ down.T @ up.T).to(given.dtype)
 
 
 def _numbers(folder: Path, config: dict[str, Any]) -> tuple[int, float, dict[str, bool]]:
@@ -565,11 +592,19 @@ class Adapters:
         return False
 
     def create(
-        self, name: str, head: EmbeddingHead | None, *, rank: int, alpha: int, targets: str = TARGETS
+        self,
+        name: str,
+        head: EmbeddingHead | None,
+        *,
+        rank: int,
+        alpha: int,
+        targets: str = TARGETS,
+        whole: Sequence[str] = (),
     ) -> None:
         """A fresh, trainable, active LoRA and its head: what training starts from.
 
-        Raises SettingsError when `targets` matches no layer.
+        whole: modules that are trained as a whole, beside their first selves. Raises SettingsError when
+        `targets` matches no layer.
         """
         from peft import LoraConfig
 
@@ -581,7 +616,10 @@ class Adapters:
         if not hits:
             raise SettingsError(f"targets {shown(targets)} matches no linear layer. Usual is {TARGETS}.")
         with self.lock:
-            self._add(name, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
+            modules = list(whole) or None
+            self._add(
+                name, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, modules_to_save=modules)
+            )
             self.use(name, trainable=True)
             if head is not None:
                 self.heads[name] = head.to(self.model.device)

@@ -70,6 +70,15 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise _damaged(path, error) from error
 
 
+def read_shards(folder: Path, stem: str) -> dict[str, torch.Tensor]:
+    """The tensors of `stem.safetensors`, or of its shards `stem-*.safetensors`.
+
+    Raises ModelError for damaged ones, or none.
+    """
+    shards = sorted(folder.glob(f"{stem}-*.safetensors")) or [folder / f"{stem}.safetensors"]
+    return {key: tensor for path in shards for key, tensor in read_tensors(path).items()}
+
+
 def read_state(path: Path, *keys: str) -> dict[str, Any]:
     """What `torch.save` wrote of a training run, with these keys. Raises ModelError for another file."""
     import torch
@@ -227,6 +236,8 @@ class Profile:
 
 FORMAT = 1
 SETTINGS_FILE = "sugar.json"
+LORA = "lora"
+"""The folder of a checkpoint's own LoRA, in the checkpoint's."""
 WHOLE = 64 << 20
 SAMPLES, SAMPLE_BYTES = 64, 1 << 16
 IGNORED_KEYS = {
@@ -331,10 +342,10 @@ def fingerprint(folders: list[Path], *parts: str) -> str:
     keys, tokenizer, picture processing, head, and `parts` (the way of encoding). Loading in another precision
     leaves it as it is.
 
-    folders: the checkpoint, then an adapter if one is used.
+    folders: the checkpoint, then an adapter if one is used. What lies in a folder of theirs counts with it.
     """
     digest = hashlib.sha256("\0".join(parts).encode())
-    for folder in folders:
+    for folder in (f for given in folders for f in (given, given / LORA) if f.is_dir()):
         for path in sorted([*folder.glob("*.safetensors"), *(folder / name for name in TOKENISERS)]):
             if path.is_file():
                 _hash_file(digest, path)

@@ -354,12 +354,16 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
         transformers,
         transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family],
     )
+    verbosity = transformers.logging.get_verbosity()
+    if stored == "nf4":  # Transformers would warn of embeddings in 8 bits, which follow, and of the widening
+        transformers.logging.set_verbosity_error()
     try:
         model = model_class.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **arguments
         ).eval()
         if stored == "nf4" and precision != "nf4":
             model = model.dequantize(arguments["dtype"])
+            model._weight_conversions = None  # those of 4-bit weights have no way back, and saving takes it
         elif precision != "nf4":  # a 4-bit model must never be moved
             model = model.to(device)
         elif device == "cpu":
@@ -378,6 +382,8 @@ def load(folder: Path, *, name: str, device: str = "auto", precision: str = "aut
             f"{folder} cannot be opened as a {family} checkpoint ({reason(error)}). Download "
             "or save it again."
         ) from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     log.info("%s: %s", name, why)

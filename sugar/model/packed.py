@@ -2,6 +2,7 @@
 
     pack(model, processor, out, rows)        # rows of token ids: what the rounding may cost least on
     fill_embeddings(model, folder)           # after Transformers has read the rest
+    bundle(packed, adapter, out, settings)   # with the LoRA, head and projector trained on it
 
 The NF4 part is what bitsandbytes writes (blocks of 64 inputs, their sizes quantised again), so that
 Transformers opens it. The rounding follows GPTQ (Frantar et al. 2022, algorithm 1): after each column, those
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from sugar.errors import ModelError
-from sugar.model.checkpoint import read_tensors, reason
+from sugar.model.adapters import HEAD_FILE
+from sugar.model.checkpoint import LORA, read_settings, read_shards, read_tensors, reason, write_settings
 
 BLOCK, NESTED_BLOCK = 64, 256
 SHARD = "8MB"
@@ -261,3 +264,22 @@ def write(
     (out / "config.json").write_text(json.dumps(config, indent=1, default=str) + "\n", "utf-8")
     model.generation_config.save_pretrained(out)
     processor.save_pretrained(out)
+
+
+def bundle(packed: Path, adapter: Path, out: Path, settings: dict[str, Any]) -> None:
+    """Write a checkpoint of a packed base and an adapter trained on it, beside it and in 16 bits.
+
+    settings: of `sugar.json`, beside the head's sizes.
+    """
+    from huggingface_hub import save_torch_state_dict
+
+    head = read_settings(adapter).get("head")
+    shutil.copytree(packed, out, dirs_exist_ok=True)
+    (out / LORA).mkdir(exist_ok=True)
+    tensors = {key: tensor.half() for key, tensor in read_shards(adapter, "adapter_model").items()}
+    save_torch_state_dict(
+        tensors, out / LORA, max_shard_size=SHARD, filename_pattern="adapter_model{suffix}.safetensors"
+    )
+    shutil.copy(adapter / "adapter_config.json", out / LORA)
+    shutil.copy(adapter / HEAD_FILE, out)
+    write_settings(out, **settings, head=head)

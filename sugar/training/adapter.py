@@ -107,7 +107,7 @@ class AdapterModule(nn.Module):
         self.head = head
         self.pooling = pooling
         self.backbone: Any = sugar.backbone
-        self.projector = trainable_projector(sugar.model) if projector else None
+        self.projector = sugar.model.model.multi_modal_projector if projector else None
         self._tower: dict[str, Tensor] = {}
 
     def embeddings(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
@@ -145,14 +145,18 @@ class AdapterModule(nn.Module):
         return list(self.projector(tokens.float()))
 
 
-def trainable_projector(model: Any) -> nn.Module:
-    """The projector in float32, trainable. Raises SettingsError for a family without one such module."""
-    found = getattr(model.model, "multi_modal_projector", None)
-    if found is None:
+def projector_layers(model: Any) -> list[str]:
+    """The full names of the projector's layers. Raises SettingsError for a family without one such module."""
+    found = [
+        n
+        for n, m in model.named_modules()
+        if ".multi_modal_projector." in n and list(m.parameters(recurse=False))
+    ]
+    if not found:
         raise SettingsError(
             f"The projector of a {model.config.model_type} base cannot be trained. Leave --projector out."
         )
-    return found.float().requires_grad_(True)
+    return found
 
 
 def _usable(found: VisionFeatures) -> VisionFeatures:
@@ -208,10 +212,12 @@ class AdapterTask:
             fresh = EmbeddingHead(head.hidden, head.head_hidden, head.dimension)
             fresh.load_state_dict(head.state_dict())
             head = fresh.to(self.device).requires_grad_(True)
-        self.sugar.new_adapter(
-            ADAPTER, head, rank=self.config.rank, alpha=self.config.alpha, targets=self.config.targets
-        )
         c = self.config
+        whole = projector_layers(self.sugar.model) if c.projector else ()
+        self.sugar.new_adapter(ADAPTER, head, rank=c.rank, alpha=c.alpha, targets=c.targets, whole=whole)
+        for weight in self.sugar.model.parameters():
+            if weight.requires_grad:  # a whole module comes in the base's precision
+                weight.data = weight.data.float()
         for layer in self.sugar.model.modules():  # autocast decides the types; PEFT would cast to and fro
             if c.precision == "bf16" and hasattr(layer, "cast_input_dtype_enabled"):
                 layer.cast_input_dtype_enabled = False
