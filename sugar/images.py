@@ -33,12 +33,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 from sugar import taken
 from sugar.errors import ImageError
 from sugar.exif import Exif
+from sugar.metadata import Described, without_location
 from sugar.paths import shown
 
 __all__ = [
     "Picture",
     "ImageLimits",
     "open_image",
+    "placeless",
     "thumbnail",
     "signature",
     "near_duplicate",
@@ -129,7 +131,7 @@ class Picture:
 
     Width and height are the source's, upright. `sha256` is of the source's bytes. `taken` is the camera's
     local time; day_from_name: the camera says none, and it is what the file's name says. `location` is
-    (latitude, longitude) in degrees.
+    (latitude, longitude) in degrees. `described` is what a person wrote into the file.
     """
 
     image: Image.Image
@@ -141,6 +143,7 @@ class Picture:
     camera: str = ""
     location: tuple[float, float] | None = None
     day_from_name: bool = False
+    described: Described = Described()
 
 
 def open_image(
@@ -166,7 +169,7 @@ def open_image(
         name = str(source)
     _load_decoders()
     try:
-        image, width, height, kind, exif = _decode(data, limits, max_side)
+        image, width, height, kind, exif, described = _decode(data, limits, max_side)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -195,9 +198,25 @@ def open_image(
         kind,
         named.time if named else exif.taken,
         exif.camera,
-        exif.location if keep_location else None,
+        (exif.location or described.location) if keep_location else None,
         day_from_name=named is not None,
+        described=described,
     )
+
+
+def placeless(data: bytes) -> bytes | None:
+    """A picture file without where it was taken, else bit for bit the same.
+
+    None where that cannot be done: a place can still be read afterwards, or the file cannot.
+    """
+    out = without_location(data)
+    try:
+        _load_decoders()
+        with Image.open(io.BytesIO(out), formats=FORMATS) as opened:
+            said = Described.of(opened, out).location or Exif(opened).location
+    except Exception:  # whatever hostile bytes bring
+        return None
+    return out if said is None else None
 
 
 def thumbnail(image: Image.Image, side: int = 256, *, quality: int = 80) -> bytes:
@@ -274,8 +293,8 @@ def _looks_like(data: bytes) -> str:
 
 def _decode(
     data: bytes, limits: ImageLimits, max_side: int | None
-) -> tuple[Image.Image, int, int, str, Exif]:
-    """(the clean picture, width and height of the source, its format, its EXIF)."""
+) -> tuple[Image.Image, int, int, str, Exif, Described]:
+    """(the clean picture, width and height of the source, its format, its EXIF, what people wrote)."""
     readable, profile = _without_texts(data) if data.startswith(_PNG) else (data, None)
     with _opened(readable) as opened:
         width, height = opened.size
@@ -300,6 +319,7 @@ def _decode(
             else:
                 loaded = opened
                 loaded.load()
+            described = Described.of(loaded, data)
             exif = Exif(loaded)  # after loading: Pillow turns a TIFF upright by then, and says so there
             if kind != "JPEG":
                 width, height = loaded.size
@@ -310,7 +330,7 @@ def _decode(
             width, height = height, width
     clean = Image.new("RGB", image.size)
     clean.paste(image)
-    return clean, width, height, kind, exif
+    return clean, width, height, kind, exif, described
 
 
 def _opened(data: bytes) -> Any:

@@ -16,6 +16,7 @@ ROOT = Path(sugar.__file__).resolve().parents[1]
 FLOORS = {
     "errors": 0,
     "text_files": 0.4,
+    "metadata": 0.45,
     "file_names": 0.4,
     "atomic": 0.1,
     "sequence": 0.5,

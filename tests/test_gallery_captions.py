@@ -27,7 +27,7 @@ DATA = Path(__file__).with_name("data")
 def gathered(*sources: object) -> tuple[dict[str, tuple[str, datetime | None]], list[tuple[str, str]]]:
     """({picture: (caption, taken)}, [(kind, name) of what is not taken])."""
     found = gather(list(sources), salt="x", limits=UploadLimits())  # type: ignore[arg-type]
-    pictures = {e.name: (e.caption, e.taken) for e in found if isinstance(e, Source)}
+    pictures = {e.name: (e.caption, e.told.taken) for e in found if isinstance(e, Source)}
     return pictures, [(e.kind, e.name) for e in found if isinstance(e, Refusal)]
 
 

@@ -8,14 +8,16 @@ import struct
 import threading
 import tracemalloc
 import zipfile
+from hashlib import sha256
 
 import numpy as np
 import pytest
-from pictures import lying_zip, png
+from pictures import lying_zip, photo, png
 from toy import ToyEmbedder
 
 from sugar.errors import Cancelled, GalleryError
 from sugar.gallery import ArchiveError, Gallery, GallerySettings, export_zip, import_zip, sweep
+from sugar.images import open_image
 from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 
@@ -40,19 +42,27 @@ def test_export_and_import_carry_everything(gallery, tmp_path, model):
     gallery.set_caption(1, 'first, "quoted" – ✓')
     gallery.set_caption(2, "a star", by="toy")
     gallery.set_favourite([3])
+    gallery.keep_notes([("a.md", "Rex is old.", "")])
     other = ToyEmbedder("toy-2")
     with Gallery.open(tmp_path / "g", other) as second:
         second.embed_pending()
     told = []
-    assert export_zip(gallery, tmp_path / "out.zip", progress=told.append) == 5 and told[-1].done == 5
+    assert (
+        export_zip(gallery, tmp_path / "out.zip", include_vectors=True, progress=told.append) == 5
+        and told[-1].done == 5
+    )
     for one in (model, other):
         one.calls.clear()
         target = tmp_path / one.fingerprint
         with import_zip(tmp_path / "out.zip", target, one) as again:
             assert one.calls == [] and again.indexed() == {"toy-1": 5, "toy-2": 5}, "the vectors came along"
-            assert [vars(i) | {"added": 0, "id": 0} for i in again.items()] == [
-                vars(i) | {"added": 0, "id": 0} for i in gallery.items()
+            assert [vars(i) | {"id": 0} for i in again.items()] == [
+                vars(i) | {"id": 0} for i in gallery.items()
+            ], "every field"
+            assert [again.original(i.id) for i in again.items()] == [
+                gallery.original(i.id) for i in gallery.items()
             ]
+            assert [(n.name, n.text, n.answer) for n in again.notes()] == [("a.md", "Rex is old.", "")]
             assert again.item(2).caption_by == "toy" and again.item(3).favourite
             assert again.thumbnail(1) == gallery.thumbnail(1)
             assert again.picture(4).tobytes() == gallery.picture(4).tobytes()
@@ -124,6 +134,8 @@ HOSTILE = {
         "cannot be read",
     ),
     "a negative size": (first(width=-1), "number is not from"),
+    "a picture's format that is a path": (first(format="../x"), "format is none"),
+    "an identity that is a path": (first(sha256="../../x"), "not a picture of an export"),
     "a float for a size": (first(width=1e300), "number is not from"),
     "deep JSON": (
         swap("items.jsonl", lambda d: b"[" * 30_000 + b"]" * 30_000 + b"\n" + d),
@@ -154,7 +166,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_export_is_refused_whole(gallery, tmp_path, model, case):
     change, reason = HOSTILE[case]
-    export_zip(gallery, tmp_path / "out.zip")
+    export_zip(gallery, tmp_path / "out.zip", include_vectors=True)
     rewritten(tmp_path / "out.zip", tmp_path / "bad.zip", change)
     with pytest.raises(ArchiveError, match=reason):
         import_zip(tmp_path / "bad.zip", tmp_path / "h", model)
@@ -242,3 +254,41 @@ def test_what_a_killed_import_or_deletion_left_is_swept_but_not_a_running_one(ga
 
     import_zip(tmp_path / "out.zip", tmp_path / "h", model, progress=sweep_now).close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["g", "h", "out.zip"]
+
+
+def test_an_export_holds_originals_by_their_names_and_places_only_where_asked(tmp_path, model):
+    here, there = photo("red", degrees=(48, 16)), photo("blue", degrees=(10, 20))
+    with Gallery.create(tmp_path / "g", model, GallerySettings(keep_location=True)) as gallery:
+        gallery.add([("trip/a.jpg", here), ("b.JPG", there)])
+        gallery.add([("home/a.jpg", photo("green"))])
+        first = next(i for i in gallery.items() if i.sha256 == sha256(here).hexdigest())
+        gallery.set_caption(first.id, "Rex & <me>")
+        export_zip(gallery, tmp_path / "bare.zip", sidecars=True)
+        export_zip(gallery, tmp_path / "all.zip", include_location=True)
+    with zipfile.ZipFile(tmp_path / "bare.zip") as bare, zipfile.ZipFile(tmp_path / "all.zip") as all_of_it:
+        names = [n for n in all_of_it.namelist() if n.startswith("pictures/")]
+        assert sorted(names) == ["pictures/a 2.jpg", "pictures/a.jpg", "pictures/b.JPG"]
+        assert not [n for n in all_of_it.namelist() if n.startswith("vectors")]
+        assert all_of_it.read("pictures/a.jpg") == here and all_of_it.read("pictures/b.JPG") == there
+        for name in names:
+            assert open_image(bare.read(name), keep_location=True).location is None
+        assert b"Rex &amp; &lt;me&gt;" in bare.read("pictures/a.jpg.xmp")
+        assert b"GPSLatitude" not in bare.read("pictures/a.jpg.xmp")
+    keeping = GallerySettings(keep_location=True)
+    with import_zip(tmp_path / "all.zip", tmp_path / "again", model, keeping) as again:
+        assert {again.original(i.id) for i in again.items()} >= {here, there}
+        assert {i.location for i in again.items()} == {(48.0, 16.0), (10.0, 20.0), None}
+
+
+def test_an_export_of_format_2_is_read(tmp_path, model):
+    """As programs before wrote it: working copies by their SHA-256, no originals."""
+    row = {"file": f"pictures/{'ab' * 32}.png", "name": "a.png", "caption": "old", "favourite": True}
+    row |= {"width": 24, "height": 16, "format": "PNG", "bytes": 9, "taken": None, "location": None}
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+        archive.writestr("gallery.json", json.dumps({"format": 2, "items": 1, "models": []}))
+        archive.writestr("items.jsonl", json.dumps(row))
+        archive.writestr(row["file"], png(1))
+    with import_zip(tmp_path / "old.zip", tmp_path / "h", model) as again:
+        [item] = again.items()
+        assert (item.caption, item.favourite, item.sha256) == ("old", True, "ab" * 32)
+        assert again.original(item.id) is None

@@ -61,8 +61,9 @@ class Folders:
         self.opened[name] = Gallery.create(self.root / name, model, settings)
         return self.opened[name]
 
-    def bring(self, page, name, archive, model, progress=None, cancel=None):
-        made = import_zip(archive, self.root / name, model, progress=progress, cancel=cancel)
+    def bring(self, page, name, archive, model, *, keep_location=False, progress=None, cancel=None):
+        kept = GallerySettings(keep_location=keep_location)
+        made = import_zip(archive, self.root / name, model, kept, progress=progress, cancel=cancel)
         self.opened[name] = made
         return made
 
@@ -193,7 +194,7 @@ def test_a_cancelled_export_or_import_is_not_a_failed_one(service, page, filled,
 
         return slow
 
-    monkeypatch.setattr(transfer, "_file_of", held(transfer._file_of))
+    monkeypatch.setattr(transfer, "_free_name", held(transfer._free_name))
     monkeypatch.setattr(transfer._Export, "take", held(transfer._Export.take))
     for start in (
         lambda: service.export(page, "trip"),

@@ -154,7 +154,7 @@ def _index(
             report = gallery.add(args.sources, **how, batch_size=args.batch_size, workers=args.workers)
         pending = gallery.pending()
         if args.export:
-            export_zip(gallery, args.export)
+            export_zip(gallery, args.export, include_location=args.keep_location)
         return report, pending, len(gallery)
 
 

@@ -1,4 +1,4 @@
-"""Captions that come with pictures: tables (captions.csv, metadata.jsonl), texts and Google's json beside.
+"""Captions that come with pictures: tables (captions.csv, metadata.jsonl), texts, XMP, Google's json beside.
 
     captions = Captions(pictures, others, read)
     captions.of("2024/a.jpg")         # Told: caption, taken, clock
@@ -14,18 +14,20 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from sugar import metadata
 from sugar.errors import InputError
 from sugar.file_names import FileNames, name_key
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.items import clean_caption, clean_name
-from sugar.gallery.sources import Refusal, passed_over
+from sugar.gallery.sources import Refusal, Told, passed_over
+from sugar.metadata import Described
 from sugar.taken import read
 from sugar.text_files import decode, read_json, read_json_rows, read_table, word
 
-__all__ = ["Captions", "Told", "is_caption_file"]
+__all__ = ["Captions", "is_caption_file"]
 
 MAX_TABLE = 20_000_000
 MAX_TEXT = 64_000
@@ -33,15 +35,6 @@ _TABLES = re.compile(r"(captions|metadata)\.(csv|tsv|jsonl)", re.IGNORECASE)
 _FILE = ("file", "file_name", "filename", "file name", "image", "image_name", "picture", "path", "name")
 _CAPTION = ("caption", "text", "description", "title")
 _TAKEN = ("taken", "date", "datetime", "date_taken")
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is told of a picture. taken: local time; clock: the time in UTC, where no better is known."""
-
-    caption: str = ""
-    taken: datetime | None = None
-    clock: datetime | None = None
 
 
 def is_caption_file(name: str) -> bool:
@@ -65,6 +58,7 @@ class Captions:
         self._rows: dict[str, Told] = {}
         self._words: dict[str, str] = {}
         self._google: dict[str, Told] = {}
+        self._xmp: dict[str, Described] = {}
         others = list(others)
         tables = {name for name in others if is_caption_file(name)}
         # the nearest table is the strongest, and captions before metadata: it is read last
@@ -72,13 +66,15 @@ class Captions:
             self._table(table, pictures)
         beside = {name_key(name): name for name in others if name not in tables}
         used = self._read_texts(pictures, beside) | self._read_google(pictures, beside)
+        used |= self._read_xmp(pictures, beside)
         self.rest += [passed_over(name) for name in beside.values() if name not in used]
 
     def of(self, picture: str) -> Told:
-        """What is told of a picture: by a table before a text, and by a text before Google's json."""
+        """What is told of a picture: by a table before a text, that before XMP, and that before Google."""
         row, google = self._rows.get(picture, Told()), self._google.get(picture, Told())
-        caption = row.caption or self._words.get(picture, "") or google.caption
-        return Told(caption, row.taken, google.clock)
+        xmp = self._xmp.get(picture, Described())
+        caption = row.caption or self._words.get(picture, "") or xmp.caption or google.caption
+        return Told(caption, row.taken, google.clock, xmp.favourite, xmp.location)
 
     def _table(self, name: str, pictures: Sequence[str]) -> None:
         foreign = "metadata" in name.lower()[-14:]  # so other programs call theirs too
@@ -178,6 +174,18 @@ class Captions:
                     seconds = int((told.get("photoTakenTime") or {})["timestamp"])
                     clock = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
                     self._google[picture] = replace(self._google[picture], clock=clock)
+        return used
+
+    def _read_xmp(self, pictures: Sequence[str], beside: dict[str, str]) -> set[str]:
+        """What the sidecars a.xmp and a.jpg.xmp say."""
+        used = set[str]()
+        for picture in pictures:
+            key = name_key(picture)
+            name = beside.get(f"{key}.xmp") or beside.get(f"{_stem(key)}.xmp")
+            if name is not None and (data := self._bytes(name, metadata.MOST)) is not None:
+                used.add(name)
+                found = metadata.read_xmp(data)
+                self._xmp[picture] = replace(found, caption=clean_caption(found.caption))
         return used
 
     def _bytes(self, name: str, most: int) -> bytes | None:

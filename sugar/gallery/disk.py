@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 DELETING, IMPORTING = ".deleting", ".importing"
+_ORIGINAL = "-original."
 _LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")
 _LOSSLESS_SIDE = 512
 
@@ -124,19 +125,22 @@ class WriterLock:
 
 
 class KeptPictures:
-    """The clean copies of a gallery's pictures. They follow the rows of the database.
+    """The working copies of a gallery's pictures, and stored originals. They follow the rows of the database.
 
     A new file waits in `incoming/` until its row is committed; the file of a deleted row stands in the table
     `deleted_files` until it is gone. A kill between the two is mended when the gallery is opened next.
     """
 
     def __init__(self, folder: Path, store: Store) -> None:
-        self._pictures, self._store = folder / "pictures", store
+        self._pictures, self._originals, self._store = folder / "pictures", folder / "originals", store
         self.incoming = folder / "incoming"
 
     def path(self, file: str) -> Path:
-        """Where the copy SHA256.suffix lies; before its row is committed, only in `incoming/`."""
-        return self._pictures / file[:2] / file
+        """Where the copy SHA256.suffix lies, or the original SHA256-original.suffix.
+
+        Before its row is committed, it is in `incoming/` only.
+        """
+        return (self._originals if _ORIGINAL in file else self._pictures) / file[:2] / file
 
     def add(self, sha256: str, picture: Picture) -> str:
         """Encode a copy into `incoming/`; returns its suffix. Raises OSError.
@@ -154,8 +158,10 @@ class KeptPictures:
         return suffix
 
     def move_in(self, files: Iterable[str]) -> None:
-        """Move pictures of committed rows from `incoming/` to their place."""
+        """Move pictures of committed rows from `incoming/` to their place; an original where there is one."""
         for file in files:
+            if _ORIGINAL in file and not (self.incoming / file).exists():
+                continue
             target = self.path(file)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.incoming / file, target)
@@ -166,8 +172,8 @@ class KeptPictures:
         Only the holder of `run.lock` may.
         """
         for path in self.incoming.glob("*"):
-            known = "SELECT 1 FROM items WHERE sha256 = ? AND suffix = ?"
-            if self._store.read(known, (path.stem, path.suffix)):
+            known = "SELECT 1 FROM items WHERE sha256 = ?"
+            if self._store.read(known, (path.name[:64],)):
                 self.move_in([path.name])
             else:
                 path.unlink(missing_ok=True)

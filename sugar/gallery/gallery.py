@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,31 @@ from typing import Any
 import numpy as np
 
 from sugar.errors import BusyError, FingerprintError, GalleryError, ImageError, InputError
-from sugar.gallery.disk import FileLock, KeptPictures, WriterLock, hide, remove_folder, sync_folder
+from sugar.gallery.disk import (
+    FileLock,
+    KeptPictures,
+    WriterLock,
+    hide,
+    remove_folder,
+    sync_folder,
+    write_synced,
+)
 from sugar.gallery.gathering import gather
 from sugar.gallery.index import LiveIndex
 from sugar.gallery.ingest import EmbeddingModel, NewPicture, Vectors, ahead, embed_each
-from sugar.gallery.items import Filters, GallerySettings, Item, Note, clean_caption, clean_name
+from sugar.gallery.items import (
+    Filters,
+    GallerySettings,
+    Item,
+    Note,
+    clean_caption,
+    clean_name,
+    original_file,
+)
 from sugar.gallery.keywords import search_items
 from sugar.gallery.sources import FileResult, IngestReport, Progress, Refusal, Source, SourceLike, together
-from sugar.gallery.store import NOTES, READ_ONLY, Store, disk_errors
-from sugar.images import GALLERY_ITEM, Picture, near_duplicate, open_image, signature, thumbnail
+from sugar.gallery.store import FOLDERS, NOTES, READ_ONLY, Store, disk_errors
+from sugar.images import GALLERY_ITEM, Picture, near_duplicate, open_image, placeless, signature, thumbnail
 from sugar.paths import existing
 from sugar.sequence import Sample
 from sugar.taken import read
@@ -172,6 +188,7 @@ class Gallery:
         with self.changing():
             with self.store.write() as db:
                 db.execute("DELETE FROM sources")
+                db.execute("DROP TABLE IF EXISTS folders")
             self.save_index(always=True)
             self.store.settle()
             if self.kept.incoming.is_dir():
@@ -261,6 +278,22 @@ class Gallery:
             raise GalleryError(
                 f"The kept copy of {item.name!r} is {found}. Delete the picture and add it again."
             ) from error
+
+    def original(self, item: int) -> bytes | None:
+        """A picture's original, as it came; None where only the working copy is kept, or has stayed.
+
+        From the gallery, or from the folder that is indexed in place while its file is still the same. Its
+        place is blanked unless the gallery keeps places. Raises GalleryError when there is no such item.
+        """
+        found = self.item(item)
+        data = _file_bytes(self.kept.path(found.original))
+        if data is None and self.store.has("folders"):
+            rows = self.store.read(
+                "SELECT f.path, s.name FROM sources s JOIN folders f USING (origin) WHERE s.item = ?", (item,)
+            )
+            there = (_file_bytes(Path(path) / name) for path, name in rows)
+            data = next((d for d in there if d and hashlib.sha256(d).hexdigest() == found.sha256), None)
+        return data if data is None or self.settings.keep_location else placeless(data)
 
     def thumbnail(self, item: int) -> bytes:
         """JPEG bytes, at most 256 pixels long. Raises GalleryError when there is no such item."""
@@ -483,7 +516,7 @@ class Gallery:
 
     def notes(self) -> list[Note]:
         """In the order in which they were added."""
-        if not self.store.read("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'notes'"):
+        if not self.store.has("notes"):
             return []
         return [Note(*row) for row in self.store.read("SELECT id, name, text, answer FROM notes ORDER BY id")]
 
@@ -522,7 +555,7 @@ class Gallery:
                         rows.append((self.put_vectors(db, item, vector), item, vector[0]))
                     if new.replaces is not None:
                         _mark_replaced(db, new.replaces, item, new.source.name)
-            self.kept.move_in(new.file for new in batch)
+            self.kept.move_in(file for new in batch for file in (new.original, new.file))
             self.kept.finish_removals()
             index.append([i for _, i, _ in rows], [s for s, _, _ in rows], [v for _, _, v in rows])
             self.live_index.mark_current()
@@ -534,15 +567,33 @@ class Gallery:
         values = (
             *(p.sha256, new.name or new.source.name, new.caption, p.width, p.height, p.format, new.size),
             *(new.taken and str(new.taken), p.camera, latitude, longitude),
-            *(now, new.suffix, new.signature, int(new.favourite), new.caption_by),
+            *(
+                new.added.isoformat() if new.added else now,
+                new.suffix,
+                new.signature,
+                int(new.favourite),
+                new.caption_by,
+            ),
         )
         item = db.execute(_INSERT, values).lastrowid
-        db.execute("DELETE FROM deleted_files WHERE file = ?", (new.file,))  # deleted before and added again
+        files = (new.file, new.original)  # deleted before and added again
+        db.execute("DELETE FROM deleted_files WHERE file IN (?, ?)", files)
         db.execute("INSERT INTO thumbnails VALUES (?, ?)", (item, new.jpeg))
         _put_source(db, new.source, item)
         for fingerprint, dimension, vector in new.others:
             self.put_vectors(db, item, vector, fingerprint, dimension)
         return item
+
+    def keep_original(self, new: NewPicture, data: bytes) -> None:
+        """Put an original beside its working copy in `incoming/`, as the gallery keeps originals and places.
+
+        A file whose place cannot be taken out is not kept: its working copy has none.
+        """
+        if not self.settings.keep_originals:
+            return
+        kept = data if self.settings.keep_location else placeless(data)
+        if kept is not None:
+            write_synced(self.kept.incoming / new.original, kept)
 
     def put_vectors(
         self, db: Any, item: int, vector: Vectors, fingerprint: str | None = None, dimension: int = 0
@@ -684,6 +735,13 @@ def _no_picture(item: int) -> str:
     return f"There is no picture {item} in this gallery. It may have been deleted; search again."
 
 
+def _file_bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):
+        return None
+
+
 def _listed(ids: Iterable[int]) -> str:
     """Ids for SQLite's json_each."""
     return json.dumps([int(i) for i in ids])
@@ -692,13 +750,14 @@ def _listed(ids: Iterable[int]) -> str:
 def _delete_rows(db: Any, ids: str) -> list[int]:
     """Inside a transaction: delete items, note their files for removal. Returns the ids that were there."""
     rows = db.execute(
-        "SELECT id, sha256 || suffix FROM items WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        "SELECT id, sha256, suffix, format FROM items WHERE id IN (SELECT value FROM json_each(?))", (ids,)
     ).fetchall()
-    db.executemany("INSERT OR IGNORE INTO deleted_files VALUES (?)", [(file,) for _, file in rows])
-    db.executemany("DELETE FROM items WHERE id = ?", [(i,) for i, _ in rows])
+    files = [(f,) for _, sha, suffix, kind in rows for f in (sha + suffix, original_file(sha, kind))]
+    db.executemany("INSERT OR IGNORE INTO deleted_files VALUES (?)", files)
+    db.executemany("DELETE FROM items WHERE id = ?", [(row[0],) for row in rows])
     if rows:
         _next_epoch(db)
-    return [i for i, _ in rows]
+    return [row[0] for row in rows]
 
 
 def _next_epoch(db: Any) -> None:
@@ -794,6 +853,7 @@ class Ingest:
         try:
             with disk_errors(f"What was reported as added is kept ({self._gallery.folder.name!r})."):
                 kept.incoming.mkdir(exist_ok=True)
+                self._keep_folders(entries)
                 self._take_all(entries)
         finally:
             self.report.seconds = time.monotonic() - self._started
@@ -803,6 +863,15 @@ class Ingest:
                 kept.sort_incoming()
         self._tell("")
         return self.report
+
+    def _keep_folders(self, entries: Sequence[Source | Refusal]) -> None:
+        """Where the originals are that stay in their place. A folder that has gone with its pictures goes."""
+        found = {e.origin: e.folder for e in entries if isinstance(e, Source) and e.folder}
+        if found and self._gallery.settings.keep_originals:
+            with self._gallery.changing(), self._gallery.store.write() as db:
+                db.execute(FOLDERS)
+                db.execute("DELETE FROM folders WHERE origin NOT IN (SELECT origin FROM sources)")
+                db.executemany("INSERT OR REPLACE INTO folders VALUES (?, ?)", found.items())
 
     def _take_all(self, entries: Sequence[Source | Refusal]) -> None:
         decoded = ahead(
@@ -861,9 +930,16 @@ class Ingest:
             )
         except ImageError as error:
             return Refusal(source.name, str(error))
+        if settings.keep_location and picture.location is None:
+            picture = replace(picture, location=source.told.location)
         suffix = self._gallery.kept.add(sha, picture)
         small, colours = thumbnail(picture.image), signature(picture.image)
-        return NewPicture(source, picture, len(data), suffix, small, colours, source.caption)
+        new = NewPicture(source, picture, len(data), suffix, small, colours, source.caption)
+        new.caption = new.caption or new.embedded
+        new.favourite = source.told.favourite or picture.described.favourite
+        if not source.folder:
+            self._gallery.keep_original(new, data)
+        return new
 
     def _take(self, entry: Source | Refusal, result: NewPicture | Refusal | str | None) -> None:
         """Put one file's result where it belongs: the batch, the copies, or the report."""
@@ -1002,15 +1078,16 @@ class Ingest:
             (new.replaces,),
         )
         if not rows:  # deleted meanwhile
-            new.caption = new.source.caption
+            new.caption = new.source.caption or new.embedded
             return True
         named_by_file, name, caption, by, favourite, *before = rows[0]
         if _another_photo(before, (new.taken and str(new.taken), new.signature)):
-            new.caption = new.source.caption
+            new.caption = new.source.caption or new.embedded
             return False
-        new.name, new.favourite = "" if named_by_file else name, bool(favourite)
+        new.name = "" if named_by_file else name
+        new.favourite = new.favourite or bool(favourite)
         if not new.caption:
-            new.caption, new.caption_by = caption, by
+            new.caption, new.caption_by = (caption, by) if caption else (new.embedded, "")
         return True
 
     def finish_replaced(self) -> None:

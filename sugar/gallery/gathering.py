@@ -25,9 +25,17 @@ from typing import BinaryIO
 
 from sugar.errors import GalleryError, ImageError
 from sugar.gallery.archives import Archive, ArchiveError, UploadLimits, open_archive
-from sugar.gallery.captions import Captions, Told, is_caption_file
+from sugar.gallery.captions import Captions, is_caption_file
 from sugar.gallery.items import MAX_NAME, clean_caption, clean_name
-from sugar.gallery.sources import Refusal, Source, SourceLike, is_ignored, not_a_picture, passed_over
+from sugar.gallery.sources import (
+    Refusal,
+    Source,
+    SourceLike,
+    Told,
+    is_ignored,
+    not_a_picture,
+    passed_over,
+)
 from sugar.paths import existing, missing
 
 __all__ = ["Walk", "folder_origin", "gather", "gather_folder"]
@@ -126,7 +134,7 @@ class _Singles:
             def read(cap: int) -> bytes:
                 return data[: cap + 1]
 
-            return [Source(name, "", len(data), -1, read, told.caption, told.taken, told.clock)]
+            return [Source(name, "", len(data), -1, read, told)]
         rest = list[Refusal]()
         if told == Told():
             beside = Captions([name], _beside(source), lambda n, most: _head(source.with_name(n), most))
@@ -141,7 +149,7 @@ def _text(texts: Mapping[str, _Here], name: str, most: int) -> bytes:
 
 
 def _is_text(name: str) -> bool:
-    return is_caption_file(name) or name.lower().endswith((".txt", ".json"))
+    return is_caption_file(name) or name.lower().endswith((".txt", ".json", ".xmp"))
 
 
 def _head(path: Path, most: int) -> bytes:
@@ -151,8 +159,9 @@ def _head(path: Path, most: int) -> bytes:
 
 def _beside(path: Path) -> list[str]:
     """The texts beside a picture that is handed over alone."""
-    names = (f"{path.stem}.txt", f"{path.stem}.TXT", f"{path.name}.txt", f"{path.name}.json")
-    return [n for n in (*names, f"{path.name}.supplemental-metadata.json") if path.with_name(n).is_file()]
+    ends = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
+    names = [f"{path.name}{end}" for end in ends] + [f"{path.stem}{end}" for end in (".txt", ".TXT", ".xmp")]
+    return [n for n in names if path.with_name(n).is_file()]
 
 
 def _finished(entry: Source | Refusal, given: Mapping[str, str]) -> Source | Refusal:
@@ -162,7 +171,7 @@ def _finished(entry: Source | Refusal, given: Mapping[str, str]) -> Source | Ref
     caption = entry.caption
     for key in (PurePosixPath(entry.name).name, entry.name):
         caption = given.get(unicodedata.normalize("NFC", key), caption)
-    return replace(entry, name=clean_name(entry.name), caption=caption)
+    return replace(entry, name=clean_name(entry.name), told=replace(entry.told, caption=caption))
 
 
 def _within(limits: UploadLimits, entries: Iterable[Source | Refusal]) -> Entries:
@@ -198,7 +207,9 @@ def folder_origin(salt: str, folder: str | os.PathLike) -> str:
     return _origin(salt, "folder", str(Path(folder).resolve()))
 
 
-def _file(path: Path, name: str, origin: str, told: Told, there: Callable[[str], bool]) -> Source:
+def _file(
+    path: Path, name: str, origin: str, told: Told, there: Callable[[str], bool], *, folder: str = ""
+) -> Source:
     stat = path.stat()
 
     def read(cap: int) -> bytes:
@@ -208,7 +219,7 @@ def _file(path: Path, name: str, origin: str, told: Told, there: Callable[[str],
             raise ImageError(f"The file cannot be read ({error.strerror}). Check its permissions.") from None
 
     size, mtime = stat.st_size, stat.st_mtime_ns
-    return Source(name, origin, size, mtime, read, told.caption, told.taken, told.clock, there)
+    return Source(name, origin, size, mtime, read, told, there, folder)
 
 
 def gather_folder(walk: Walk, salt: str, limits: UploadLimits) -> Entries:
@@ -244,7 +255,8 @@ def _folder(walk: Walk, salt: str, limits: UploadLimits, *, zips: bool) -> Entri
             elif not path.is_file():
                 out.append(Refusal(clean_name(name), "Not a regular file."))
             else:
-                out.append(_file(path, name, origin, captions.of(name), walk.may_hold))
+                told = captions.of(name)
+                out.append(_file(path, name, origin, told, walk.may_hold, folder=str(inside)))
         except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
             reason = f"The file cannot be read ({getattr(error, 'strerror', error)}). Check its permissions."
             out.append(Refusal(clean_name(name), reason))
@@ -282,7 +294,7 @@ def _zip(label: str, file: Path | BinaryIO, salt: str, limits: UploadLimits) -> 
             continue
         told, read = captions.of(name), _reader(archive, entry)
         size, crc = entry.file_size, entry.CRC
-        out.append(Source(name, origin, size, crc, read, told.caption, told.taken, told.clock))
+        out.append(Source(name, origin, size, crc, read, told))
     return out
 
 

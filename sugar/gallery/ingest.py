@@ -12,11 +12,13 @@ import collections
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from sugar.gallery.items import clean_caption, original_file
 from sugar.gallery.sources import Source
 from sugar.images import SUFFIXES, Picture
 from sugar.sequence import Embeddings, Sample
@@ -49,7 +51,8 @@ class NewPicture:
     """A decoded picture with everything that its row needs; its clean copy lies in `incoming/`.
 
     replaces: the item that its file showed before. name: the item's name where a person gave one, else "".
-    others: (fingerprint, dimension, vectors) of further models, which an import carries.
+    others: (fingerprint, dimension, vectors) of further models, which an import carries. added: when it was
+    taken into the gallery that it comes from.
     """
 
     source: Source
@@ -64,6 +67,7 @@ class NewPicture:
     caption_by: str = ""
     name: str = ""
     others: Sequence[tuple[str, int, Vectors]] = ()
+    added: datetime | None = None
 
     @property
     def file(self) -> str:
@@ -71,11 +75,21 @@ class NewPicture:
         return f"{self.picture.sha256}{self.suffix}"
 
     @property
+    def original(self) -> str:
+        """The name of its stored original, where there is one."""
+        return original_file(self.picture.sha256, self.picture.format)
+
+    @property
+    def embedded(self) -> str:
+        """What a person wrote into the file itself."""
+        return clean_caption(self.picture.described.caption)
+
+    @property
     def taken(self) -> Taken | None:
         """When it was taken: by a table, else the picture, else Google's clock, else the file's name."""
-        p, source = self.picture, self.source
+        p, said = self.picture, self.source.told
         taken = None if p.taken is None else Taken(p.taken, p.day_from_name)
-        told = source.taken or (source.clock if taken is None or taken.from_name else None)
+        told = said.taken or (said.clock if taken is None or taken.from_name else None)
         return taken if told is None else Taken(told)
 
     @property

@@ -23,6 +23,7 @@ __all__ = [
     "Note",
     "clean_caption",
     "clean_name",
+    "original_file",
 ]
 
 MAX_CAPTION = 2000
@@ -40,6 +41,11 @@ def clean_caption(text: str) -> str:
     """A caption without control characters other than line ends, at most 2,000 characters."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+", " ", text.replace("\r\n", "\n")).strip()[:MAX_CAPTION]
+
+
+def original_file(sha256: str, format: str) -> str:
+    """The name of a stored original: "SHA256-original.heif"."""
+    return f"{sha256}-original.{format.lower()}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,13 @@ class Item:
 
     @property
     def file(self) -> str:
-        """The name of the kept copy."""
+        """The name of the working copy."""
         return f"{self.sha256}{self.suffix}"
+
+    @property
+    def original(self) -> str:
+        """The name of the stored original, of an upload whose original is kept."""
+        return original_file(self.sha256, self.format)
 
     @property
     def taken_text(self) -> str:
@@ -158,13 +169,15 @@ class Filters:
 class GallerySettings:
     """What a gallery keeps and how much it takes; stored in the gallery itself.
 
-    keep_location: store where a picture was taken (off: it is never read). caption_vectors: embed captions
-    beside their pictures. picture_side: pixels of the longer side of the kept copy. The rest are caps:
+    keep_location: store where a picture was taken (off: it is never read, and stored originals lose it).
+    keep_originals: store uploads as they came, beside the working copies. caption_vectors: embed captions
+    beside their pictures. picture_side: pixels of the longer side of the working copy. The rest are caps:
     pictures and source bytes per gallery, bytes and pixels per file, files and bytes per upload,
     bytes of an import, packed and unpacked.
     """
 
     keep_location: bool = False
+    keep_originals: bool = True
     caption_vectors: bool = True
     picture_side: int = 1024
     max_items: int = 2_000_000
@@ -211,6 +224,10 @@ class GallerySettings:
 
 
 VISITOR_SETTINGS = GallerySettings(
-    max_items=2_000, max_gallery_bytes=2_000_000_000, max_upload_files=1_000, max_upload_bytes=1_000_000_000
+    keep_originals=False,
+    max_items=2_000,
+    max_gallery_bytes=2_000_000_000,
+    max_upload_files=1_000,
+    max_upload_bytes=1_000_000_000,
 )
-"""For a shared host: small caps, and no location ever."""
+"""For a shared host: small caps, copies, and no location ever."""

@@ -18,6 +18,7 @@ __all__ = [
     "Refusal",
     "Source",
     "SourceLike",
+    "Told",
     "is_ignored",
     "not_a_picture",
     "passed_over",
@@ -30,14 +31,28 @@ _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 # -- read
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is told of a picture. taken: local time; clock: the time in UTC, where no better is known.
+
+    favourite, location: what an XMP sidecar says.
+    """
+
+    caption: str = ""
+    taken: datetime | None = None
+    clock: datetime | None = None
+    favourite: bool = False
+    location: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """One file to take in. `read(cap)` gives at most cap + 1 of its bytes, or raises ImageError.
 
     mtime: in nanoseconds (for a zip entry its CRC), -1 when there is none to compare. origin: a salted hash
-    of the folder or zip, so that the same folder is known again while no path is kept. clock: when it was
-    taken, in UTC, where the picture itself does not say it better. there: whether
-    another file of this origin, which is not handed over with this one, may still be in its place.
+    of the folder or zip. there: whether another file of this origin, which is not handed over with this one,
+    may still be in its place. folder: the path of a folder whose originals stay there; "" for what is stored
+    as it came.
     """
 
     name: str
@@ -45,10 +60,14 @@ class Source:
     size: int
     mtime: int
     read: Callable[[int], bytes]
-    caption: str = ""
-    taken: datetime | None = None
-    clock: datetime | None = None
+    told: Told = Told()
     there: Callable[[str], bool] = lambda name: False
+    folder: str = ""
+
+    @property
+    def caption(self) -> str:
+        """What files beside it, or a person, say that it shows."""
+        return self.told.caption
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ from sugar.paths import existing, shown
 from sugar.search_words import fold, indexed
 from sugar.taken import read
 
-__all__ = ["NOTES", "READ_ONLY", "DiskFullError", "Store", "connect", "disk_errors"]
+__all__ = ["FOLDERS", "NOTES", "READ_ONLY", "DiskFullError", "Store", "connect", "disk_errors"]
 
 # -- the tables. Format 2 keys vectors by (item, model fingerprint); format 1 had one model for all of them.
 
@@ -45,6 +45,9 @@ _TABLES = {"meta", "items", "thumbnails", "models", "vectors", "sources", "delet
 NOTES = """CREATE TABLE IF NOT EXISTS notes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, text TEXT NOT NULL, answer TEXT NOT NULL,
     UNIQUE (name, text, answer))"""
+
+FOLDERS = "CREATE TABLE IF NOT EXISTS folders (origin TEXT PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID"
+"""Where originals stay that are indexed in place."""
 
 _VECTORS = """
 CREATE TABLE models (fingerprint TEXT PRIMARY KEY, dimension INTEGER NOT NULL) WITHOUT ROWID;
@@ -263,6 +266,10 @@ class Store:
         """All rows of a query. Raises GalleryError when the gallery was closed, or is damaged."""
         with self.lock, self._errors():
             return self._db.execute(sql, values).fetchall()
+
+    def has(self, table: str) -> bool:
+        """Whether the gallery has a table that is made when it is needed."""
+        return bool(self.read("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)))
 
     def meta(self, key: str, default: str = "") -> str:
         rows = self.read("SELECT value FROM meta WHERE key = ?", (key,))

@@ -1,13 +1,14 @@
 """Pictures that leave a gallery or come from another one: exports and imports, moves, downloads.
 
-    count = export_zip(gallery, "holiday.zip")                       # all of it, with every model's vectors
+    count = export_zip(gallery, "holiday.zip")                       # originals and all that is known of them
     gallery = import_zip("holiday.zip", "gallery_index/back", model) # a new gallery, all of it or nothing
     moved = move(holiday, best, [3, 4])
     name, data = one(gallery, 3)                                     # ("beach.jpg", the kept copy's bytes)
     count = write_zip(gallery, [3, 4, 5], "pictures.zip")            # pictures by their names, captions.csv
 
 In an export: `gallery.json` (format, number of items, models), `items.jsonl` (a row for each picture),
-`captions.csv` for people and other programs, `pictures/SHA256.jpg|png`, and for each model
+`captions.csv` for people and other programs, `notes.jsonl`, `pictures/NAME` (the original under its own name,
+the working copy where that is all), `pictures/NAME.xmp` where asked for, and, where asked for, for each model
 `vectors/FINGERPRINT.f32`: float32 rows, in the order of the items; a row says how many are its own.
 """
 
@@ -26,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -40,21 +41,25 @@ from sugar.gallery.ingest import EmbeddingModel, NewPicture, Vectors, embed_each
 from sugar.gallery.items import GallerySettings, Item, clean_caption, clean_name
 from sugar.gallery.sources import Progress, Source
 from sugar.gallery.store import disk_errors
-from sugar.images import Picture, open_image, signature, thumbnail
+from sugar.images import FORMATS, SUFFIXES, Picture, open_image, placeless, signature, thumbnail
+from sugar.metadata import Described, write_xmp
 from sugar.paths import existing
 from sugar.taken import read
 
 __all__ = ["export_zip", "import_zip", "move", "one", "write_zip"]
 
-FORMAT = 2
+FORMATS_READ = (2, 3)
+"""Of exports. Format 2 held working copies by their SHA-256, no originals and no notes."""
 MAX_ROW = 65_536  # bytes of one line of items.jsonl
+MAX_NOTES = 200_000_000  # bytes of notes.jsonl
 MAX_SLICES = 1_000  # vectors of one picture
 _PAGE = 500  # items whose vectors are held at once
 _TELL = 64  # pictures between two calls of `progress`
 _BATCH = 32  # pictures that are embedded and committed together
 _MAX_MODELS = 32
 _UNIT = 1e-2  # how far a vector's length may be from 1
-_FILE = re.compile(r"pictures/([0-9a-f]{64})(\.(?:jpg|png))")
+_FILE = re.compile(r"pictures/([0-9a-f]{64})(\.(?:jpg|png))")  # of format 2
+_NAMED = re.compile(r"pictures/[^/\\\x00-\x1f]{1,200}")
 _UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
 
 # -- export
@@ -65,15 +70,20 @@ def export_zip(
     path: str | os.PathLike,
     *,
     include_location: bool = False,
+    include_vectors: bool = False,
+    sidecars: bool = False,
     progress: Callable[[Progress], Any] | None = None,
     cancel: threading.Event | None = None,
 ) -> int:
     """Write the zip, a picture at a time, whole or not at all; returns the number of pictures.
 
-    Locations leave only by `include_location=True`. Raises GalleryError: a kept picture is missing, no room;
-    Cancelled when `cancel` was set.
+    Locations leave only by `include_location=True`, neither in rows nor in originals otherwise. sidecars: an
+    XMP file beside each picture. Raises GalleryError: a kept picture is missing, no room; Cancelled when
+    `cancel` was set.
     """
     items = sorted(gallery.items(), key=lambda i: i.id)
+    rows: list[dict[str, Any]] = []
+    used: set[str] = set()
     with (
         disk_errors("Nothing was exported."),
         replacing(Path(path)) as beside,
@@ -82,28 +92,39 @@ def export_zip(
         for number, item in enumerate(items, 1):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("The export was cancelled. Nothing was written.")
-            try:
-                archive.write(gallery.kept.path(item.file), _file_of(item))
-            except FileNotFoundError as error:
-                raise GalleryError(
-                    f"The kept picture of {item.name!r} is missing, or was deleted meanwhile. Export again."
-                ) from error
+            data = gallery.original(item.id)
+            if data is not None and not include_location:
+                data = placeless(data)
+            file = f"pictures/{_free_name(item, used, data is not None)}"
+            archive.writestr(file, data or _copy_of(gallery, item))
+            if sidecars:
+                said = _said(item, include_location=include_location)
+                archive.writestr(f"{file}.xmp", write_xmp(said))
+            rows.append(_row_of(item, file, data is not None, include_location=include_location))
             if progress is not None and (number % _TELL == 0 or number == len(items)):
                 progress(Progress(number, len(items), number, 0, 0.0, 0.0, item.name))
-        slices: dict[int, dict[str, int]] = {item.id: {} for item in items}
         models = gallery.store.read("SELECT fingerprint, dimension FROM models ORDER BY fingerprint")
+        models = models if include_vectors else []
+        slices: dict[int, dict[str, int]] = {item.id: {} for item in items}
         for fingerprint, dimension in models:
             _write_vectors(gallery, archive, items, fingerprint, dimension, slices)
-        with archive.open("items.jsonl", "w", force_zip64=True) as out:
-            for item in items:
-                row = _row_of(item, slices[item.id], include_location=include_location)
-                out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-        table = [[_file_of(item), item.caption, item.taken_text, item.name] for item in items]
+        for item, row in zip(items, rows, strict=True):
+            row["slices"] = slices[item.id]
+        _write_rows(archive, "items.jsonl", rows)
+        notes = [{"name": n.name, "text": n.text, "answer": n.answer} for n in gallery.notes()]
+        _write_rows(archive, "notes.jsonl", notes)
+        table = [[row["file"], i.caption, i.taken_text, i.name] for i, row in zip(items, rows, strict=True)]
         _write_table(archive, ["file", "caption", "taken", "name"], table)
         listed = [{"fingerprint": f, "dimension": d} for f, d in models]
-        head = {"format": FORMAT, "items": len(items), "models": listed}
+        head = {"format": FORMATS_READ[-1], "items": len(items), "models": listed}
         archive.writestr("gallery.json", json.dumps(head, indent=1))
     return len(items)
+
+
+def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    with archive.open(name, "w", force_zip64=True) as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
 def _write_vectors(
@@ -137,18 +158,17 @@ def _write_table(archive: zipfile.ZipFile, head: list[str], rows: Iterable[list[
     archive.writestr("captions.csv", out.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def _file_of(item: Item) -> str:
-    return f"pictures/{item.file}"
-
-
 def _vectors_file(fingerprint: str) -> str:
     return f"vectors/{fingerprint}.f32"
 
 
-def _row_of(item: Item, slices: dict[str, int], *, include_location: bool) -> dict[str, Any]:
+def _row_of(item: Item, file: str, original: bool, *, include_location: bool) -> dict[str, Any]:
     """An item as a row of `items.jsonl`."""
     return {
-        "file": _file_of(item),
+        "file": file,
+        "sha256": item.sha256,
+        "original": original,
+        "added": item.added.isoformat(),
         "name": item.name,
         "caption": item.caption,
         "caption_by": item.caption_by,
@@ -161,7 +181,6 @@ def _row_of(item: Item, slices: dict[str, int], *, include_location: bool) -> di
         "day_from_name": item.day_from_name,
         "camera": item.camera,
         "location": item.location if include_location else None,
-        "slices": slices,
     }
 
 
@@ -225,16 +244,17 @@ def _fill(
         opened.callback(archive.close)
         export = _Export(gallery, archive, opened)
         batch: list[tuple[NewPicture, Vectors | None]] = []
-        for number, (item, slices) in enumerate(export.rows(), 1):
+        for number, row in enumerate(export.rows(), 1):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("The import was cancelled. Nothing was kept.")
-            batch.append(export.take(item, slices))
+            batch.append(export.take(row))
             if len(batch) == _BATCH or number == export.count:
                 _commit(gallery, batch)
                 batch = []
                 if progress is not None:
                     seconds = time.monotonic() - started
-                    progress(Progress.after(seconds, number, export.count, number, 0, item.name))
+                    progress(Progress.after(seconds, number, export.count, number, 0, row.item.name))
+        gallery.keep_notes(export.notes())
 
 
 def _commit(gallery: Gallery, batch: list[tuple[NewPicture, Vectors | None]]) -> None:
@@ -255,9 +275,10 @@ class _Export:
         if len(self._entries) < len(archive.entries):
             raise ArchiveError("The zip holds two files of one name. Export the gallery again.")
         head = _parse(self._read("gallery.json", 100_000), "gallery.json")
-        if head.get("format") != FORMAT:
+        self._format = head.get("format")
+        if self._format not in FORMATS_READ:
             raise ArchiveError(
-                f"The export has format {str(head.get('format'))[:20]}, this program reads {FORMAT}. "
+                f"The export has format {str(self._format)[:20]}, this program reads {FORMATS_READ[-1]}. "
                 "Add the zip to a gallery instead: its pictures and captions come along."
             )
         self.count = self._number(head.get("items"), gallery.settings.max_items, "pictures")
@@ -281,7 +302,7 @@ class _Export:
         stream = opened.enter_context(self._archive.stream(self._entry(_vectors_file(fingerprint))))
         self._vectors[fingerprint] = (dimension, stream)
 
-    def rows(self) -> Iterator[tuple[Item, dict[str, int]]]:
+    def rows(self) -> Iterator[_Row]:
         """The rows of `items.jsonl`. Raises ArchiveError: more or fewer than the head says, or one twice."""
         number = 0
         while line := self._line():
@@ -292,20 +313,32 @@ class _Export:
                 raise ArchiveError(
                     f"The export lists more than the {self.count:,} pictures that it says it has."
                 )
-            item, slices = _parse_row(line, number)
+            row = _parse_row(line, number, self._format)
+            item = row.item
             if item.sha256 in self._seen:
                 raise ArchiveError(
                     f"The export lists the picture {item.name!r} twice. Export the gallery again."
                 )
             self._seen.add(item.sha256)
-            yield item, slices
+            yield row
         if number < self.count:
             raise ArchiveError(f"The export has {number:,} of the {self.count:,} pictures that it lists.")
 
-    def take(self, item: Item, slices: dict[str, int]) -> tuple[NewPicture, Vectors | None]:
-        """One picture, its clean copy in `incoming/`, and its vectors of the model at hand, if any."""
-        settings = self._gallery.settings
-        body = self._read(_file_of(item), settings.max_file_bytes)
+    def notes(self) -> list[tuple[str, str, str]]:
+        """The notes. Raises ArchiveError: not such rows."""
+        if "notes.jsonl" not in self._entries:
+            return []
+        lines = self._read("notes.jsonl", MAX_NOTES).split(b"\n")
+        rows = [_parse(line, "A note of the export") for line in lines if line.strip()]
+        try:
+            return [(_text(r["name"]), _text(r["text"]), _text(r["answer"])) for r in rows]
+        except (KeyError, ValueError) as error:
+            raise ArchiveError(f"A note is not whole ({error}). Export the gallery again.") from None
+
+    def take(self, row: _Row) -> tuple[NewPicture, Vectors | None]:
+        """One picture, its files in `incoming/`, and its vectors of the model at hand, if any."""
+        settings, item = self._gallery.settings, row.item
+        body = self._read(row.file, settings.max_file_bytes)
         self._bytes += len(body)
         if self._bytes > settings.max_gallery_bytes:
             raise ArchiveError(
@@ -315,7 +348,7 @@ class _Export:
             opened = open_image(body, limits=settings.image_limits, max_side=settings.picture_side)
         except ImageError as error:
             raise ArchiveError(f"The picture of {item.name!r} cannot be opened. {error}") from None
-        found = {f: self._take_vectors(f, n) for f, n in slices.items() if n}
+        found = {f: self._take_vectors(f, n) for f, n in row.slices.items() if n}
         mine = found.pop(self._gallery.fingerprint, None)
         new = NewPicture(
             suffix=self._gallery.kept.add(item.sha256, opened),  # not the foreign bytes: they may carry more
@@ -324,6 +357,8 @@ class _Export:
             others=[(f, self._vectors[f][0], vector) for f, vector in found.items()],
             **_known_of(item, opened, self._gallery),
         )
+        if row.original and opened.format == item.format:
+            self._gallery.keep_original(new, body)
         return new, mine
 
     def _take_vectors(self, fingerprint: str, count: int) -> Vectors:
@@ -385,8 +420,20 @@ def _parse(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
-    """Line `number` of `items.jsonl`: an item, and {model fingerprint: how many vectors are its own}.
+class _Row(NamedTuple):
+    """A line of `items.jsonl`: an item, its file in the zip and whether that is the original.
+
+    slices: {model fingerprint: how many vectors are its own}.
+    """
+
+    item: Item
+    file: str
+    original: bool
+    slices: dict[str, int]
+
+
+def _parse_row(line: bytes, number: int, version: object) -> _Row:
+    """Line `number` of `items.jsonl`.
 
     Raises ArchiveError: too long, not a row, or a value out of range.
     """
@@ -395,9 +442,12 @@ def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
         raise ArchiveError(f"{what} is longer than {MAX_ROW:,} bytes. Export the gallery again.")
     row = _parse(line, what)
     try:
-        match = _FILE.fullmatch(row["file"])
-        if match is None:
+        file, sha = _text(row["file"]), row.get("sha256")
+        match = _FILE.fullmatch(file if version == 2 else f"pictures/{sha}.jpg")
+        if match is None or not _NAMED.fullmatch(file):
             raise ValueError("its file is not a picture of an export")
+        if row["format"] not in FORMATS:
+            raise ValueError("its format is none of a picture")
         taken = read(_text(row["taken"])) if row.get("taken") else None
         if taken is None and row.get("taken"):
             raise ValueError("its time cannot be read")
@@ -409,7 +459,7 @@ def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
             id=0,
             sha256=match[1],
             suffix=match[2],
-            added=datetime.now(UTC),
+            added=datetime.fromisoformat(_text(row["added"])) if "added" in row else datetime.now(UTC),
             has_vectors=False,
             name=clean_name(_text(row["name"])),
             caption=clean_caption(_text(row.get("caption", ""))),
@@ -417,7 +467,7 @@ def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
             favourite=row.get("favourite") is True,
             width=_whole(row["width"], 1, 1_000_000),
             height=_whole(row["height"], 1, 1_000_000),
-            format=clean_name(_text(row["format"]))[:8],
+            format=row["format"],
             bytes=_whole(row["bytes"], 0, 2**48),
             taken=taken.time if taken else None,
             camera=clean_caption(_text(row.get("camera", "")))[:80],
@@ -425,7 +475,8 @@ def _parse_row(line: bytes, number: int) -> tuple[Item, dict[str, int]]:
             location=place.pair(*location) if isinstance(location, list) and len(location) == 2 else None,
             day_from_name=row.get("day_from_name") is True,
         )
-        return item, {_text(k): _whole(v, 0, MAX_SLICES) for k, v in slices.items()}
+        counts = {_text(k): _whole(v, 0, MAX_SLICES) for k, v in slices.items()}
+        return _Row(item, file, row.get("original") is True, counts)
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ArchiveError(f"{what} is not whole ({error}). Export the gallery again.") from None
 
@@ -462,6 +513,7 @@ def _known_of(item: Item, opened: Picture, target: Gallery) -> dict[str, Any]:
         "caption": item.caption,
         "favourite": item.favourite,
         "caption_by": item.caption_by,
+        "added": item.added,
     }
 
 
@@ -543,6 +595,8 @@ def _taken_over(source: Gallery, target: Gallery, item: Item) -> tuple[NewPictur
         others=[v for v in vectors if v[0] != target.fingerprint],
         **_known_of(item, opened, target),
     )
+    if (original := source.original(item.id)) is not None:
+        target.keep_original(new, original)
     return new, next((v[2] for v in vectors if v[0] == target.fingerprint), None)
 
 
@@ -550,13 +604,16 @@ def _taken_over(source: Gallery, target: Gallery, item: Item) -> tuple[NewPictur
 
 
 def one(gallery: Gallery, item: int) -> tuple[str, bytes]:
-    """A picture's name with the suffix of its kept copy, and the copy's bytes. Raises GalleryError."""
+    """A picture's original under its own name, or its working copy where that is all. Raises GalleryError."""
     found = gallery.item(item)
-    return _free_name(found, set()), _bytes(gallery, found)
+    data = gallery.original(item)
+    return _free_name(found, set(), data is not None), data or _copy_of(gallery, found)
 
 
-def write_zip(gallery: Gallery, ids: Iterable[int], path: str | os.PathLike) -> int:
-    """Write the pictures by their names, and captions.csv; returns how many.
+def write_zip(
+    gallery: Gallery, ids: Iterable[int], path: str | os.PathLike, *, sidecars: bool = False
+) -> int:
+    """Write originals by their names, captions.csv and, where asked for, a.jpg.xmp beside; returns how many.
 
     Raises GalleryError: none of them is there.
     """
@@ -567,14 +624,21 @@ def write_zip(gallery: Gallery, ids: Iterable[int], path: str | os.PathLike) -> 
     rows = []
     with disk_errors("Nothing was written."), zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for item in items:
-            name = _free_name(item, used)
-            archive.writestr(name, _bytes(gallery, item))
+            data = gallery.original(item.id)
+            name = _free_name(item, used, data is not None)
+            archive.writestr(name, data or _copy_of(gallery, item))
+            if sidecars:
+                archive.writestr(f"{name}.xmp", write_xmp(_said(item, include_location=True)))
             rows.append([name, item.caption, item.taken_text])
         _write_table(archive, ["file", "caption", "taken"], rows)
     return len(items)
 
 
-def _bytes(gallery: Gallery, item: Item) -> bytes:
+def _said(item: Item, *, include_location: bool) -> Described:
+    return Described(item.caption, item.favourite, item.location if include_location else None)
+
+
+def _copy_of(gallery: Gallery, item: Item) -> bytes:
     try:
         return gallery.kept.path(item.file).read_bytes()
     except FileNotFoundError as error:
@@ -583,12 +647,16 @@ def _bytes(gallery: Gallery, item: Item) -> bytes:
         ) from error
 
 
-def _free_name(item: Item, used: set[str]) -> str:
-    """A file name that no other of `used` has; it joins them."""
-    stem = _UNFIT.sub(" ", PurePosixPath(item.name.replace("\\", "/")).stem).strip(" .")[:120] or "picture"
-    name, n = f"{stem}{item.suffix}", 1
+def _free_name(item: Item, used: set[str], original: bool) -> str:
+    """A file name that no other of `used` has; it joins them. original: with the name's own ending."""
+    path = PurePosixPath(item.name.replace("\\", "/"))
+    suffix = path.suffix
+    if not original or SUFFIXES.get(suffix.lower()) != item.format:
+        suffix = {"JPEG": ".jpg"}.get(item.format, f".{item.format.lower()}") if original else item.suffix
+    stem = _UNFIT.sub(" ", path.stem).strip(" .")[:120] or "picture"
+    name, n = f"{stem}{suffix}", 1
     while name.casefold() in used:
         n += 1
-        name = f"{stem} {n}{item.suffix}"
+        name = f"{stem} {n}{suffix}"
     used.add(name.casefold())
     return name

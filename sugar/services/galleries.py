@@ -145,6 +145,8 @@ class Galleries:
 
     def _opened(self, key: tuple[str, str], model: Any, gallery: Any, visitor: Visitor) -> Any:
         gallery.after_delete = partial(self.forget_deleted, visitor)
+        if not self.settings.keep_originals:
+            gallery.settings = replace(gallery.settings, keep_originals=False)
         self._open[key] = (model, gallery)
         return gallery
 
@@ -178,6 +180,8 @@ class Galleries:
         name: str,
         archive: Path,
         model: Any,
+        *,
+        keep_location: bool = False,
         progress: Callable[[Any], Any] | None = None,
         cancel: threading.Event | None = None,
     ) -> Any:
@@ -185,11 +189,13 @@ class Galleries:
 
         Raises GalleryError, InputError; where galleries are private an export is added to "mine" instead.
         """
-        from sugar.gallery import import_zip
+        from sugar.gallery import GallerySettings, import_zip
 
         if self.private:
             raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
-        gallery = import_zip(archive, self.root / _plain(name), model, progress=progress, cancel=cancel)
+        kept = GallerySettings(keep_location=keep_location, keep_originals=self.settings.keep_originals)
+        path = self.root / _plain(name)
+        gallery = import_zip(archive, path, model, kept, progress=progress, cancel=cancel)
         with self._lock:
             return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 

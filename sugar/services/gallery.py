@@ -64,7 +64,8 @@ class Listing:
     """All pictures of a gallery as ids, in order, by month ("2025-08", or "" where no time is known).
 
     pending: how many the loaded model has not embedded yet. leaving: how many can still be brought back.
-    problem: why the gallery cannot be read, and what to do; "" when it can.
+    copies: pixels of the copies that are all that is kept, 0 where originals are. problem: why the gallery
+    cannot be read, and what to do; "" when it can.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Listing:
     leaving: int = 0
     bytes: int = 0
     order: str = "newest"
+    copies: int = 0
     problem: str = ""
 
     @property
@@ -85,6 +87,8 @@ KINDS = ("add", "import", "export", "index", "captions")
 """The kinds of jobs that belong to a gallery."""
 
 _CAPTION_TOKENS = 48
+LARGE = 2560
+"""Pixels of the longer side of an opened picture."""
 MOST_GROUPS = 50
 
 
@@ -169,6 +173,7 @@ class GalleryService:
             leaving=len(leaving),
             bytes=gallery.size(),
             order=state.order,
+            copies=0 if gallery.settings.keep_originals else gallery.settings.picture_side,
         )
 
     def cells(self, page: Page, ids: Sequence[int]) -> list[Cell]:
@@ -177,10 +182,15 @@ class GalleryService:
         return [(item, gallery.thumbnail(item.id)) for item in gallery.items(ids=ids)]
 
     def open(self, page: Page, item: int) -> tuple[Item, Image.Image]:
-        """One picture in full, with the kept copy. Raises GalleryError when it is gone."""
+        """One picture to look at: its original, at most LARGE pixels long. Raises GalleryError."""
+        from sugar.images import open_image
+
         gallery = self._open(page, self.shown(page))
         found = gallery.item(item)
         page.state.of(GalleryState).opened = item
+        if (original := gallery.original(item)) is not None:
+            limits = gallery.settings.image_limits
+            return found, open_image(original, limits=limits, max_side=LARGE).image
         return found, gallery.picture(item)
 
     def opened(self, page: Page) -> int:
@@ -314,8 +324,11 @@ class GalleryService:
 
         return self.jobs.start(page.visitor, "captions", name, work)
 
-    def export(self, page: Page, name: str) -> Job:
-        """The gallery as one zip, in the background. The result is its path, in the visitor's own folder."""
+    def export(self, page: Page, name: str, *, places: bool = False, sidecars: bool = False) -> Job:
+        """The gallery as one zip, in the background. The result is its path, in the visitor's own folder.
+
+        places: with where the pictures were taken. sidecars: with an XMP file beside each.
+        """
         from sugar.gallery import export_zip
 
         gallery = self._open(page, name)
@@ -323,7 +336,14 @@ class GalleryService:
         def work(job: Job) -> str:
             path = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
             try:
-                export_zip(gallery, path, progress=_told(job), cancel=job.stop)
+                export_zip(
+                    gallery,
+                    path,
+                    include_location=places,
+                    sidecars=sidecars,
+                    progress=_told(job),
+                    cancel=job.stop,
+                )
             except BaseException:
                 Path(path).unlink(missing_ok=True)
                 raise
@@ -331,8 +351,13 @@ class GalleryService:
 
         return self.jobs.start(page.visitor, "export", name, work)
 
-    def bring(self, page: Page, name: str, archive: Path, *, remove: bool = False) -> Job:
-        """A new gallery from an export, in the background. The result is its name."""
+    def bring(
+        self, page: Page, name: str, archive: Path, *, keep_location: bool = False, remove: bool = False
+    ) -> Job:
+        """A new gallery from an export, in the background. The result is its name.
+
+        keep_location: one that keeps where pictures were taken, as the person agreed to.
+        """
         galleries, model = self.galleries, self.workspace.model()
 
         def gone() -> None:
@@ -341,8 +366,15 @@ class GalleryService:
 
         def work(job: Job) -> str:
             try:
-                told = _told(job)
-                made = galleries.bring(page, name, archive, model, progress=told, cancel=job.stop)
+                made = galleries.bring(
+                    page,
+                    name,
+                    archive,
+                    model,
+                    keep_location=keep_location,
+                    progress=_told(job),
+                    cancel=job.stop,
+                )
                 page.state.of(GalleryState).name = made.folder.name
                 return made.folder.name
             finally:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 TAB = ("gallery", words.TITLE)
 
-CAPTIONS = (".txt", ".csv", ".tsv", ".jsonl", ".json")
+CAPTIONS = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".xmp")
 """Texts that come with pictures."""
 
 MOST_FILES, MOST_SENT, MOST_SELECTED = 1_000, 50_000, 2_000_000
@@ -195,6 +195,13 @@ class GalleryTab:
                 self.import_path_button = gr.Button(
                     words.IMPORT_FROM, min_width=90, elem_id="gallery-import-from"
                 )
+            with gr.Row():
+                self.export_places = gr.Checkbox(
+                    False, label=words.EXPORT_PLACES, container=False, elem_id="gallery-export-places"
+                )
+                self.export_sidecars = gr.Checkbox(
+                    False, label=words.EXPORT_SIDECARS, container=False, elem_id="gallery-export-sidecars"
+                )
             self.same = gr.HTML(label=words.SAME, elem_id="gallery-same")
             with gr.Row():
                 self.sure = gr.Checkbox(False, label=words.SURE, elem_id="gallery-sure")
@@ -265,11 +272,14 @@ class GalleryTab:
         self.reindex_button.click(app.guarded(self.reindex), self.chosen, shows, **plain)
         self.captions_button.click(app.guarded(self.write_captions), self.chosen, shows, **plain)
         self.alike_button.click(run(self.near_duplicates), None, self.same, api_visibility="private")
-        self.export_button.click(run(self.export), self.chosen, shows, **plain)
+        given = [self.chosen, self.export_places, self.export_sidecars]
+        self.export_button.click(run(self.export), given, shows, **plain)
         named = [*shows, self.name]
-        self.archive.upload(app.guarded(self.import_upload), [self.name, self.archive], named, **plain)
+        self.archive.upload(
+            app.guarded(self.import_upload), [self.name, self.archive, self.places], named, **plain
+        )
         self.import_path_button.click(
-            app.guarded(self.import_path), [self.name, self.archive_path], named, **plain
+            app.guarded(self.import_path), [self.name, self.archive_path, self.places], named, **plain
         )
         made = gr.on(
             [self.create_button.click, self.name.submit],
@@ -527,24 +537,26 @@ class GalleryTab:
         self.service.write_captions(self.app.visitor(request), name)
         return self.begun(request)
 
-    def export(self, request: gr.Request, name: str) -> Change:
-        self.service.export(self.app.visitor(request), name)
+    def export(self, request: gr.Request, name: str, places: bool, sidecars: bool) -> Change:
+        page = self.app.visitor(request)
+        self.service.export(page, name, places=places is True, sidecars=sidecars is True)
         return self.begun(request)
 
-    def import_upload(self, request: gr.Request, name: str, file: Any) -> Change:
-        self._import(request, name, file)
+    def import_upload(self, request: gr.Request, name: str, file: Any, places: bool) -> Change:
+        self._import(request, name, file, places is True)
         return {**self.begun(request), self.name: ""}
 
-    def _import(self, request: gr.Request, name: str, file: Any) -> Job:
+    def _import(self, request: gr.Request, name: str, file: Any, places: bool = False) -> Job:
         page = self.app.visitor(request)
         path = self._upload(page, file)
-        return self.service.bring(page, self._name(name, path), path, remove=True)
+        return self.service.bring(page, self._name(name, path), path, keep_location=places, remove=True)
 
-    def import_path(self, request: gr.Request, name: str, archive: str) -> Change:
+    def import_path(self, request: gr.Request, name: str, archive: str, places: bool) -> Change:
         path = self._here(archive)
         if not path.is_file():
             raise InputError(words.NO_FILE.format(path=shown(path)))
-        self.service.bring(self.app.visitor(request), self._name(name, path), path)
+        page, kept = self.app.visitor(request), places is True
+        self.service.bring(page, self._name(name, path), path, keep_location=kept)
         return {**self.begun(request), self.name: ""}
 
     def _name(self, name: str, path: Path) -> str:

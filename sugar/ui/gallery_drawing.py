@@ -97,7 +97,8 @@ def stats_line(listing: Listing) -> str:
     size = f"{listing.bytes / 1e6:,.1f} MB" if listing.bytes < 1e9 else f"{listing.bytes / 1e9:,.2f} GB"
     line = words.COUNT.format(count=listing.count, size=size)
     pending = f"<br>{words.PENDING.format(n=listing.pending)}" if listing.pending else ""
-    return f"<p>{line}{pending}</p>"
+    copies = f" · {words.COPIES.format(side=listing.copies)}" if listing.copies else ""
+    return f"<p>{line}{copies}{pending}</p>"
 
 
 def jobs_html(states: Sequence[JobState]) -> str:

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 MOST = 200
-LARGE = 1024
+LARGE = 2560
 _SCRIPT = "sugarWall(element, props, trigger, watch); // asks by 'need', 'open', 'download' and 'act'"
 
 
