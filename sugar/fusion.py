@@ -26,8 +26,12 @@ class Fused:
     found_by: tuple[str, ...]
 
 
-def reciprocal_rank(rankings: Mapping[str, Sequence[int]]) -> list[Fused]:
-    """All items of all rankings (name -> ids, best first): score = sum of 1 / (DAMPING + rank), ranks from 1.
+def reciprocal_rank(
+    rankings: Mapping[str, Sequence[int]], weights: Mapping[str, Mapping[int, float]] | None = None
+) -> list[Fused]:
+    """All items of all rankings (name -> ids, best first): score = sum of w / (DAMPING + rank), ranks from 1.
+
+    weights: name of a ranking -> {item: w}; 1 where none is given.
 
     >>> [f.item for f in reciprocal_rank({"a": [1, 2], "b": [2, 3]})]
     [2, 1, 3]
@@ -35,8 +39,9 @@ def reciprocal_rank(rankings: Mapping[str, Sequence[int]]) -> list[Fused]:
     scores: dict[int, float] = {}
     found: dict[int, list[str]] = {}
     for name, items in rankings.items():
+        weight = (weights or {}).get(name, {})
         for rank, item in enumerate(dict.fromkeys(items), 1):
-            scores[item] = scores.get(item, 0.0) + 1 / (DAMPING + rank)
+            scores[item] = scores.get(item, 0.0) + weight.get(item, 1.0) / (DAMPING + rank)
             found.setdefault(item, []).append(name)
     order = sorted(scores, key=lambda item: (-scores[item], item))
     return [Fused(item, scores[item], tuple(found[item])) for item in order]

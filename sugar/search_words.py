@@ -7,7 +7,8 @@
 Chinese, Japanese, Thai, Lao, Khmer and Burmese part no words by spaces, Korean no particles. A run of such
 letters is searched by its n-grams: pairs of characters, in the alphabets of South-East Asia three. A text
 holds all n-grams up to that size; a question asks for the largest, without function words. `VERSION` belongs
-to what is kept on disk. Not covered: stems and stop words of English (sugar/rag/words.py).
+to what is kept on disk. Not covered: stems of English
+(sugar/rag/words.py).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-__all__ = ["VERSION", "asked", "fold", "indexed", "phrases", "tokens", "written"]
+__all__ = ["STOP", "VERSION", "asked", "content", "fold", "indexed", "phrases", "tokens", "written"]
 
-VERSION = "2"
+VERSION = "3"
 """Raised when `indexed` gives other words: galleries then make their table of words anew."""
 
 _INVISIBLE = [0xAD, 0x34F, 0x61C, 0x640, 0xFEFF, *range(0x180B, 0x180F), *range(0x200B, 0x2010)]
@@ -66,6 +67,19 @@ _FUNCTION = """
 """
 _WEAK = re.compile("[的了是在和與与把被着著]")
 """Words that ask or join. The weak ones are parts of other words too."""
+STOP = frozenset(
+    str.split("""
+    a an the this that these those my your his her its our their some any each every no not and or
+    but if then than so as at by for from in into of off on onto out over to under up down with
+    without within about after before between during through against among is are was were be been
+    being am do does did done doing have has had having can could will would shall should may might
+    must i you he she it we they me him them us who whom whose which what when where why how there
+    here just also too very more most such s t d ll m re ve please ok yes isn aren don doesn didn
+    only again ever still yet both either neither because while until since
+    """)
+)
+"""Function words of English."""
+_EDGES = ".,;:!?\"'()[]"
 _LOOK = 40
 """Characters at the end of a run that an ending is looked for in."""
 _PARTICLES = re.compile(
@@ -106,6 +120,37 @@ def indexed(text: str) -> str:
     """The words of a text with spaces between, for an index that looks for phrases: of a run without spaces
     one character after the other."""
     return " ".join(" ".join(word) if _OPEN.match(word) else word for word in _WORD.findall(fold(text)))
+
+
+def content(text: str) -> str:
+    """A text without the function words of its language; as it is where nothing else is in it.
+
+    The language is the one most of whose function words are in it. Two English ones are enough for English:
+    "man in a hat" holds three of German.
+
+    >>> content("sunset over the sea"), content("der Hund und die Katze"), content("the who")
+    ('sunset sea', 'Hund Katze', 'the who')
+    """
+    pieces = text.split()
+    words = [fold(piece).strip(_EDGES) for piece in pieces]
+    lists = _stop_words()
+    hits = {language: sum(word in known for word in words) for language, known in lists.items()}
+    best = max(lists, key=lambda language: hits[language])  # of several, the first in their order
+    if hits["english"] >= min(2, hits[best]):
+        best = "english"
+    kept = [piece for piece, word in zip(pieces, words, strict=True) if word not in lists[best]]
+    return " ".join(kept) or text
+
+
+@lru_cache(maxsize=1)
+def _stop_words() -> dict[str, frozenset[str]]:
+    """{language: its function words, folded}, English first. Source: the package stop-words."""
+    from stop_words import AVAILABLE_LANGUAGES, get_stop_words
+
+    first = ["english", "french", "german", "spanish", "italian", "portuguese", "dutch", "russian"]
+    names = [*first, *sorted(set(AVAILABLE_LANGUAGES) - set(first))]
+    lists = {name: frozenset(fold(word) for word in get_stop_words(name)) for name in names}
+    return lists | {"english": STOP}  # theirs holds "man" and "work"
 
 
 def phrases(text: str) -> list[list[str]]:

@@ -52,6 +52,7 @@ class Settings:
     mcp: bool = _setting(False, 'offer the endpoints to MCP clients too (needs pip install "gradio[mcp]")')
     gallery: str = _setting("gallery_index", "folder of the galleries that persist")
     keep_originals: bool = _setting(True, "store uploads as they came; without it, copies of 1024 px")
+    bin_days: int = _setting(30, "days in the bin before deleted pictures are gone for good", 0, 3650)
     max_upload_mb: int = _setting(30, "largest picture or file that may be sent", 1, 2000)
     max_import_mb: int = _setting(4000, "largest zip that may be imported", 1, 1_000_000)
     max_pictures: int = _setting(12, "pictures in one conversation or query", 1, 200)

@@ -17,7 +17,7 @@ from conftest import ASSETS, Served, Window, eventually, screenshot
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sugar.gallery import Gallery
+from sugar.gallery import Gallery, bin
 
 SCENES = [str(ASSETS / "examples" / f"scene-{n}.jpg") for n in range(3)]
 
@@ -142,8 +142,9 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
     expect(page.locator("#gallery-grid [aria-pressed=true]")).to_have_count(3)
     bar(page, "Delete selected").click()
     expect(cells(page)).to_have_count(6)
+    expect(page.locator("#gallery-restore")).to_have_text("Bring back everything in the bin (3)")
     with Gallery.open(holiday, app.model, read_only=True) as kept:
-        assert len(kept) == 9, "not yet"
+        assert len(kept) == 6, "hidden from everything at once"
     page.get_by_role("button", name="Undo").click()
     expect(cells(page)).to_have_count(9)
     network = page.context.new_cdp_session(page)  # slow: one step is under way when the next one is made
@@ -161,8 +162,9 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(cells(page)).to_have_count(0)
     page.get_by_role("button", name="Delete for good now").click()
+    expect(page.locator("#gallery-restore")).to_be_hidden()
     with Gallery.open(holiday, app.model, read_only=True) as kept:
-        assert eventually(lambda: len(kept) == 0)
+        assert eventually(lambda: len(kept) == 0 and not bin.binned(kept))
 
 
 def test_pictures_are_dropped_pasted_moved_and_downloaded(

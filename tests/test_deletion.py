@@ -20,7 +20,6 @@ from sugar.services.gallery import GalleryService
 from sugar.services.jobs import Jobs
 from sugar.services.model_slot import ModelSlot
 from sugar.services.modes import mode_of
-from sugar.services.undo import DelayedDeletions
 from sugar.services.visitors import Page, Visitor
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
@@ -54,7 +53,7 @@ def machine(root: Path, **changes: Any) -> Own:
     models.wait()
     workspace = Workspace(settings, models, galleries)
     page = visitors.visits.page(Visitor("a" * 32, "owner"), "1")
-    service = GalleryService(workspace, Jobs(), DelayedDeletions(seconds=3600))
+    service = GalleryService(workspace, Jobs())
     return Own(root, galleries, service, ChatService(workspace), page)
 
 
@@ -104,7 +103,7 @@ def test_no_file_holds_a_deleted_picture(own: Own, side: int, at_once: bool) -> 
     other = ask_about(own, kept.id)
     page = own.page
     own.service.download(page, [doomed.id]), own.service.download(page, [doomed.id, kept.id])
-    encoded = [talk.pictures[0].data, own.gallery.picture_path(doomed.id).read_bytes()]
+    encoded = [talk.pictures[0].data, own.gallery.picture_path(doomed.id).read_bytes(), noise(1, side)]
     assert len(traces(own, *encoded)) >= 4, (
         "the search finds it in gallery, conversation, message and download"
     )

@@ -14,7 +14,9 @@ from toy import ToyModel
 from sugar.fusion import Fused, reciprocal_rank
 from sugar.gallery import Filters, Gallery
 from sugar.gallery.keywords import TextIndex
-from sugar.search_words import asked, fold, tokens
+from sugar.retrieval import SearchOptions, search
+from sugar.search_words import asked, content, fold, tokens
+from sugar.sequence import Sample
 
 
 @pytest.fixture
@@ -180,3 +182,59 @@ def test_rankings_fuse_by_reciprocal_rank():
     assert fused[0] == Fused(3, 1 / 62 + 1 / 61, ("vectors", "words"))
     assert [f.item for f in fused] == [3, 7, 4, 9] and fused[2].found_by == ("words",)
     assert reciprocal_rank({}) == []
+    weighed = reciprocal_rank({"a": [1, 2], "b": [3]}, {"b": {3: 0.5}})
+    assert [f.item for f in weighed] == [1, 2, 3], "half a match of words does not stand above a close one"
+
+
+SAID = """sunset over the sea=sunset sea | der Hund und die Katze=Hund Katze | man in a hat=man hat
+Hund in der Straße=Hund Straße | el perro en la playa=perro playa | un chien dans la neige=chien neige
+собака на снегу=собака снегу | the who=the who | IMG_2041=IMG_2041 | 小狗=小狗"""
+
+
+@pytest.mark.parametrize(("text", "kept"), [cell.split("=") for cell in re.split(r" \| |\n", SAID)])
+def test_function_words_of_a_language_are_left_out(text, kept):
+    assert content(text) == kept
+
+
+def test_only_what_people_say_counts_and_by_how_much(gallery):
+    first, *_ = gallery.by_words("IMG_2041", 1)
+    gallery.set_caption(first[0], "a violet thunderstorm", by="toy")
+    assert names(gallery, "thunderstorm") == ["IMG_2041.jpg"]
+    assert names(gallery, "thunderstorm", people=True) == []
+    garden = gallery.by_words("garden", 1)[0][0]
+    shares = gallery.shares("the roses of a zebra", [garden, first[0]])
+    assert 0 < shares[garden] < 0.5 and shares[first[0]] == 0, "a word that nobody says weighs most"
+    assert gallery.shares("the roses running", [garden]) == {garden: 1.0}
+    assert gallery.shares("the", [garden]) in ({garden: 0.0}, {garden: 1.0})
+    gallery.set_caption(first[0], "a violet thunderstorm")
+    assert names(gallery, "thunderstorm", people=True) == ["IMG_2041.jpg"], "saved by a person, it is theirs"
+
+
+def test_a_model_s_captions_change_no_ranking_and_go_in_one_press(gallery):
+    def ranked(words: str) -> list[tuple[float, int, str]]:
+        hits = search(gallery, gallery.model, Sample(words), SearchOptions(k=9), keywords=words)
+        return sorted((-h.score, h.item, h.found_by) for h in hits)  # of equal scores any may come first
+
+    queries = ("a blue dog", "sunset over the sea", "the roses", "red")
+    before = [ranked(q) for q in queries]
+    bare = [i for i in gallery.items() if not i.caption]
+    for item in bare:
+        gallery.set_caption(item.id, "a red star over the sea, a dog", by="toy")
+    assert [ranked(q) for q in queries] == before
+    assert gallery.forget_model_captions() == len(bare) and [ranked(q) for q in queries] == before
+    assert {i.caption for i in gallery.items()} == {
+        "",
+        "Zoë opens presents",
+        "the roses of our garden, running wild",
+    }
+
+
+def test_what_programs_before_embedded_of_a_model_s_captions_goes_too(gallery):
+    gallery.set_caption(1, "a red dog")
+    with gallery.store.write() as db:
+        db.execute("UPDATE items SET caption_by = 'toy' WHERE id = 1")
+    assert len(gallery.slices([1])[0]) == 2 and gallery.forget_model_captions() == 1
+    assert len(gallery.slices([1])[0]) == 1
+    gallery.close()
+    with Gallery.open(gallery.folder, gallery.model) as again:
+        assert len(again.slices([1])[0]) == 1 and again.nearest(again.pooled([1]), 1)[1].tolist() == [[1]]

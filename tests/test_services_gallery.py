@@ -20,7 +20,6 @@ from sugar.errors import GalleryError, InputError
 from sugar.gallery import FileResult, Gallery, GallerySettings, IngestReport, import_zip, transfer
 from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.jobs import Jobs
-from sugar.services.undo import LEAVING, DelayedDeletions
 from sugar.services.visitors import Visitor, VisitorState
 from sugar.services.watching import Watching
 from sugar.ui.gallery_drawing import jobs_html, report_table, watched_html
@@ -42,6 +41,8 @@ class PageOf:
 
 class Folders:
     """Galleries of one person, by name; "sample" is read-only."""
+
+    private = False
 
     def __init__(self, root: Path) -> None:
         self.root, self.opened = root, {}
@@ -76,7 +77,7 @@ class Space:
 
     def __init__(self, root: Path, model) -> None:
         self.galleries, self._model = Folders(root), model
-        self.settings = SimpleNamespace(gallery_root=root)
+        self.settings = SimpleNamespace(gallery_root=root, bin_days=30)
 
     def model(self):
         return self._model
@@ -94,7 +95,7 @@ def model():
 
 @pytest.fixture
 def service(tmp_path, model):
-    return GalleryService(Space(tmp_path, model), Jobs(), DelayedDeletions(seconds=3600))
+    return GalleryService(Space(tmp_path, model), Jobs())
 
 
 @pytest.fixture
@@ -149,19 +150,29 @@ def test_a_deletion_can_be_taken_back_until_it_is_true(service, page, filled):
     [(_, ids)] = service.listing(page).months
     assert service.delete(page, ids[:2]) == 2
     listing = service.listing(page)
-    assert (listing.count, listing.leaving, len(gallery)) == (3, 2, 5)
+    assert (listing.count, listing.leaving, listing.binned, len(gallery)) == (3, 2, 2, 3)
     assert service.undo(page) == 2 and service.listing(page).count == 5
     service.delete(page, ids[:1])
-    service.delete(page, ids[1:2])  # both wait: Undo brings both back
-    assert service.listing(page).leaving == 2 and len(gallery) == 5
-    assert service.undo(page) == 2 and service.listing(page).count == 5
-    assert not (gallery.folder / LEAVING).exists()
+    service.delete(page, ids[1:2])  # Undo brings both back
+    assert service.listing(page).leaving == 2
+    assert service.undo(page) == 2 and service.listing(page).count == 5 and service.undo(page) == 0
     service.delete(page, ids[:1])
+    service.show(page, "trip", order="name")  # another look, and another day
+    page.state.of(GalleryState).deleted = []
     service.delete(page, ids[1:3])
-    assert len(gallery) == 5 and service.listing(page).count == 2
-    assert service.finish(page) == 3 and len(gallery) == 2 and service.undo(page) == 0
-    assert not (gallery.folder / LEAVING).exists()
+    assert (service.listing(page).leaving, service.listing(page).binned) == (2, 3)
+    assert service.finish(page) == 2 and service.listing(page).binned == 1 and service.undo(page) == 0
+    assert service.restore(page) == 1 and service.listing(page).count == 3
+    service.delete(page, ids[:1])
+    assert service.empty_bin(page) == 1 and service.listing(page).binned == 0
     assert service.delete(page, ids, at_once=True) == 2 and len(gallery) == 0
+
+
+def test_a_shared_host_has_no_bin(service, page, filled):
+    service.galleries.private = True
+    [(_, ids)] = service.listing(page).months
+    assert service.delete(page, ids[:2]) == 2
+    assert service.listing(page).binned == 0 and service.undo(page) == 0
 
 
 def test_export_and_import_and_another_model(service, page, filled, tmp_path, model):

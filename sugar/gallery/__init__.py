@@ -11,6 +11,7 @@ files on disk and what is promised of deletion stand in this room's README.md. S
 sugar/retrieval.
 """
 
+from sugar.gallery import bin
 from sugar.gallery.archives import ArchiveError
 from sugar.gallery.catalogue import (
     build_sample,
@@ -21,6 +22,7 @@ from sugar.gallery.catalogue import (
     named_folder,
     numbers_of,
     open_named,
+    sweep_bin,
 )
 from sugar.gallery.disk import discard, sweep
 from sugar.gallery.gallery import Gallery
@@ -41,6 +43,7 @@ __all__ = [
     "IngestReport",
     "Item",
     "Progress",
+    "bin",
     "build_sample",
     "discard",
     "erase",
@@ -57,6 +60,7 @@ __all__ = [
     "one",
     "open_named",
     "sweep",
+    "sweep_bin",
     "unwatch",
     "watch",
     "watched",

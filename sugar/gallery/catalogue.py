@@ -1,7 +1,7 @@
 """Which galleries there are, by name; pictures of galleries that are not open; the gallery that ships.
 
     list_named("gallery_index"); open_named("gallery_index", "holiday", model)     # created when new
-    erase(folder, shas)                                                             # needs no model
+    erase(folder, shas); sweep_bin(folder, days=30)                                 # need no model
     build_sample("assets/gallery", "gallery_index/sample", model)                   # what `make assets` calls
 
 Not covered: who may see which (sugar/services/galleries.py).
@@ -14,16 +14,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sugar.errors import GalleryError
+from sugar.gallery.bin import empty
 from sugar.gallery.gallery import Gallery
 from sugar.gallery.ingest import EmbeddingModel
 from sugar.gallery.items import GallerySettings
 from sugar.gallery.store import Store
 from sugar.sequence import Embeddings, Sample
+from sugar.text_files import read_json
+
+_PROMISED = "leaving.json"
+"""What programs before had promised to delete: {SHA-256: when}."""
 
 __all__ = [
     "build_sample",
@@ -34,6 +41,7 @@ __all__ = [
     "named_folder",
     "numbers_of",
     "open_named",
+    "sweep_bin",
 ]
 
 
@@ -74,10 +82,16 @@ def holding(folders: Iterable[Path], items: Iterable[str]) -> set[str]:
 
 
 def numbers_of(folder: Path, items: Iterable[str]) -> dict[int, str]:
-    """{id: SHA-256} of those of the items that the gallery in a folder has. Raises GalleryError."""
+    """{id: SHA-256} of those of the items that the gallery in a folder has, also in its bin.
+
+    Raises GalleryError.
+    """
     with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
-        sql = "SELECT id, sha256 FROM items WHERE sha256 IN (SELECT value FROM json_each(?))"
-        return dict(store.read(sql, (json.dumps(sorted(items)),)))
+        wanted, found = (json.dumps(sorted(items)),), dict[int, str]()
+        for table, key in (("items", "id"), *([("bin", "item")] if store.has("bin") else [])):
+            sql = f"SELECT {key}, sha256 FROM {table} WHERE sha256 IN (SELECT value FROM json_each(?))"
+            found |= dict(store.read(sql, wanted))
+        return found
 
 
 def erase(folder: Path, items: Iterable[str]) -> int:
@@ -86,10 +100,36 @@ def erase(folder: Path, items: Iterable[str]) -> int:
     Raises GalleryError, BusyError.
     """
     numbers = numbers_of(folder, items)
+    with open_without_model(folder) as gallery:
+        return gallery.delete(numbers) + empty(gallery, numbers)
+
+
+def sweep_bin(folder: Path, days: float) -> int:
+    """Delete for good what has lain in the bin of a gallery that is not open; how many. Raises GalleryError.
+
+    What a program before had promised to delete goes too.
+    """
+    gone = 0
+    promised: Any = None
+    with suppress(OSError, ValueError):
+        promised = read_json((folder / _PROMISED).read_bytes())
+    if isinstance(promised, dict):
+        gone += erase(folder, map(str, promised))
+        (folder / _PROMISED).unlink(missing_ok=True)
+    before = datetime.now(UTC) - timedelta(days=days)
+    with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
+        due = store.has("bin") and store.read("SELECT 1 FROM bin WHERE since < ?", (before.isoformat(),))
+    if due:
+        with open_without_model(folder) as gallery:
+            gone += empty(gallery, before=before)
+    return gone
+
+
+def open_without_model(folder: Path) -> Gallery:
+    """A gallery to which nothing can be added. Raises GalleryError."""
     with closing(Store.open(folder / "gallery.db", read_only=True)) as store:
         known = store.read("SELECT fingerprint, dimension FROM models LIMIT 1") or [("none", 1)]
-    with Gallery.open(folder, _Absent(*known[0])) as gallery:
-        return gallery.delete(numbers)
+    return Gallery.open(folder, _Absent(*known[0]))
 
 
 @dataclass(frozen=True)

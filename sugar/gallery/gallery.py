@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sugar.errors import BusyError, FingerprintError, GalleryError, ImageError, InputError
+from sugar.gallery.bin import binned, empty, forget_copy, restore
 from sugar.gallery.disk import (
     FileLock,
     KeptPictures,
@@ -44,7 +45,7 @@ from sugar.gallery.items import (
     clean_name,
     original_file,
 )
-from sugar.gallery.keywords import search_items
+from sugar.gallery.keywords import search_items, shares
 from sugar.gallery.sources import FileResult, IngestReport, Progress, Refusal, Source, SourceLike, together
 from sugar.gallery.store import FOLDERS, NOTES, READ_ONLY, Store, disk_errors
 from sugar.images import GALLERY_ITEM, Picture, near_duplicate, open_image, placeless, signature, thumbnail
@@ -314,12 +315,14 @@ class Gallery:
 
     # -- for searching
 
-    def sample(self, image: Any, caption: str) -> Sample:
+    def sample(self, image: Any, caption: str, by: str = "") -> Sample:
         """What is embedded for an item: [picture], or [picture, caption].
 
-        Slice 0 is the pooled vector either way.
+        Slice 0 is the pooled vector either way. A caption that a model wrote (`by`) is not embedded: it says
+        no more than the picture, and must not outrank what a person said.
         """
-        return Sample([image, caption] if caption.strip() and self.settings.caption_vectors else [image])
+        said = caption.strip() and not by and self.settings.caption_vectors
+        return Sample([image, caption] if said else [image])
 
     def check_model(self) -> None:
         """Raises FingerprintError when the model is not the one that the gallery was opened with any more."""
@@ -367,11 +370,17 @@ class Gallery:
         return np.array([r[0] for r in rows], np.int64)
 
     def by_words(
-        self, text: str, k: int, filters: Filters | None = None, *, embedded: bool = False
+        self,
+        text: str,
+        k: int,
+        filters: Filters | None = None,
+        *,
+        embedded: bool = False,
+        people: bool = False,
     ) -> list[tuple[int, float]]:
         """(item, BM25 score) of the k pictures whose name, caption or date fits the words best.
 
-        embedded: only pictures with vectors.
+        embedded: only pictures with vectors. people: a model's captions do not count.
         """
         only = None
         if embedded:
@@ -379,7 +388,11 @@ class Gallery:
         elif filters is not None and filters != Filters():
             where, values = filters.where()
             only = [row[0] for row in self.store.read(f"SELECT i.id FROM items i WHERE {where}", values)]
-        return search_items(self.store, text, k, only)
+        return search_items(self.store, text, k, only, people=people)
+
+    def shares(self, text: str, ids: Iterable[int]) -> dict[int, float]:
+        """{item: how much of the text's content its name, a person's caption and its date say}, 0 to 1."""
+        return shares(self.store, text, ids)
 
     def count_word(self, word: str) -> int:
         """How many pictures have a word, or another form of it, in name, caption or date."""
@@ -448,7 +461,7 @@ class Gallery:
             raise GalleryError(READ_ONLY)
         caption = clean_caption(caption)
         picture = self.open_kept(self.item(item))
-        vectors, faults = embed_each(self.model, [self.sample(picture.image, caption)])
+        vectors, faults = embed_each(self.model, [self.sample(picture.image, caption, by)])
         if vectors[0] is None:
             raise InputError(f"The caption was not changed. {faults[0]}")
         with self.changing():
@@ -466,6 +479,37 @@ class Gallery:
             index.remove([item])
             index.append([item], [seq], [vectors[0][0]])
             self.live_index.mark_current()
+
+    def forget_model_captions(self) -> int:
+        """Remove the captions that models wrote; returns how many. A person's stay.
+
+        Vectors of them, which programs before made, go too: the pictures' own stay.
+        """
+        with self.changing():
+            index = self.live_index.get()
+            with self.store.write() as db:
+                ids = [i for (i,) in db.execute("SELECT id FROM items WHERE caption_by <> ''")]
+                db.executemany(
+                    "UPDATE items SET caption = '', caption_by = '' WHERE id = ?", [(i,) for i in ids]
+                )
+                rows = db.execute(
+                    "SELECT v.item, v.fingerprint, m.dimension, v.slices FROM vectors v "
+                    "JOIN models m USING (fingerprint) WHERE v.item IN (SELECT value FROM json_each(?)) "
+                    "AND length(v.is_image) > 1",
+                    (_listed(ids),),
+                ).fetchall()
+                mine = []
+                for item, fingerprint, dimension, blob in rows:
+                    first = np.frombuffer(blob, "<f4").reshape(-1, dimension)[:1]
+                    seq = self.put_vectors(db, item, (first, np.ones(1, bool)), fingerprint, dimension)
+                    if fingerprint == self.fingerprint:
+                        mine.append((item, seq, first))
+                if ids:
+                    _next_epoch(db)
+            index.remove([item for item, _, _ in mine])
+            index.append([m[0] for m in mine], [m[1] for m in mine], [m[2] for m in mine])
+            self.live_index.mark_current()
+        return len(ids)
 
     def rename(self, item: int, name: str) -> str:
         """Change the name that is shown.
@@ -509,7 +553,8 @@ class Gallery:
         return len(gone)
 
     def clear(self) -> int:
-        """Delete every picture; the empty gallery stays."""
+        """Delete every picture for good, those in the bin too; the empty gallery stays."""
+        empty(self)
         return self.delete(i for (i,) in self.store.read("SELECT id FROM items"))
 
     # -- notes: passages and questions with answers that are kept with the gallery, and go with it
@@ -575,6 +620,7 @@ class Gallery:
                 new.caption_by,
             ),
         )
+        forget_copy(db, p.sha256)
         item = db.execute(_INSERT, values).lastrowid
         files = (new.file, new.original)  # deleted before and added again
         db.execute("DELETE FROM deleted_files WHERE file IN (?, ?)", files)
@@ -716,7 +762,7 @@ class Gallery:
         out: list[Sample | str] = []
         for item in items:
             try:
-                out.append(self.sample(self.open_kept(item).image, item.caption))
+                out.append(self.sample(self.open_kept(item).image, item.caption, item.caption_by))
             except GalleryError as error:
                 out.append(str(error))
         return out
@@ -841,6 +887,7 @@ class Ingest:
         self._captions: list[tuple[Source, int]] = []
         store = gallery.store
         self._known = {sha: item for sha, item in store.read("SELECT sha256, id FROM items")}
+        self._binned = {b.sha256: b.id for b in binned(gallery)}
         self._bytes = int(store.read("SELECT coalesce(sum(bytes), 0) FROM items")[0][0])
         rows = store.read("SELECT origin, name, size, mtime, caption, item FROM sources")
         self._sources = {(origin, name): rest for origin, name, *rest in rows}
@@ -919,7 +966,8 @@ class Ingest:
             return Refusal(source.name, "cancelled")
         try:
             data = source.read(settings.max_file_bytes)
-            if (sha := hashlib.sha256(data).hexdigest()) in self._known:
+            sha = hashlib.sha256(data).hexdigest()
+            if sha in self._known or sha in self._binned:
                 return sha
             picture = open_image(
                 data,
@@ -962,6 +1010,8 @@ class Ingest:
                 self._row(entry, "unchanged", "", before[3])
             return
         sha = result if isinstance(result, str) else result.picture.sha256
+        if sha in self._binned and restore(self._gallery, [number := self._binned.pop(sha)]):
+            self._known[sha] = number  # added again: it comes out of the bin with all that was said of it
         if sha in self._known:
             self._copies.append((entry, sha, before[3] if before is not None else None))
             if self._known[sha] >= 0:
@@ -992,7 +1042,7 @@ class Ingest:
         """Embed and commit the batch; only then do its rows enter the report."""
         batch, self._batch = self._batch, []
         others = {new.file for new in batch if new.replaces is not None and not self._inherit(new)}
-        samples = [self._gallery.sample(new.picture.image, new.caption) for new in batch]
+        samples = [self._gallery.sample(new.picture.image, new.caption, new.caption_by) for new in batch]
         vectors, faults = embed_each(self._gallery.model, samples)
         if batch:
             ids = self._gallery.commit(batch, vectors)

@@ -12,14 +12,15 @@ items. A gallery that cannot be written to, and has no table or an earlier progr
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from sugar.search_words import VERSION, indexed, phrases
+from sugar.search_words import VERSION, content, indexed, phrases
 
-__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items"]
+__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items", "shares"]
 
 MAX_TERMS = 40
 """Words of one query that are looked up."""
@@ -30,7 +31,8 @@ _MONTHS = (
     *("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug"),
     *("september sep sept", "october oct", "november nov", "december dec"),
 )
-_WEIGHTS = "2.0, 1.0, 1.0"  # file name, caption, dates
+_WEIGHTS = "2.0, 1.0, 1.0, 1.0"  # file name, a person's caption, dates, a model's caption
+_SAID = "{name caption dates}"  # what people and cameras say
 
 
 class _Store(Protocol):
@@ -47,16 +49,25 @@ def _dates(row: str) -> str:
 
 
 def _create(schema: str) -> str:
-    return f"CREATE VIRTUAL TABLE {schema}.item_words USING fts5(name, caption, dates, {_TOKENS})"
+    return f"CREATE VIRTUAL TABLE {schema}.item_words USING fts5(name, caption, dates, by_model, {_TOKENS})"
 
 
-_INSERT = "INSERT INTO item_words (rowid, name, caption, dates)"
-_FILL = f"{_INSERT} SELECT id, indexed(name), indexed(caption), indexed({_dates('items')}) FROM items"
-_VALUES = f"VALUES (new.id, indexed(new.name), indexed(new.caption), indexed({_dates('new')}))"
+def _row(row: str) -> str:
+    """SQL: an item's values. What a model wrote stands apart from what a person did."""
+    person, model = (
+        f"indexed(CASE WHEN {row}.caption_by {sign} '' THEN {row}.caption ELSE '' END)"
+        for sign in ("=", "<>")
+    )
+    return f"{row}.id, indexed({row}.name), {person}, indexed({_dates(row)}), {model}"
+
+
+_INSERT = "INSERT INTO item_words (rowid, name, caption, dates, by_model)"
+_FILL = f"{_INSERT} SELECT {_row('items')} FROM items"
+_VALUES = f"VALUES ({_row('new')})"
 _TRIGGERS = (
     f"CREATE TRIGGER words_added AFTER INSERT ON items BEGIN {_INSERT} {_VALUES}; END",
     "CREATE TRIGGER words_gone AFTER DELETE ON items BEGIN DELETE FROM item_words WHERE rowid = old.id; END",
-    f"CREATE TRIGGER words_changed AFTER UPDATE OF name, caption, taken ON items BEGIN "
+    f"CREATE TRIGGER words_changed AFTER UPDATE OF name, caption, caption_by, taken ON items BEGIN "
     f"DELETE FROM item_words WHERE rowid = old.id; "
     f"{_INSERT} {_VALUES}; END",
 )
@@ -89,13 +100,14 @@ def forget_words(db: sqlite3.Connection) -> None:
 
 
 def search_items(
-    store: _Store, text: str, k: int, only: Iterable[int] | None = None
+    store: _Store, text: str, k: int, only: Iterable[int] | None = None, *, people: bool = False
 ) -> list[tuple[int, float]]:
     """The k items whose words fit the text best: (item id, BM25 score, larger is better), best first.
 
     Args:
         text: free text; its words are joined by OR, words with marks between them (IMG_2041, 2025-08) are
-        phrases, and so are the n-grams of scripts without spaces. only: item ids to look among.
+        phrases, and so are the n-grams of scripts without spaces. only: item ids to look among. people: look
+        at what people and cameras say, not at a model's captions.
     """
     query = match_query(text)
     if not query or k < 1:
@@ -106,12 +118,35 @@ def search_items(
             f"SELECT rowid, -bm25(item_words, {_WEIGHTS}) AS score FROM item_words "
             "WHERE item_words MATCH ? "
             "ORDER BY score DESC, rowid" + ("" if only is not None else f" LIMIT {int(k)}"),
-            (query,),
+            (f"{_SAID}: ({query})" if people else query,),
         )
     if only is not None:
         wanted = {int(i) for i in only}
         rows = [row for row in rows if row[0] in wanted][:k]
     return [(int(item), float(score)) for item, score in rows]
+
+
+def shares(store: _Store, text: str, items: Iterable[int]) -> dict[int, float]:
+    """How much of a text's content each item says: the share of its words, each weighed by how rare it is.
+
+    Function words do not count, and a word that no item says weighs most. 0 to 1; looks at what people and
+    cameras say.
+    """
+    wanted = list(items)
+    found = dict.fromkeys(wanted, 0.0)
+    with store.lock:
+        _ready(store)
+        count = int(store.read("SELECT count(*) FROM item_words")[0][0])
+        total = 0.0
+        for words in {tuple(words) for words in phrases(content(text))[:MAX_TERMS]}:
+            quoted = f'{_SAID}: ("{" ".join(words)}")'
+            rows = store.read("SELECT rowid FROM item_words WHERE item_words MATCH ?", (quoted,))
+            having = {item for (item,) in rows}
+            weight = math.log(1 + count / (len(having) + 0.5))
+            total += weight
+            for item in having.intersection(found):
+                found[item] += weight
+    return {item: value / total if total else 0.0 for item, value in found.items()}
 
 
 def _ready(store: _Store) -> None:

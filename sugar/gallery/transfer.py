@@ -260,7 +260,7 @@ def _fill(
 def _commit(gallery: Gallery, batch: list[tuple[NewPicture, Vectors | None]]) -> None:
     """Embed those without vectors of the gallery's model, then one transaction for all."""
     bare = [new for new, mine in batch if mine is None]
-    samples = [gallery.sample(new.picture.image, new.caption) for new in bare]
+    samples = [gallery.sample(new.picture.image, new.caption, new.caption_by) for new in bare]
     made = iter(embed_each(gallery.model, samples)[0])
     gallery.commit([new for new, _ in batch], [next(made) if mine is None else mine for _, mine in batch])
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.errors import GalleryError
+from sugar.gallery import bin
 from sugar.gallery.gallery import Gallery
 from sugar.gallery.gathering import Walk, folder_origin, gather_folder
 from sugar.gallery.items import clean_name
@@ -90,7 +91,7 @@ def follow(
     progress: Callable[[Progress], Any] | None = None,
     cancel: threading.Event | None = None,
 ) -> tuple[IngestReport, int]:
-    """Take in what is new or changed, and delete for good what is gone.
+    """Take in what is new or changed, and put into the bin what is gone.
 
     Returns:
         The report of what was taken in, with a row for each folder that was left as it was; and how many
@@ -164,13 +165,13 @@ def _absent(gallery: Gallery, walk: Walk, folder: str) -> list[str]:
 
 
 def _forget(gallery: Gallery, origin: str, names: list[str]) -> int:
-    """Delete for good the pictures whose every file is one of these; how many."""
+    """Put into the bin the pictures whose every file is one of these; how many."""
     if not names:
         return 0
     files = (origin, json.dumps(names))
     gone = "origin = ? AND name IN (SELECT value FROM json_each(?))"
     doomed = gallery.store.read(f"SELECT item FROM sources GROUP BY item HAVING sum(NOT ({gone})) = 0", files)
-    count = gallery.delete(item for (item,) in doomed)
+    count = bin.put(gallery, (item for (item,) in doomed))
     with gallery.changing(), gallery.store.write() as db:
         db.execute(f"DELETE FROM sources WHERE {gone}", files)
     return count

@@ -18,21 +18,10 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from sugar.search_words import asked, tokens, written
+from sugar.search_words import STOP, asked, tokens, written
 
 __all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "stem", "stems"]
 
-STOP = frozenset(
-    str.split("""
-    a an the this that these those my your his her its our their some any each every no not and or
-    but if then than so as at by for from in into of off on onto out over to under up down with
-    without within about after before between during through against among is are was were be been
-    being am do does did done doing have has had having can could will would shall should may might
-    must i you he she it we they me him them us who whom whose which what when where why how there
-    here just also too very more most such s t d ll m re ve please ok yes isn aren don doesn didn
-    only again ever still yet both either neither because while until since
-    """)
-)
 DETERMINERS = frozenset(str.split("a an the this that these those my your his her its our their"))
 FRAME = """
     tell know say give show find mean kind sort type thing name title call term word one ones note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,21 +15,23 @@ from sugar.gallery import EmbeddingModel, Filters, Gallery
 from sugar.images import near_duplicate
 from sugar.retrieval.scoring import alignment_scores, relevance, score_distribution
 from sugar.retrieval.terms import EmbeddedQuery, Term, device_of, embed_query, signatures_of
+from sugar.search_words import content
 from sugar.sequence import PictureHit, Sample
 
 __all__ = [
     "KINDS",
     "SearchOptions",
     "approximate_recall",
+    "by_words",
     "confirm",
-    "keyword_ids",
     "kind_of",
     "search",
     "search_positions",
 ]
 
-SHARE_OF_BEST = 0.5
-"""A picture is found by its words when its BM25 score is at least this share of the best one's."""
+LEAST_SHARE, WHOLE_SHARE = 1 / 3, 1 / 2
+"""A picture counts by its words when they are at least this share of the query's content; from the second on
+it is called found by words."""
 
 KINDS = ("caption", "change", "story")
 """What a query asks for. `model.profile.confirms` names the kinds that the model's yes or no may decide."""
@@ -95,9 +97,9 @@ def search(
     embedded = embed_query(model, [Term(query)] if isinstance(query, Sample) else query, options.exclude_own)
     with gallery.lock:
         meaning = _ranked(gallery, embedded, options)
-        named = keyword_ids(gallery, keywords, options)
+        named = by_words(gallery, keywords, options)
         hits = _as_hits(gallery, embedded, _fused(gallery, embedded, meaning, named, options))
-    return [replace(hit, found_by=_found_by(hit, hit.item in named)) for hit in hits]
+    return [replace(hit, found_by=_found_by(hit, named.get(hit.item, 0.0) >= WHOLE_SHARE)) for hit in hits]
 
 
 def search_positions(
@@ -117,13 +119,18 @@ def search_positions(
         return [_as_hits(gallery, prefix, _ranked(gallery, prefix, options)) for prefix in prefixes]
 
 
-def keyword_ids(gallery: Gallery, words: str, options: SearchOptions) -> list[int]:
-    """Ids of the pictures whose name, caption or date holds the words, best first, without weak matches."""
+def by_words(gallery: Gallery, words: str, options: SearchOptions) -> dict[int, float]:
+    """{picture whose name, caption or date holds enough of the words: its share of them}, best first.
+
+    What a model wrote does not count.
+    """
     if not words.strip():
-        return []
-    found = gallery.by_words(words, options.k, options.filters, embedded=True)
-    least = SHARE_OF_BEST * found[0][1] if found else 0.0
-    return [item for item, score in found if score >= least]
+        return {}
+    sought = content(words)
+    rows = gallery.by_words(sought, options.k, options.filters, embedded=True, people=True)
+    found = [item for item, _ in rows]
+    shares = gallery.shares(words, found)
+    return {item: shares[item] for item in found if shares[item] >= LEAST_SHARE}
 
 
 def kind_of(query: Sample) -> str:
@@ -237,7 +244,7 @@ def _fused(
     gallery: Gallery,
     query: EmbeddedQuery,
     meaning: list[Candidate],
-    named: Sequence[int],
+    named: Mapping[int, float],
     options: SearchOptions,
 ) -> list[Candidate]:
     """Meaning and keywords in one ranking; what the words alone found gets its cosine and score here."""
@@ -254,8 +261,8 @@ def _fused(
         scores = alignment_scores(query, slices, options.delta, align=options.rerank)
         for item, rows, score in zip(extra, slices, scores, strict=True):
             known[item] = Candidate(item, float(rows[0] @ query.vector), len(known), float(score))
-    by_words = [i for i in named if i in known]
-    fused = reciprocal_rank({"meaning": [c.item for c in meaning], "words": by_words})
+    rankings = {"meaning": [c.item for c in meaning], "words": [i for i in named if i in known]}
+    fused = reciprocal_rank(rankings, {"words": named})
     return [known[f.item] for f in fused[: options.k]]
 
 

@@ -12,16 +12,16 @@ Not covered: what a gallery is (sugar/gallery), which galleries a visitor may op
 from __future__ import annotations
 
 import itertools
+import logging
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sugar.errors import Cancelled, GalleryError, InputError, SettingsError
+from sugar.errors import Cancelled, GalleryError, InputError, SettingsError, SugarError
 from sugar.sequence import Sample
 from sugar.services.jobs import Job, Jobs, JobState
-from sugar.services.undo import DelayedDeletions
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,13 +40,15 @@ Cell = tuple["Item", bytes]
 class GalleryState:
     """What one page keeps: the gallery that is shown, its order, and the picture that is open.
 
-    failed: what could not be taken in; uploads among it wait for another try.
+    deleted: what was put into its bin from this page, which "Undo" brings back. failed: what could not be
+    taken in; uploads among it wait for another try.
     """
 
     name: str = ""
     order: str = "newest"
     favourites: bool = False
     opened: int | None = None
+    deleted: list[int] = field(default_factory=list)
     failed: list[AddRequest] = field(default_factory=list)
 
 
@@ -63,7 +65,8 @@ class AddRequest:
 class Listing:
     """All pictures of a gallery as ids, in order, by month ("2025-08", or "" where no time is known).
 
-    pending: how many the loaded model has not embedded yet. leaving: how many can still be brought back.
+    pending: how many the loaded model has not embedded yet. leaving: how many this page has deleted and can
+    bring back. binned: how many are in the bin.
     copies: pixels of the copies that are all that is kept, 0 where originals are. problem: why the gallery
     cannot be read, and what to do; "" when it can.
     """
@@ -73,6 +76,7 @@ class Listing:
     months: tuple[tuple[str, tuple[int, ...]], ...]
     pending: int = 0
     leaving: int = 0
+    binned: int = 0
     bytes: int = 0
     order: str = "newest"
     copies: int = 0
@@ -86,6 +90,8 @@ class Listing:
 KINDS = ("add", "import", "export", "index", "captions")
 """The kinds of jobs that belong to a gallery."""
 
+log = logging.getLogger("sugar")
+_DAY = 86_400.0
 _CAPTION_TOKENS = 48
 LARGE = 2560
 """Pixels of the longer side of an opened picture."""
@@ -95,15 +101,24 @@ MOST_GROUPS = 50
 class GalleryService:
     """One for the whole app. `page`: the visitor's page (visitors.py)."""
 
-    def __init__(self, workspace: Workspace, jobs: Jobs, undo: DelayedDeletions | None = None) -> None:
-        from sugar.gallery import list_named
-
+    def __init__(self, workspace: Workspace, jobs: Jobs) -> None:
         self.workspace, self.jobs = workspace, jobs
         self.galleries: Any = workspace.galleries
-        self.undo_bin = undo or DelayedDeletions()
+        self.sweep_bins()
+
+    def sweep_bins(self) -> None:
+        """Delete for good what has lain in a bin for its days, now and once a day while the app runs."""
+        from sugar.gallery import list_named, sweep_bin
+
         root = self.galleries.root
-        folders = [root / name for name in list_named(root)]
-        self.undo_bin.resume(folders, lambda: self.galleries.forget_deleted(None))
+        for name in list_named(root):
+            try:
+                sweep_bin(root / name, self.workspace.settings.bin_days)
+            except (SugarError, OSError) as error:  # a damaged gallery, or another program in it: tomorrow
+                log.warning("what is due to go is still there: %s", error)
+        again = threading.Timer(_DAY, self.sweep_bins)
+        again.daemon = True
+        again.start()
 
     # -- which gallery
 
@@ -111,7 +126,7 @@ class GalleryService:
         """The gallery that the page shows: the one chosen last, else the first; "" when there is none."""
         known, state = self.galleries.names(page), page.state.of(GalleryState)
         if state.name not in known:
-            state.name, state.opened = (known[0] if known else ""), None
+            state.name, state.opened, state.deleted = (known[0] if known else ""), None, []
         return state.name
 
     def show(self, page: Page, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
@@ -119,6 +134,8 @@ class GalleryService:
         state = page.state.of(GalleryState)
         if name not in self.galleries.names(page):
             raise GalleryError("There is no gallery of that name. Choose one from the list.")
+        if name != state.name:
+            state.deleted = []
         state.name, state.order, state.favourites, state.opened = name, order, favourites, None
         return self.listing(page)
 
@@ -139,8 +156,6 @@ class GalleryService:
 
     def remove(self, page: Page, name: str) -> None:
         """Delete a whole gallery. Raises GalleryError for the sample, BusyError while a run fills it."""
-        with suppress(GalleryError, SettingsError):  # one that cannot be opened goes too
-            self.undo_bin.undo(self._open(page, name))
         self.galleries.remove(page, name, self.workspace.model())
 
     # -- looking
@@ -156,13 +171,13 @@ class GalleryService:
             return Listing(name, True, (), problem=str(error))
 
     def _listing(self, page: Page, name: str) -> Listing:
-        from sugar.gallery import Filters
+        from sugar.gallery import Filters, bin
 
         state = page.state.of(GalleryState)
         gallery = self._open(page, name)
         filters = Filters(favourite=True) if state.favourites else None
-        leaving = self.undo_bin.waiting(gallery)
-        rows = [r for r in gallery.listing(order=state.order, filters=filters) if r[0] not in leaving]
+        rows = gallery.listing(order=state.order, filters=filters)
+        there = {b.id for b in bin.binned(gallery)}
         dated = state.order != "name"
         months = itertools.groupby(rows, key=lambda r: r[1] if dated else "")
         return Listing(
@@ -170,7 +185,8 @@ class GalleryService:
             read_only=gallery.read_only,
             months=tuple((month, tuple(r[0] for r in group)) for month, group in months),
             pending=len(gallery.pending()),
-            leaving=len(leaving),
+            leaving=len(there.intersection(state.deleted)),
+            binned=len(there),
             bytes=gallery.size(),
             order=state.order,
             copies=0 if gallery.settings.keep_originals else gallery.settings.picture_side,
@@ -232,19 +248,38 @@ class GalleryService:
         return self.writable(page, self.shown(page)).set_favourite(ids, favourite)
 
     def delete(self, page: Page, ids: Sequence[int], *, at_once: bool = False) -> int:
-        """Delete pictures: for good at once, or in ten seconds, until when `undo` brings them back."""
+        """Put pictures into the bin; for good where asked for, on a shared host, and with no bin."""
+        from sugar.gallery import bin
+
         gallery = self.writable(page, self.shown(page))
-        if at_once:
+        if at_once or self.galleries.private or not self.workspace.settings.bin_days:
             return gallery.delete(ids)
-        return self.undo_bin.add(gallery, ids)
+        page.state.of(GalleryState).deleted += ids
+        return bin.put(gallery, ids)
 
     def undo(self, page: Page) -> int:
-        """Bring back what waits to be deleted; returns how many pictures."""
-        return self.undo_bin.undo(self._open(page, self.shown(page)))
+        """Bring back all that this page has put into the bin; how many pictures."""
+        return self.restore(page, page.state.of(GalleryState).deleted)
 
     def finish(self, page: Page) -> int:
-        """Delete for good what waits, now."""
-        return self.undo_bin.finish(self._open(page, self.shown(page)))
+        """Delete for good what this page has put into the bin; how many pictures."""
+        return self.empty_bin(page, page.state.of(GalleryState).deleted)
+
+    def restore(self, page: Page, ids: Sequence[int] | None = None) -> int:
+        """Bring pictures back out of the bin, by default all; how many."""
+        from sugar.gallery import bin
+
+        count = bin.restore(self.writable(page, self.shown(page)), ids)
+        page.state.of(GalleryState).deleted = []
+        return count
+
+    def empty_bin(self, page: Page, ids: Sequence[int] | None = None) -> int:
+        """Delete for good what is in the bin, by default all; how many."""
+        from sugar.gallery import bin
+
+        count = bin.empty(self.writable(page, self.shown(page)), ids)
+        page.state.of(GalleryState).deleted = []
+        return count
 
     def move(self, page: Page, ids: Sequence[int], name: str) -> int:
         """Move pictures to another gallery of the visitor's; returns how many left."""
@@ -273,7 +308,6 @@ class GalleryService:
             raise InputError("There are no files. Choose pictures, zips or a folder.")
 
         def work(job: Job) -> IngestReport:
-            self.undo_bin.finish(gallery)  # a picture that waits to go may come again
             try:
                 report = gallery.add(
                     request.paths, progress=_told(job), cancel=job.stop, waiting=_waiting(job)

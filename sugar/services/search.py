@@ -335,10 +335,10 @@ def _listed(gallery: Gallery, filters: Filters, limit: int) -> tuple[PictureHit,
 
 def _with_words(gallery: Gallery, words: str, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The pictures whose name, caption or date holds the words, best first."""
-    from sugar.retrieval import SearchOptions, keyword_ids  # brings torch: not when the page is built
+    from sugar.retrieval import SearchOptions, by_words  # brings torch: not when the page is built
 
-    found = keyword_ids(gallery, words, SearchOptions(k=limit, filters=filters))
-    return _as_hits(gallery, found, "words")
+    found = by_words(gallery, words, SearchOptions(k=limit, filters=filters))
+    return _as_hits(gallery, list(found), "words")
 
 
 def _as_hits(gallery: Gallery, ids: list[int], found_by: Literal["", "words"] = "") -> tuple[PictureHit, ...]:

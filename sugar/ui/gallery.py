@@ -106,7 +106,7 @@ class GalleryTab:
 
     def layout(self) -> None:
         private, folders = self.app.mode.private, self.app.mode.folders
-        intro(words.INTRO_PRIVATE if private else words.INTRO)
+        intro(words.INTRO_PRIVATE if private else words.INTRO.format(days=self.settings.bin_days))
         with gr.Row():
             self.chosen = GalleryChoice([], label=words.CHOICE, scale=2, elem_id="gallery-name")
             orders = [(label, order) for order, label in words.ORDERS.items()]
@@ -138,6 +138,11 @@ class GalleryTab:
                 elem_id="gallery-favourites",
             )
         self.reindex_button = gr.Button(words.REINDEX, size="sm", visible=False, elem_id="gallery-reindex")
+        with gr.Row():
+            self.restore_button = gr.Button(words.BIN, size="sm", visible=False, elem_id="gallery-restore")
+            self.empty_button = gr.Button(
+                words.EMPTY_BIN, size="sm", variant="stop", visible=False, elem_id="gallery-empty-bin"
+            )
         self.wall = picture_wall(words.PICTURES, elem_id="gallery-grid")
         self.onward = onward_of("gallery")
         self.downloaded = gr.DownloadButton(wall.DOWNLOADED, visible="hidden", elem_id="gallery-downloaded")
@@ -179,6 +184,7 @@ class GalleryTab:
             with gr.Row():
                 self.alike_button = gr.Button(words.ALIKE, elem_id="gallery-alike")
                 self.captions_button = gr.Button(words.CAPTIONS, elem_id="gallery-captions")
+                self.forget_button = gr.Button(words.FORGET_CAPTIONS, elem_id="gallery-forget-captions")
                 self.export_button = gr.Button(words.EXPORT, elem_id="gallery-export")
                 self.exported = gr.DownloadButton(
                     words.EXPORTED, visible="hidden", elem_id="gallery-exported"
@@ -231,6 +237,8 @@ class GalleryTab:
             self.wall,
             self.stats,
             self.reindex_button,
+            self.restore_button,
+            self.empty_button,
             self.jobs,
             self.watched,
             self.timer,
@@ -270,7 +278,10 @@ class GalleryTab:
         seen.success(None, None, None, js="() => sugarSave('gallery-exported')")
         self.jobs.click(run(self.cancel), None, [self.jobs, self.timer], **quiet)
         self.reindex_button.click(app.guarded(self.reindex), self.chosen, shows, **plain)
+        self.restore_button.click(run(self.restore), None, shows, **plain)
+        self.empty_button.click(run(self.empty_bin), None, shows, **plain)
         self.captions_button.click(app.guarded(self.write_captions), self.chosen, shows, **plain)
+        self.forget_button.click(run(self.forget_captions), None, shows, **plain)
         self.alike_button.click(run(self.near_duplicates), None, self.same, api_visibility="private")
         given = [self.chosen, self.export_places, self.export_sidecars]
         self.export_button.click(run(self.export), given, shows, **plain)
@@ -313,6 +324,8 @@ class GalleryTab:
             self.wall: listing_of(listing, self.service.targets(page), stale),
             self.stats: stats_line(listing),
             self.reindex_button: gr.Button(visible=bool(listing.pending) and not listing.read_only),
+            self.restore_button: gr.Button(words.BIN.format(n=listing.binned), visible=bool(listing.binned)),
+            self.empty_button: gr.Button(visible=bool(listing.binned)),
             self.jobs: jobs_html(states),
             self.watched: watched_html(watched),
             self.timer: _timer(states, watched),
@@ -379,6 +392,14 @@ class GalleryTab:
         else:
             raise InputError("The page asked for something that is not offered.")
         return self.shown(request, stale=ids)
+
+    def restore(self, request: gr.Request) -> Change:
+        self.service.restore(self.app.visitor(request))
+        return self.shown(request)
+
+    def empty_bin(self, request: gr.Request) -> Change:
+        self.service.empty_bin(self.app.visitor(request))
+        return self.shown(request)
 
     def create(self, request: gr.Request, name: str, places: bool) -> Change:
         made = self._create(request, name, keep_location=places is True)
@@ -536,6 +557,11 @@ class GalleryTab:
     def write_captions(self, request: gr.Request, name: str) -> Change:
         self.service.write_captions(self.app.visitor(request), name)
         return self.begun(request)
+
+    def forget_captions(self, request: gr.Request) -> Change:
+        page = self.app.visitor(request)
+        self.service.writable(page, self.service.shown(page)).forget_model_captions()
+        return self.shown(request, stale=None)
 
     def export(self, request: gr.Request, name: str, places: bool, sidecars: bool) -> Change:
         page = self.app.visitor(request)
