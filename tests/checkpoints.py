@@ -23,6 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from sugar.model.adapters import EmbeddingHead
 from sugar.model.checkpoint import write_settings
 from sugar.model.families import FAMILIES  # noqa: F401  (what the tests go through)
+from sugar.model.lfm2 import Lfm2VlImageProcessorPil
 
 LLAVA_TEMPLATE = (
     "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'].upper() }}: "
@@ -268,6 +269,30 @@ def _internvl(t: Any) -> tuple[Any, Any]:
     )
 
 
+def _lfm2_vl(t: Any) -> tuple[Any, Any]:
+    config = transformers.Lfm2VlConfig(
+        vision_config=dict(
+            model_type="siglip2_vision_model",
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            patch_size=8,
+            num_patches=64,
+        ),
+        text_config=dict(
+            model_type="lfm2", vocab_size=len(t), layer_types=["conv", "full_attention"], **TEXT
+        ),
+        image_token_id=t.convert_tokens_to_ids("<image>"),
+        projector_hidden_size=32,
+    )
+    pictures = Lfm2VlImageProcessorPil(
+        encoder_patch_size=8, tile_size=32, min_image_tokens=4, max_image_tokens=8, max_tiles=4
+    )
+    template = "{{ bos_token }}" + CHATML_TEMPLATE.replace("IMAGE", "<image>")
+    return transformers.Lfm2VlForConditionalGeneration(config), (pictures, template)
+
+
 def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
     if family in ("llava", "llava_next"):
         return tokenizer([], image_token="<image>", bos_token="<s>", eos_token="</s>", pad_token="<pad>")
@@ -298,6 +323,10 @@ def _tokenizer_of(family: str) -> transformers.PreTrainedTokenizerFast:
             pad_token="<pad>",
             **roles,
         )
+    if family == "lfm2_vl":
+        grid = [f"<|img_row_{r}_col_{c}|>" for r in range(1, 5) for c in range(1, 5)]
+        special = ["<|im_start|>", "<image>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>", *grid]
+        return tokenizer(special, bos_token="<|startoftext|>", eos_token="<|im_end|>", pad_token="<|pad|>")
     if family == "internvl":
         roles = dict(
             start_image_token="<img>",
@@ -342,6 +371,7 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
         "gemma3": _gemma3,
         "gemma4": _gemma4,
         "internvl": _internvl,
+        "lfm2_vl": _lfm2_vl,
     }.get(family)
     model, processor = maker(t) if maker else _qwen(t, family)
     text = model.config.get_text_config()

@@ -17,6 +17,7 @@ from pictures import noise
 
 from sugar.core import Sugar
 from sugar.errors import InputError
+from sugar.model import lfm2
 from sugar.model.decode import PrefixStore, continuations, prefill
 from sugar.model.processor import Layout
 from sugar.scorer import NO, YES
@@ -245,6 +246,27 @@ def test_stop_ends_the_text_at_once_and_frees_the_cache(opened: Callable[[str], 
     stream.close()  # the page was closed
     assert len(model.generator.prefixes) == 0
     model.generator.ends = model.generator.end_tokens()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "whole", "grid", "tiles"),
+    [
+        (100, 60, (352, 224), (2, 3), 1),
+        (480, 640, (416, 576), (3, 2), 1),
+        (1080, 1920, (384, 672), (4, 2), 9),
+        (3000, 700, (1056, 224), (1, 4), 5),
+    ],
+)
+def test_pictures_of_lfm2_are_cut_as_transformers_cuts_them(
+    height: int, width: int, whole: tuple[int, int], grid: tuple[int, int], tiles: int
+) -> None:
+    """Sizes and grids that Transformers' own class gives, whose module needs torchvision."""
+    assert lfm2._whole_size(height, width, 32, 64, 256) == whole
+    assert lfm2._grid(height, width, 2, 10, 512) == grid
+    made = lfm2.Lfm2VlImageProcessorPil()([noise(1, width, height)], return_tensors="pt")
+    assert made["pixel_values"].shape == (tiles, 1024, 16 * 16 * 3)
+    assert made["pixel_attention_mask"].sum(1).tolist() == made["spatial_shapes"].prod(1).tolist()
+    assert made["spatial_shapes"][-1].tolist() == [side // 16 for side in whole]
 
 
 @each_kind

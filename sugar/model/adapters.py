@@ -559,8 +559,8 @@ class Adapters:
                         layer.lora_magnitude_vector[key].weight.data.copy_(parts["magnitude"])
                 for module_name, parts in lora.whole.items():
                     module = self.model.get_submodule(module_name).modules_to_save[key]
-                    for part, tensor in parts.items():
-                        getattr(module, part).data.copy_(tensor)
+                    for leaf, tensor in parts.items():
+                        getattr(module, leaf).data.copy_(tensor)
             except Exception:
                 self.unload(name)
                 raise

@@ -14,6 +14,7 @@ sampling, losses).
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 import threading
 from collections import OrderedDict
@@ -61,6 +62,10 @@ def encode(model: Any, images: Sequence[PreparedImage], family: Family) -> list[
     if family.stacked:
         crops = [image.pixels["pixel_values"].shape[0] for image in images]
         pooled = [part.flatten(0, 1) for part in pooled.split(crops)]
+    elif len(pooled) > len(images):  # one a tile
+        rest = iter(pooled)
+        tiles = [image.pixels["pixel_values"].shape[0] for image in images]
+        pooled = [torch.cat(list(itertools.islice(rest, n))) for n in tiles]
     deepstack = getattr(output, "deepstack_features", None) or []
     known = [PreparedImage(i.key, i.text, i.tokens, i.grid) for i in images]
     return [

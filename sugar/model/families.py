@@ -79,5 +79,6 @@ FAMILIES = {
             recurrent=True,
         ),
         Family("internvl", LLAVA_PARTS, "InternVLProcessor", stacked=True),
+        Family("lfm2_vl", LLAVA_PARTS, "Lfm2VlProcessor", recurrent=True),
     )
 }

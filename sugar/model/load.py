@@ -281,7 +281,12 @@ def load_processor(folder: Path, name: str) -> Any:
         return transformers.AutoProcessor.from_pretrained(folder, **plain)
     base = getattr(transformers, name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **plain)
-    pictures = transformers.AutoImageProcessor.from_pretrained(folder, **plain)
+    if name == "Lfm2VlProcessor":  # Transformers has its picture processor for torchvision only
+        from sugar.model.lfm2 import Lfm2VlImageProcessorPil
+
+        pictures = Lfm2VlImageProcessorPil.from_pretrained(folder, local_files_only=True)
+    else:
+        pictures = transformers.AutoImageProcessor.from_pretrained(folder, **plain)
     template = ""
     if (path := folder / "chat_template.jinja").is_file():
         template = path.read_text("utf-8")
@@ -289,7 +294,7 @@ def load_processor(folder: Path, name: str) -> Any:
         template = read_json(path)["chat_template"]
     path = folder / "processor_config.json"
     settings = read_json(path) if path.is_file() else {}
-    extra = {key: settings[key] for key in ("image_seq_length", "image_seq_len") if key in settings}
+    extra: dict[str, Any] = {k: v for k, v in settings.items() if k in ("image_seq_length", "image_seq_len")}
     wanted = inspect.signature(base.__init__).parameters
     extra |= {key: None for key in ("video_processor", "feature_extractor") if key in wanted}
     names = ["image_processor", "tokenizer"]  # the class names others, for videos and sounds

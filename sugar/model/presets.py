@@ -191,6 +191,17 @@ PRESETS: dict[str, Preset] = {
             encoder="triple-small",
         ),
         Preset(
+            "lfm2.5-vl-450m",
+            "LiquidAI/LFM2.5-VL-450M",
+            "lfm2_vl",
+            "LFM Open 1.0 (not open source: it limits commercial use)",
+            0.45,
+            0.16,
+            "a CPU: strong for its size, text in pictures; look at its licence first",
+            download_gb=0.9,
+            encoder="triple-small",
+        ),
+        Preset(
             "qwen3.5-0.8b",
             "Qwen/Qwen3.5-0.8B",
             "qwen3_5",

@@ -175,6 +175,8 @@ SPECIAL_NAMES = (
     "fake_image_token",
     "global_image_tag",
     "start_image_token",
+    "image_start_token",
+    "image_thumbnail_token",
     "end_image_token",
 )
 
@@ -190,7 +192,9 @@ def neutraliser(hf: Any) -> Callable[[str], str]:
     tokens |= {*tokenizer.all_special_tokens, hf.image_token}
     tokens |= {t for t in (getattr(hf, name, None) for name in SPECIAL_NAMES) if isinstance(t, str)}
     listed = [re.escape(t) for t in sorted(tokens, key=len, reverse=True) if t.strip() and len(t) > 1]
-    special = re.compile("|".join([*listed, r"<row_\d+_col_\d+>", f"(?i:{re.escape(hf.image_token)})"]))
+    special = re.compile(
+        "|".join([*listed, r"<(?:row|\|img_row)_\d+_col_\d+\|?>", f"(?i:{re.escape(hf.image_token)})"])
+    )
 
     def neutralise(text: str) -> str:
         while (broken := special.sub(lambda m: f"{m.group()[0]} {m.group()[1:]}", text)) != text:
@@ -254,7 +258,8 @@ class Processor:
         Raises ModelError when the processor cannot place it.
         """
         processed = self.hf.image_processor([image.convert("RGB")], **self._images_kwargs)
-        text = self.hf.replace_image_token(processed, image_idx=0)
+        marked = {"use_image_special_tokens": True} if hasattr(self.hf, "use_image_special_tokens") else {}
+        text = self.hf.replace_image_token(processed, image_idx=0, **marked)
         pixels = {k: v for k, v in processed.items() if k not in TOKEN_KEYS and isinstance(v, Tensor)}
         for unused in getattr(self.hf, "unused_input_names", ()):
             pixels.pop(unused, None)
