@@ -7,7 +7,10 @@ from datetime import date
 
 import pytest
 
-from sugar.services.query import parse, parts_of
+from sugar.errors import InputError
+from sugar.services.query import Conditions, SearchQuery, parse, parts_of
+from sugar.services.search import SearchDraft, SearchRequest
+from sugar.ui.search_drawing import chips_html
 
 TODAY = date(2026, 11, 25)
 
@@ -51,8 +54,8 @@ def test_dates(text: str, after: date | None, before: date | None) -> None:
     )
 
 
-NO_MARKS = """2041 1234 2025-13 2025-02-30 2025-8 20250 .. 10:30 http://a.b/c - -- --x name: size:big
-size:9999999 colour:red has:dog is:old a-b 5\u00b2 \u0662\u0660\u0662\u0665"""
+NO_MARKS = """2041 1234 20250 .. 10:30 http://a.b/c - -- --x name: size: 2041-13
+colour:red a-b 5\u00b2 \u0662\u0660\u0662\u0665"""
 
 
 @pytest.mark.parametrize("text", NO_MARKS.split())
@@ -74,7 +77,7 @@ def test_a_list_of_parts_with_weights() -> None:
 
 def test_minus_signs() -> None:
     query = read('-snow -"red car" -has:caption -favourite: -2025 well-known -name:x')
-    assert query.conditions.excluded == ("snow", "red car", "2025", "name:x") and query.words == "well-known"
+    assert query.conditions.excluded == ("snow", "red car", "2025") and query.words == "well-known"
     assert query.conditions.captioned is False and query.conditions.favourite is False
 
 
@@ -157,9 +160,56 @@ def test_work_grows_with_the_length_only() -> None:
         assert looks[1] <= 2.2 * looks[0] + 50
 
 
-def test_a_place_is_a_condition_and_anything_else_behind_near_is_a_word() -> None:
+def test_a_place_is_a_condition_and_anything_else_behind_near_is_none() -> None:
     query = parse("dogs near:48.21,16.37,5km")
     assert query.words == "dogs" and query.conditions.near == (48.21, 16.37, 5.0)
     assert query.without(query.marks[0]) == "dogs"
     for text in ("near:", "near:95,0", "near:vienna", "near:1,2,3,4", "near:1e9,2", "near:1,2,-5"):
-        assert parse(text).conditions.near is None and parse(text).words == text
+        assert parse(text).conditions.near is None
+        assert bool(parse(text).words) == (text == "near:"), "half typed is a word, wrong is said"
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("near:Atlantis", "near:48.21"),
+        ("near:95,0", "near:48.21"),
+        ("size:large", "size:800"),
+        ("2025-8", "2024-06"),
+        ("size:9999999", "size:800"),
+        ("2024-13", "no such day"),
+        ("2024-02-31", "no such day"),
+        ("-name:IMG", "-IMG"),
+        ("favourite:maybe", "favourite:"),
+        ("has:dog", "has:caption"),
+        ("is:red", "is:favourite"),
+        ("after:june", "after:2024-06"),
+        ("-before:2024", "before:2024"),
+        ("before:2024-99", "before:2024"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_says_so_and_is_no_word(text: str, remedy: str) -> None:
+    parsed = parse(f"dogs {text}")
+    [token] = parsed.marks
+    assert (token.kind, token.text) == ("unread", text) and remedy in token.problem
+    assert parsed.words == "dogs" and parsed.conditions == Conditions() and parsed.without(token) == "dogs"
+    query = SearchQuery.of_text(f"dogs {text}")
+    assert query.keywords == "dogs" and remedy in query.unread[0]
+    assert 'sugar-unread" role="alert"' in chips_html(SearchDraft(), f"dogs {text}")
+    with pytest.raises(InputError, match="is not understood"):
+        SearchRequest(SearchQuery.of_text(text), "mine")
+
+
+def test_more_ways_to_write_a_condition() -> None:
+    today = date(2026, 12, 1)
+
+    def of(text: str) -> Conditions:
+        return parse(text, today=today).conditions
+
+    assert of("favourite:yes").favourite is True and of("favourite:no").favourite is False
+    assert of("-favorite:yes").favourite is False and of("is:favourite").favourite is True
+    assert of("after:2024") == Conditions(after=date(2024, 1, 1))
+    assert of("before:2024-03") == Conditions(before=date(2024, 2, 29))
+    assert of("after:2024-06 before:2025") == Conditions(after=date(2024, 6, 1), before=date(2024, 12, 31))
+    for words in ("10:30", "http://x.org", "near:", "note:this", "1234-56-78"):
+        assert parse(words, today=today).words == words, "no operator: words"

@@ -269,6 +269,8 @@ def _moment(text: str | None) -> Any:
 
 def _show(result: Any) -> None:
     """The result for people."""
+    for problem in result.request.query.unread:
+        print(problem)
     if result.unknown_words:
         print(f"The model does not know: {', '.join(result.unknown_words)}")
     if result.close == 0 and result.hits:

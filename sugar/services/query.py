@@ -7,7 +7,8 @@
     SearchQuery((QueryPart("a dog", 2.0), QueryPart(photo, -1.0)))       # parts with weights
 
 The table of all operators stands in `sugar/retrieval/README.md`, section "What the search box understands".
-The parser reads each character once. Whatever is not an operator is a free word, so no text is refused.
+The parser reads each character once. Whatever is not an operator is a free word, so no text is refused; of an
+operator whose value cannot be read it is said (`Token.problem`).
 Not covered: searching (search.py).
 """
 
@@ -17,7 +18,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from PIL import Image
@@ -34,12 +35,28 @@ if TYPE_CHECKING:
 __all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "day", "parse", "parts_of"]
 
 Operator = Literal["name", "caption", "camera", "size", "near"]
-Kind = Operator | Literal["word", "phrase", "picture", "exclude", "date", "has_caption", "favourite"]
+Kind = (
+    Operator | Literal["word", "phrase", "picture", "exclude", "date", "has_caption", "favourite", "unread"]
+)
 
 _QUOTES = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c"}
 """Opening mark -> closing mark. A straight mark also ends a curly one: keyboards mix them."""
 
 _OPERATORS: dict[str, Operator] = {name: name for name in get_args(Operator)}
+_YES, _NO = ("", "yes", "true", "1"), ("no", "false", "0")
+_DATE_LIKE = re.compile(r"(\d{4})-\d{1,2}(-\d{1,2})?")
+_REMEDIES = {
+    "favourite": "Write favourite: or -favourite: for those that are none.",
+    "has": "Write has:caption or -has:caption.",
+    "is": "Write is:favourite.",
+    "after": "Write after:2024, after:2024-06 or after:2024-06-30.",
+    "before": "Write before:2024, before:2024-06 or before:2024-06-30.",
+    "near": "Write near:48.21,16.37 or near:48.21,16.37,5km.",
+    "size": "Write size:800, in pixels of the shorter side.",
+    "date": "There is no such day, or it is written otherwise. Write 2024, 2024-06 or 2024-06-30.",
+    "minus": "A minus stands before words: write -IMG to leave out names and captions with IMG.",
+}
+"""What to write instead of a condition that cannot be read."""
 _WEIGHT = re.compile(r"-?([0-9](\.[0-9]{0,3})?|\.[0-9]{1,3})[,;]?")
 MAX_WEIGHT = 5.0
 _FIRST_YEAR = 1826
@@ -57,6 +74,7 @@ class Token:
         negative: whether a minus sign stands in front of a condition that can be turned round.
         after, before: the first and the last day of a date; None where the end is open.
         weight: of a word, a phrase, a picture or an exclusion; below 0 it excludes.
+        problem: what to write instead, for a condition that cannot be read (`unread`).
     """
 
     kind: Kind
@@ -67,6 +85,7 @@ class Token:
     after: date | None = None
     before: date | None = None
     weight: float = 1.0
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +200,8 @@ def parse(text: str, *, pictures: int = 0, today: date | None = None) -> ParsedQ
         pictures: how many stand beside the words; `[1]` to `[pictures]` name them, other numbers are words.
         today: years up to this day's are dates, later numbers are words; the current day where left out.
     Returns:
-        The tokens in order. Every text has a result; marks that make no sense are free words.
+        The tokens in order. Every text has a result; marks that make no sense are free words, and a condition
+        that cannot be read is `unread`: no word and no condition, with what to write instead.
     """
     year = (today or date.today()).year
     return ParsedQuery(text, tuple(_token(text, start, end, pictures, year) for start, end in _pieces(text)))
@@ -212,20 +232,14 @@ def _token(text: str, start: int, end: int, pictures: int, year: int) -> Token:
     body = piece[1:] if negative else piece
     key, colon, value = body.partition(":")
     name, value = key.casefold(), _unquoted(value)
-    if colon and name in ("favourite", "favorite") and not value:
-        return Token("favourite", "", start, end, negative)
-    if colon and (name, value.casefold()) in (("is", "favourite"), ("is", "favorite")):
-        return Token("favourite", "", start, end, negative)
-    if colon and (name, value.casefold()) == ("has", "caption"):
-        return Token("has_caption", "", start, end, negative)
-    if colon and not negative and value and (kind := _OPERATORS.get(name)) is not None:
-        if kind not in ("size", "near") or (kind == "near" and place.read(value) is not None):
-            return Token(kind, value, start, end)
-        if kind == "size" and value.isascii() and value.isdigit() and len(value) <= 6:
-            return Token("size", value, start, end)
+    if colon and (read := _condition(name, value, negative, year)) is not None:
+        return replace(read, start=start, end=end, text=read.text or (body if read.kind == "date" else ""))
     days = None if negative else _days(body, year)
     if days is not None:
         return Token("date", body, start, end, after=days[0], before=days[1])
+    like = _DATE_LIKE.fullmatch(body)
+    if like and not negative and _FIRST_YEAR <= int(like[1]) <= year and piece.isascii():
+        return Token("unread", body, start, end, problem=_REMEDIES["date"])
     stated, weight = _weighted(body)
     if negative:
         weight = -abs(weight)
@@ -238,6 +252,45 @@ def _token(text: str, start: int, end: int, pictures: int, year: int) -> Token:
     if words and words != stated:
         return Token("phrase", words, start, end, weight=weight)
     return Token("word", stated if weight != 1 else piece, start, end, weight=weight)
+
+
+def _condition(name: str, value: str, negative: bool, year: int) -> Token | None:
+    """What `name:value` asks for, read or not; None for a name that is no operator's.
+
+    Without a value the others are words: somebody is still typing.
+    """
+    name = {"favorite": "favourite"}.get(name, name)
+    said = value.casefold()
+
+    def unread(why: str) -> Token:
+        minus = "-" if negative else ""
+        return Token("unread", f"{minus}{name}:{value}", 0, 0, problem=_REMEDIES[why])
+
+    if name == "favourite" and said in _YES + _NO:
+        return Token("favourite", "", 0, 0, negative != (said in _NO))
+    if not value:
+        return None
+    if name == "is":
+        marked = said in ("favourite", "favorite")
+        return Token("favourite", "", 0, 0, negative) if marked else unread("is")
+    if name == "has":
+        return Token("has_caption", "", 0, 0, negative) if said == "caption" else unread("has")
+    if name in ("after", "before"):
+        span = None if negative else _span(value, year)
+        if span is None:
+            return unread(name)
+        ends = {"after": span[0]} if name == "after" else {"before": span[0] - timedelta(days=1)}
+        return Token("date", f"{name} {value}", 0, 0, **ends)  # type: ignore[arg-type]
+    kind = _OPERATORS.get(name)
+    if kind is None:
+        return unread("favourite") if name == "favourite" else None
+    if negative:
+        return unread("minus")
+    if kind == "near" and place.read(value) is None:
+        return unread("near")
+    if kind == "size" and not (value.isascii() and value.isdigit() and len(value) <= 6):
+        return unread("size")
+    return Token(kind, value, 0, 0)
 
 
 def _weighted(body: str) -> tuple[str, float]:
@@ -314,11 +367,13 @@ class SearchQuery:
     """Parts in order, and conditions. Parts of weight 1 are read together; others are terms of their own.
 
     keywords: words to look up in names, captions and dates; words joined by `_` must stand together.
+    unread: conditions that cannot be read, each with what to write instead.
     """
 
     parts: tuple[QueryPart, ...] = ()
     conditions: Conditions = Conditions()
     keywords: str = ""
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def of_text(
@@ -343,7 +398,10 @@ class SearchQuery:
         wanted = [t.text for t in parsed.tokens if t.kind in ("word", "phrase") and t.weight > 0]
         # words beside a picture ask for a change; captions do not hold them
         keywords = "" if pictures else " ".join("_".join(words.split()) for words in wanted)
-        return cls((*before, *said, *after), parsed.conditions, keywords)
+        unread = tuple(
+            f"{t.text} is not understood. {t.problem}" for t in parsed.tokens if t.kind == "unread"
+        )
+        return cls((*before, *said, *after), parsed.conditions, keywords, unread)
 
     @property
     def texts(self) -> list[str]:

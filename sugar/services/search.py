@@ -80,7 +80,9 @@ class SearchRequest:
         if self.mode != "pictures" and any(p.weight != 1 for p in self.query.parts):
             raise InputError("Weights and exclusions work only in Photos. Remove them, or look for photos.")
         if not self.query.parts and (self.mode != "pictures" or self.query.conditions == Conditions()):
-            raise InputError("The query is empty. Type some words or choose a picture.")
+            raise InputError(
+                " ".join(self.query.unread) or "The query is empty. Type some words or choose a picture."
+            )
 
 
 @dataclass(frozen=True, eq=False)

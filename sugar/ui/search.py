@@ -398,6 +398,7 @@ class SearchTab:
                 "gallery": gallery,
                 "groups": [[as_json(h, opened, thumbnails) for h in group] for group in result.groups],
                 "unknown_words": list(result.unknown_words),
+                "unread": list(result.request.query.unread),
                 "close": result.close,
                 "confirmed": result.confirmed,
                 "without_vectors": result.without_vectors,

@@ -169,7 +169,11 @@ def _movable(number: int, inner: str, name: str, *, removable: bool) -> str:
 
 def _mark(number: int, token: Token) -> str:
     name = _named(token)
-    return f'<span class="sugar-chip">{escape(name)}{_cross("remove", number, name)}</span>'
+    cross = _cross("remove", number, name)
+    if token.problem:
+        said = f"<b>{escape(token.text)}</b> {escape(token.problem)}"
+        return f'<span class="sugar-chip sugar-unread" role="alert">{said}{cross}</span>'
+    return f'<span class="sugar-chip">{escape(name)}{cross}</span>'
 
 
 def _cross(action: str, number: int, name: str) -> str:
@@ -185,6 +189,7 @@ def _named(token: Token) -> str:
     weighs = "" if token.weight in (1, -1) else f" × {abs(token.weight):g}"
     weighted = (words.LESS_OF if token.weight < 0 else words.MORE_OF) + weighs
     templates = {
+        "unread": "{text}",
         "word": weighted,
         "phrase": weighted,
         "exclude": words.EXCLUDED + weighs,
