@@ -71,7 +71,7 @@ def _joined(description: str, keywords: list[str]) -> str:
     return "\n".join(filter(None, (description, ", ".join(new))))
 
 
-def _iptc(image: Image.Image) -> str:
+def _iptc(image: Any) -> str:
     told: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
 
     def texts(number: int) -> list[str]:
