@@ -63,7 +63,7 @@ class Lfm2VlImageProcessorPil(PilBackend):
     image_mean = [0.5, 0.5, 0.5]
     image_std = [0.5, 0.5, 0.5]
 
-    def _preprocess(
+    def _preprocess(  # type: ignore[override]
         self,
         images: list[np.ndarray],
         do_rescale: bool,
@@ -112,7 +112,7 @@ class Lfm2VlImageProcessorPil(PilBackend):
             rows.append(down)
             columns.append(across)
             sizes.append(list(whole))
-        data = {"pixel_values": np.stack(values), "pixel_attention_mask": np.stack(masks)}
+        data: dict[str, Any] = {"pixel_values": np.stack(values), "pixel_attention_mask": np.stack(masks)}
         data["spatial_shapes"] = np.array(shapes)
         if s["return_row_col_info"]:
             data |= {"image_rows": rows, "image_cols": columns, "image_sizes": sizes}

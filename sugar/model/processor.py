@@ -18,6 +18,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -196,12 +197,13 @@ def neutraliser(hf: Any) -> Callable[[str], str]:
         "|".join([*listed, r"<(?:row|\|img_row)_\d+_col_\d+\|?>", f"(?i:{re.escape(hf.image_token)})"])
     )
 
-    def neutralise(text: str) -> str:
-        while (broken := special.sub(lambda m: f"{m.group()[0]} {m.group()[1:]}", text)) != text:
-            text = broken
-        return text
+    return partial(_broken, special)  # a part of what worker processes are sent
 
-    return neutralise
+
+def _broken(special: re.Pattern[str], text: str) -> str:
+    while (broken := special.sub(lambda m: f"{m.group()[0]} {m.group()[1:]}", text)) != text:
+        text = broken
+    return text
 
 
 class Processor:
