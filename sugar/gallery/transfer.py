@@ -60,6 +60,7 @@ _MAX_MODELS = 32
 _UNIT = 1e-2  # how far a vector's length may be from 1
 _FILE = re.compile(r"pictures/([0-9a-f]{64})(\.(?:jpg|png))")  # of format 2
 _NAMED = re.compile(r"pictures/[^/\\\x00-\x1f]{1,200}")
+_MISSING = "The kept picture of {name!r} is missing, or was deleted meanwhile. Try again."
 _UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
 
 # -- export
@@ -92,7 +93,7 @@ def export_zip(
         for number, item in enumerate(items, 1):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("The export was cancelled. Nothing was written.")
-            data = gallery.original(item.id)
+            data = _original_of(gallery, item)
             if data is not None and not include_location:
                 data = placeless(data)
             file = f"pictures/{_free_name(item, used, data is not None)}"
@@ -624,7 +625,7 @@ def write_zip(
     rows = []
     with disk_errors("Nothing was written."), zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for item in items:
-            data = gallery.original(item.id)
+            data = _original_of(gallery, item)
             name = _free_name(item, used, data is not None)
             archive.writestr(name, data or _copy_of(gallery, item))
             if sidecars:
@@ -638,13 +639,18 @@ def _said(item: Item, *, include_location: bool) -> Described:
     return Described(item.caption, item.favourite, item.location if include_location else None)
 
 
+def _original_of(gallery: Gallery, item: Item) -> bytes | None:
+    try:
+        return gallery.original(item.id)
+    except GalleryError as error:
+        raise GalleryError(_MISSING.format(name=item.name)) from error
+
+
 def _copy_of(gallery: Gallery, item: Item) -> bytes:
     try:
         return gallery.kept.path(item.file).read_bytes()
     except FileNotFoundError as error:
-        raise GalleryError(
-            f"The kept picture of {item.name!r} is missing, or was deleted meanwhile."
-        ) from error
+        raise GalleryError(_MISSING.format(name=item.name)) from error
 
 
 def _free_name(item: Item, used: set[str], original: bool) -> str:
