@@ -208,7 +208,7 @@ class PassageHit(Hit):
     found_by: the rankings that hold it, "words" and "vectors"; ("date",) or ("place",) where the question
         names nothing else.
     when: the question's words for the time; day_from_name: only the picture's name says its day.
-    where: "near" and degrees, of a picture with a place.
+    where: "near" and degrees, of a picture with a place. caption_by: the model that wrote the caption.
     """
 
     kind: Literal["picture", "pair", "passage"]
@@ -222,6 +222,7 @@ class PassageHit(Hit):
     day_from_name: bool = False
     when: str = ""
     where: str = ""
+    caption_by: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ def test_a_card_is_found_in_other_words(question):
 def test_what_is_not_there_is_not_answered(question):
     model = Small()
     reply = answer(model, CARDS, question)
-    assert reply.text.startswith("I do not know") and reply.by == "nobody" and not reply.hits
+    assert reply.text.startswith("I don't know") and reply.by == "nobody" and not reply.hits
     assert not model.read and not reply.known and reply.nearest is not None
 
 

@@ -114,6 +114,17 @@ def test_notes_are_kept_with_a_gallery(service):
         .name.startswith("facts")
     )
     assert asked(service, later, "who is on the hill?", gallery="holiday").reply.hits[0].name == "walk.png"
+    assert [(n.name, n.gallery, len(n.passages)) for n in service.notes(me, "holiday")] == [
+        (name, where, 1) for where in ("", "holiday") for name in ("notes.md", "facts.csv")
+    ]
+    service.forget_notes(me, "holiday", "notes.md")
+    service.forget_notes(me, "", "facts.csv")
+    assert [(n.name, n.gallery) for n in service.notes(me, "holiday")] == [
+        ("notes.md", ""),
+        ("facts.csv", "holiday"),
+    ]
+    service.take_notes(me, [("more.md", b"More.")], beside=True)
+    assert [n.name for n in service.notes(me, "")] == ["notes.md", "more.md"]
     with pytest.raises(InputError, match="Choose the gallery"):
         service.keep_notes(me, "")
 

@@ -274,7 +274,7 @@ def test_a_question_is_answered_from_notes_with_citations(app: Served, notes: li
     )  # what a file says cannot pass for a role, an image or a citation
     assert known["by"] == "model" and known["sources"][0]["cited"] and known["sources"][0]["found_by"]
     later = client.predict("star?", api_name="/ask")  # the notes stay with the visitor
-    assert not later["known"] and later["answer"].startswith("I do not know") and not later["sources"]
+    assert not later["known"] and later["answer"].startswith("I don't know") and not later["sources"]
 
 
 def test_a_question_over_a_gallery(visitor: Any, filled: str, pictures: dict[str, str]) -> None:

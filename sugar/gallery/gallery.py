@@ -573,14 +573,14 @@ class Gallery:
             db.executemany("INSERT OR IGNORE INTO notes (name, text, answer) VALUES (?, ?, ?)", list(notes))
             return int(db.total_changes - before)
 
-    def forget_notes(self) -> int:
-        """Delete all notes for good. Returns how many there were."""
-        count = len(self.notes())
-        if count:
+    def forget_notes(self, ids: Iterable[int]) -> int:
+        """Delete these notes for good. Returns how many there were."""
+        here = {note.id for note in self.notes()} & set(ids)
+        if here:
             with self.store.write() as db:
-                db.execute("DELETE FROM notes")
+                db.executemany("DELETE FROM notes WHERE id = ?", [(i,) for i in here])
             self.store.scrub()
-        return count
+        return len(here)
 
     # -- new pictures and vectors
 

@@ -26,13 +26,16 @@ from sugar.rag.words import Terms, content
 from sugar.search_words import tokens
 from sugar.sequence import Answer, PassageHit, Sample
 
-__all__ = ["Reply", "STRICTNESS", "ask", "cite", "supports", "threshold"]
+__all__ = ["Reply", "STRICTNESS", "UNKNOWN", "ask", "cite", "supports", "threshold"]
 
 STRICTNESS = ("strict", "balanced", "always")
 """Names of the cut-offs that a checkpoint's profile holds."""
 
 FILTERED = (("date",), ("place",))
 """What `found_by` says of pictures that only a time or a place has chosen."""
+
+UNKNOWN = "I don't know: nothing in your notes or photos says so."
+"""Every refusal, whether nothing was close enough or the model cannot tell."""
 
 SHARE = 2 / 3
 """A passage supports a sentence when it holds this share of its content words that the question lacks."""
@@ -88,8 +91,7 @@ def ask(
     known = [hit for hit in hits if hit.score >= cut_off]
     nearest = hits[0] if hits else None
     if not known:
-        said = f" The nearest is {nearest.name!r}." if nearest is not None else ""
-        yield Reply(f"I do not know: nothing in {base.name} answers this question.{said}", nearest=nearest)
+        yield Reply(UNKNOWN, nearest=nearest)
         return
     passages = [base.passage(hit) for hit in known]
     if not _can_read(model, known, passages, question):
@@ -138,7 +140,7 @@ def _judged(
     if answer and not cited and _says(text, answer):
         cited_text, cited = f"{cited_text} [1]", (1,)
     if _UNKNOWN.search(cited_text) or not cited_text:
-        return Reply(cited_text or "The model gave no answer.", known, "nobody", nearest=known[0])
+        return Reply(UNKNOWN, known, "nobody", nearest=known[0])
     return Reply(cited_text, known, "model", cited, nearest=known[0])
 
 

@@ -92,11 +92,10 @@ class KnowledgeBase:
         *,
         passages: Sequence[Passage] = (),
         gallery: Any = None,
-        name: str = "the knowledge base",
         stop: threading.Event | None = None,
     ) -> None:
         """Raises InputError when there is nothing at all to read, Cancelled when `stop` was set meanwhile."""
-        self.model, self.gallery, self.name = model, gallery, name
+        self.model, self.gallery = model, gallery
         self.scales = Scales(**model.profile.evidence)
         vectors = _embedded(model, [quoted_sample(p.key) for p in passages], stop)
         kept = [i for i, p in enumerate(passages) if vectors[i] is not None or p.text]
@@ -286,6 +285,7 @@ class KnowledgeBase:
             vector=vector,
             day_from_name=item.day_from_name,
             when=when,
+            caption_by=item.caption_by,
             where=f"near {item.location[0]:.3f},{item.location[1]:.3f}" if item.location else "",
         )
 

@@ -3,6 +3,7 @@ included.
 
     service = AskService(workspace)
     service.take_notes(visitor, [("notes.md", data)])
+    service.notes(visitor, "holiday"); service.forget_notes(visitor, "holiday", "notes.md")
     for result in service.ask(visitor, AskRequest(Sample("and in winter?"), follow_up=True)):
         result.reply.text, result.query                # grows; the question as it was asked
     service.source(visitor, 1)                         # the passage behind citation [1]
@@ -13,6 +14,7 @@ Not covered: finding and answering (sugar/rag), reading files (sugar/passages).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,7 +34,16 @@ if TYPE_CHECKING:
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
-__all__ = ["AskRequest", "AskResult", "AskService", "AskState", "PictureCell", "MAX_READ", "outstanding_cell"]
+__all__ = [
+    "AskRequest",
+    "AskResult",
+    "AskService",
+    "AskState",
+    "NoteFile",
+    "PictureCell",
+    "MAX_READ",
+    "outstanding_cell",
+]
 
 MAX_READ = 6
 """Passages that one question may read."""
@@ -91,6 +102,15 @@ class AskResult:
     how: Generated | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class NoteFile:
+    """Passages of one file. gallery: which keeps them; "" for notes of this visit."""
+
+    name: str
+    passages: tuple[Passage, ...]
+    gallery: str = ""
+
+
 @dataclass(frozen=True)
 class PictureCell:
     """One cell of a picture's grid: its row and column from 0, and how many of each there are."""
@@ -120,12 +140,34 @@ class AskService:
 
     # -- notes
 
-    def take_notes(self, visitor: Page, files: Sequence[tuple[str, bytes]]) -> Reading:
-        """Read files as the visitor's notes, in place of those before. The result says what was refused,
-        and why."""
+    def take_notes(
+        self, visitor: Page, files: Sequence[tuple[str, bytes]], *, beside: bool = False
+    ) -> Reading:
+        """Read files as the visitor's notes, in place of those before; the result says what was refused.
+
+        beside: keep those of other files.
+        """
         reading = read_files(files, PassageLimits())
-        visitor.state.of(AskState).notes = reading.passages
+        state, names = visitor.state.of(AskState), {name for name, _ in files}
+        kept = [p for p in state.notes if beside and _file_of(p.name) not in names]
+        state.notes = [*kept, *reading.passages]
         return reading
+
+    def notes(self, visitor: Page, gallery: str) -> list[NoteFile]:
+        """The visitor's notes by their files, then those that the gallery keeps, where one is named."""
+        own = [NoteFile(n, tuple(g)) for n, g in _by_file(visitor.state.of(AskState).notes).items()]
+        kept = self.workspace.gallery(visitor, gallery).notes() if gallery else []
+        told = [Passage(note.name, note.text, note.answer) for note in kept]
+        return [*own, *(NoteFile(n, tuple(g), gallery) for n, g in _by_file(told).items())]
+
+    def forget_notes(self, visitor: Page, gallery: str, name: str) -> None:
+        """Delete the notes of one file: the visitor's own, or, where a gallery is named, those it keeps."""
+        if not gallery:
+            state = visitor.state.of(AskState)
+            state.notes = [p for p in state.notes if _file_of(p.name) != name]
+            return
+        opened = self.workspace.gallery(visitor, gallery)
+        opened.forget_notes(note.id for note in opened.notes() if _file_of(note.name) == name)
 
     def keep_notes(self, visitor: Page, gallery: str) -> int:
         """Keep the visitor's notes with a gallery; they are deleted with it. Returns how many were added.
@@ -227,11 +269,8 @@ class AskService:
             tuple((p.name, p.text, p.answer, id(p.image)) for p in notes),
         )
         if state.base is None or state.made_of != made_of:
-            where = [f"the gallery {request.gallery}"] * (gallery is not None)
-            where += ["the example cards" if request.examples else "your notes"] * bool(notes)
-            name = " and ".join(where) or "your notes"
             with visitor.answering() as stop, low_priority():  # a long reading gives way to everybody
-                state.base = KnowledgeBase(model, passages=notes, gallery=gallery, name=name, stop=stop)
+                state.base = KnowledgeBase(model, passages=notes, gallery=gallery, stop=stop)
             state.made_of = made_of
         return state.base
 
@@ -241,6 +280,18 @@ class AskService:
             how[:] = [said]
             yield said.text[len(before) :]
             before = said.text
+
+
+def _file_of(name: str) -> str:
+    """The file that a passage's name begins with: "notes.md › Garden" and "facts.csv, row 2" name one."""
+    return re.sub(r"(?:, (?:page|row|line) \d+)?(?: › .*)?$", "", name, flags=re.DOTALL)
+
+
+def _by_file(passages: Sequence[Passage]) -> dict[str, list[Passage]]:
+    out: dict[str, list[Passage]] = {}
+    for passage in passages:
+        out.setdefault(_file_of(passage.name), []).append(passage)
+    return out
 
 
 def outstanding_cell(heat: np.ndarray) -> PictureCell | None:
