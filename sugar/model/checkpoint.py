@@ -157,15 +157,15 @@ class Profile:
     """The metadata of one checkpoint. The defaults suit instruction-tuned models of the hub.
 
     yes_no: the question whose "yes" says that a picture fits `{caption}`. difference: the question about what
-    differs between two pictures. reading: the prompt over retrieved `{passages}` and a `{question}`.
-    describe: the request for a caption. confirms: kinds of query ("caption", "change", "story") that the
-    yes/no question may re-rank. abstain: score in [0, 1] below which it does not answer from a knowledge
-    base, by name (strict, balanced, always). evidence: the scales of that score (sugar/rag/evidence.py);
-    `evaluate ask --calibrate` measures both. unsure: the score of the vision tower below which a picture
-    counts as foreign, or None where it was not measured. memory: how many questions of a conversation it
-    reads, the last ones; None for all. good_at, limits: one sentence each, for people.
-    larger: the preset to offer when this model is too small. examples: per tab, a list of JSON values; files
-    are named relative to `assets/`.
+    differs between two pictures; "" for a model that was not measured to answer it. reading: the prompt over
+    retrieved `{passages}` and a `{question}`. describe: the request for a caption. confirms: kinds of query
+    ("caption", "change", "story") that the yes/no question may re-rank. abstain: score in [0, 1] below which
+    it does not answer from a knowledge base, by name (strict, balanced, always). evidence: the scales of that
+    score (sugar/rag/evidence.py); `evaluate ask --calibrate` measures both. unsure: the score of the vision
+    tower below which a picture counts as foreign, or None where it was not measured. memory: how many
+    questions of a conversation it reads, the last ones; None for all. good_at, limits: one sentence each, for
+    people. larger: the preset to offer when this model is too small. examples: per tab, a list of JSON
+    values; files are named relative to `assets/`.
     """
 
     yes_no: str = "Does this picture show {caption}? Answer yes or no."

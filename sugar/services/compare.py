@@ -21,6 +21,7 @@ from sugar.discrimination import WAYS, Fit, ask_difference, compare, verdict
 from sugar.errors import InputError
 from sugar.metrics import Winoground
 from sugar.sequence import Sampling
+from sugar.services.search import CUT_OFF
 from sugar.services.visitors import Page
 from sugar.services.workspace import Generated, Workspace
 
@@ -36,47 +37,64 @@ class Best:
     Attributes:
         number: of the picture or caption, from 0.
         best: numbers of what fits it best; several when they tie.
-        score: the highest score.
-        second: the highest of the other scores; None when there is no other.
+        well: whether that fits at all, or is only the least bad.
+        margin: how far the highest score is above the next, in standard deviations of the whole table; None
+            when there is no other.
     """
 
     number: int
     best: tuple[int, ...]
-    score: float
-    second: float | None
+    well: bool
+    margin: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """Pictures against captions: `fit.by(way)` is a matrix (pictures, captions)."""
+    """Pictures against captions: `fit.by(way)` is a matrix (pictures, captions).
+
+    cut: the cosine below which a caption does not fit a picture, where the checkpoint's was measured. Without
+    one the model's p(yes) decides, from a half on; without that either, everything counts as fitting.
+    """
 
     pictures: tuple[Image.Image, ...]
     captions: tuple[str, ...]
     fit: Fit
+    cut: float | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:
         """The scores that were computed."""
         return tuple(way for way in WAYS if getattr(self.fit, way) is not None)
 
+    @property
+    def well(self) -> np.ndarray:
+        """(pictures, captions) whether the caption fits the picture at all."""
+        if self.cut is not None:
+            return np.asarray(self.fit.similarity) >= self.cut
+        return np.ones_like(self.fit.similarity, bool) if self.fit.yes is None else self.fit.yes >= 0.5
+
     def best_captions(self, way: str) -> list[Best]:
         """For each picture, the caption that fits it best."""
-        return [_best(i, row) for i, row in enumerate(np.asarray(self.fit.by(way)))]
+        return _best(np.asarray(self.fit.by(way)), self.well)
 
     def best_pictures(self, way: str) -> list[Best]:
         """For each caption, the picture that fits it best."""
-        return [_best(j, column) for j, column in enumerate(np.asarray(self.fit.by(way)).T)]
+        return _best(np.asarray(self.fit.by(way)).T, self.well.T)
 
     def winoground(self, way: str) -> Winoground:
         """Winoground's three scores, where caption i belongs to picture i. Raises InputError unless 2 x 2."""
         return verdict(self.fit.by(way))
 
 
-def _best(number: int, scores: np.ndarray) -> Best:
-    """The highest of `scores` (n,)."""
-    best = tuple(int(i) for i in np.flatnonzero(scores == scores.max()))
-    others = np.delete(scores, best)
-    return Best(number, best, float(scores.max()), float(others.max()) if len(others) else None)
+def _best(scores: np.ndarray, well: np.ndarray) -> list[Best]:
+    """The highest of each row of `scores` (n, m)."""
+    spread, out = max(float(scores.std()), 1e-9), []
+    for number, row in enumerate(scores):
+        best = tuple(int(i) for i in np.flatnonzero(row == row.max()))
+        others = np.delete(row, best)
+        margin = float(row.max() - others.max()) / spread if len(others) else None
+        out.append(Best(number, best, bool(well[number, list(best)].any()), margin))
+    return out
 
 
 @dataclass
@@ -113,7 +131,7 @@ class CompareService:
             fit = compare(model, pictures, captions, ask=ask, progress=progress, stop=stop)
         if ask and fit.yes is None:
             raise InputError("Stopped before the model was asked about every pair.")
-        result = CompareResult(tuple(pictures), tuple(captions), fit)
+        result = CompareResult(tuple(pictures), tuple(captions), fit, model.profile.abstain.get(CUT_OFF))
         visitor.state.of(CompareState).result = result
         return result
 
@@ -126,7 +144,13 @@ class CompareService:
         visitor.state.of(CompareState).result = None
 
     def difference(self, visitor: Page, first: Image.Image, second: Image.Image) -> Iterator[Generated]:
-        """What differs between two pictures, in the model's words, asked as its profile says."""
-        question = ask_difference(self.workspace.model(), first, second)
+        """What differs between two pictures, in the model's words, asked as its profile says.
+
+        Raises InputError: the profile has no question, since the model was not measured to tell.
+        """
+        model = self.workspace.model()
+        if not model.profile.difference:
+            raise InputError(f"{model.name} cannot tell what differs between pictures. Load another model.")
+        question = ask_difference(model, first, second)
         most = min(DIFFERENCE_TOKENS, self.workspace.settings.max_tokens)
         yield from self.workspace.generate(visitor, question, Sampling(max_new_tokens=most))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sugar.services.workspace import Workspace
 
 __all__ = [
+    "CUT_OFF",
     "MAX_HITS",
     "MODES",
     "Explanation",

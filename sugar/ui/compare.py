@@ -22,7 +22,7 @@ from sugar.services.examples import Example, examples
 from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.text_files import lines as lines_of
-from sugar.ui.components import example_buttons, heat_map, intro, keep_reduced, named, speed_line
+from sugar.ui.components import example_buttons, heat_map, how_line, intro, keep_reduced, named
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
@@ -33,6 +33,9 @@ TAB = ("compare", words.TITLE)
 
 MAX_PICTURES = MAX_CAPTIONS = 6
 MAX_EXAMPLES = 4
+LETTERS = "ABCDEF"
+SURE = ((1.0, words.QUITE_SURE), (0.4, words.FAIRLY_SURE), (0.0, words.HARDLY))
+"""From how many standard deviations of the table between the best and the next, and how it is said."""
 
 
 def build(app: AppContext) -> None:
@@ -47,7 +50,7 @@ def build(app: AppContext) -> None:
                 label=words.PICTURES,
                 type="filepath",
                 columns=3,
-                height=260,
+                height=240,
                 object_fit="contain",
                 interactive=True,
                 format="jpeg",
@@ -59,25 +62,21 @@ def build(app: AppContext) -> None:
             captions = gr.Textbox(label=words.CAPTIONS, lines=3, max_lines=6, elem_id="compare-captions")
             with gr.Row():
                 go = gr.Button(words.COMPARE, variant="primary", elem_id="compare-go")
-                differ = gr.Button(words.DIFFER, elem_id="compare-differ")
+                differ = gr.Button(words.DIFFER, visible=False, elem_id="compare-differ")
                 stop = gr.Button(words.STOP, min_width=70, scale=0)
             with gr.Row():
                 to_chat = gr.Button(words.CHAT_ABOUT_THESE, size="sm", min_width=130)
                 to_search = gr.Button(words.SEARCH_WITH_THESE, size="sm", min_width=130)
         with gr.Column():
-            way = gr.Radio(
-                [(name, way) for way, name in words.WAYS.items()],
-                value="similarity",
-                label=words.SCORE_BY,
-                elem_id="compare-way",
-            )
+            verdict = gr.Markdown(elem_id="compare-verdict", elem_classes="sugar-live sugar-said")
             table = gr.HTML(label=words.TABLE, elem_id="compare-table")
-            verdict = gr.Markdown(elem_id="compare-verdict", elem_classes="sugar-live")
             answer = gr.Textbox(
                 label=words.DIFFERENCE, interactive=False, visible=False, lines=2, elem_id="compare-answer"
             )
             speed = gr.HTML(elem_classes="sugar-stats")
-            with gr.Accordion(words.OPTIONS, open=False):
+            with gr.Accordion(words.EXPERT, open=False):
+                ways = [(name, way) for way, name in words.WAYS.items()]
+                way = gr.Radio(ways, value="similarity", label=words.SCORE_BY, elem_id="compare-way")
                 winoground = gr.Checkbox(False, label=words.WINOGROUND, info=words.WINOGROUND_INFO)
 
     run: Callable[..., Any] = partial(app.guarded, uses_model=False)
@@ -95,7 +94,7 @@ def build(app: AppContext) -> None:
     gr.on([way.input, winoground.input], run(tab.scores), [way, winoground], scores, **app.quiet)
     gr.api(app.guarded(tab.compare_for_program), api_name="compare", **app.on_model)
     gr.api(app.guarded(tab.difference_for_program), api_name="difference", **app.on_model)
-    app.on_model_change(tab.name_examples, offers)
+    app.on_model_change(tab.fit_to_model, [*offers, differ])
 
     def give(request: gr.Request, files: Any) -> list[Image.Image]:
         return read_pictures(files, app.settings)
@@ -135,8 +134,8 @@ class CompareTab:
         low, high = (0.0, 1.0) if way == "yes" else (None, None)
         matrix, title = result.fit.by(way), words.EXPLAINED[way]
         how: dict[str, Any] = {"alt": words.PICTURE, "caption": title, "low": low, "high": high}
-        table = heat_map(matrix, result.pictures, result.captions, **how)
-        return table, in_words(result, way, bool(winoground))
+        captions = [f"{LETTERS[n]} · {caption}" for n, caption in enumerate(result.captions)]
+        return heat_map(matrix, result.pictures, captions, **how), in_words(result, way, bool(winoground))
 
     def compare_for_program(
         self,
@@ -169,7 +168,7 @@ class CompareTab:
         if len(images) < 2:
             raise InputError(words.TOO_FEW.format(n=len(images)))
         for answer in self.service.difference(self.app.visitor(request), *images[:2]):
-            yield gr.Textbox(value=answer.text, visible=True), speed_line(answer)
+            yield gr.Textbox(value=answer.text, visible=True), how_line(answer)
 
     def difference_for_program(self, request: gr.Request, first: Any, second: Any) -> str:
         """What differs between two pictures, in the model's words."""
@@ -183,15 +182,19 @@ class CompareTab:
     # -- examples
 
     def _examples(self) -> list[Example]:
-        return examples(self.app.models.peek(), "compare")[:MAX_EXAMPLES]
+        model = self.app.models.peek()
+        able = model is not None and bool(model.profile.difference)
+        return [e for e in examples(model, "compare") if able or e.texts][:MAX_EXAMPLES]
 
-    def name_examples(self) -> tuple[Any, ...]:
-        """Values for the buttons: the examples' numbers."""
+    def fit_to_model(self) -> tuple[Any, ...]:
+        """Values for the buttons of the examples, and for the one that asks what differs."""
         names = [
-            words.EXAMPLE.format(n=n) if example.texts else words.EXAMPLE_DIFFERENCE
+            words.EXAMPLE.format(n=n) if example.texts else words.DIFFER
             for n, example in enumerate(self._examples(), 1)
         ]
-        return tuple(named(names, MAX_EXAMPLES))
+        model = self.app.models.peek()
+        able = model is not None and bool(model.profile.difference)
+        return *named(names, MAX_EXAMPLES), gr.Button(visible=able)
 
     def filler(self, number: int) -> Callable[[gr.Request], tuple[Any, ...]]:
         """What fills in the fields of an example, and clears what was said of the pictures before."""
@@ -252,21 +255,36 @@ def take(sample: Sample, visitor: Page) -> tuple[list[str], str]:
 
 
 def in_words(result: CompareResult, way: str, winoground: bool) -> str:
-    """What fits each picture, and each caption, best; as Markdown."""
-    lines = [_sentence(b, words.PICTURE, words.CAPTION) for b in result.best_captions(way)]
-    lines += [_sentence(b, words.CAPTION, words.PICTURE) for b in result.best_pictures(way)]
+    """Which caption fits each picture, or which picture the only caption, as Markdown."""
+
+    def caption(n: int) -> str:
+        return words.CAPTION.format(letter=LETTERS[n - 1])
+
+    picture = words.PICTURE.format
+    if len(result.captions) > 1:
+        lines = [_sentence(best, picture, caption) for best in result.best_captions(way)]
+    else:
+        lines = [_sentence(best, caption, picture) for best in result.best_pictures(way)]
+    if not result.well.any():
+        lines = [words.NONE_AT_ALL]
     if winoground:
         if result.fit.by(way).shape != (2, 2):
             raise InputError(words.NEEDS_TWO_BY_TWO)
         scores = result.winoground(way)
         told = {name: words.YES if getattr(scores, name) else words.NO for name in ("text", "image", "group")}
         lines.append(words.WINOGROUND_SCORES.format(**told))
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n\n".join(lines)
 
 
-def _sentence(best: Best, who: str, what: str) -> str:
-    named = words.AND.join(what.format(n=n + 1).lower() for n in best.best)
-    told = {"who": who.format(n=best.number + 1), "best": named, "score": best.score, "second": best.second}
+def _sentence(best: Best, who: Callable[..., str], what: Callable[..., str]) -> str:
+    named = words.AND.join(what(n=n + 1) for n in best.best)
+    subject = who(n=best.number + 1)
+    told = {"who": subject[0].upper() + subject[1:], "best": named}
+    if not best.well:
+        return words.NONE_FITS.format(**told)
     if len(best.best) > 1:
         return words.TIE.format(**told)
-    return (words.FITS_ALONE if best.second is None else words.FITS).format(**told)
+    if best.margin is None:
+        return words.FITS_ALONE.format(**told)
+    sure = next(said for least, said in SURE if best.margin >= least)
+    return words.FITS.format(sure=sure, **told)
