@@ -39,7 +39,7 @@ def shoot(url: str, photos: dict[str, str]) -> None:
         page.locator("#message .thumbnail-item").wait_for()
         page.locator("#message textarea").fill("what is in the picture?")
         page.locator("#message textarea").press("Enter")
-        page.locator("#talk").get_by_text("first token").wait_for()
+        page.locator("#talk .sugar-how").wait_for()
         page.locator("#message button.submit-button").wait_for()
         keep(page, "chat")
         page.get_by_role("tab", name="Gallery", exact=True).click()

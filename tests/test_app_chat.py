@@ -214,7 +214,7 @@ def test_the_model_of_a_shared_host_stays(shared_app: Served, app: Served) -> No
 
 def test_a_shared_host_offers_no_list_of_conversations_or_searches(shared_app: Served) -> None:
     props = {c["props"].get("elem_id"): c["props"] for c in shared_app.demo.config["components"]}
-    assert [props[n]["visible"] for n in ("saved-list", "saved-damaged", "search-saved")] == [False] * 3
+    assert [props[n]["visible"] for n in ("chat-side", "talk-title", "search-saved")] == [False] * 3
     assert props["reopen"]["visible"]
 
 

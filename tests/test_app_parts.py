@@ -8,6 +8,7 @@ import ast
 import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nh3
@@ -20,11 +21,20 @@ from sugar.errors import BusyError, GalleryError, ImageError, InputError, ModelE
 from sugar.services.galleries import Galleries
 from sugar.services.model_slot import ModelSlot, ModelState
 from sugar.services.modes import mode_of
-from sugar.services.visitors import Page, PrivateFiles, Visitor
+from sugar.services.visitors import Page, PrivateFiles, Visitor, VisitorState
 from sugar.services.workspace import Generated
 from sugar.settings import Settings
+from sugar.ui import page
 from sugar.ui.compare import read_captions
-from sugar.ui.components import as_written, escape, harmless, heat_map, speed_line, status_line
+from sugar.ui.components import (
+    as_written,
+    ended_line,
+    escape,
+    figures_line,
+    harmless,
+    heat_map,
+    status_line,
+)
 from sugar.ui.conversation import as_message_value, from_history, to_messages
 from sugar.ui.faults import to_gradio_error
 from sugar.ui.gate import Visitors
@@ -128,6 +138,17 @@ def test_a_model_that_cannot_be_had_says_why() -> None:
     with pytest.raises(ModelError, match="m could not be loaded"):
         models.get()
     assert "secret" not in models.state().problem and "No model" in status_line(models.state())
+
+
+def test_a_failed_load_leaves_the_head_after_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = ModelState("ready", "one", "cpu", "fp32", problem="There is no two.")
+    models = SimpleNamespace(state=lambda: state, peek=lambda: None)
+    head = page.Head.__new__(page.Head)
+    head.app, head.models = SimpleNamespace(models=models), SimpleNamespace(own_words=lambda: ("", ""))
+    reader = SimpleNamespace(state=VisitorState())
+    assert "no two" in head.line(reader) and "no two" in head.line(reader)
+    monkeypatch.setattr(page, "PROBLEM_SECONDS", -1.0)
+    assert "no two" not in head.line(reader) and "one" in head.line(reader)
 
 
 def test_the_line_above_the_tabs() -> None:
@@ -429,12 +450,15 @@ def test_a_heat_map_can_be_read_aloud() -> None:
 
 
 def test_the_line_under_an_answer() -> None:
-    assert speed_line(Generated("a", 1, 0.1, 0.1, "done")) == "first token 100 ms · 1 token"
-    assert speed_line(Generated("a", 11, 0.1, 1.1, "done")) == "first token 100 ms · 11 tokens · 10 tokens/s"
-    assert (
-        "time limit" in speed_line(Generated("a", 1, 0.1, 9, "time"))
-        and speed_line(Generated("", 0, 0, 1, "done")) == "no text came"
-    )
+    assert figures_line(Generated("a", 1, 0.1, 0.1, "done")) == "first token 100 ms · 1 token"
+    long = Generated("a", 11, 0.1, 1.1, "done")
+    assert figures_line(long) == "first token 100 ms · 11 tokens · 10 tokens/s" and ended_line(long) == ""
+    assert "time limit" in ended_line(Generated("a", 1, 0.1, 9, "time"))
+    assert [ended_line(Generated("", ended=why)) for why in ("", "done", "stopped")] == [
+        "Reading ...",
+        "No text came.",
+        "Stopped",
+    ]
 
 
 def test_a_fault_of_ours_keeps_the_visitors_words_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -152,7 +152,6 @@ def test_an_answer_is_text_whatever_it_says(window: Window, tmp_path: Path) -> N
     kept = tmp_path / "talk.jsonl"
     kept.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     page = window.open()
-    page.locator("#conversations button").first.click()
     with page.expect_file_chooser() as chooser:
         page.locator("#reopen").click()
     chooser.value.set_files(kept)

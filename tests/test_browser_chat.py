@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ASSETS, Served, Talker, Window, screenshot, serve
+from conftest import ASSETS, Served, Talker, Window, connect, screenshot, serve
 from playwright.sync_api import expect
 from talking import answered, box, ready, send, stop, talk, talk_at_length
 
+from sugar.gallery import Gallery
 from sugar.services.conversation import FOLDER
 
 
@@ -20,7 +21,9 @@ def test_upload_stream_and_answers_that_are_markdown_and_never_markup(window: Wi
     send(page, "first [1] then [2]", "before.jpg", "after.jpg")
     answered(page, "I see 2 pictures and the words first then")
     expect(page.locator("#talk .user img")).to_have_count(2)
-    expect(talk(page)).to_contain_text("tokens")
+    expect(talk(page).get_by_text("tokens")).to_be_hidden()
+    talk(page).locator("summary").click()
+    expect(talk(page).get_by_text("tokens")).to_be_visible()
     assert box(page) == ""
     screenshot(page, "chat")
     page.get_by_role("button", name="New conversation").click()
@@ -101,23 +104,25 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
     send(page, "keep <b>this</b> & that", "scene-0.jpg")
     joined = "<\u2060b>this<\u2060/b>"  # a sign that nobody sees keeps the words of a model from being tags
     answered(page, f"I see 1 pictures and the words keep {joined} & that")
-    page.reload()
-    page.locator("#message textarea").wait_for()
-    assert "keep" not in talk(page).inner_text()
-    page.get_by_text("Conversations", exact=True).first.click()
-    page.locator("#saved-list button", has_text="keep").first.click()
-    talk(page).get_by_text("I see 1 pictures").wait_for()
-    expect(page.locator("#talk .user img")).to_have_count(1)  # a picture comes after its words
+    for _ in range(2):
+        page.reload()  # the browser's tab opens it again
+        talk(page).get_by_text("I see 1 pictures").wait_for()
+        expect(page.locator("#talk .user img")).to_have_count(1)  # a picture comes after its words
+    expect(page.locator("#saved-list [aria-current=true] img")).to_have_count(1)
     expect(page.get_by_label("Title")).to_have_value(re.compile("^keep"))  # its name comes after it
     page.get_by_label("Title").fill("Holiday")
-    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Title").press("Enter")
     page.locator("#saved-list").get_by_text("Holiday").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export", exact=True).click()
     download.value.save_as(tmp_path / "conversation.jsonl")
-    page.locator("#talk-delete").click()
-    expect(page.locator("#saved-list").get_by_text("Holiday")).to_have_count(0)
+    page.get_by_role("button", name="Delete Holiday").click()
     expect(page.locator("#talk .user")).to_have_count(0)
+    page.locator("#saved-list").get_by_role("button", name="Undo").click()
+    talk(page).get_by_text("I see 1 pictures").wait_for()
+    page.get_by_role("button", name="Delete Holiday").click()
+    expect(page.locator("#talk .user")).to_have_count(0)
+    page.get_by_role("button", name="New conversation").click()
     talk_at_length(page)
     open_file(page, tmp_path / "conversation.jsonl")  # ends the answer, instead of drowning in it
     talk(page).get_by_text("I see 1 pictures").wait_for()
@@ -131,36 +136,60 @@ def test_a_first_question_is_kept_while_it_is_answered_and_damaged_ones_can_be_d
     page = window.open()
     talk_at_length(page)
     page.reload()  # in the middle of the answer
-    page.locator("#message textarea").wait_for()
-    window.errors.clear()  # the browser tells of the stream that the reload cut
-    page.get_by_text("Conversations", exact=True).first.click()
-    page.locator("#saved-list button", has_text="talk at length").first.click()
     talk(page).locator(".user").get_by_text("talk at length").wait_for()
+    window.errors.clear()  # the browser tells of the stream that the reload cut
+    expect(talk(page).get_by_text("Stopped")).to_be_visible()
     ready(page)
     folder = app.settings.gallery_root / FOLDER
     saved = max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
     saved.write_bytes(saved.read_bytes() + b"{damaged}")
-    page.locator("#saved-list button", has_text="talk at length").first.click()
-    page.locator("#saved-damaged").get_by_text("cannot be read").wait_for()
-    page.locator("#saved-damaged").get_by_role("button", name="Delete").first.click()
-    expect(page.locator("#saved-damaged button")).to_have_count(0)
+    page.locator("#saved-list [aria-current=true]").click()
+    page.get_by_text("Restore the file, or delete it").wait_for()
+    window.errors.clear()  # the refusal
+    page.reload()
+    page.locator("#saved-list .damaged").wait_for()
+    page.locator("#saved-list li:has(.damaged) .delete").first.click()
+    expect(page.locator("#saved-list .damaged")).to_have_count(0)
     assert not saved.exists()
+
+
+def test_photos_of_the_gallery_are_shown_in_the_conversation(window: Window, app: Served) -> None:
+    page = window.open()
+    send(page, "show me photos of a red star")
+    answered(page, "no gallery")
+    gallery = Gallery.create(app.settings.gallery_root / "trip", app.model)
+    gallery.add([ASSETS / "examples" / f"scene-{n}.jpg" for n in range(3)])
+    gallery.close()
+    page.reload()
+    talk(page).get_by_text("no gallery").wait_for()
+    send(page, "show me photos of a red star")
+    answered(page, "of the gallery trip")
+    expect(talk(page).locator(".bot .message img")).to_have_count(3)
+    expect(page.locator("#talk-pictures [aria-checked=true]")).to_have_count(1)
+    talk(page).locator(".bot .message img").last.click()
+    page.locator("#talk-opened .sugar-region img").wait_for()
+    page.keyboard.press("Escape")
+    expect(page.locator("#talk-opened .sugar-region")).to_have_count(0)
+    send(page, "what is it?")
+    answered(page, "I see 1 pictures and the words what is it?")
+    connect(app).predict("trip", api_name="/gallery_remove")
 
 
 def test_pictures_are_set_aside_and_regions_asked_about(window: Window) -> None:
     page = window.open()
     send(page, "both", "before.jpg", "after.jpg")
     answered(page, "I see 2 pictures and the words both")
-    expect(talk(page).get_by_text("read pictures 1, 2")).to_be_visible()
+    talk(page).locator("summary").last.click()
+    expect(talk(page).get_by_text("used pictures: 1, 2")).to_be_visible()
     first = page.get_by_role("switch", name="Use picture 1")
     first.click()
     expect(first).to_have_attribute("aria-checked", "false")
     send(page, "one")
     answered(page, "the words one")
-    expect(talk(page).get_by_text("read picture 2", exact=False)).to_be_visible()
+    talk(page).locator("summary").last.click()
+    expect(talk(page).get_by_text(re.compile("used pictures: 2$"))).to_be_visible()
     page.get_by_role("button", name="Open picture 2").click()
     frame = page.locator("#talk-opened .sugar-region")
-    frame.scroll_into_view_if_needed()
     place = frame.locator("img").bounding_box()
     assert place
     page.mouse.move(place["x"] + 20, place["y"] + 20)

@@ -48,8 +48,8 @@ def test_tell_apart_by_three_ways_and_in_words(window: Window) -> None:
     page = window.open("Tell apart")
     page.locator("#compare-example-1").click()
     expect(page.locator("#compare-table tbody tr")).to_have_count(2)
-    expect(page.locator("#compare-verdict")).to_contain_text("Picture 1 fits caption")
-    page.get_by_role("button", name="Options").locator("visible=true").click()
+    expect(page.locator("#compare-verdict")).to_contain_text("Picture 1")
+    page.get_by_role("button", name="Expert").locator("visible=true").click()
     page.get_by_label("Winoground scores").check()
     expect(page.locator("#compare-verdict")).to_contain_text("Winoground: text")
     page.get_by_label("Both").check()
@@ -58,7 +58,7 @@ def test_tell_apart_by_three_ways_and_in_words(window: Window) -> None:
     page.locator("#compare-captions textarea").fill("a red star\na blue dog\na green circle")
     page.locator("#compare-go").click()
     expect(page.locator("#compare-table tbody td")).to_have_count(6)
-    expect(page.locator("#compare-verdict")).to_contain_text("Picture 1 fits caption")
+    expect(page.locator("#compare-verdict")).to_contain_text("Picture 1")
     screenshot(page, "tell-apart")
     page.locator("#compare-differ").click()
     expect(page.locator("#compare-answer textarea")).to_have_value(
@@ -73,12 +73,15 @@ def test_ask_reads_cites_opens_and_admits(window: Window, tmp_path: Path) -> Non
     notes = tmp_path / "notes.csv"
     notes.write_text("question,answer\nwhat is the dog called?,rex <img src=x onerror=alert(1)>\n", "utf-8")
     page = window.open("Ask your gallery")
-    page.locator("#ask-files input[type=file]").set_input_files(str(notes))
-    expect(page.locator("#ask-reading")).to_contain_text("1 question/answer pairs to read")
+    page.get_by_role("button", name="Your notes").click()
+    page.locator("input[type=file]:has(+ #ask-files)").set_input_files(str(notes))
+    expect(page.locator("#ask-reading")).to_contain_text("1 file added: 1 question/answer pairs to read")
+    page.get_by_role("button", name="Open notes.csv").click()
+    expect(page.locator("#ask-note-opened")).to_contain_text("rex <img")
     page.locator("#ask-question textarea").fill("the dog?")
     page.get_by_text("Options", exact=True).locator("visible=true").click()
     page.locator("#ask-beside input").check()
-    page.locator("#ask-go").click()
+    page.locator("#ask-question textarea").press("Enter")
     expect(page.locator("#ask-answer .sugar-cite")).to_have_text("1")
     expect(page.locator("#ask-alone")).to_contain_text("I see 0 pictures and the words the dog?")
     assert page.locator("#ask-answer img, #ask-sources img").count() == 0  # markup in a file stays text
@@ -86,8 +89,11 @@ def test_ask_reads_cites_opens_and_admits(window: Window, tmp_path: Path) -> Non
     expect(page.locator("#ask-opened")).to_contain_text("notes.csv, row 2")
     screenshot(page, "ask")
     page.locator("#ask-question textarea").fill("the night?")
-    page.locator("#ask-go").click()
-    expect(page.locator("#ask-answer")).to_contain_text("I do not know")
+    page.locator("#ask-question textarea").press("Enter")
+    expect(page.locator("#ask-answer")).to_contain_text("I don't know: nothing in your notes or photos")
+    expect(page.locator("#ask-question .submit-button")).to_be_visible()
+    page.get_by_role("button", name="Delete notes.csv").click()
+    expect(page.locator("#ask-listed")).to_contain_text("No notes yet")
 
 
 def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) -> None:
@@ -108,7 +114,7 @@ def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) 
         yours.get_by_role("tab", name="Ask your gallery", exact=True).click()
         expect(yours.locator("#ask-gallery input")).not_to_have_value("(none)")  # the gallery in use is asked
         yours.locator("#ask-question textarea").fill("what is red?")
-        yours.locator("#ask-go").click()
+        yours.locator("#ask-question textarea").press("Enter")
         expect(yours.locator("#ask-speed")).to_contain_text(
             "nothing to read yet"
         )  # stays when the toast goes

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import eventually
 from PIL import Image
 
 from sugar.errors import InputError, SugarError
 from sugar.images import GALLERY_ITEM
 from sugar.sequence import Sampling
+from sugar.services import conversation
 from sugar.services.conversation import (
     SET_ASIDE,
     Conversation,
@@ -53,6 +55,26 @@ def test_a_question_and_its_answers_are_branches() -> None:
         "and now?",
         "night",
     ]  # what followed comes back
+
+
+def test_found_photos_come_with_an_answer_and_the_next_question_reads_the_first(tmp_path: Path) -> None:
+    talk = Conversation().asked([LARGE, "what?"]).answered(DONE).asked(["show me photos of stars"])
+    talk = talk.said("2 photos:", [RED, BLUE])
+    assert [p.key in talk.read for p in talk.pictures] == [False, True, False]
+    turns = talk.asked(["what colour is it?"]).turns()
+    assert [len(t.sample.images) for t in turns] == [0, 0, 0, 0, 1] and turns[3].sample.text == "2 photos:"
+    kept = SavedConversations(tmp_path)
+    again = kept.load(kept.save(talk).key)
+    assert said(again) == said(talk) and [p.key in again.read for p in again.pictures] == [False, True, False]
+
+
+def test_an_answer_whose_end_nobody_waited_for_says_that_it_stopped() -> None:
+    asked = Conversation().asked(["what?"])
+    assert said(asked.cut_off()) == ["what?", ""] and asked.cut_off().shown[-1].answer.ended == "stopped"
+    under_way = asked.answered(replace(DONE, ended="")).cut_off()
+    assert said(under_way) == ["what?", "a star"] and under_way.shown[-1].answer.ended == "stopped"
+    for whole in (asked.answered(DONE), asked.said("2 photos:"), Conversation()):
+        assert whole.cut_off() is whole
 
 
 def test_undo_goes_before_the_question() -> None:
@@ -169,7 +191,7 @@ def test_what_is_not_a_conversation_is_refused(data: bytes) -> None:
         from_bytes(data)
 
 
-def test_the_saved_list(tmp_path: Path) -> None:
+def test_the_saved_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = SavedConversations(tmp_path / "talks")
     assert kept.list() == []
     one = kept.save(Conversation().asked([RED, "the red one"]).answered(DONE))
@@ -179,8 +201,18 @@ def test_the_saved_list(tmp_path: Path) -> None:
     kept.rename(one.key, "  Holiday \n notes ")
     assert "Holiday notes" in {entry.title for entry in kept.list()}
     kept.delete(two.key)
-    assert [entry.title for entry in kept.list()] == ["Holiday notes"]
-    assert [p.suffix for p in (tmp_path / "talks").iterdir()] == [".jsonl"]
+    assert [(entry.title, entry.leaving) for entry in kept.list()] == [
+        ("Holiday notes", False),
+        ("the blue one", True),
+    ]
+    kept.undo(two.key)
+    assert not any(entry.leaving for entry in kept.list())
+    monkeypatch.setattr(conversation, "UNDO_SECONDS", 0.0)
+    kept.delete(two.key)
+    assert eventually(lambda: [p.suffix for p in (tmp_path / "talks").iterdir()] == [".jsonl"])
+    with pytest.raises(InputError, match="gone for good"):
+        kept.undo(two.key)
+    assert [(entry.title, bool(entry.thumbnail)) for entry in kept.list()] == [("Holiday notes", True)]
     for key in (two.key, "../../etc/passwd", "", "0" * 16):
         with pytest.raises(InputError, match="no longer there"):
             kept.load(key)
@@ -189,7 +221,7 @@ def test_the_saved_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="title is empty"):
         kept.rename(one.key, " ")
     (tmp_path / "talks" / ("a" * 16 + ".jsonl")).write_text("damaged")
-    assert len(kept.list()) == len(kept.damaged()) == 1
+    assert sorted(entry.damaged for entry in kept.list()) == [False, True]
 
 
 def test_how_an_answer_is_generated_is_checked() -> None:
@@ -228,7 +260,7 @@ def test_a_line_ends_at_a_newline_and_nowhere_else(tmp_path: Path, end: str) -> 
     talk = kept.save(talk)
     again = kept.load(talk.key)
     assert said(again) == [words, words] and again.system == words
-    assert len(kept.list()) == 1 and not kept.damaged()
+    assert [entry.damaged for entry in kept.list()] == [False]
     kept.forget({ITEM})
     assert kept.items() == set() and kept.load(talk.key).pictures == []
     turns = again.turns() if again.shown[-1].role == "user" else again.asked([words]).turns()
@@ -261,13 +293,13 @@ def test_a_damaged_conversation_is_listed_and_can_be_deleted(tmp_path: Path, dat
     (tmp_path / f"{key}.jsonl").write_bytes(data)
     with pytest.raises(InputError, match="Restore the file, or delete it"):
         kept.load(key)
-    assert [e.key for e in kept.damaged()] == [key] and [e.key for e in kept.list()] == [other.key]
+    assert {e.key: e.damaged for e in kept.list()} == {key: True, other.key: False}
     kept.forget({ITEM})
     assert kept.items() == {"cd" * 32}, "a deleted picture goes, with the whole file where need be"
     assert b"iVBOR" not in b"".join(p.read_bytes() for p in tmp_path.glob(f"{key}*"))
     if (tmp_path / f"{key}.jsonl").exists():
         kept.delete(key)
-    assert not kept.damaged() and len(kept.list()) == 1
+    assert [e.key for e in kept.list() if not e.leaving] == [other.key]
 
 
 def test_savers_and_loaders_at_once(tmp_path: Path) -> None:
@@ -294,7 +326,7 @@ def test_savers_and_loaders_at_once(tmp_path: Path) -> None:
 def test_what_killed_savers_left_goes_with_the_next_deletion(tmp_path: Path) -> None:
     kept = SavedConversations(tmp_path)
     talk = kept.save(Conversation().asked([RED, "x"]))
-    for name in (f"{talk.key}.part", f".{talk.key}.jsonl.0123456789abcdef.new"):
+    for name in (f"{talk.key}.part", f"{'b' * 16}.leaving", f".{talk.key}.jsonl.0123456789abcdef.new"):
         (tmp_path / name).write_bytes(b"half a picture")
     kept.sweep()
     assert [p.name for p in tmp_path.iterdir()] == [f"{talk.key}.jsonl"]

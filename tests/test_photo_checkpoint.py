@@ -23,7 +23,7 @@ from sugar.services.model_slot import ModelSlot
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 from sugar.training.photos.scope import OUT_OF_SCOPE_TEST, REFUSAL
-from sugar.ui.components import speed_line
+from sugar.ui.components import ended_line
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "sugar-photo"
 
@@ -141,5 +141,5 @@ def test_an_answer_about_noise_says_that_it_is_not_sure(model: Sugar) -> None:
         for picture in (noise, photo)
     ]
     assert said[0].unsure and not said[1].unsure
-    assert speed_line(said[0]).startswith("I am not sure what this shows")
-    assert "not sure" not in speed_line(said[1])
+    assert ended_line(said[0]).startswith("I am not sure what this shows")
+    assert "not sure" not in ended_line(said[1])

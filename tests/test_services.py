@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ from conftest import Talker, eventually
 from PIL import Image
 
 from sugar.errors import InputError, ModelError, SettingsError
+from sugar.gallery import Gallery
 from sugar.model.checkpoint import Profile
 from sugar.sequence import Sampling
-from sugar.services.chat import ChatService, crop
+from sugar.services.chat import ChatService, crop, photos_wanted
 from sugar.services.compare import CompareService
 from sugar.services.conversation import Conversation
 from sugar.services.examples import examples
@@ -28,6 +30,7 @@ from sugar.services.models import ModelService, download_minutes
 from sugar.services.visitors import VisitorState
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
+from sugar.ui.compare import in_words
 
 RED, BLUE = Image.new("RGB", (40, 20), "red"), Image.new("RGB", (40, 20), "blue")
 
@@ -79,7 +82,6 @@ def test_an_answer_grows_and_is_saved(workspace: Workspace, visitor: OneVisitor)
     assert len(again.versions(again.leaf)) == 2 and len(chat.saved.list()) == 1
     renamed = chat.rename(again, "Stars")
     assert [e.title for e in chat.saved.list()] == ["Stars"] and renamed.title == "Stars"
-    assert chat.delete(renamed).messages == () and chat.saved.list() == []
     with pytest.raises(InputError, match="not saved"):
         chat.rename(Conversation(), "x")
 
@@ -90,7 +92,9 @@ def test_a_question_is_saved_when_it_is_sent(workspace: Workspace, visitor: OneV
     asked = next(steps)
     steps.close()  # the page is loaded again while the answer is written
     [entry] = chat.saved.list()
-    assert entry.key == asked.key and [m.text for m in chat.saved.load(entry.key).shown] == ["a star?"]
+    assert entry.key == asked.key
+    shown = chat.open(entry.key).shown
+    assert [m.text for m in shown] == ["a star?", ""] and shown[1].answer.ended == "stopped"
     answered = list(chat.retry(visitor, asked, None, Sampling()))[-1]
     assert answered.key == asked.key and len(chat.saved.load(entry.key).shown) == 2
 
@@ -173,6 +177,54 @@ def test_a_region_of_a_picture() -> None:
             crop(RED, box)  # type: ignore[arg-type]
 
 
+class Trip:
+    """Access to one gallery, "trip"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.opened = folder, None
+
+    def open(self, visitor: Any, name: str, model: Any) -> Gallery:
+        if self.opened is None:
+            self.opened = Gallery.create(self.folder, model)
+            for color in ("red", "blue"):
+                out = io.BytesIO()
+                Image.new("RGB", (40, 20), color).save(out, "PNG")
+                self.opened.add([(f"{color}.png", out.getvalue())])
+        return self.opened
+
+    def holding(self, visitor: Any, items: Any) -> set[str]:
+        return set(items)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        (["show me photos of red"], RED),
+        (["Please find my pictures with blue."], BLUE),
+        ([BLUE, "show me photos like this"], RED),  # its own picture is left out
+    ],
+)
+def test_photos_are_shown_from_the_gallery(
+    workspace: Workspace, visitor: OneVisitor, tmp_path: Path, asked: list[Any], first: Image.Image
+) -> None:
+    workspace.galleries = Trip(tmp_path / "trip")
+    chat = ChatService(workspace)
+    talk = list(chat.ask(visitor, Conversation(), asked, Sampling(), "trip"))[-1]
+    answer = talk.shown[-1]
+    assert "trip" in answer.text and answer.pictures[0].image.getpixel((9, 9)) == first.getpixel((9, 9))
+    assert talk.read == (answer.pictures[0].key,) and answer.pictures[0].items
+    assert chat.saved is not None and len(chat.open(talk.key).pictures) == len(talk.pictures)
+    nowhere = list(chat.ask(visitor, Conversation(), asked, Sampling(), ""))[-1]
+    assert nowhere.shown[-1].text.startswith("There is no gallery")
+    program = list(chat.ask(visitor, Conversation(), asked, Sampling(), save=False))[-1]
+    assert program.shown[-1].answer is not None, "without a gallery the model answers"
+
+
+@pytest.mark.parametrize("asked", ["what is in the photo?", "show me photos of", "show me how it works"])
+def test_other_questions_look_for_no_photos(asked: str) -> None:
+    assert photos_wanted(Conversation().asked([asked])) is None
+
+
 # -- tell apart ----------------------------------------------------------------------------------
 
 
@@ -184,12 +236,20 @@ def test_pictures_against_captions(workspace: Workspace, visitor: OneVisitor) ->
     assert [b.best for b in result.best_captions("similarity")] == [(0,), (1,)]
     assert [b.best for b in result.best_pictures("similarity")] == [(0,), (1,)]
     assert bool(result.winoground("similarity").group)
+    assert in_words(result, "similarity", False).startswith("**Picture 1** fits **caption A**, quite sure.")
+    unfit = replace(result, cut=2.0)
+    assert in_words(unfit, "similarity", False) == "None of these fits well."
+    first = replace(result, cut=float(result.fit.similarity[1].max()) - 1e-6)
+    assert [b.well for b in first.best_captions("similarity")] == [
+        bool(row.max() >= first.cut) for row in result.fit.similarity
+    ]
     assert service.last(visitor) is result
     service.forget(visitor)
     assert service.last(visitor) is None
     quick = service.compare(visitor, [RED, RED], ["red"], ask=False)
     assert quick.ways == ("similarity",) and quick.best_pictures("similarity")[0].best == (0, 1)  # a tie
-    assert quick.best_captions("similarity")[0].second is None
+    assert quick.best_captions("similarity")[0].margin is None
+    assert in_words(quick, "similarity", False) == "**Caption A** fits picture 1 and picture 2 alike."
     with pytest.raises(InputError, match="Choose 2 to 6"):
         service.compare(visitor, [RED], ["red"])
 
@@ -198,6 +258,9 @@ def test_what_differs_is_asked_as_the_profile_says(workspace: Workspace, visitor
     *_, answer = CompareService(workspace).difference(visitor, RED, BLUE)
     assert answer.text.startswith("I see 2 pictures")
     assert workspace.model().profile.difference.split()[0] in answer.text
+    workspace.model().profile = Profile(difference="")
+    with pytest.raises(InputError, match="cannot tell"):
+        next(CompareService(workspace).difference(visitor, RED, BLUE))
 
 
 # -- the model -----------------------------------------------------------------------------------

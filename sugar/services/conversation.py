@@ -6,6 +6,7 @@
     talk.turns()                                               # what the model reads
     data = to_bytes(talk); talk = from_bytes(data, limits)     # Export and Import
     kept = SavedConversations(folder)                          # the list on one's own machine, newest first
+    kept.delete(key); kept.undo(key)                           # within ten seconds
 
 A picture that is set aside stays in the conversation, but the next question does not read it. A file is one
 line of JSON for the conversation, then one per message, pictures inside; the first is enough for the list.
@@ -13,6 +14,7 @@ line of JSON for the conversation, then one per message, pictures inside; the fi
 
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import io
@@ -34,7 +36,7 @@ from PIL import Image
 from sugar import text_files
 from sugar.atomic import sweep, write_whole
 from sugar.errors import ImageError, InputError, NotSavedError, SugarError
-from sugar.images import GALLERY_ITEM, ImageLimits, gallery_items, open_image
+from sugar.images import GALLERY_ITEM, ImageLimits, gallery_items, open_image, thumbnail
 from sugar.sequence import Sample, Turn
 from sugar.services.workspace import Generated
 from sugar.text_files import clean_text
@@ -185,9 +187,23 @@ class Conversation:
         """With an answer, or a part of one, after the last message."""
         return self._with(Message("assistant", (answer.text,), self.leaf, answer, self.read))
 
-    def said(self, text: str) -> Conversation:
-        """With an answer that was generated elsewhere after the last message."""
-        return self._with(Message("assistant", (text,), self.leaf))
+    def said(self, text: str, pictures: Sequence[Image.Image] = ()) -> Conversation:
+        """With an answer that was not generated here. The next question reads the first of its pictures."""
+        made = [Attachment.of(p) for p in pictures]
+        talk = self._with(Message("assistant", (text, *made), self.leaf))
+        aside = {p.key for p in talk.pictures} - {p.key for p in made[:1]} if made else self.set_aside
+        return replace(talk, set_aside=frozenset(aside))
+
+    def cut_off(self) -> Conversation:
+        """With "stopped" under an answer whose end nobody waited for."""
+        last = self.shown[-1] if self.shown else None
+        if last is None or (last.role == "assistant" and (last.answer is None or last.answer.ended)):
+            return self
+        if last.role == "user":
+            return self.answered(Generated(ended="stopped"))
+        assert last.answer is not None
+        ended = replace(last, answer=replace(last.answer, ended="stopped"))
+        return replace(self, messages=(*self.messages[: self.leaf], ended, *self.messages[self.leaf + 1 :]))
 
     def _with(self, message: Message) -> Conversation:
         return replace(self, messages=(*self.messages, message), leaf=len(self.messages))
@@ -269,9 +285,14 @@ class Conversation:
         asked = [n for n, m in enumerate(self.shown) if m.role == "user"]
         start = asked[-memory] if memory and len(asked) > memory else 0
         own = {p.key for m in self.shown[start:] for p in m.pictures}
-        earlier: list[Part] = [p for p in self.pictures if p.key not in own]
-        for number, message in enumerate(self.shown[start:]):
-            said = message.parts if number else (*earlier, *message.parts)
+        waiting: list[Part] = [
+            p for p in self.pictures if p.key not in own
+        ]  # models see pictures in questions
+        for message in self.shown[start:]:
+            said: Sequence[Part] = (*waiting, *message.parts)
+            waiting = []
+            if message.role == "assistant":
+                said, waiting = [message.text], [p for p in said if not isinstance(p, str)]
             parts = [clean_text(p) if isinstance(p, str) else p.image for p in said if self._is_read(p)]
             if message.role == "assistant" and not parts:
                 continue
@@ -309,12 +330,17 @@ log = logging.getLogger("sugar")
 FORMAT = 2
 MAX_MESSAGES = 1000
 MAX_TITLE = 80
+THUMBNAIL = 64
+"""Pixels of the longer side of the picture in the list."""
 MAX_PIXELS = 4_000_000
 """Of one picture of a file from elsewhere: the page keeps pictures at 1,024 pixels a side."""
 MAX_ALL_PIXELS = 60_000_000
 """Of all pictures of one conversation together: 180 MB of memory."""
 GONE = "This conversation is no longer there."
+LEAVING, UNDO_SECONDS = ".leaving", 10.0
+"""Suffix of a deleted conversation's file, and how long it can be taken back."""
 _KEY = re.compile(r"[0-9a-f]{16}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{0,9999}")
 _ITEM = re.compile(rb'"([0-9a-f]{64})"')
 
 
@@ -327,6 +353,7 @@ def to_bytes(talk: Conversation) -> bytes:
         "leaf": talk.leaf,
         "set_aside": sorted(talk.set_aside),
         "items": sorted(talk.items),
+        "thumbnail": _thumbnail(talk),
     }
     lines = [head, *(_line(message) for message in talk.messages)]
     whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -341,6 +368,12 @@ def _line(message: Message) -> dict[str, Any]:
         line["answer"] = [answer.tokens, answer.first, answer.seconds, answer.ended]
         line["read"] = list(message.read)
     return line
+
+
+def _thumbnail(talk: Conversation) -> str:
+    """Its first picture, a small JPEG in base64; "" without one."""
+    first = next((p for m in talk.messages for p in m.pictures), None)
+    return base64.b64encode(thumbnail(first.image, THUMBNAIL, quality=70)).decode() if first else ""
 
 
 def _picture(picture: Attachment) -> dict[str, str]:
@@ -420,8 +453,10 @@ def _message(line: Any, opened: _Opened, renamed: dict[str, str]) -> Message:
             parts.append(_text(part["text"]))
     if line["role"] == "user":
         return Message("user", tuple(parts), int(line["parent"]))
-    if line["role"] != "assistant" or len(parts) != 1 or not isinstance(parts[0], str):
+    if line["role"] != "assistant" or not isinstance(parts[0], str):
         raise ValueError("not an answer")
+    if "answer" not in line:
+        return Message("assistant", tuple(parts), int(line["parent"]))
     tokens, first, seconds, ended = line["answer"]
     answer = Generated(parts[0], int(tokens), float(first), float(seconds), _text(ended))
     read = tuple(renamed[k] for k in line["read"])
@@ -466,10 +501,18 @@ def _items(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class SavedConversation:
-    """One entry of the list."""
+    """One entry of the list.
+
+    thumbnail: its first picture, a JPEG in base64; "" without one. damaged: its file cannot be read. leaving:
+    it was deleted a moment ago.
+    """
 
     key: str
     title: str
+    changed: datetime
+    thumbnail: str = ""
+    damaged: bool = False
+    leaving: bool = False
 
 
 class SavedConversations:
@@ -484,32 +527,29 @@ class SavedConversations:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._unread: dict[str, float] = {}
+        self._leaving: dict[str, threading.Timer] = {}
 
     def list(self) -> list[SavedConversation]:
-        """All entries that can be read."""
-        return [
-            SavedConversation(p.stem, title) for p in self._files() if (title := self._title(p)) is not None
-        ]
+        """All entries, also those that cannot be read and those that can be taken back."""
+        return [self._entry(path) for path in self._files(".jsonl", LEAVING)]
 
-    def damaged(self) -> tuple[SavedConversation, ...]:
-        """Those that cannot be read, with the time of their last change for a title."""
-        return tuple(
-            SavedConversation(path.stem, f"{datetime.fromtimestamp(_changed(path)):%Y-%m-%d %H:%M}")
-            for path in self._files()
-            if self._title(path) is None
-        )
-
-    def _files(self) -> Iterator[Path]:
-        files = [p for p in self.folder.glob("*.jsonl") if _KEY.fullmatch(p.stem) and p.is_file()]
+    def _files(self, *suffixes: str) -> Iterator[Path]:
+        found = [p for suffix in suffixes or (".jsonl",) for p in self.folder.glob(f"*{suffix}")]
+        files = [p for p in found if _KEY.fullmatch(p.stem) and p.is_file()]
         yield from sorted(files, key=_changed, reverse=True)
 
-    def _title(self, path: Path) -> str | None:
-        """Its title; None when it cannot be read."""
+    def _entry(self, path: Path) -> SavedConversation:
+        changed = _changed(path)
+        when = datetime.fromtimestamp(changed)
         try:
-            unread = self._unread.get(path.stem) == _changed(path)
-            return None if unread else str(_head(path)["title"])
+            if self._unread.get(path.stem) == changed:
+                raise ValueError("was not read before")
+            head = _head(path)
+            small = head.get("thumbnail", "")
+            small = small if isinstance(small, str) and _BASE64.fullmatch(small) else ""
+            return SavedConversation(path.stem, head["title"], when, small, leaving=path.suffix == LEAVING)
         except (OSError, ValueError, RecursionError):
-            return None
+            return SavedConversation(path.stem, "", when, damaged=True, leaving=path.suffix == LEAVING)
 
     def save(self, talk: Conversation) -> Conversation:
         """Write it; the conversation with its key. Raises NotSavedError: no room, or not allowed."""
@@ -523,11 +563,11 @@ class SavedConversations:
         return {item for path in self._files() for item in _items(path)}
 
     def sweep(self) -> None:
-        """Remove what killed programs left half written. It may hold pictures."""
+        """Remove what was deleted, and what killed programs left half written. It may hold pictures."""
         with self.changing:
             sweep(self.folder)
-            for left in self.folder.glob("*.part"):  # as they were named before
-                with suppress(OSError):
+            for left in (*self.folder.glob("*.part"), *self.folder.glob(f"*{LEAVING}")):
+                with suppress(OSError):  # ".part": as they were named before
                     left.unlink(missing_ok=True)
 
     def forget(self, items: set[str]) -> None:
@@ -578,13 +618,34 @@ class SavedConversations:
             return self.save(replace(self.load(key), title=title))
 
     def delete(self, key: str) -> None:
-        """Remove it, damaged or not. Raises InputError when there is none."""
+        """Take it out of the list, damaged or not. Its file goes after UNDO_SECONDS, or with the app.
+
+        Raises InputError when there is none.
+        """
+        path = self._path(key)
+        leaving = path.with_suffix(LEAVING)
         try:
-            self._path(key).unlink()
+            path.replace(leaving)
         except FileNotFoundError:
             raise InputError(GONE) from None
         except OSError as error:
             raise InputError(f"This conversation cannot be deleted ({error.strerror}).") from error
+        self._leaving[key] = timer = threading.Timer(
+            UNDO_SECONDS, leaving.unlink, kwargs={"missing_ok": True}
+        )
+        timer.daemon = True
+        timer.start()
+        atexit.register(leaving.unlink, missing_ok=True)
+
+    def undo(self, key: str) -> None:
+        """Bring a deleted conversation back. Raises InputError: it is gone for good."""
+        path = self._path(key)
+        if (timer := self._leaving.pop(key, None)) is not None:
+            timer.cancel()
+        try:
+            path.with_suffix(LEAVING).replace(path)
+        except OSError:
+            raise InputError("This conversation is gone for good.") from None
 
     def _path(self, key: str) -> Path:
         if not isinstance(key, str) or not _KEY.fullmatch(key):

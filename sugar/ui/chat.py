@@ -3,35 +3,31 @@
 The page keeps one Conversation in a gr.State; every handler takes it and gives a new one. From top to bottom:
 the layout and its events, what happens on each event, what is drawn beside the conversation.
 Cells carry `data-pick`: "read:KEY" sets a picture aside or takes it back, "open:KEY" opens it, "region:KEY"
-asks about its marked region; "saved:KEY" opens a conversation, "damaged:KEY" deletes one.
-Not covered: the service (sugar/services/chat.py), the chatbot (conversation.py), its box (message.py).
+asks about its marked region; "saved:KEY" opens a conversation, "delete:KEY" and "undo:KEY" of the list.
+Not covered: the service (sugar/services/chat.py), the chatbot (conversation.py), its box (message.py), the
+drawer and what a reload opens again (static/chat.js).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from sugar.errors import InputError
+from sugar.errors import ImageError, InputError
 from sugar.images import ImageLimits, thumbnail
 from sugar.sequence import Sampling
 from sugar.services.chat import ChatService, crop
-from sugar.services.conversation import (
-    Attachment,
-    Conversation,
-    SavedConversation,
-    from_bytes,
-    to_bytes,
-)
+from sugar.services.conversation import Attachment, Conversation, SavedConversation, from_bytes, to_bytes
 from sugar.services.examples import Example, examples
-from sugar.ui.components import clickable, data_uri, escape, event_field, intro, jpeg_uri
+from sugar.ui.components import clickable, data_uri, escape, event_field, jpeg_uri
 from sugar.ui.context import AppContext
 from sugar.ui.conversation import ChatView, as_message_value, from_history, to_messages
-from sugar.ui.incoming import number, parts, read_upload, text
+from sugar.ui.incoming import number, parts, picture, read_upload, text
 from sugar.ui.message import BUSY, MessageBox
 from sugar.ui.text import chat as words
 
@@ -41,6 +37,8 @@ TAB = ("chat", words.TITLE)
 
 Shown = tuple[list[dict[str, Any]], Conversation]
 """Messages for the chatbot, and the conversation they show."""
+
+MOST_LISTED, MOST_THUMBNAILS = 200, 50
 
 DOWNLOAD = """() => {
   const file = document.querySelector("#saved");
@@ -52,44 +50,52 @@ def build(app: AppContext) -> None:
     """Lay out the tab and wire it."""
     tab = ChatTab(app)
     listed = tab.service.saved is not None  # on a shared host nothing is kept: only Export and Import
-    intro(words.INTRO)
-    with gr.Accordion(words.SAVED, open=False, elem_id="conversations"):
-        wanted = gr.State("")
-        saved = clickable(words.SAVED_LIST, elem_id="saved-list", visible=listed)
-        damaged = clickable(words.DAMAGED_LIST, elem_id="saved-damaged", visible=listed)
-        with gr.Row(visible=listed):
-            title = gr.Textbox(label=words.TITLE_LABEL, max_lines=1, elem_id="talk-title", scale=3)
-            rename = gr.Button(words.RENAME, size="sm", min_width=90)
-            delete = gr.Button(words.DELETE, size="sm", min_width=90, elem_id="talk-delete")
-        with gr.Row():
-            export = gr.Button(words.EXPORT, size="sm", min_width=90)
-            file = gr.UploadButton(
-                words.IMPORT, file_types=[".jsonl"], size="sm", min_width=90, elem_id="reopen"
-            )
-            exported = gr.DownloadButton(words.EXPORTED, visible="hidden", elem_id="saved")
-    with gr.Column(elem_id="talk-place"):  # keeps the place until the component has come
-        view = ChatView(
-            label=words.CONVERSATION,
-            height="var(--talk-height)",  # static/page.css
-            buttons=["copy"],
-            feedback_options=None,
-            latex_delimiters=[],
-            elem_id="talk",
-            layout="bubble",
-        )
-    kept = gr.State(Conversation())
-    with gr.Row(visible=False, elem_id="versions") as versions:
-        earlier = gr.Button(words.PREVIOUS_VERSION, size="sm", min_width=130)
-        version = gr.HTML(elem_classes="sugar-version sugar-live")
-        later = gr.Button(words.NEXT_VERSION, size="sm", min_width=130)
-    box = MessageBox(app.settings, view, kept)
-    strip = clickable(words.PICTURES, elem_id="talk-pictures", visible=False)
+    wanted = gr.Textbox(visible=False)  # no gr.State: the script below reads it
+    with gr.Row(elem_id="chat", elem_classes=[] if listed else ["alone"]):
+        with gr.Column(elem_id="chat-side", visible=listed):
+            new = gr.Button(words.NEW, size="sm", elem_id="talk-new")
+            saved = clickable(words.SAVED_LIST, "sugarChat.list(element);", elem_id="saved-list")
+        with gr.Column(elem_id="chat-main"):
+            with gr.Row(elem_id="chat-bar"):
+                side = gr.Button(words.SAVED, size="sm", visible=listed, elem_id="chat-side-open")
+                title = gr.Textbox(
+                    label=words.TITLE_LABEL,
+                    placeholder=words.NO_TITLE,
+                    container=False,
+                    max_lines=1,
+                    visible=listed,
+                    elem_id="talk-title",
+                )
+                if not listed:
+                    new = gr.Button(words.NEW, size="sm", elem_id="talk-new")
+            with gr.Column(elem_id="talk-place"):  # keeps the place until the component has come
+                view = ChatView(
+                    label=words.CONVERSATION,
+                    show_label=False,
+                    height="100%",
+                    placeholder=words.INTRO,
+                    buttons=["copy"],
+                    allow_file_downloads=False,
+                    feedback_options=None,
+                    latex_delimiters=[],
+                    elem_id="talk",
+                    layout="bubble",
+                )
+            kept = gr.State(Conversation())
+            with gr.Row(visible=False, elem_id="versions") as versions:
+                earlier = gr.Button(words.PREVIOUS_VERSION, size="sm", min_width=130)
+                version = gr.HTML(elem_classes="sugar-version sugar-live")
+                later = gr.Button(words.NEXT_VERSION, size="sm", min_width=130)
+            strip = clickable(words.PICTURES, elem_id="talk-pictures", visible=False)
+            box = MessageBox(app.settings, view, kept, saved)
     opened = clickable(words.PICTURES, elem_id="talk-opened", visible=False)
-    with gr.Row():
+    with gr.Row(elem_id="talk-acts"):
         edit = gr.Button(words.EDIT, size="sm", min_width=130)
-        new = gr.Button(words.NEW, size="sm", min_width=90)
         to_search = gr.Button(words.SEARCH_WITH_THIS, size="sm", min_width=130)
         to_compare = gr.Button(words.COMPARE_THESE, size="sm", min_width=130)
+        export = gr.Button(words.EXPORT, size="sm", min_width=90)
+        file = gr.UploadButton(words.IMPORT, file_types=[".jsonl"], size="sm", min_width=90, elem_id="reopen")
+        exported = gr.DownloadButton(words.EXPORTED, visible="hidden", elem_id="saved")
     most = app.settings.max_tokens
     with gr.Accordion(words.OPTIONS, open=False):
         system = gr.Textbox(label=words.SYSTEM, info=words.SYSTEM_INFO, lines=2, elem_id="system")
@@ -102,7 +108,7 @@ def build(app: AppContext) -> None:
             ]
 
     run: Callable[..., Any] = partial(app.guarded, uses_model=False)
-    box.sends(app.guarded(tab.send), [kept, system, *how])
+    box.sends(app.guarded(tab.send), [kept, system, *how], run(tab.readable))
     box.runs(view.retry, app.guarded(tab.retry), [kept, *how])
     box.runs(view.example_select, app.guarded(tab.ask_example), [kept, *how])
     box.stops(run(tab.stop))
@@ -111,18 +117,18 @@ def build(app: AppContext) -> None:
     box.changes("later", later.click, run(tab.later), kept)
     box.takes_back("edit", edit.click, run(tab.edit), kept)
     box.clears(new.click, run(tab.new), kept)
-    chosen = saved.click(run(tab.choose), None, wanted, **app.quiet)
-    chosen.success(None, None, None, js="() => document.querySelector('#saved-again').click()")
-    box.changes("saved", None, run(tab.open_saved), wanted)
+    chosen = saved.click(run(tab.choose), kept, [wanted, saved], **app.quiet)
+    press = "(wanted) => { if (wanted) document.querySelector('#saved-again').click(); }"
+    chosen.success(None, wanted, None, js=press)
+    box.changes("saved", None, run(tab.turn_to), [wanted, kept])
     box.changes("open", file.upload, run(tab.import_file), file)
-    box.changes("delete", delete.click, run(tab.delete), kept)
-    rename.click(run(tab.rename), [kept, title], [kept, saved], **app.quiet)
-    damaged.click(run(tab.delete_damaged), None, damaged, **app.quiet)
+    gr.on([title.submit, title.blur], run(tab.rename), [kept, title], [kept, saved], **app.quiet)
+    side.click(None, None, None, js="() => sugarChat.toggle()")
     wrote = export.click(run(tab.export), kept, exported, **app.quiet)
     wrote.success(None, None, None, js=DOWNLOAD)
-    box.then(run(tab.saved_lists), kept, [saved, title, damaged])
-    app.on_load(tab.saved_lists, [kept], [saved, title, damaged])
-    box.then(run(tab.beside), kept, [strip, versions, version, opened])
+    beside = [saved, title, strip, versions, version, opened]
+    box.then(run(tab.beside), kept, beside)
+    app.on_load(tab.beside, [kept], beside)
     strip.click(run(tab.pick), kept, [strip, kept, opened], **app.quiet)
     box.adds(opened.click, run(tab.region), kept, also=opened)
     box.answers_programs(app.guarded(tab.answer_program), how)
@@ -160,11 +166,27 @@ class ChatTab:
 
     def send(
         self, request: gr.Request, message: Any, talk: Conversation, system: Any, *how: Any
-    ) -> Iterator[Shown]:
+    ) -> Iterator[tuple[Any, ...]]:
         talk = replace(talk, system=text(system, self.settings, what=words.SYSTEM, required=False))
         asked, sampling = parts(message, self.settings), self._sampling(*how)
-        answers = self.service.ask(self.app.visitor(request), talk, asked, sampling)
+        answers = self.service.ask(self.app.visitor(request), talk, asked, sampling, self._gallery(request))
         yield from self._stream(answers, request)
+
+    def _gallery(self, request: gr.Request) -> str:
+        """Where "show me photos of ..." looks: the gallery used last; "" where there is none."""
+        return self.app.last_gallery(request) or ""
+
+    def readable(self, message: Any) -> Any:
+        """A refused message without the pictures that cannot be opened: what is left can be sent again."""
+
+        def opens(file: Any) -> bool:
+            try:
+                picture(file, self.settings)
+            except ImageError:
+                return False
+            return True
+
+        return {**message, "files": [file for file in message.get("files") or [] if opens(file)]}
 
     def retry(
         self, request: gr.Request, event: gr.RetryData, talk: Conversation, *how: Any
@@ -172,7 +194,8 @@ class ChatTab:
         at = event.index[0] if isinstance(event.index, (list, tuple)) and event.index else event.index
         on_show = isinstance(at, int) and 0 <= at < len(talk.branch)
         index = talk.branch[at] if on_show else None
-        answers = self.service.retry(self.app.visitor(request), talk, index, self._sampling(*how))
+        visitor, gallery = self.app.visitor(request), self._gallery(request)
+        answers = self.service.retry(visitor, talk, index, self._sampling(*how), gallery)
         yield from self._stream(answers, request, BUSY)
 
     def ask_example(
@@ -208,8 +231,10 @@ class ChatTab:
 
     def _stream(self, answers: Iterator[Conversation], request: gr.Request, *look: Any) -> Iterator[Any]:
         """Show an answer as it grows; then warn where it is not in its file, until that is closed."""
+        listed: Any = None  # the list names it from the first moment, so that a reload finds it
         for talk in answers:
-            yield *self._show(talk, request), *look
+            listed = self._list(talk) if listed is None else gr.skip()
+            yield *self._show(talk, request), listed, *look
         if talk.unsaved:
             gr.Warning(words.UNSAVED.format(why=escape(talk.unsaved)), duration=None)
 
@@ -239,13 +264,16 @@ class ChatTab:
     # -- beside the conversation: its versions, its pictures, the examples
 
     def beside(self, talk: Conversation) -> tuple[Any, ...]:
-        """Values for: the strip of pictures, the row of versions and its line, the opened picture."""
+        """Values for: the list, the title, the strip of pictures, the versions and their line, the opened
+        picture.
+        """
         fork, line = talk.fork(), ""
         if fork is not None:
             known = talk.versions(fork)
             line = words.VERSION.format(n=known.index(fork) + 1, count=len(known))
         strip = gr.HTML(picture_strip(talk), visible=bool(talk.pictures))
-        return strip, gr.Row(visible=fork is not None), line, gr.HTML("", visible=False)
+        versions, closed = gr.Row(visible=fork is not None), gr.HTML("", visible=False)
+        return self._list(talk), talk.name, strip, versions, line, closed
 
     def pick(self, talk: Conversation, event: gr.EventData) -> tuple[Any, Conversation, Any]:
         """A click in the strip: the switch of a picture, or the picture itself."""
@@ -283,41 +311,38 @@ class ChatTab:
 
     # -- the list of saved conversations, only on one's own machine
 
-    def saved_lists(self, talk: Conversation) -> tuple[str, str, str]:
-        """The list, the title of the conversation on show, and the list of those that cannot be read."""
-        if (saved := self.service.saved) is None:
-            return saved_list([], ""), talk.name, ""
-        return saved_list(saved.list(), talk.key), talk.name, damaged_list(saved.damaged())
+    def _list(self, talk: Conversation) -> str:
+        saved = self.service.saved
+        return saved_list(saved.list(), talk.key) if saved is not None else ""
 
-    def choose(self, event: gr.EventData) -> str:
-        """The key of the conversation that was clicked."""
-        return event_field(event, "pick").partition(":")[2]
+    def choose(self, talk: Conversation, event: gr.EventData) -> tuple[str, Any]:
+        """What was pressed in the list, where it changes the conversation on show; `turn_to` does that."""
+        pick = event_field(event, "pick")
+        kind, _, key = pick.partition(":")
+        if kind != "delete" or key == talk.key:
+            return pick, gr.skip()
+        if self.service.saved is not None:
+            self.service.saved.delete(key)
+        return "", self._list(talk)
 
-    def open_saved(self, key: str, request: gr.Request) -> Any:
-        """Show it. One that turns out to be damaged goes to the list of those, which says so."""
+    def turn_to(self, pick: str, talk: Conversation, request: gr.Request) -> Any:
+        """Show another conversation, or an empty one in the place of one that is deleted."""
+        kind, _, key = str(pick).partition(":")
         if (saved := self.service.saved) is None:
             raise InputError(words.NOT_KEPT)
-        try:
-            return self._show(saved.load(key), request)
-        except InputError:
-            if key not in {entry.key for entry in saved.damaged()}:
-                raise
+        if kind == "delete":
+            saved.delete(key)
+            return self.new(talk)
+        if kind == "undo":
+            saved.undo(key)
+        return self._show(self.service.open(key), request)
+
+    def rename(self, talk: Conversation, title: Any) -> tuple[Any, Any]:
+        said = text(title, self.settings, what=words.TITLE_LABEL, required=False)
+        if said == talk.name:
             return gr.skip(), gr.skip()
-
-    def delete_damaged(self, event: gr.EventData) -> str:
-        if (saved := self.service.saved) is None:
-            raise InputError(words.NOT_KEPT)
-        saved.delete(event_field(event, "pick").partition(":")[2])
-        return damaged_list(saved.damaged())
-
-    def rename(self, talk: Conversation, title: Any) -> tuple[Conversation, str]:
-        talk = self.service.rename(talk, text(title, self.settings, what=words.TITLE_LABEL))
-        return talk, self.saved_lists(talk)[0]
-
-    def delete(self, talk: Conversation, request: gr.Request) -> Shown:
-        if not talk.messages:
-            raise InputError(words.EMPTY)
-        return self._show(self.service.delete(talk), request)
+        talk = self.service.rename(talk, said)
+        return talk, self._list(talk)
 
     def export(self, talk: Conversation, request: gr.Request) -> str:
         if not talk.messages:
@@ -344,20 +369,17 @@ def _picked(talk: Conversation, event: gr.EventData) -> tuple[str, Attachment]:
 def picture_strip(talk: Conversation) -> str:
     """The pictures of a conversation in order, each with a switch: used or ignored."""
     cells = []
-    for n, picture in enumerate(talk.pictures, 1):
-        read = picture.key not in talk.set_aside
-        state = words.READ if read else words.SET_ASIDE
+    for n, shown in enumerate(talk.pictures, 1):
+        read = shown.key not in talk.set_aside
         cells.append(
-            f'<li><button type="button" data-pick="open:{picture.key}" '
+            f'<li><button type="button" data-pick="open:{shown.key}" '
             f'aria-label="{words.OPEN_PICTURE.format(n=n)}">'
-            f'<img src="{data_uri(picture.image)}" alt="{words.PICTURE.format(n=n)}"></button>'
-            f'<button type="button" data-pick="read:{picture.key}" role="switch" '
+            f'<img src="{data_uri(shown.image)}" alt="{words.PICTURE.format(n=n)}"></button>'
+            f'<button type="button" data-pick="read:{shown.key}" role="switch" '
             f'aria-checked="{str(read).lower()}" aria-label="{words.READ_LABEL.format(n=n)}">'
-            f"{n} · {state}</button></li>"
+            f"{n} · {words.READ if read else words.SET_ASIDE}</button></li>"
         )
-    if not cells:
-        return ""
-    return f'<h4>{words.PICTURES}</h4><ol class="sugar-read" role="list">{"".join(cells)}</ol>'
+    return f'<ol class="sugar-read" role="list">{"".join(cells)}</ol>' if cells else ""
 
 
 def opened_picture(number: int, picture: Attachment) -> str:
@@ -375,24 +397,36 @@ def opened_picture(number: int, picture: Attachment) -> str:
 
 
 def saved_list(saved: Sequence[SavedConversation], current: str) -> str:
-    """The saved conversations as buttons, newest first."""
+    """The saved conversations, newest first: picture, title, day, and a button that deletes."""
     if not saved:
         return f'<p class="sugar-hint">{words.NONE_SAVED}</p>'
+    now = datetime.now()
     items = "".join(
-        f'<li><button type="button" class="sugar-button" data-pick="saved:{entry.key}" '
+        f"<li>{_entry(entry, current, now, pictured=n < MOST_THUMBNAILS)}</li>"
+        for n, entry in enumerate(saved[:MOST_LISTED])
+    )
+    return f'<ul class="sugar-talks" role="list">{items}</ul>'
+
+
+def _entry(entry: SavedConversation, current: str, now: datetime, *, pictured: bool) -> str:
+    day = f"{entry.changed:%H:%M}" if entry.changed.date() == now.date() else f"{entry.changed:%d %b %Y}"
+    title = escape(entry.title or words.DAMAGED.format(day=day))
+    if entry.leaving:
+        undo = (
+            f'<button type="button" class="sugar-button" data-pick="undo:{entry.key}">{words.UNDO}</button>'
+        )
+        return f'<span class="leaving" role="status">{words.DELETED.format(title=title)} {undo}</span>'
+    name = words.DELETE_TITLE.format(title=title)
+    delete = (
+        f'<button type="button" class="delete" data-pick="delete:{entry.key}" aria-label="{name}">×</button>'
+    )
+    if entry.damaged:
+        return f'<span class="damaged">{title}</span>{delete}'
+    source = f"data:image/jpeg;base64,{entry.thumbnail}"
+    shown = f'<img src="{source}" alt="">' if entry.thumbnail and pictured else ""
+    return (
+        f'<button type="button" data-pick="saved:{entry.key}" '
         f'aria-current="{str(entry.key == current).lower()}" '
-        f'aria-label="{escape(words.OPEN_SAVED.format(title=entry.title))}">{escape(entry.title)}</button></li>'
-        for entry in saved[:200]
+        f'aria-label="{words.OPEN_SAVED.format(title=title)}"><span class="thumbnail">{shown}</span>'
+        f'<span class="title">{title}</span><span class="day">{day}</span></button>{delete}'
     )
-    return f'<ul class="sugar-list" role="list">{items}</ul>'
-
-
-def damaged_list(damaged: Sequence[SavedConversation]) -> str:
-    """The conversations that cannot be read, each with a button that deletes it."""
-    items = "".join(
-        f'<li>{words.DAMAGED.format(day=entry.title)} <button type="button" class="sugar-button" '
-        f'data-pick="damaged:{entry.key}" aria-label="{words.DELETE_DAMAGED.format(day=entry.title)}">'
-        f"{words.DELETE}</button></li>"
-        for entry in damaged[:200]
-    )
-    return f'<ul class="sugar-list" role="list">{items}</ul>' if items else ""

@@ -44,18 +44,21 @@ __all__ = [
     "data_uri",
     "escape",
     "event_field",
+    "ended_line",
     "example_buttons",
     "figure",
+    "figures_line",
     "grid_of",
     "harmless",
     "heat_map",
+    "how_line",
     "intro",
     "jpeg_uri",
     "keep_reduced",
     "named",
     "picked",
-    "speed_line",
     "status_line",
+    "with_details",
 ]
 
 Change = dict[Component, Any]
@@ -206,18 +209,34 @@ def status_line(state: ModelState) -> str:
     return line
 
 
-def speed_line(answer: Generated) -> str:
-    """What stands under an answer: doubt about its pictures, time to the first token, tokens, their rate."""
+def ended_line(answer: Generated) -> str:
+    """What a reader must know of an answer: doubt about its pictures, that it is under way or was cut off."""
     if not answer.tokens:
-        return words_of.NO_TEXT if answer.ended else words_of.READING
+        return words_of.READING if not answer.ended else words_of.ENDED.get(answer.ended, words_of.NO_TEXT)
+    return " · ".join(filter(None, (words_of.UNSURE * answer.unsure, words_of.ENDED.get(answer.ended, ""))))
+
+
+def figures_line(answer: Generated) -> str:
+    """Time to the first token, tokens, their rate; "" before the first."""
+    if not answer.tokens:
+        return ""
     counted = (words_of.ONE_TOKEN if answer.tokens == 1 else words_of.MANY_TOKENS).format(n=answer.tokens)
     rate = answer.tokens_per_second
-    return (words_of.UNSURE if answer.unsure else "") + words_of.FIRST_TOKEN.format(
-        ms=answer.first * 1000,
-        tokens=counted,
-        rate=words_of.RATE.format(rate=rate) if rate else "",
-        ended=words_of.ENDED.get(answer.ended, ""),
-    )
+    told = {"tokens": counted, "rate": words_of.RATE.format(rate=rate) if rate else ""}
+    return words_of.FIRST_TOKEN.format(ms=answer.first * 1000, **told)
+
+
+def with_details(line: str, details: str) -> str:
+    """A line as HTML, and figures behind an (i)."""
+    if not details:
+        return escape(line)
+    mark = f'<summary aria-label="{words_of.FIGURES}" title="{words_of.FIGURES}">i</summary>'
+    return f'{escape(line)} <details class="sugar-how">{mark}<span>{escape(details)}</span></details>'
+
+
+def how_line(answer: Generated | None) -> str:
+    """The line under an answer as HTML; "" where nothing was generated."""
+    return with_details(ended_line(answer), figures_line(answer)) if answer is not None else ""
 
 
 # -- components
@@ -248,9 +267,12 @@ def named(names: Sequence[str], count: int) -> list[gr.Button]:
     return shown + [gr.Button(visible=False)] * (count - len(shown))
 
 
-def clickable(label: str, **settings: Any) -> gr.HTML:
-    """HTML whose elements with `data-pick` can be clicked; `.click` gives a gr.EventData with `pick`."""
-    return gr.HTML(value="", label=label, js_on_load=ON_LOAD, **settings)
+def clickable(label: str, script: str = "", **settings: Any) -> gr.HTML:
+    """HTML whose elements with `data-pick` can be clicked; `.click` gives a gr.EventData with `pick`.
+
+    script: JavaScript that runs with its `element` once.
+    """
+    return gr.HTML(value="", label=label, js_on_load=ON_LOAD + script, **settings)
 
 
 def event_field(event: gr.EventData, name: str) -> str:

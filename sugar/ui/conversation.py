@@ -6,8 +6,8 @@
     value = as_message_value(parts, visitor)             # parts for the message box
 
 A message is {"role", "content": [{"type": "text", "text"} | {"type": "file", "file": {"path"}}, ...]}. The
-first text of an answer is the answer. A second one says how it was generated; it is not read back to the
-model.
+first text of an answer is the answer. A second one says in its first line how it ended, in its second how it
+was generated, which the page puts behind an (i); neither is read back to the model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from sugar.services.conversation import Attachment, Conversation, Message
 from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.text_files import clean_text
-from sugar.ui.components import Quiet, as_written, escape, harmless, speed_line
+from sugar.ui.components import (
+    Quiet,
+    as_written,
+    ended_line,
+    escape,
+    figures_line,
+    harmless,
+    with_details,
+)
+from sugar.ui.faults import asked_by_the_page
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import chat as words
 
@@ -63,12 +72,16 @@ class ChatView(gr.Chatbot, metaclass=Quiet):
         ]
 
     def postprocess(self, value: Any) -> Any:
-        data = super().postprocess(value)
+        data, on_page = super().postprocess(value), asked_by_the_page()
         for message in data.root:
             for n, item in enumerate(message.content):
-                if item.type == "text":
-                    is_answer = message.role != "user" and n == 0
-                    item.text = harmless(item.text) if is_answer else escape(item.text)
+                if item.type == "text" and message.role == "user":
+                    item.text = escape(item.text)
+                elif item.type == "text" and n == 0:
+                    item.text = harmless(item.text)
+                elif item.type == "text":
+                    line, _, figures = item.text.partition("\n")
+                    item.text = with_details(line, figures) if on_page else escape(item.text)
         return data
 
     def _preprocess_content(self, chat_message: Any) -> Any:
@@ -100,21 +113,18 @@ def to_messages(talk: Conversation, visitor: Page) -> list[dict[str, Any]]:
 
 
 def _content(message: Message, numbers: dict[str, int], visitor: Page) -> list[dict[str, Any]]:
-    if message.answer is not None:
-        line = speed_line(message.answer) + pictures_read([numbers[k] for k in message.read if k in numbers])
-        return [{"type": "text", "text": clean_text(message.text) or " "}, {"type": "text", "text": line}]
-    return [
-        {"type": "text", "text": clean_text(part)}
+    content = [
+        {"type": "text", "text": clean_text(part) or " "}
         if isinstance(part, str)
         else _file(keep_picture(part, visitor), words.PICTURE.format(n=numbers[part.key]))
         for part in message.parts
     ]
-
-
-def pictures_read(numbers: Sequence[int]) -> str:
-    """Which pictures an answer read, in order, for the line under it."""
-    template = words.PICTURES_READ if len(numbers) == 1 else words.MANY_PICTURES_READ
-    return template.format(numbers=", ".join(map(str, numbers))) if numbers else ""
+    if (answer := message.answer) is not None:
+        used = ", ".join(str(numbers[key]) for key in message.read if key in numbers)
+        figures = [figures_line(answer), words.PICTURES_USED.format(numbers=used) if used else ""]
+        line = f"{ended_line(answer)}\n{' · '.join(filter(None, figures))}"
+        content.append({"type": "text", "text": line})
+    return content
 
 
 def _file(path: str, alt: str) -> dict[str, Any]:

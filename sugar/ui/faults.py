@@ -25,7 +25,14 @@ from sugar.services.quotas import Buckets
 from sugar.ui.components import escape
 from sugar.ui.text import frame as words
 
-__all__ = ["LogBound", "bound_the_log", "keep_words_out_of_the_log", "log_fault", "to_gradio_error"]
+__all__ = [
+    "LogBound",
+    "asked_by_the_page",
+    "bound_the_log",
+    "keep_words_out_of_the_log",
+    "log_fault",
+    "to_gradio_error",
+]
 
 log = logging.getLogger("sugar")
 
@@ -38,7 +45,7 @@ def to_gradio_error(error: Exception) -> Exception:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, SugarError):
-        message = escape(str(error)) if _asked_by_the_page() else str(error)
+        message = escape(str(error)) if asked_by_the_page() else str(error)
         return gr.Error(message, title=type(error).__name__, print_exception=False)
     number = secrets.token_hex(3)
     log_fault(error, number)
@@ -46,8 +53,8 @@ def to_gradio_error(error: Exception) -> Exception:
     return gr.Error(told, title=words.FAULT_TITLE, print_exception=False)
 
 
-def _asked_by_the_page() -> bool:
-    """Whether the page shows the error, as markup. A program or an MCP client gets the plain words."""
+def asked_by_the_page() -> bool:
+    """Whether the page shows what comes now, as markup. A program or an MCP client gets the plain words."""
     request = LocalContext.request.get(None)
     headers = getattr(request, "headers", None)
     return headers is None or headers.get("x-gradio-user", "app") == "app"

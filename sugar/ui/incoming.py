@@ -144,9 +144,11 @@ def picture(value: Any, settings: Settings) -> Image.Image:
         raise InputError("There is no picture. Choose a picture file.")
     if not in_cache(value):
         raise InputError("This picture is not an upload of yours. Send the file itself.")
-    opened = open_image(
-        value, limits=ImageLimits(max_bytes=settings.max_upload_mb * 1_000_000), max_side=MAX_SIDE
-    )
+    limits = ImageLimits(max_bytes=settings.max_upload_mb * 1_000_000)
+    try:
+        opened = open_image(value, limits=limits, max_side=MAX_SIDE)
+    except ImageError as error:
+        raise ImageError(f"{Path(value).name}: {error}") from None
     _forget_original(Path(value), opened.image)
     return opened.image
 

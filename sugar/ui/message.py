@@ -1,7 +1,7 @@
 """The message box of a conversation: typed text is never lost, and an answer ends before the next one begins.
 
-    box = MessageBox(settings, view, kept)                     # kept: the gr.State of a Conversation
-    box.sends(send, inputs)                                    # yields (messages, conversation)
+    box = MessageBox(settings, view, kept, saved)              # kept: the gr.State of a Conversation
+    box.sends(send, inputs, readable)                          # yields (messages, conversation, saved)
     box.runs(view.retry, retry, inputs)                        # another way to an answer; the same, and BUSY
     box.stops(stop)                                            # ends the visitor's answer
     box.changes("undo", view.undo, undo, inputs)               # waits until no answer is being written
@@ -42,10 +42,11 @@ MODEL: dict[str, Any] = {
 class MessageBox:
     """See the module docstring. `field` is the component; `sent` holds the message that is on its way."""
 
-    def __init__(self, settings: Settings, view: ChatView, kept: gr.State) -> None:
-        self.view, self.kept = view, kept
+    def __init__(self, settings: Settings, view: ChatView, kept: gr.State, saved: gr.HTML) -> None:
+        self.view, self.kept, self.saved = view, kept, saved
         self.field = gr.MultimodalTextbox(
             label=words.MESSAGE,
+            show_label=False,
             placeholder=words.PLACEHOLDER,
             file_count="multiple",
             file_types=["image", *SUFFIXES],
@@ -58,8 +59,11 @@ class MessageBox:
         self._runs: list[Any] = []
         self._done: list[Any] = []
 
-    def sends(self, answer: Callable[..., Any], inputs: Sequence[Any]) -> None:
-        """On Enter or the send button: `answer(message, *inputs)`."""
+    def sends(self, answer: Callable[..., Any], inputs: Sequence[Any], readable: Callable[..., Any]) -> None:
+        """On Enter or the send button: `answer(message, *inputs)`.
+
+        readable: of a message that was refused, what comes back into the box.
+        """
         leave = gr.on(
             [self.field.submit, _hidden("send-again").click],
             None,
@@ -68,19 +72,24 @@ class MessageBox:
             js="(message, talk) => messageBox.send(message, talk)",
             **QUIET,
         )
-        run = leave.success(answer, [self.sent, *inputs], [self.view, self.kept], **MODEL)
-        self._ends(run, "send")
+        shown = [self.view, self.kept, self.saved]
+        run = leave.success(answer, [self.sent, *inputs], shown, show_progress_on=self.view, **MODEL)
+        self._ends(run, "send", readable)
 
     def runs(self, trigger: Callable[..., Any], answer: Callable[..., Any], inputs: Sequence[Any]) -> None:
-        """On another event: `answer(*inputs)`, which yields conversations and looks of the box (BUSY)."""
+        """On another event: `answer(*inputs)`, which yields the same and looks of the box (BUSY)."""
         name = str(trigger.event_name)  # type: ignore[attr-defined]
         begin = f"(...values) => {{ messageBox.begin('{name}'); return values; }}"
-        run = trigger(answer, inputs, [self.view, self.kept, self.field], js=begin, **MODEL)
+        shown = [self.view, self.kept, self.saved, self.field]
+        run = trigger(answer, inputs, shown, js=begin, show_progress_on=self.view, **MODEL)
         self._ends(run, name)
 
-    def _ends(self, run: Any, name: str) -> None:
+    def _ends(self, run: Any, name: str, readable: Callable[..., Any] | None = None) -> None:
         self._runs.append(run)
-        for when, failed in ((run.success, "false"), (run.failure, "true")):
+        refused = run.failure
+        if readable is not None:
+            refused = run.failure(readable, self.sent, self.sent, **QUIET).then
+        for when, failed in ((run.success, "false"), (refused, "true")):
             end = f"(sent, talk, now) => messageBox.end('{name}', {failed}, sent, talk, now)"
             ended = when(None, [self.sent, self.view, self.field], self.field, js=end, **QUIET)
             over = ended.success(None, None, None, js=f"() => messageBox.over('{name}')", **QUIET)

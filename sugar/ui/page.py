@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import gradio as gr
 from sugar.services.model_slot import ModelSlot
 from sugar.services.models import ModelService, download_minutes
 from sugar.services.modes import mode_of
+from sugar.services.visitors import Page
 from sugar.settings import Settings
 from sugar.ui.components import escape, status_line
 from sugar.ui.context import AppContext
@@ -82,11 +84,17 @@ def head() -> str:
 # -- the head
 
 
+PROBLEM_SECONDS = 30.0
+"""How long the head tells of a load that failed while another model answers. The tab Model keeps it."""
+
+
 @dataclass
 class HeadState:
-    """Which load of the model slot a visitor's page shows."""
+    """Which load of the model slot a page shows; the problem that it tells, and since when."""
 
     generation: int = -1
+    problem: str = ""
+    since: float = 0.0
 
 
 class Head:
@@ -139,9 +147,9 @@ class Head:
             filled += _values(fill() if fresh else gr.skip(), outputs)
         for fill, outputs in self.app.visitor_fills:
             filled += _values(fill(request) if new else gr.skip(), outputs)
-        return [*self.now(), *filled]
+        return [*self.now(page), *filled]
 
-    def now(self) -> tuple[Any, ...]:
+    def now(self, page: Page) -> tuple[Any, ...]:
         """Values for the status, the timer and the button."""
         state, preset = self.app.models.state(), self.models.larger()
         busy = state.phase == "loading" or bool(state.coming)
@@ -154,11 +162,17 @@ class Head:
                 memory=preset.memory("nf4"),
             )
             offered = gr.Button(told, visible=True)
-        return self.line(), gr.Timer(1.0 if busy else 10.0), offered
+        return self.line(page), gr.Timer(1.0 if busy else 10.0), offered
 
-    def line(self) -> str:
-        """The status, and what the model is good at."""
+    def line(self, page: Page | None = None) -> str:
+        """The status, and what the model is good at. A problem leaves it after it could be read."""
         state = self.app.models.state()
+        if page is not None and state.phase == "ready":
+            seen = page.state.of(HeadState)
+            if seen.problem != state.problem:
+                seen.problem, seen.since = state.problem, time.monotonic()
+            if time.monotonic() - seen.since > PROBLEM_SECONDS:
+                state = replace(state, problem="")
         about = " ".join(self.models.own_words()).strip()
         return f'<div>{status_line(state)}</div><div class="sugar-about">{escape(about)}</div>'
 
@@ -167,7 +181,7 @@ class Head:
         preset = self.models.larger()
         if preset is not None:
             self.models.load(preset.name)
-        return self.now()
+        return self.now(self.app.visitor(request))
 
 
 def _values(filled: Any, outputs: list[Any]) -> list[Any]:
