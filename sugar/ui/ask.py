@@ -128,7 +128,7 @@ def build(app: AppContext) -> None:
     given = [gallery, question, asked, read, strictness, beside]
     shown = [rewritten, asked, answer, plain, speed, sources, opened, to_chat]
     begun = "() => ''"
-    events = []
+    events: list[Any] = []
     for submit, handler in ((question.submit, tab.answer), (asked.submit, tab.answer_as_written)):
         # before the answer: Gradio begins the next event of a press when the one before has ended
         submit(None, None, note, js=begun, **app.quiet)
