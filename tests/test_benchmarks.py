@@ -29,7 +29,7 @@ from sugar.errors import SettingsError
 from sugar.evaluation import benchmark as catalogue
 from sugar.evaluation import comparison, runner
 from sugar.evaluation.benchmark import Match, Question
-from sugar.evaluation.tasks import demon, sugarcrepe, vist
+from sugar.evaluation.tasks import demon, notes, sugarcrepe, vist
 
 ROOT = Path(__file__).resolve().parents[1]
 COLORS = ["red", "green", "blue", "white", "black", "orange"]
@@ -661,3 +661,15 @@ def test_two_processes_share_the_items(model: Sugar, tmp_path: Path) -> None:
     assert [len(share) for share in shares] == [len(expected[n::2]) for n in (0, 1)]
     for one, two in zip(expected, runner.read_predictions(merged), strict=True):
         assert one["key"] == two["key"] and np.allclose(one["scores"], two["scores"], atol=1e-5)
+
+
+def test_notes_hold_the_answers_that_are_asked_for_and_no_others() -> None:
+    items = notes.questions(count=60)
+    told = [(" ".join(item.paragraphs), item) for item in items]
+    assert sum(bool(item.wanted) for item in items) == 60 and len(items) == 120
+    assert all(item.wanted.lower() in text.lower() for text, item in told)
+    answered = [item for item in items if item.wanted]
+    assert all(notes.is_read(item.wanted, item.wanted) for item in answered)
+    assert not any(notes.is_read(text, item.wanted) for text, item in told if len(text.split()) > 15)
+    found = [notes.is_read(notes.looked_up(*i.paragraphs, i.question), i.wanted) for i in answered]
+    assert 0.5 < np.mean(found) < 1  # a strong baseline, which never abstains

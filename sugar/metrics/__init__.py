@@ -27,6 +27,7 @@ from sugar.metrics.captions import bleu, caption_f1, cider_d, coco_rouge_l, roug
 from sugar.metrics.retrieval import (
     SugarCrepePlus,
     Winoground,
+    average_precision,
     pairwise_accuracy,
     ranks,
     recall_at_k,
@@ -50,6 +51,7 @@ __all__ = [
     "letter_of",
     "mme",
     "normalise_answer",
+    "average_precision",
     "pairwise_accuracy",
     "pope",
     "pope_answer",

@@ -57,6 +57,21 @@ def recall_at_k(similarity: np.ndarray, target: np.ndarray, k: int = 1) -> float
     return float((ranks(similarity, target) < k).mean())
 
 
+def average_precision(scores: np.ndarray, right: np.ndarray) -> float:
+    """Mean precision at the place of each right candidate, ties against them; nan without right ones.
+
+    scores: (N,). right: (N,) bool.
+
+    >>> round(average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, False, True])), 3)
+    0.833
+    """
+    same_length(scores, right, "Scores and labels")
+    order = np.lexsort((right, -np.asarray(scores)))  # of equal scores the wrong ones first
+    found = np.asarray(right, bool)[order]
+    at = np.flatnonzero(found) + 1  # places from 1
+    return float(np.mean(np.arange(1, len(at) + 1) / at)) if len(at) else float("nan")
+
+
 def pairwise_accuracy(positive: np.ndarray, negative: np.ndarray) -> float:
     """Share of s(positive) > s(negative), strict (SugarCrepe). Both (N,)."""
     same_length(positive, negative, "Positives and negatives")

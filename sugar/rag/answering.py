@@ -139,9 +139,18 @@ def _judged(
     cited_text, cited = cite(text, question.text, known)
     if answer and not cited and _says(text, answer):
         cited_text, cited = f"{cited_text} [1]", (1,)
-    if _UNKNOWN.search(cited_text) or not cited_text:
+    if says_unknown(cited_text) or not cited_text:
         return Reply(UNKNOWN, known, "nobody", nearest=known[0])
     return Reply(cited_text, known, "model", cited, nearest=known[0])
+
+
+def says_unknown(text: str) -> bool:
+    """Does a model say that what it read holds no answer?
+
+    >>> says_unknown("The notes do not say."), says_unknown("On Monday.")
+    (True, False)
+    """
+    return bool(_UNKNOWN.search(text))
 
 
 def _caption_answers(question: Sample, hit: PassageHit) -> bool:

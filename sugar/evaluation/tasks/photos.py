@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,16 @@ from sugar.errors import InputError, ModelError, SettingsError
 from sugar.evaluation.benchmark import Benchmark, Match, Pool, Query, Question, content
 from sugar.evaluation.report import FigureRow
 from sugar.evaluation.runner import Measured
+from sugar.evaluation.tasks import notes
 from sugar.evaluation.tasks.caption_retrieval import pools
 from sugar.evaluation.tasks.drawn import Figures, Groups, blind, picture, png, said, truth
 from sugar.evaluation.tasks.scores import asked_once, beside, by_group, of_blank
-from sugar.metrics import bleu, cider_d, pope
+from sugar.metrics import average_precision, bleu, cider_d, pope
+from sugar.metrics.answers import normalise_answer
+from sugar.rag.answering import says_unknown
+from sugar.rag.prompting import prompt
 from sugar.scenes import sample_scene
+from sugar.sequence import Sample
 from sugar.text_files import read_json
 from sugar.training.photos import facts as said_facts
 from sugar.training.photos.archive import Archive, clean
@@ -46,6 +51,7 @@ ROWS = (
     FigureRow("photo_i2t_r1", "photo -> text R@1", 27, 44),
     FigureRow("photo_i2t_r5", "photo -> text R@5", 55, 72),
     FigureRow("photo_i2t_r10", "photo -> text R@10", 67, 82),
+    FigureRow("photo_word_map", "one word -> photos, mAP over the 60 commonest nouns"),
     FigureRow("photo_bleu4", "captions, BLEU-4", 18, 23),
     FigureRow("photo_cider", "captions, CIDEr", 45, 60),
     FigureRow("photo_chair_captions", "captions that name something absent (CHAIR)"),
@@ -55,6 +61,8 @@ ROWS = (
     FigureRow("photo_kinds_r5", "kinds by name, R@5 of 500", 40, 80),
     FigureRow("photo_foil", "caption against foil", 70, 85),
     FigureRow("photo_sugarcrepe", "SugarCrepe on 159 COCO photos"),
+    FigureRow("note_read", "notes read: the words asked for, in at most 15 words"),
+    FigureRow("note_refused", "notes that do not say, said so"),
     FigureRow("photo_refused", "out of scope, refused", 85, 97),
     FigureRow("photo_refused_wrongly", "in scope, refused", 8, 3, at_most=True),
     FigureRow("photo_unsure", "photos against foreign pictures, AUROC"),
@@ -196,7 +204,8 @@ def invented(texts: Sequence[str], shown: Sequence[Facts], corpus: Corpus) -> tu
     common = {thing for thing, _ in corpus.count.most_common(COMMONEST)}
     wrong = captions_wrong = named = 0
     for caption, facts in zip(texts, shown, strict=True):
-        things = {THING_OF[w] for w in re.findall(r"[a-z\-]+", caption) if THING_OF.get(w) in common}
+        words = re.findall(r"[a-z\-]+", caption.lower())
+        things = {THING_OF[w] for w in words if THING_OF.get(w) in common}
         false = sum(facts.absent(thing) for thing in things)
         named += len(things)
         wrong += false
@@ -239,6 +248,49 @@ def kind_items(asked: Asked) -> Iterator[Any]:
 def kind_score(asked: Asked, groups: Groups) -> Figures:
     rows = groups["kinds"]
     return {k: v for n in (1, 5, 10) for k, v in _recall("photo_kinds", rows, n, len(rows)).items()}
+
+
+COMMON_NOUNS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Noun:
+    """One word that searches all photos. right: of each photo whether two of its captions name the thing."""
+
+    key: str
+    word: str
+    photos: Sequence[bytes]
+    right: tuple[bool, ...]
+    group: str = "noun"
+
+
+def noun_items(asked: Asked) -> Iterator[Any]:
+    """The commonest nouns of the training captions that a photo here shows."""
+    agreed = [set(facts.agreed()) for facts in asked.facts]
+    there = [noun for noun, _ in asked.corpus.count.most_common() if any(noun in own for own in agreed)]
+    for noun in there[:COMMON_NOUNS]:
+        yield Noun(f"noun/{noun}", noun, asked.photos, tuple(noun in own for own in agreed))
+
+
+def predict_nouns(model: Any, nouns: Sequence[Noun]) -> Iterator[dict[str, Any]]:
+    photos = np.concatenate(
+        [
+            model.embed([content((photo,)) for photo in nouns[0].photos[n : n + COUNT]]).pooled
+            for n in range(0, len(nouns[0].photos), COUNT)
+        ]
+    )
+    words = model.embed([content((noun.word,)) for noun in nouns]).pooled
+    for noun, scores in zip(nouns, words @ photos.T, strict=True):
+        yield {"key": noun.key, "precision": average_precision(scores, np.array(noun.right))}
+
+
+def noun_score(_: Asked, groups: Groups) -> Figures:
+    """Chance: the share of the photos that show the thing."""
+    rows = groups.get("noun", [])
+    if not rows:
+        return {}
+    chance = float(np.mean([np.mean(noun.right) for noun, _ in rows]))
+    return beside("photo_word_map", float(np.mean([p["precision"] for _, p in rows])), chance)
 
 
 def foil_items(asked: Asked) -> Iterator[Any]:
@@ -368,11 +420,18 @@ def open_score(asked: Asked, groups: Groups) -> Figures:
             wanted, right = [q for q, _ in rows], truth(rows)
             habit = [asked.habits.answer(q.parts[-1], kind) for q in wanted]
             share, *alone = (
-                float(np.mean([a == b for a, b in zip(texts, right, strict=True)]))
+                float(
+                    np.mean(
+                        [
+                            normalise_answer(a) == normalise_answer(b)
+                            for a, b in zip(texts, right, strict=True)
+                        ]
+                    )
+                )
                 for texts in (said(rows), habit, blind(groups, wanted))
             )
             shares.append((share, max(alone)))
-            refused += [text == REFUSAL for text in said(rows)]
+            refused += [text.strip() == REFUSAL for text in said(rows)]
             out |= beside(f"photo_{kind.replace(' ', '_')}", share, language=max(alone))
     value, language = map(float, np.mean(shares, axis=0)) if shares else (0.0, 0.0)
     out |= beside("photo_vqa", value, language=language)
@@ -389,6 +448,40 @@ def refusal_items(asked: Asked) -> Iterator[Any]:
 
 def refusal_score(_: Asked, groups: Groups) -> Figures:
     return beside("photo_refused", float(np.mean([t.strip() == REFUSAL for t in said(groups["refused"])])))
+
+
+# -- notes --------------------------------------------------------------------------------------------------
+
+
+def note_items(_: Asked) -> Iterator[Any]:
+    """Questions to notes, which `with_notes` turns into what the model reads."""
+    for item in notes.questions():
+        group = "note read" if item.wanted else "note refused"
+        parts = (*item.paragraphs, item.question)
+        yield Question(f"note/{item.key}", parts, (item.wanted,), group, tokens=notes.TOKENS)
+
+
+def with_notes(model: Any, _: Path, asked: Sequence[Question]) -> list[Question]:
+    """The questions, those to notes in the words of the checkpoint's own prompt."""
+
+    def read(q: Question) -> Question:
+        if not q.group.startswith("note "):
+            return q
+        *paragraphs, question = map(str, q.parts)
+        return replace(q, parts=(prompt(model, notes.passages(paragraphs), Sample(question)).text,))
+
+    return [read(q) for q in asked]
+
+
+def note_score(_: Asked, groups: Groups) -> Figures:
+    """Beside both stands the look-up: the sentence that shares most with the question; it never abstains."""
+    told, untold = groups["note read"], groups["note refused"]
+    read = [notes.is_read(p["text"], q.answers[0]) for q, p in told]
+    found = [notes.is_read(notes.looked_up(*map(str, q.parts)), q.answers[0]) for q, _ in told]
+    refused = [says_unknown(text) for text in said(untold)]
+    return beside("note_read", float(np.mean(read)), language=float(np.mean(found))) | beside(
+        "note_refused", float(np.mean(refused)), language=0.0
+    )
 
 
 # -- pictures from outside: noise, rendered text, windows, flat and drawn pictures --------------------------
@@ -467,7 +560,12 @@ def foreign_items(asked: Asked) -> Iterator[Any]:
             yield Look(f"look {name}/{n}", png(make(rng)), f"look {name}")
 
 
-def predict_familiarity(model: Any, _: Path, looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
+def predict_own(model: Any, _: Path, items: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """What the runner does not know itself, one kind a call."""
+    yield from (predict_nouns if isinstance(items[0], Noun) else predict_familiarity)(model, items)
+
+
+def predict_familiarity(model: Any, looks: Sequence[Look]) -> Iterator[dict[str, Any]]:
     from sugar.model.cells import familiarity
 
     for start in range(0, len(looks), COUNT):
@@ -540,9 +638,11 @@ def benchmark(
     parts: list[tuple[Items, Score]] = [
         (caption_items, caption_score),
         (retrieval_items, retrieval_score),
+        (noun_items, noun_score),
         (foil_items, foil_score),
         (existence_items, existence_score),
         (open_items, open_score),
+        (note_items, note_score),
         (refusal_items, refusal_score),
         (foreign_items, foreign_score),
     ]
@@ -560,4 +660,4 @@ def benchmark(
 
     title = f"{len(asked.names)} photos of Flickr8k {split}, seed {seed}"
     about = "Photos that the model never saw: finding, telling, answering, refusing."
-    return Benchmark("photos", title, about, read, score, predict=predict_familiarity)
+    return Benchmark("photos", title, about, read, score, augment=with_notes, predict=predict_own)
