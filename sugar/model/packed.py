@@ -155,7 +155,9 @@ def round_layers(model: Any, rows: Tensor) -> dict[str, Rounded]:
         linears = [m for m in layer.modules() if isinstance(m, nn.Linear) and m.in_features % BLOCK == 0]
         todo = linears
         while todo:  # those that read the same are rounded at once, before those that read what they give
-            reads = {linear: torch.zeros(linear.in_features, linear.in_features) for linear in todo}
+            reads: dict[nn.Module, Tensor] = {
+                linear: torch.zeros(linear.in_features, linear.in_features) for linear in todo
+            }
             hooks = [linear.register_forward_pre_hook(partial(_add_reads, reads)) for linear in todo]
             for x, (arguments, named) in zip(states, caught, strict=True):
                 layer(x, *arguments[1:], **named)
