@@ -109,9 +109,11 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
         talk(page).get_by_text("I see 1 pictures").wait_for()
         expect(page.locator("#talk .user img")).to_have_count(1)  # a picture comes after its words
     expect(page.locator("#saved-list [aria-current=true] img")).to_have_count(1)
-    expect(page.get_by_label("Title")).to_have_value(re.compile("^keep"))  # its name comes after it
-    page.get_by_label("Title").fill("Holiday")
-    page.get_by_label("Title").press("Enter")
+    expect(page.get_by_role("textbox", name="Title")).to_have_value(
+        re.compile("^keep")
+    )  # its name comes after it
+    page.get_by_role("textbox", name="Title").fill("Holiday")
+    page.get_by_role("textbox", name="Title").press("Enter")
     page.locator("#saved-list").get_by_text("Holiday").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export", exact=True).click()

@@ -14,6 +14,9 @@
   const repair = () => {
     document.querySelectorAll("img:not([alt]), img[alt='']").forEach(describe);
     document.querySelectorAll(".examples[role='list']").forEach((list) => list.setAttribute("role", "group"));
+    document.querySelectorAll("[aria-label*='<details']").forEach((message) => { // what stands behind an (i) is not read as markup
+      message.setAttribute("aria-label", message.getAttribute("aria-label").split("<details")[0].trim());
+    });
     document.querySelectorAll(".upload-container[aria-label]").forEach((button) => button.removeAttribute("aria-label"));
   };
   new MutationObserver(repair).observe(document, { childList: true, subtree: true });
