@@ -52,7 +52,7 @@ def test_tell_apart_by_three_ways_and_in_words(window: Window) -> None:
     page.get_by_role("button", name="Expert").locator("visible=true").click()
     page.get_by_label("Winoground scores").check()
     expect(page.locator("#compare-verdict")).to_contain_text("Winoground: text")
-    page.get_by_label("Both").check()
+    page.get_by_role("radio", name="Both").check()
     expect(page.locator("#compare-table caption")).to_contain_text("standard deviations")
     page.get_by_label("Winoground scores").uncheck()
     page.locator("#compare-captions textarea").fill("a red star\na blue dog\na green circle")
