@@ -6,8 +6,7 @@
 
 The NF4 part is what bitsandbytes writes (blocks of 64 inputs, their sizes quantised again), so that
 Transformers opens it. The rounding follows GPTQ (Frantar et al. 2022, algorithm 1): after each column, those
-that are not yet rounded take up the error, weighted by what the layer reads. README.md has what it saves.
-Not covered: training.
+that are not yet rounded take up the error, weighted by what the layer reads. Not covered: training.
 """
 
 from __future__ import annotations
