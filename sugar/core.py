@@ -176,7 +176,7 @@ class Sugar:
     def embed(
         self, samples: Sequence[Sample], *, batch_size: int | None = None, adapter: str | None = DEFAULT
     ) -> Embeddings:
-        """Unit vectors at slice ends (method.md A1).
+        """Unit vectors at slice ends (METHOD.md A1).
 
         Args:
             samples: N of them.

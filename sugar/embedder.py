@@ -1,4 +1,4 @@
-"""Samples to unit vectors: one vector at the end of each slice (method.md A1).
+"""Samples to unit vectors: one vector at the end of each slice (METHOD.md A1).
 
     embedder = Embedder(backbone, batching, fallback="prompt")
     e = embedder.embed([Sample(["a red star", picture])], adapter=None)  # e.pooled (1, D), e.slices[0] (2, D)

@@ -249,6 +249,7 @@ def test_label_matrix_entry_by_entry():
     batch = [two_part(rng, n) for n in (1, 4, 3)]
     drawn = [[0], [3, 0, 1], [2, 0]]
     target = scorer.label_matrix(batch, drawn, delta=0.7)
+    self = scorer.label_matrix(batch, drawn, delta=0.7, normalized="self")
     places = [(s, i) for s, row in enumerate(drawn) for i in row]
     assert target.shape == (6, 6) and target.dtype == torch.float64
     for p, (s, i) in enumerate(places):
@@ -261,7 +262,14 @@ def test_label_matrix_entry_by_entry():
                 )
                 / 2
             )
-            wanted = 1.0 if s == t else cosine if i == j == 0 else by_reference([x], [y], delta=0.7)[0, 0]
+            plain = 1.0 if s == t else cosine
+            wanted = plain if s == t or i == j == 0 else by_reference([x], [y], delta=0.7)[0, 0]
+            assert float(self[p, q]) == pytest.approx(wanted, abs=1e-10)
+            if s != t and i + j:
+                paths = reference.log_kernel_sum([[0.0] * (j + 1)] * (i + 1))  # Delannoy's number
+                log = scorer.gak(x, y, delta=0.7, normalized=False, log=True)
+                wanted = math.exp(log - paths)
+                assert scorer.gak(x, y, delta=0.7, normalized="paths") == pytest.approx(wanted)
             assert float(target[p, q]) == pytest.approx(wanted, abs=1e-10)
     assert scorer.label_matrix([b[:2] for b in batch[1:]]).shape == (2, 2)
 
@@ -312,6 +320,8 @@ BAD = {
     "labels for others": lambda: scorer.label_matrix([torch.eye(2)], [[0], [0]]),
     "labels nan": lambda: scorer.label_matrix([torch.eye(2) * math.nan]),
     "labels of dimensions": lambda: scorer.label_matrix([torch.eye(2), torch.eye(3)]),
+    "labels of another kind": lambda: scorer.label_matrix([torch.eye(2)], normalized="roots"),
+    "normalised otherwise": lambda: scorer.gak(X3, Y2, normalized="roots"),
     "labels of another phi": lambda: scorer.label_matrix_from_phi(torch.zeros(2, 2), [3]),
 }
 

@@ -29,6 +29,7 @@ from sugar.__main__ import main
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import ablation, golden, runner
+from sugar.evaluation.comparison import interval
 from sugar.evaluation.report import FigureRow
 from sugar.evaluation.tasks import drawn
 from sugar.evaluation.tasks.scores import beside
@@ -297,30 +298,70 @@ def test_golden_answers_repeat_and_notice_a_change(model: Sugar) -> None:
 
 
 def test_every_variant_changes_one_thing_of_the_paper_s_method() -> None:
+    assert {len(deviations(replace(PAPER, **v.changes))) for v in ablation.SWEEP.values()} <= {0, 1, 2, 3}
     for name, variant in ablation.VARIANTS.items():
         if variant.recipe == "sugar":
             config = replace(PAPER, **variant.changes)
             assert len(deviations(config)) == (0 if name == "full" else 1), name
 
 
-def test_an_ablation_measures_by_hand(model: Sugar, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of every kind: a captioned scene, a swapped pair, an edit; a fourth picture is its own rival."""
-    examples = [DrawnWorld("tuning")[n] for n in (0, 1, 3)]
-    samples = [t.sample for e in examples for t in e.samples]
-    vectors = np.eye(len(samples), dtype=np.float32)
+def test_an_ablation_measures_by_hand() -> None:
+    """Rows of every kind: a captioned scene, a swapped pair, an edit, a story told twice."""
+    measured = ablation.Measurement(DrawnWorld("tuning")[n] for n in (0, 1, 3, 5))
+    vectors = np.eye(len(measured.samples), dtype=np.float32)  # the last is the story's telling, shuffled
     vectors[1] = vectors[0]  # the caption of the scene
     vectors[5], vectors[6] = vectors[4], vectors[3]  # captions of the swapped pair, the wrong way round
     vectors[7] = vectors[8]  # the edit
-    monkeypatch.setattr(Sugar, "embed", lambda self, asked: SimpleNamespace(pooled=vectors))
-    found = ablation.measure(model, examples)
-    assert found == {
-        "text_to_picture": pytest.approx(33.33),
-        "picture_to_text": pytest.approx(33.33),
-        "query_to_picture": 100.0,
-        "swapped": 0.0,
+    vectors[10] = vectors[11]  # the story and its picture
+    assert measured.hits(vectors) == {
+        "text_to_picture": [0, 0, 1],
+        "picture_to_text": [0, 0, 1],
+        "story_to_picture": [1],
+        "query_to_picture": [1],
+        "swapped_image": [0],
+        "swapped": [0],
+        "album_to_album": [1],
+        "in_order": [0],  # a tie is missed
     }
     vectors[[5, 6]] = vectors[[3, 4]]
-    assert ablation.measure(model, examples)["swapped"] == 100.0
+    vectors[12] = vectors[10]
+    again = measured.hits(vectors)
+    assert again["swapped"] == again["swapped_image"] == again["in_order"] == [1]
+    vectors[-1] = vectors[10]
+    assert measured.hits(vectors)["in_order"] == [0]
+
+
+def test_a_story_is_shuffled_by_chapters() -> None:
+    rng = np.random.default_rng(0)
+    picture, other = Image.new("RGB", (8, 8)), Image.new("RGB", (9, 9))
+    story = Sample(["before", picture, "one", "two", other, "three"])
+    assert [s.content for s in ablation.shuffled(story, rng)] == [
+        "before",
+        other,
+        "three",
+        picture,
+        "one",
+        "two",
+    ]
+    assert [s.text for s in ablation.shuffled(Sample(["a", "b"]), rng)] == ["b", "a"]
+    assert len(ablation.shuffled(Sample("alone"), rng)) == 1
+
+
+def test_what_free_vectors_learn_of_a_label() -> None:
+    """The amplitude of the old label is gone, and the mean cannot tell an order."""
+    found = ablation.label_table(["drawn"], "scenes", 48)
+    rows = {row[0]: dict(zip(found["columns"], row, strict=True)) for row in found["rows"]}
+    lead = {name: float(row["lead of the referent"]) for name, row in rows.items()}
+    assert lead["self-0.7"] < 0.01 < 0.05 < lead["gak-1"] < lead["mean"]
+    assert set(ablation.COLUMNS.values()) < set(found["columns"])
+
+
+def test_an_interval_by_hand() -> None:
+    assert interval([np.ones(5)]) == (1.0, 1.0)
+    low, high = interval([np.array([0, 1] * 50)])
+    assert (low, high) == (pytest.approx(0.4, abs=0.03), pytest.approx(0.6, abs=0.03))
+    apart = interval([np.zeros(50), np.ones(50)])  # seeds that disagree: items alone would say .5 to .5
+    assert apart == (0.0, 1.0)
 
 
 def test_an_ablation_trains_each_variant_once(
@@ -332,9 +373,11 @@ def test_an_ablation_trains_each_variant_once(
     assert main(asked) == 0
     facts = json.loads((tmp_path / "ablation.json").read_text("utf-8"))
     assert [row[0] for row in facts["rows"]] == [ablation.VARIANTS[n].title for n in asked[-4:]]
-    assert all(0 <= v <= 100 for runs in facts["runs"].values() for m in runs for v in m["figures"].values())
-    assert "(76.7)" in (tmp_path / "ablation.md").read_text("utf-8")
+    assert all(re.fullmatch(r"[*.()0-9 a-z]+( \[[.0-9]+\])?", c) for row in facts["rows"] for c in row[1:-1])
+    assert "[76.7]" in (tmp_path / "ablation.md").read_text("utf-8")
     monkeypatch.setattr(ablation, "train", lambda *args, **named: pytest.fail("trained again"))
     assert main(asked) == 0
     assert main([*asked[:-4], "no-tea"]) == 2 and "no-tea" in capsys.readouterr().err
-    assert ablation.spread([10.0, 20.0]) == (15.0, pytest.approx(7.07, abs=0.01))
+    capsys.readouterr()
+    asked[asked.index("--seeds") : asked.index("--seeds") + 2] = ["--seed", "0"]
+    assert main(asked) == 0, "one seed of several, into the same table"

@@ -332,6 +332,11 @@ def test_a_training_row_is_the_prompts_and_their_answers(opened: Callable[[str],
     said = [processor.decode(row.ids[start:stop]).strip() for start, stop in row.answers]
     assert said == ["a beach", "two stars"]
     assert row.ids[-1] in model.generator.ends and row.answers[1][1] == len(row)
+    assert [is_image for _, is_image in row.slices] == [True, False, False, True, False, False]
+    texts = [int(where[-1]) for where, is_image in row.slices if not is_image]
+    for end, text in zip(texts, ("where is this?", "a beach", "and this?", "two stars"), strict=True):
+        alone = processor.decode(processor.encode(text)).split()
+        assert processor.decode(row.ids[: end + 1]).split()[-len(alone) :] == alone
 
 
 @every_family

@@ -31,6 +31,7 @@ from sugar.training.data.check import check, report
 from sugar.training.data.example import BadRow, Example, captioned, join, texts_of
 from sugar.training.data.mixture import Mixture, Reader, read_row
 from sugar.training.sample_rows import SampleRows, StepReader, TrainRow, one_caption
+from sugar.training.terms import Terms
 
 WORDS = ["a red star", "a blue cat", "a green tree", "a pink fish"]
 
@@ -646,6 +647,7 @@ def test_bad_rows_are_skipped_and_counted_and_too_many_stop() -> None:
 
 
 class WordRows(SampleRows):
+    terms = Terms()
     """Rows without a model: one for each sample and conversation; it knows no word with a snowman."""
 
     def __init__(self, processor: object = None) -> None:

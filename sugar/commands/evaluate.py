@@ -27,8 +27,8 @@ FLAGS = {
     "adapter": "an adapter folder or repository",
     "device": "auto, cpu, cuda, ...",
     "precision": "auto, fp32, bf16, fp16, nf4",
-    "seed": "of the scenes, names, questions and foils that are drawn",
-    "seeds": "how many runs of each row",
+    "seed": "of the scenes, names, questions and foils that are drawn; of the ablation, this one alone",
+    "seeds": "how many runs of each row, from seed 0",
     "size": "scenes, photos, cards, candidates or questions of each measurement",
     "steps": "of training for each row",
     "split": "dev or test",
@@ -89,7 +89,7 @@ def add_flags(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None
                 f"--{name}",
                 default=None if plain else default,
                 required=default is REQUIRED,
-                type=int if name == "limit" else str if plain else type(default),
+                type=int if name in ("limit", "seed") else str if plain else type(default),
                 help=FLAGS[name],
             )
 
@@ -237,7 +237,8 @@ def _cut_off(args: argparse.Namespace) -> None:
 def _ablation(args: argparse.Namespace) -> None:
     from sugar.evaluation import ablation
 
-    chosen = {name: getattr(args, name) for name in ("base", "teachers", "steps", "seeds", "size")}
+    chosen = {name: getattr(args, name) for name in ("base", "teachers", "steps", "size")}
+    chosen["seeds"] = range(args.seeds) if args.seed is None else [args.seed]
     if args.what == "adapters" and not args.only:
         args.only = [name for name, variant in ablation.VARIANTS.items() if variant.recipe != "sugar"]
     data = args.data or ["drawn"]
@@ -247,6 +248,17 @@ def _ablation(args: argparse.Namespace) -> None:
         command += f" --teachers {args.teachers} --steps {args.steps} --seeds {args.seeds} --size {args.size}"
         command += f" --only {' '.join(args.only)}" if args.only else ""
         save(args.save, command, {name: facts[name] for name in ("columns", "rows")})
+
+
+def _labels(args: argparse.Namespace) -> None:
+    from sugar.evaluation.ablation import label_table
+
+    data = args.data or ["drawn"]
+    found = label_table(data, args.teachers, args.size)
+    print("\n".join(" | ".join(row) for row in (found["columns"], *found["rows"])))
+    if args.save:
+        command = f"python -m sugar evaluate labels --data {' --data '.join(data)}"
+        save("labels", f"{command} --teachers {args.teachers} --size {args.size}", found)
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -305,6 +317,7 @@ TRAINED = {
     "out": "runs/ablation",
     "steps": 300,
     "seeds": 2,
+    "seed": None,
     "size": 200,
     "only": (),
     "save": None,
@@ -337,6 +350,11 @@ WHAT: dict[str, Command] = {
         "VladVA's rows of the ablation",
         {**TRAINED, "out": "runs/adapters", "seeds": 1},
         _ablation,
+    ),
+    "labels": (
+        "what free unit vectors learn of each label, without a model",
+        {"data": [], "teachers": "scenes", "size": 240, "save": False},
+        _labels,
     ),
     "cut-off": (
         "the cosine below which a search says: no close match",

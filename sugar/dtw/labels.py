@@ -2,8 +2,7 @@
 
 `label_matrix` takes the slices as the frozen encoders gave them; `label_matrix_from_phi` takes slice
 distances that the caller has. Every slice distance is computed once, however many positions are drawn; the
-prefixes share it. Not covered: gradients, and the query + referent completions of method.md A2, which are two
-calls on longer sequences.
+prefixes share it. Not covered: gradients.
 """
 
 from __future__ import annotations
@@ -16,14 +15,21 @@ import torch
 
 from sugar.errors import AlignmentError
 
-from .recursion import certified_log_sums
+from .recursion import certified_log_sums, log_delannoy
 from .slices import UNIT_SLACK, TwoPart, as_tensor, check_finite, join, parts_of, positive, slice_distance
 
 CHUNK_BYTES = 256 << 20
 
 
+NORMALIZED = ("paths", "self")
+
+
 def label_matrix(
-    sequences: Rows[Any], positions: Rows[Rows[int]] | None = None, *, delta: float = 0.7
+    sequences: Rows[Any],
+    positions: Rows[Rows[int]] | None = None,
+    *,
+    delta: float = 1.0,
+    normalized: str = "paths",
 ) -> torch.Tensor:
     """Target similarities (P, P) of all drawn positions of a batch, in the order of `positions`, float32
     (float64 for float64 input).
@@ -34,20 +40,21 @@ def label_matrix(
     including slice i, in any
       order and with repeats. None draws the last slice of each.
     delta: the bandwidth; the kernel of prefixes of n and m slices has sigma = delta * sqrt((n + m) / 2).
+    normalized: "paths", K / D(n, m), the mean over alignments, or "self", K / sqrt(K(x,x) K(y,y)) with the
+      pair's sigma, which for n slices against one is at most 1 / sqrt(D(n, n)): .277 for 3, .0019 for 9.
 
     Entry (p, q): 1 where both positions come from one sequence; the plain cosine (of part 1 for one modality,
-    of part 2 across) where both prefixes are one slice; else the normalised GAK K(x,y) / sqrt(K(x,x) K(y,y)),
-    all three with the pair's sigma.
+    of part 2 across) where both prefixes are one slice; else the normalised kernel.
 
     Raises AlignmentError: empty batch or sequence, nan or inf, vectors that are not unit, positions out of
-    range, delta <= 0.
-    Source: Sugar (arXiv 2411.00304) 3.2; Cuturi 2011. Which delta, the normalisation: method.md A2.
+    range, delta <= 0, another normalisation.
+    Source: Sugar (arXiv 2411.00304) 3.2; Cuturi 2011. Which delta, the normalisation: METHOD.md A2.
 
     >>> a = torch.eye(3)[:2]; b = torch.eye(3)[1:2]
     >>> label_matrix([a, b], [[0, 1], [0]])
     tensor([[1.0000, 1.0000, 0.0000],
-            [1.0000, 1.0000, 0.1293],
-            [0.0000, 0.1293, 1.0000]])
+            [1.0000, 1.0000, 0.3455],
+            [0.0000, 0.3455, 1.0000]])
     """
     if len(sequences) == 0:
         raise AlignmentError("the batch has no sequences; give at least one.")
@@ -64,16 +71,24 @@ def label_matrix(
                 "slices to length 1."
             )
     phi = slice_distance(batch, batch)
-    return label_matrix_from_phi(phi, [len(s) for s in sequences], positions, delta=delta)
+    lengths = [len(s) for s in sequences]
+    return label_matrix_from_phi(phi, lengths, positions, delta=delta, normalized=normalized)
 
 
 def label_matrix_from_phi(
-    phi: torch.Tensor, lengths: Rows[int], positions: Rows[Rows[int]] | None = None, *, delta: float = 0.7
+    phi: torch.Tensor,
+    lengths: Rows[int],
+    positions: Rows[Rows[int]] | None = None,
+    *,
+    delta: float = 1.0,
+    normalized: str = "paths",
 ) -> torch.Tensor:
     """`label_matrix` from slice distances: phi (T, T) over all T = sum(lengths) slices of the batch, in
     order. cosine = 1 - phi / 2.
     """
     positive("delta", delta)
+    if normalized not in NORMALIZED:
+        raise AlignmentError(f"normalized is {normalized!r}; a label has {' or '.join(NORMALIZED)}.")
     starts = list(itertools.accumulate(lengths, initial=0))
     if phi.ndim != 2 or tuple(phi.shape) != (starts[-1], starts[-1]):
         raise AlignmentError(
@@ -92,30 +107,26 @@ def label_matrix_from_phi(
                 f"sequence {index} has {n} slices, so position {bad[0]} is out of range 0..{n - 1}."
             )
     device = phi.device
-    owner = torch.tensor(
-        [s for s, row in enumerate(drawn) for _ in row], dtype=torch.long, device=device
-    )  # (P,)
-    size = torch.tensor(
-        [int(i) + 1 for row in drawn for i in row], dtype=torch.long, device=device
-    )  # (P,) slices per prefix
-    start = torch.tensor(starts[:-1], device=device)[owner]  # (P,)
-    count = len(owner)
-    if count == 0:
+    ends = [(s, int(i) + 1) for s, row in enumerate(drawn) for i in row]
+    if not ends:
         raise AlignmentError("no positions were drawn; draw at least one slice of one sequence.")
+    owner, size = torch.tensor(ends, device=device).T  # (P,) each: the sequence, the slices of the prefix
+    start = torch.tensor(starts[:-1], device=device)[owner]  # (P,)
 
-    left, right = torch.triu_indices(count, count, offset=1, device=device)
+    left, right = torch.triu_indices(len(ends), len(ends), offset=1, device=device)
     apart = owner[left] != owner[right]
     left, right = left[apart], right[apart]  # (Q,) the pairs that need a kernel
-    log_self = self_kernels(phi, start, size, delta)  # (P, longest)
-    value = torch.exp(
-        prefix_kernels(
-            phi, start[left], start[right], size[left], size[right], scale_of(size[left], size[right], delta)
-        )
-        - (log_self[left, size[right] - 1] + log_self[right, size[left] - 1]) / 2
-    )
-    single = (size[left] == 1) & (size[right] == 1)
+    n, m = size[left], size[right]
+    logs = prefix_kernels(phi, start[left], start[right], n, m, scale_of(n, m, delta))
+    if normalized == "paths":
+        logs -= log_delannoy(int(size.max())).to(device)[n, m]
+    else:
+        log_self = self_kernels(phi, start, size, delta)  # (P, longest)
+        logs -= (log_self[left, m - 1] + log_self[right, n - 1]) / 2
+    value = torch.exp(logs)
+    single = (n == 1) & (m == 1)
     value[single] = 1 - phi[start[left[single]], start[right[single]]].double() / 2
-    target = torch.ones(count, count, dtype=torch.float64, device=device)
+    target = torch.ones(len(ends), len(ends), dtype=torch.float64, device=device)
     target[left, right] = value
     target[right, left] = value
     return target if phi.dtype == torch.float64 else target.float()

@@ -40,6 +40,19 @@ class Recursion:
         return 1 / (self.delta * self.delta * (n + m).double())
 
 
+def log_delannoy(longest: int) -> torch.Tensor:
+    """log D(n, m) (longest + 1, longest + 1) float64: how many alignments n slices have with m.
+
+    >>> log_delannoy(4).exp().diagonal()[1:].tolist()
+    [1.0, 3.0, 13.0, 63.0]
+    """
+    table = torch.full((longest + 1, longest + 1), -math.inf, dtype=torch.float64)
+    table[1, 1:] = 0.0
+    for i in range(2, longest + 1):
+        table[i, 1:] = torch.logcumsumexp(torch.logaddexp(table[i - 1, :-1], table[i - 1, 1:]), 0)
+    return table
+
+
 def certified(logs: torch.Tensor, n: torch.Tensor, m: torch.Tensor, single: bool = False) -> torch.Tensor:
     """Where log M is finite and above the cut for lengths n, m (broadcast).
 

@@ -32,6 +32,7 @@ from .recursion import (
     certified,
     certified_log_sums,
     local_log_kernel,
+    log_delannoy,
     log_kernel_sums,
     path_costs,
 )
@@ -52,7 +53,7 @@ def cdist_gak(
     sigma: float = 1.0,
     *,
     delta: float | None = None,
-    normalized: bool = True,
+    normalized: bool | str = True,
     log: bool = False,
     path: str | None = None,
     max_bytes: int = MAX_BYTES,
@@ -61,13 +62,15 @@ def cdist_gak(
 
     M[i,j] = k(x_i, y_j) (M[i-1,j-1] + M[i-1,j] + M[i,j-1]), K = M[n,m], k = g / (2 - g), g = exp(-phi(x_i,
     y_j) / (2 sigma^2));
-    normalised: K(x,y) / sqrt(K(x,x) K(y,y)), in [0, 1], 1 for equal sequences. Normalised values fall when
-    lengths differ much.
+    normalised: K(x,y) / sqrt(K(x,x) K(y,y)), in [0, 1], 1 for equal sequences. n equal slices against one of
+    them get at most 1 / sqrt(D(n, n)), .28 for 3 and .0019 for 9; "paths", K(x,y) / D(n, m), the mean over
+    alignments, keeps its range over lengths, and is below 1 for a sequence with itself.
 
     Args:
         dataset1, dataset2: lists of (n_i, D) or `TwoPart`, or `PackedSequences`; or one array or tensor
             (N, L, D) or (N, L), whose rows of nothing but nan at the end of a sequence are padding
             (tslearn's `to_time_series_dataset`).
+        normalized: True, "paths", or False for K itself.
         sigma: one bandwidth for all pairs.
         delta: instead, per pair, sigma = delta * sqrt((n + m) / 2) (the paper's).
         log: return log K, exact where K itself is too large or too small for a float.
@@ -88,8 +91,14 @@ def cdist_gak(
     else:
         recursion = Recursion("gak", scale=1 / (2 * positive("sigma", sigma) ** 2))
 
+    if normalized not in (True, False, "paths"):
+        raise AlignmentError(f"normalized is {normalized!r}; use True, False or 'paths'.")
+
     def finish(a: PackedSequences, b: PackedSequences, values: torch.Tensor) -> torch.Tensor:
-        if normalized:
+        if normalized == "paths":
+            table = log_delannoy(max(a.longest, b.longest)).to(values.device)
+            values -= table[a.lengths[:, None], b.lengths]
+        elif normalized:
             if a is b:
                 _keep_diagonal(a, values, recursion)
             values -= (_self_log_kernels(a, b, recursion) + _self_log_kernels(b, a, recursion).T) / 2

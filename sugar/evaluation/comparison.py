@@ -1,6 +1,7 @@
 """Two runs of one benchmark compared item by item, with paired bootstrap intervals.
 
     compare(benchmark, data, Path("a/predictions.jsonl"), Path("b/predictions.jsonl"))["accuracy"].difference
+    interval([hits_of_seed_0, hits_of_seed_1])        # of runs over items, as the ablation has
 
 The interval is of the difference B - A over resampled items (Efron & Tibshirani 1993). A benchmark whose
 score is no mean
@@ -62,6 +63,24 @@ def compare(
         low, high = np.percentile([d[key] for d in drawn], [2.5, 97.5])
         out[key] = Difference(base[0][key], base[1][key], float(low), float(high))
     return out
+
+
+def interval(
+    values: Sequence[np.ndarray], *, samples: int = 1000, seed: int = 0, share: float = 0.95
+) -> tuple[float, float]:
+    """The interval of the mean of runs' means: runs are drawn again, and within each its items.
+
+    values: per run a figure for each item, or the difference of two runs over the same items.
+
+    >>> interval([np.array([1, 1, 1])])
+    (1.0, 1.0)
+    """
+    rng = np.random.default_rng(seed)
+    means = np.stack([v[rng.integers(len(v), size=(samples, len(v)))].mean(1) for v in values])  # (runs, S)
+    chosen = rng.integers(len(values), size=(len(values), samples))
+    drawn = np.take_along_axis(means, chosen, 0).mean(0)
+    low, high = np.quantile(drawn, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
 
 
 def _units(items: Sequence[Any], shared: set[str]) -> list[list[Any]]:

@@ -1,6 +1,6 @@
 """Embeddings for a base model that has no Sugar adapter: `embeddinggemma-2`, `triple` and `prompt`.
 
-    encoder = TripleEncoder.from_folders(dino, clip, bge, device="cpu")  # the paper's encoders (method.md A3)
+    encoder = TripleEncoder.from_folders(dino, clip, bge, device="cpu")  # the paper's encoders (METHOD.md A3)
     rows = encoder.rows([Sample([picture, "a red star"])])[0]              # (2, D) unit rows, one per slice
     part1, part2 = encoder.layout.parts(rows, is_image)  # what teachers are asked for (training/teachers)
     encoder = GemmaEncoder.from_folder(folder, device="cpu")        # rows (n_i, 768)
@@ -8,7 +8,7 @@
 `embeddinggemma-2` (google/embeddinggemma-2, its text and vision parts) embeds a sample up to each slice, by
 the prompts of its card; the mean of all tokens. `triple` embeds each slice alone: part 1 by DINOv2 or BGE,
 part 2 by CLIP, in one unit row. CLIP reads 77 tokens and BGE 512; longer texts are cut. `prompt` is the
-hidden state of a one-word prompt (method.md B). Search adapters are the table's (presets.py). Not covered:
+hidden state of a one-word prompt (METHOD.md B). Search adapters are the table's (presets.py). Not covered:
 training of any of them.
 """
 
@@ -333,7 +333,7 @@ TASK = (
 
 
 def prompt_turns(sample: Sample, upto: int) -> list[Turn]:
-    """The one-word prompt over the first `upto` slices (method.md B): its last hidden state stands for them.
+    """The one-word prompt over the first `upto` slices (METHOD.md B): its last hidden state stands for them.
 
     On two levels, the task in the system turn and one word asked for, as Gen2Embed found best for models that
     were never trained to embed.

@@ -6,7 +6,7 @@
     # the same tokens, and the answer's span
     row = processor.training_layout([*turns, Turn("assistant", answer)])
     batch = processor.collate(layouts)                                      # right-padded tensors and pixels
-    d = pool_slices(hidden, batch.slices)            # (number of slices, hidden): method.md A1
+    d = pool_slices(hidden, batch.slices)            # (number of slices, hidden): METHOD.md A1
 
 README.md in this folder explains the layouts. Not covered: running a model over them (backbone.py), videos,
 audio, tools.
@@ -14,6 +14,7 @@ audio, tools.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from sugar.model.families import FAMILIES, Family
 from sugar.model.owner import owner
 from sugar.model.presets import Prompts
 from sugar.model.template import ChatTemplate
-from sugar.sequence import Sample, Turn
+from sugar.sequence import Sample, Slice, Turn
 
 # -- sequences with known positions ----------------------------------------------------------------
 
@@ -138,7 +139,7 @@ def merge_pixels(images: Sequence[PreparedImage]) -> dict[str, Tensor]:
 
 
 def pool_slices(hidden: Tensor, slices: Sequence[Sequence[Span]]) -> Tensor:
-    """Hidden states of slices: the mean over a picture's tokens, the last token of a text (method.md A1).
+    """Hidden states of slices: the mean over a picture's tokens, the last token of a text (METHOD.md A1).
 
     Differentiable.
 
@@ -165,6 +166,9 @@ def pool_slices(hidden: Tensor, slices: Sequence[Sequence[Span]]) -> Tensor:
     picked = hidden[index[0], index[1]].float() * index[3][:, None]  # (used tokens, D)
     return torch.zeros(count, hidden.shape[-1], device=device).index_add(0, index[2], picked).to(hidden.dtype)
 
+
+MARK = "\ufdd0"
+"""A noncharacter, which no text holds: where a slice ends while its place in a prompt is looked for."""
 
 # -- the processor ---------------------------------------------------------------------------------
 
@@ -366,13 +370,14 @@ class Processor:
         answers.
 
         Each answer follows exactly the prompt that `chat_layout` makes of the turns before it, and ends with
-        the token that ends a turn. Its slices are the pictures, as in `chat_layout`.
+        the token that ends a turn. Its slices are those of the turns in order, system prompts left out: a
+        picture's tokens, a text's last token.
 
         Args:
             turns: a conversation that ends with the assistant's turn.
             images: its pictures, when prepared before.
         Raises:
-            InputError: no answer, or a template that rewrites earlier turns, so that training would not match
+            InputError: no answer, or a template that rewrites turns, so that training would not match
                 inference.
         """
         if not turns or turns[-1].role != "assistant":
@@ -387,6 +392,9 @@ class Processor:
                 prompt = self.chat_layout(before, images=images[: sum(len(t.sample.images) for t in before)])
                 spoken.append(self.answer_ids(before, prompt, turn.sample.text, end=True))
                 answers.append((len(prompt), len(prompt) + len(spoken[-1])))
+        slices = self._slice_ends(turns[:-1], prompt)
+        said = self.answer_ids(turns[:-1], prompt, turns[-1].sample.text)  # without the token that ends it
+        slices.append((np.array([len(prompt) + len(said) - 1]), False))
         ids = [*prompt.ids, *spoken[-1]]
         for n, ((start, stop), words) in enumerate(zip(answers, spoken, strict=True)):
             if ids[start:stop] != words:  # a template that ends no turn but the last (LLaVA-1.5's)
@@ -397,7 +405,45 @@ class Processor:
                     "The chat template rewrites earlier turns. Split the conversation: one answer in each "
                     "training row."
                 )
-        return Layout(ids, prompt.images, prompt.slices, tuple(answers))
+        return Layout(ids, prompt.images, slices, tuple(answers))
+
+    def _slice_ends(self, turns: Sequence[Turn], prompt: Layout) -> list[Span]:
+        """The slices of turns within their prompt: the pictures' tokens, the last token of each text.
+
+        Each text is rendered once more with a mark at its end, so the template itself says where it lies.
+        """
+
+        def marked(s: Slice) -> Slice:
+            end = len(s.text.rstrip()) if not s.is_image else 0
+            return s if s.is_image else Slice(s.text[:end] + MARK + s.text[end:])
+
+        told = [
+            Turn(t.role, Sample([s if t.role == "system" else marked(s) for s in t.sample])) for t in turns
+        ]
+        pieces = self._expand(self.render(told), prompt.images).split(MARK)
+        text = "".join(pieces)
+        slices = [s for t in turns if t.role != "system" for s in t.sample]
+        texts = sum(not s.is_image for s in slices)
+        if text != self._expand(self.render(turns), prompt.images) or len(pieces) != texts + 1:
+            raise InputError(
+                "The chat template rewrites what is said. Train with --terms.conversations false."
+            )
+        bos = self.tokenizer.bos_token
+        found = self.tokenizer(
+            text,
+            add_special_tokens=not (bos and text.startswith(bos)),
+            return_offsets_mapping=True,
+        )["offset_mapping"]
+        starts = [start for start, stop in found if stop > start]
+        where = [n for n, (start, stop) in enumerate(found) if stop > start]
+        ends = iter(np.cumsum([len(piece) for piece in pieces[:-1]]).tolist())
+        pictures = iter(prompt.slices)
+        return [
+            next(pictures)
+            if s.is_image
+            else (np.array([where[bisect.bisect_left(starts, next(ends)) - 1]]), False)
+            for s in slices
+        ]
 
     def _tokenise_alone(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

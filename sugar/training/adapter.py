@@ -228,8 +228,7 @@ class AdapterTask:
         return self.config.fresh_rate if name.startswith("head.") or "projector" in name else 1.0
 
     def _teachers(self) -> CachedEncoders | None:
-        terms = self.config.terms
-        if not terms.similarity or terms.contrastive_only:
+        if not self.config.terms.labelled:
             return None
         teachers = CachedEncoders(
             open_teachers(self.config.teachers), output_folder(self.config.vectors, "--vectors")
@@ -238,7 +237,11 @@ class AdapterTask:
             return teachers
         if parallel.rank() == 0 or not teachers.cached:
             teachers.learn(self._examples())
-            teachers.prepare(s for example in self._examples() for s in example.slices)
+            talks = self.config.terms.conversations
+            sequences = (
+                s for e in self._examples() for s in e.sequences[: None if talks else len(e.samples)]
+            )
+            teachers.prepare(s for sequence in sequences for s in sequence)
         parallel.barrier()
         return teachers
 
@@ -251,7 +254,7 @@ class AdapterTask:
 
     def rows(self) -> SampleRows:
         """What turns an example into rows of tokens."""
-        return SampleRows(self.sugar.processor)
+        return SampleRows(self.sugar.processor, self.config.terms)
 
     def resumable(self) -> dict[str, Any]:
         c = self.config
@@ -329,6 +332,7 @@ class AdapterTask:
             kernel=t.kernel,
             triple=t.triple,
             device="cpu" if self.device.type == "mps" else self.device,  # mps has no float64
+            delta=t.delta,
         )
 
     def compare(

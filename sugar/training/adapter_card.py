@@ -14,9 +14,13 @@ from sugar.training.terms import Terms
 __all__ = ["adapter_card", "deviations"]
 
 
+SILENT = {"similarity", "delta"}
+"""Settings that the paper does not give: alpha, and the bandwidth of the labels' kernel."""
+
+
 def deviations(config: Any) -> dict[str, str]:
-    """What a run does otherwise than Sugar's paper, whose choices are the defaults: name of the setting -> a
-    sentence."""
+    """What a run does otherwise than Sugar's paper, whose choices are the defaults where it makes them: name
+    of the setting -> a sentence."""
     found = {}
     for default, given, names in (
         (Terms(), config.terms, [f.name for f in fields(Terms)]),
@@ -25,8 +29,16 @@ def deviations(config: Any) -> dict[str, str]:
         for name in names:
             value, paper = getattr(given, name), getattr(default, name)
             if value != paper:
-                found[name] = f"{name.replace('_', ' ')} {value} (paper: {paper})"
+                other = f"default {paper}, the paper has none" if name in SILENT else f"paper: {paper}"
+                found[name] = f"{name.replace('_', ' ')} {value} ({other})"
     return found
+
+
+def _label(terms: Terms) -> str:
+    """What stands where the paper is silent, or can be read in two ways."""
+    kernel = {"gak": "K / D(n, m)", "gak-self": "K / sqrt(K(x,x) K(y,y))"}.get(terms.kernel, terms.kernel)
+    over = "pairs of positions" if terms.form == "pairs" else "positions"
+    return f"{kernel}, delta {terms.delta:g}; alpha {terms.similarity:g} on the error over {over}"
 
 
 def adapter_card(config: Any, mixture: Any, bad: int, trained: str = "") -> str:
@@ -43,7 +55,9 @@ def adapter_card(config: Any, mixture: Any, bad: int, trained: str = "") -> str:
         f"- {config.steps} steps of {config.batch} examples, {config.optimizer} at {config.rate:g}, "
         f"{config.schedule}, "
         f"{trained or f'LoRA rank {config.rank}, alpha {config.alpha}'}, seed {config.seed}",
-        f"- labels: {config.teachers}" if config.terms.similarity else "- no labels: contrastive",
+        f"- labels: {config.teachers}, {_label(config.terms)}"
+        if config.terms.labelled
+        else "- no labels: contrastive",
         f"- otherwise than the paper: {'; '.join(deviations(config).values()) or 'nothing'}",
         "",
         "All settings, time and hardware stand in `training.json`, the figures on rows kept aside "

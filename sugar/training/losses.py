@@ -1,13 +1,11 @@
-"""The losses: next-token cross-entropy, the paper's similarity loss, and the named terms that we add.
+"""The losses over embeddings: the paper's similarity loss, and the named terms that we add.
 
-    L = L_g + alpha * L_d                                   (Sugar 3.4)
-    language_loss(logits, targets, weights)                 L_g; with weights, our length weighting
-    similarity_loss(r, m_l)                                 L_d = mean_ij (m_r[i, j] - m_l[i, j])^2
-    contrastive_loss(s, positives, temperature)             InfoNCE: the ablation's stand-in for L_d, and the
-    `referent` term swap_loss(s, temperature)                               2 x 2 cross-entropy of swapped
-    pairs: the `swap` term
+    L = L_g + alpha * L_d                          (Sugar 3.4)
+    similarity_loss(r, m_l)                        L_d = mean_ij (m_r[i, j] - m_l[i, j])^2
+    contrastive_loss(s, positives, temperature)    InfoNCE: the ablation's stand-in for L_d, and `referent`
+    swap_loss(s, temperature)                      2 x 2 cross-entropy of swapped pairs: the `swap` term
 
-Arrays in, scalars out; nothing here knows a model or the drawn world.
+Arrays in, scalars out; nothing here knows a model or the drawn world. Not covered: L_g (adapter.py).
 """
 
 from __future__ import annotations
@@ -15,22 +13,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def language_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean next-token cross-entropy in nats. logits: (T, vocabulary); targets: (T,) token ids; weights: (T,)
-    of a weighted mean, or None
-    for the plain one. 0 when T = 0.
-
-    >>> logits = torch.tensor([[0.0, 0.0], [0.0, 100.0]])
-    >>> language_loss(logits, torch.tensor([1, 1]), torch.tensor([1.0, 3.0])).item()  # (1 log 2 + 3 * 0) / 4
-    0.1732867956161499
-    """
-    if not len(targets):
-        return logits.sum() * 0.0
-    if weights is None:
-        return F.cross_entropy(logits.float(), targets)
-    return (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum() / weights.sum()
 
 
 def similarity_loss(embeddings: Tensor, target: Tensor, *, form: str = "pairs") -> Tensor:

@@ -45,7 +45,7 @@ OWN = replace(
     held_out=0.2,
     validate_every=20,
     log_every=10,
-    terms=replace(PAPER.terms, similarity=5.0, referent=1.0, same_sample="kernel"),
+    terms=replace(PAPER.terms, similarity=5.0, referent=1.0),
 )
 VLADVA = VladvaConfig()
 VLADVA_OWN = replace(

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 
 from sugar.model.processor import Layout, PreparedImage, Processor, Span, image_key
 from sugar.sequence import Sample
 from sugar.training import parallel
-from sugar.training.data.example import Example, Target, join
+from sugar.training.data.example import Example, Target
 from sugar.training.data.mixture import Reader
 from sugar.training.teachers.cache import CachedEncoders
-from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions
+from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions, merge
+from sugar.training.terms import Terms
 
 __all__ = ["SampleRows", "StepReader", "StepRows", "TrainRow", "one_caption"]
+
+DEFAULT = Terms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,26 +63,42 @@ class StepRows:
 
 
 class SampleRows:
-    """Sugar's rows: each sample embedded as it stands, each conversation as the chat would write it."""
+    """Sugar's rows: each sample embedded as it stands, each conversation as the chat would write it.
 
-    def __init__(self, processor: Processor) -> None:
-        self.processor = processor
+    Slice ends within a conversation are embedded in the row that its answers are learnt from, if
+    `terms.conversations`. Where no loss is taken over embeddings, only what is learnt as language is a row.
+    """
+
+    def __init__(self, processor: Processor, terms: Terms = DEFAULT) -> None:
+        self.processor, self.terms = processor, terms
+
+    def draw(self, example: Example, rng: np.random.Generator) -> list[list[int]]:
+        """The slice ends that are embedded, by sequence."""
+        terms = self.terms
+        if not terms.embeds:
+            return [[] for _ in example.samples]
+        return draw_positions(example, rng, conversations=terms.labelled and terms.conversations)
 
     def rows(self, example: Example, positions: Sequence[Sequence[int]]) -> list[TrainRow]:
-        """The rows of an example. positions: per sample the drawn slice ends."""
+        """The rows of an example. positions: per sample, and then per conversation, the drawn slice ends."""
         pictures: dict[str, PreparedImage] = {}
         found, at = [], 0
-        for target, drawn in zip(example.samples, positions, strict=True):
+        own, spoken = positions[: len(example.samples)], positions[len(example.samples) :]
+        for target, drawn in zip(example.samples, own, strict=True):
+            if not (drawn or target.language):
+                continue
             layout = self.processor.embedding_layout(target.sample, self.prepared(target.sample, pictures))
             if target.language:
                 layout = replace(layout, answers=_texts(layout))
             spans = [layout.slices[p] for p in drawn]
             found.append(TrainRow(layout, spans, list(range(at, at + len(drawn))), "next word"))
             at += len(drawn)
-        for conversation in example.conversations:
+        for conversation, drawn in zip_longest(example.conversations, spoken, fillvalue=()):
             images = [i for turn in conversation.turns for i in self.prepared(turn.sample, pictures)]
             layout = self.processor.training_layout(conversation.turns, images=images)
-            found.append(TrainRow(layout, skill=conversation.skill))
+            spans = [layout.slices[p] for p in drawn]
+            found.append(TrainRow(layout, spans, list(range(at, at + len(drawn))), conversation.skill))
+            at += len(drawn)
         return found
 
     def prepared(self, sample: Sample, pictures: dict[str, PreparedImage]) -> list[PreparedImage]:
@@ -142,21 +162,18 @@ class StepReader:
 
     def __call__(self, step: int) -> StepRows:
         chosen = list(enumerate(self.reader.mixture.rows(step, self.batch)))[self.rank :: self.world]
-        examples: list[Example] = []
-        positions: list[list[int]] = []
+        facts: list[BatchFacts] = []
         rows: list[TrainRow] = []
         for n, (d, row) in chosen:
 
             def drawn(example: Example, n: int = n) -> tuple[Example, list[list[int]], list[TrainRow]]:
                 rng = np.random.default_rng([self.seed, step, n])
                 example = self.rows.choose(example, rng)
-                ends = draw_positions(example, rng)
+                ends = self.rows.draw(example, rng)
                 return example, ends, self.rows.rows(example, ends)
 
             example, ends, made = self.reader.example(d, row, drawn)
-            before = sum(len(p) for p in positions)
+            before = sum(f.count for f in facts)
             rows += [replace(row, indices=[before + i for i in row.indices]) for row in made]
-            examples.append(example)
-            positions += ends
-        facts = batch_facts(join(examples), positions, self.teachers)
-        return StepRows(rows, facts, self.micro_batch, self.bad)
+            facts.append(batch_facts(example, ends, self.teachers))
+        return StepRows(rows, merge(facts), self.micro_batch, self.bad)

@@ -13,14 +13,18 @@ __all__ = ["Terms"]
 
 @dataclass(frozen=True)
 class Terms:
-    """Weights of the loss terms and choices of the method. The defaults are the paper's: language 1, alpha
-    1, no more.
+    """Weights of the loss terms and choices of the method. The defaults are the paper's where it says
+    something.
 
-    kernel: "gak", or "mean" for the mean slice similarity. triple: False reads the cross-modal part within
-    modalities too. pooling: "mean" over a picture's tokens, or "last". form: of L_d, see losses.py.
-    referent_labels: label the last position of a query as its referent. same_sample: the label of two
-    positions of one sample, "one" or "kernel" (teachers/labels.py). contrastive_only: InfoNCE in place of
-    the squared error.
+    similarity: alpha. The paper gives no figure, and prints L_d over n positions (form "positions"); ours
+    stands on form "pairs", over n^2, where 1 is n times weaker: about 100 times for 100 positions. kernel:
+    "gak", K over the number of alignments; "gak-self", K over the root of the self-kernels; "mean", the mean
+    slice similarity. delta: the kernel's bandwidth, which the paper does not give. triple: False reads the
+    cross-modal part within modalities too. pooling: "mean" over a picture's tokens, or "last". form: of L_d,
+    see losses.py. conversations: draw slice ends inside conversations too, in the forward of L_g, as the
+    paper does; False embeds separate samples alone. referent_labels: label the last position of a query as
+    its referent. same_sample: the label of two positions of one sample, "one" or "kernel"
+    (teachers/labels.py). contrastive_only: InfoNCE in place of the squared error.
     """
 
     language: float = 1.0
@@ -34,9 +38,21 @@ class Terms:
         0.0  # a token of an answer of n tokens weighs n^-length_weighting in the language loss
     )
     kernel: str = "gak"
+    delta: float = 1.0
     triple: bool = True
     pooling: str = "mean"
     form: str = "pairs"
+    conversations: bool = True
     referent_labels: bool = False
     same_sample: str = "one"
     contrastive_only: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        """Whether teachers label positions."""
+        return bool(self.similarity) and not self.contrastive_only
+
+    @property
+    def embeds(self) -> bool:
+        """Whether any loss is taken over embeddings."""
+        return any((self.similarity, self.pull, self.swap, self.referent, self.contrastive_only))

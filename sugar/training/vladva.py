@@ -70,7 +70,7 @@ class PromptRows(SampleRows):
     """A picture row and a text row for each pair; a long caption follows the picture's prompt."""
 
     def __init__(self, processor: Any, config: VladvaConfig) -> None:
-        super().__init__(processor)
+        super().__init__(processor, config.terms)
         self.short, self.autoregressive = config.short, config.autoregressive
 
     def choose(self, example: Example, rng: np.random.Generator) -> Example:

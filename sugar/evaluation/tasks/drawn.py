@@ -489,7 +489,7 @@ def change_score(groups: Groups) -> Figures:
     return out
 
 
-# -- knowledge cards: find the card by picture and question, read it, answer (method.md A5) ----------------
+# -- knowledge cards: find the card by picture and question, read it, answer (METHOD.md A5) ----------------
 
 
 def _cards(seed: int, size: int) -> list[tuple[Card, bytes, bytes]]:

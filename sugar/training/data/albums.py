@@ -42,7 +42,7 @@ class Albums:
             for n, telling in enumerate(tellings):
                 telling += [row.samples[0].sample.images[0], captions[order[n % len(captions)]]]
         targets = tuple(Target(Sample(telling)) for telling in tellings)  # type: ignore[arg-type]
-        return Example(targets, source=f"{self.name}: {rows[0].source}")
+        return Example(targets, retold=((0, 1),), source=f"{self.name}: {rows[0].source}")
 
     def captions(self, index: int) -> list[str]:
         return [t.text for target in self[index].samples for t in target.sample if not t.is_image]

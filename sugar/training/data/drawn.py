@@ -116,8 +116,9 @@ def _story(rng: np.random.Generator, source: str) -> Example:
     for n, sentence in enumerate(story.sentences):
         parts += [said(sentence), pictures[n]] if n < 4 else [said(sentence)]
     inner: Sequence[int] = range(1, len(parts))
-    samples = (Target(Sample(parts), tuple(inner)), Target(Sample(pictures[-1])))
-    return Example(samples, referents=((0, 1),), source=source)
+    again = Sample([said(long_caption(s, rng, opening=False)) for s in story.scenes])
+    samples = (Target(Sample(parts), tuple(inner)), Target(Sample(pictures[-1])), Target(again))
+    return Example(samples, referents=((0, 1),), retold=((0, 2),), source=source)
 
 
 def open_drawn(path: Path, split: str = "") -> DrawnWorld:

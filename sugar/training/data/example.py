@@ -55,13 +55,19 @@ class Conversation:
     turns: tuple[Turn, ...]
     skill: str = "answer"
 
+    @property
+    def sample(self) -> Sample:
+        """Its slices in order, system prompts left out: what its slice ends stand for."""
+        return Sample([s for turn in self.turns if turn.role != "system" for s in turn.sample])
+
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """What belongs together. Numbers in `pairs`, `referents` and `swaps` are numbers of `samples`.
+    """What belongs together. Numbers in `pairs`, `referents`, `swaps` and `retold` are numbers of `samples`.
 
     pairs: (text, picture) of one meaning. referents: (query, the picture that it leads to). swaps: (picture
-    0, picture 1, caption 0, caption 1) of a swapped pair. source: where the row stands, for messages.
+    0, picture 1, caption 0, caption 1) of a swapped pair. retold: (story, the same told again). source: where
+    the row stands, for messages.
     """
 
     samples: tuple[Target, ...] = ()
@@ -69,7 +75,13 @@ class Example:
     pairs: tuple[tuple[int, int], ...] = ()
     referents: tuple[tuple[int, int], ...] = ()
     swaps: tuple[tuple[int, int, int, int], ...] = ()
+    retold: tuple[tuple[int, int], ...] = ()
     source: str = ""
+
+    @property
+    def sequences(self) -> list[Sample]:
+        """What slice ends are drawn from: the samples, then the conversations."""
+        return [*(t.sample for t in self.samples), *(c.sample for c in self.conversations)]
 
     @property
     def slices(self) -> list[Slice]:
@@ -126,7 +138,7 @@ def join(examples: Iterable[Example]) -> Example:
     """One example of several: what a batch is made of."""
     samples: list[Target] = []
     conversations: list[Conversation] = []
-    links: dict[str, list[tuple[int, ...]]] = {"pairs": [], "referents": [], "swaps": []}
+    links: dict[str, list[tuple[int, ...]]] = {"pairs": [], "referents": [], "swaps": [], "retold": []}
     for example in examples:
         for name, found in links.items():
             found += [tuple(i + len(samples) for i in link) for link in getattr(example, name)]

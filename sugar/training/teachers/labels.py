@@ -20,15 +20,14 @@ from sugar.dtw import TwoPart, label_matrix, triple_kernel
 from sugar.training.data.example import Example
 from sugar.training.teachers.encoders import EncoderSet
 
-__all__ = ["DELTA", "BatchFacts", "batch_facts", "draw_positions", "label_statistics", "labels", "merge"]
+__all__ = ["BatchFacts", "batch_facts", "draw_positions", "label_statistics", "labels", "merge"]
 
-DELTA = 0.7
 Links = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class BatchFacts:
-    """What losses over embeddings need of a batch of S samples.
+    """What losses over embeddings need of a batch of S samples, conversations among them.
 
     flags: per sample which of its slices are pictures. positions: per sample the drawn slice ends, the last
     slice last. pairs, referents, swaps: as in Example. part1, part2: teachers' unit rows of all slices, None
@@ -53,11 +52,16 @@ class BatchFacts:
         return sum(len(p) for p in self.positions)
 
 
-def draw_positions(example: Example, rng: np.random.Generator) -> list[list[int]]:
-    """Per sample 2 to 4 of the allowed slice ends where there are that many, the last one always."""
+def draw_positions(
+    example: Example, rng: np.random.Generator, *, conversations: bool = True
+) -> list[list[int]]:
+    """Per sequence of an example 2 to 4 of the allowed slice ends where there are that many, the last one
+    always; of its samples alone without `conversations`."""
+    allowed = [target.allowed for target in example.samples]
+    if conversations:
+        allowed += [tuple(range(len(c.sample))) for c in example.conversations]
     found = []
-    for target in example.samples:
-        *inner, last = target.allowed
+    for *inner, last in allowed:
         chosen = rng.permutation(len(inner))[: int(rng.integers(1, 4))]
         found.append([*sorted(inner[i] for i in chosen), last])
     return found
@@ -66,10 +70,13 @@ def draw_positions(example: Example, rng: np.random.Generator) -> list[list[int]
 def batch_facts(
     example: Example, positions: Sequence[Sequence[int]], teachers: EncoderSet | None
 ) -> BatchFacts:
-    """The facts of a joined batch. teachers: None where nothing is labelled."""
-    parts = teachers.encode(example.slices) if teachers is not None and example.samples else (None, None)
+    """The facts of the sequences of an example that have positions. teachers: None where nothing is
+    labelled."""
+    sequences = example.sequences[: len(positions)]
+    slices = [s for sample in sequences for s in sample]
+    parts = teachers.encode(slices) if teachers is not None and slices else (None, None)
     return BatchFacts(
-        [[s.is_image for s in t.sample] for t in example.samples],
+        [[s.is_image for s in sample] for sample in sequences],
         [list(p) for p in positions],
         list(example.pairs),
         list(example.referents),
@@ -79,8 +86,8 @@ def batch_facts(
 
 
 def merge(found: Sequence[BatchFacts]) -> BatchFacts:
-    """The facts of several processes as one batch, in order."""
-    whole, *others = found
+    """The facts of several examples, or processes, as one batch, in order."""
+    whole, *others = [f for f in found if f.flags] or [BatchFacts([], [], [], [], [])]
     for f in others:
         shift = len(whole.flags)
         links = {
@@ -109,7 +116,7 @@ def labels(
     same_sample: str = "one",
     kernel: str = "gak",
     triple: bool = True,
-    delta: float = DELTA,
+    delta: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """The Triple Kernel's label matrix (P, P) float32 of all drawn positions, sample by sample.
@@ -117,10 +124,9 @@ def labels(
     Args:
         relabel: label the last position of a query as its referent.
         same_sample: label of two positions of one sample: "one" (the paper's), or "kernel": as any other two
-            sequences. With "one", a position that has seen little must lie at the whole sample and yet near
-            its own like, which no unit vectors can: the smallest eigenvalue of a drawn label matrix of 241
-            positions is -.11, with "kernel" 0.
-        kernel: "gak", or "mean": the mean slice similarity. triple: False compares within a modality by the
+            sequences.
+        kernel: "gak", K / D(n, m); "gak-self", K / sqrt(K(x,x) K(y,y)), whose amplitude is gone for long
+            sequences; or "mean", the mean slice similarity. triple: False compares within a modality by the
             cross-modal part too. Both are the paper's ablation.
         device: where the teachers' rows are compared, and where the labels lie.
     """
@@ -139,7 +145,8 @@ def labels(
     if kernel == "mean":
         target = mean_matrix(sequences, positions)
     else:
-        target = label_matrix(sequences, positions, delta=delta).float()
+        normalized = "self" if kernel == "gak-self" else "paths"
+        target = label_matrix(sequences, positions, delta=delta, normalized=normalized).float()
     if relabel:
         source = torch.arange(len(target), device=target.device)
         for query, referent in facts.referents:

@@ -3,13 +3,15 @@
     SceneEncoders("bag").encode([scene_slice])
 
 Each slice gets two unit vectors (Triple Kernel, Sugar 3.3): part 1 is fine, within pictures or within texts
-(DINOv2 and BGE in the paper); part 2 is read across (CLIP). `bag` keeps part 2 honest: a bag of attributes
-that knows neither cells nor relations, as CLIP is; `exact` lets it see what part 1 sees. A text's vector
-holds only what its words state. Facts are hashed into DIMENSION buckets.
+(DINOv2 and BGE in the paper); part 2 is read across (CLIP). `bag` keeps part 2 honest: nearly a bag of
+attributes, as CLIP is, with a trace of cells and relations; `exact` lets it see what part 1 sees. A text's
+vector holds only what its words state, or, where that has no weight, its words. Facts are hashed into
+DIMENSION buckets.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -18,6 +20,7 @@ import numpy as np
 
 from sugar.errors import InputError
 from sugar.scenes.words import Fact
+from sugar.scenes.world import COLORS, KINDS
 from sugar.sequence import Slice
 from sugar.training.data.drawn import SceneSlice
 from sugar.training.data.example import Example
@@ -37,8 +40,19 @@ FINE = {
     "time": 0.6,
     "weather": 0.6,
     "event": 1.0,
+    "word": 0.3,
 }
-BAG = {"pair": 0.5, "kind": 1.0, "color": 0.7, "place": 1.0, "time": 0.5, "weather": 0.5}
+BAG = {
+    "pair": 0.5,
+    "kind": 1.0,
+    "color": 0.7,
+    "cell": 0.15,
+    "relation": 0.3,
+    "place": 1.0,
+    "time": 0.5,
+    "weather": 0.5,
+    "word": 0.3,
+}
 ROLES = {"image": FINE, "text": FINE, "bag": BAG, "exact": FINE}
 
 
@@ -79,18 +93,21 @@ class SceneEncoders:
         """Nothing: the facts travel with the slices."""
 
     def encode(self, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
-        """Unit rows of drawn slices. Raises InputError for another data set's slice: it has no facts."""
+        """Unit rows of drawn slices. Raises InputError for another data set's picture: it has no facts."""
         part1, part2 = [], []
         for s in slices:
-            if not isinstance(s, SceneSlice):
+            if s.is_image and not isinstance(s, SceneSlice):
                 raise InputError("`--teachers scenes` labels the drawn world only. Use other teachers.")
-            part1.append(_unit(encode_facts(s.facts, ROLES["image" if s.is_image else "text"])))
-            part2.append(_unit(encode_facts(s.facts, ROLES[self.across])))
+            part1.append(_row(s, ROLES["image" if s.is_image else "text"]))
+            part2.append(_row(s, ROLES[self.across]))
         return np.stack(part1), np.stack(part2)
 
 
-def _unit(row: np.ndarray) -> np.ndarray:
-    if not row.any():  # a text that states nothing, as "remove the star" does: a direction of its own
-        row = row.copy()
-        row[0] = 1.0
-    return row
+def _row(s: Slice, weights: dict[str, float]) -> np.ndarray:
+    """A slice's facts; of a text that states none of weight, as a question or "make it bigger", its words."""
+    row = encode_facts(s.facts if isinstance(s, SceneSlice) else (), weights)
+    return row if row.any() or s.is_image else encode_facts(map(_word, re.findall(r"\w+", s.text)), weights)
+
+
+def _word(word: str) -> Fact:
+    return ("kind", word) if word in KINDS else ("color", word) if word in COLORS else ("word", word)
