@@ -4,7 +4,9 @@ on every CPU path.
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,6 +201,42 @@ def test_nothing_is_lost_far_apart_or_long(lengths, sigma):
         assert math.isfinite(scorer.gak(a, b, sigma, log=True, path=path))
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_what_must_underflow_is_zero_and_its_logarithm_is_not(path):
+    rng = np.random.default_rng(0)
+    a, b, near = rng.normal(size=(60, 2)), rng.normal(size=(50, 2)), rng.normal(size=(3, 2))
+    K = scorer.cdist_gak([a, near], [b, near + 0.01], 0.1, path=path)
+    assert K[0, 0] == 0.0 and K[1, 1] > 0.9
+    logs = scorer.cdist_gak([a, near], [b, near + 0.01], 0.1, log=True, path=path)
+    assert np.isfinite(logs).all() and logs[0, 0] < -800
+    np.testing.assert_allclose(np.exp(logs), K, rtol=1e-9)
+
+
+def test_a_pair_of_long_sequences_goes_to_numba():
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    scorer.gak(rng.normal(size=(120, 2)), rng.normal(size=(110, 2)), 0.3)
+    assert scorer.last_report().path == "numba"
+
+
+@pytest.mark.parametrize("fault", ["", "wrong", "raises"])
+def test_triton_is_checked_at_its_first_use(fault, monkeypatch, caplog):
+    """Against torch on 64 pairs, by a stand-in for the kernels: no card is at hand."""
+
+    def cross(a, b, recursion, max_bytes):
+        if fault == "raises":
+            raise RuntimeError("no ptxas")
+        logs = scores._values(a, b, recursion, "torch", max_bytes, -math.inf)
+        return logs + (0.1 if fault else 0.0), True
+
+    monkeypatch.setattr(scores, "_faults", {})
+    monkeypatch.setitem(sys.modules, "sugar.dtw.kernels", SimpleNamespace(cross=cross))
+    found = [scores._fault_of_triton(torch.device("cpu"), long) for long in (False, True, True)]
+    wanted = {"": "", "wrong": "differ from torch by 0.1", "raises": "no ptxas"}[fault]
+    assert all(wanted in reason and bool(reason) == bool(fault) for reason in found)
+    assert scorer.path_fault() == found[0] and len(caplog.records) == (2 if fault else 0)
+
+
 @pytest.mark.parametrize(
     "kind, slack",
     [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 1e-2)],
@@ -322,7 +360,10 @@ BAD = {
     "labels of dimensions": lambda: scorer.label_matrix([torch.eye(2), torch.eye(3)]),
     "labels of another kind": lambda: scorer.label_matrix([torch.eye(2)], normalized="roots"),
     "normalised otherwise": lambda: scorer.gak(X3, Y2, normalized="roots"),
-    "labels of another phi": lambda: scorer.label_matrix_from_phi(torch.zeros(2, 2), [3]),
+    "a sigma without a square": lambda: scorer.gak(X3, Y2, 1e-170),
+    "a sigma beyond all": lambda: scorer.gak(X3, Y2, 1e200),
+    "delta without a square": lambda: scorer.label_matrix([torch.eye(2)], delta=1e-170),
+    "sigma of two parts": lambda: scorer.sigma_gak([A, B]),
 }
 
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 INTERPRET = """
 import numpy as np, sugar.dtw as D
+from sugar.dtw import kernels
 rng = np.random.default_rng(0)
 def unit(n, kind):
     x = rng.normal(size=(n, 3))
@@ -36,6 +37,9 @@ for lengths in ((1, 3, 5), (2, 17)):
 pair = [unit(3, np.float32)], [unit(4, np.float32)]
 got = D.cdist_gak(*pair, 0.05, normalized=False, log=True, path="triton")
 assert D.last_report().redone == 1 and np.isfinite(got).all() and got[0, 0] < -87
+kernels.GRID_Y = 1  # as many launches as sequences
+X, Y = [unit(n, np.float64) for n in (1, 2, 3)], [unit(2, np.float64)]
+assert np.abs(D.cdist_dtw(X, Y, path="triton") - D.cdist_dtw(X, Y, path="torch")).max() < 1e-12
 print("agreed")
 """
 

@@ -4,7 +4,7 @@ tslearn's wheel ships no test files, but the docstrings of its metrics hold doct
 as they stand in the installed package, with our functions under tslearn's names. What is left out is listed
 with its reason; a case that tslearn adds or drops fails the count.
 
-Known differences, none hidden by these cases: no `be=`, `n_jobs=`, `verbose=`, `compute_with_backend=`; no
+Known differences, none hidden by these cases: `be=`, `n_jobs=`, `verbose=` are accepted and do nothing; no
 gradients; a pair gives a float also for tensors; faults raise AlignmentError (a ValueError) also where
 tslearn raises ZeroDivisionError or warns; gamma = 0 is refused; no windows; nan padding is
 understood in a dataset given as one array, refused in a single sequence.
@@ -12,6 +12,7 @@ understood in a dataset given as one array, refused in a single sequence.
 
 import doctest
 import importlib
+import inspect
 import re
 
 import numpy as np
@@ -51,9 +52,11 @@ CASES = {  # docstring: (examples run, examples left out, why)
     "_dtw.dtw_path_from_metric": (12, 0, ""),
     "_gak.cdist_gak": (2, 0, ""),
     "_gak.gak": (2, 0, ""),
+    "_gak.sigma_gak": (2, 0, ""),
     "_soft_dtw.cdist_soft_dtw": (8, 2, GRADIENT),
     "_soft_dtw.soft_dtw": (11, 4, GRADIENT),
     "softdtw_variants.cdist_soft_dtw": (2, 8, BACKEND),
+    "softdtw_variants.gamma_soft_dtw": (2, 0, ""),
     "softdtw_variants.soft_dtw": (2, 13, BACKEND),
 }
 NOT_OFFERED = {
@@ -62,7 +65,6 @@ NOT_OFFERED = {
     "_masks.itakura_mask": "no windows",
     "_masks.sakoe_chiba_mask": "no windows",
     "dtw_variants.dtw_subsequence_path": "the first run of `subsequence_dtw`",
-    "_gak.sigma_gak": "a random estimate of sigma; the paper's delta sets it per pair",
     "_soft_dtw.cdist_soft_dtw_normalized": "the search ranks by normalised GAK",
     "_soft_dtw.soft_dtw_alignment": "an expected alignment; `dtw_path` gives the cheapest one",
     "_soft_dtw.soft_dtw_normalized": "the search ranks by normalised GAK",
@@ -76,7 +78,6 @@ NOT_OFFERED = {
     "dtw_variants.subsequence_path": "traces a cost table, which `subsequence_dtw` keeps to itself",
     "softdtw_variants.SquaredEuclidean.__init__": "a class around `squared_euclidean`, for gradients",
     "softdtw_variants.cdist_soft_dtw_normalized": "the search ranks by normalised GAK",
-    "softdtw_variants.gamma_soft_dtw": "a random estimate of gamma",
     "softdtw_variants.soft_dtw_alignment": "an expected alignment; `dtw_path` gives the cheapest one",
 }
 NUMBER = re.compile(r"-?\d+(\.\d*)?(e[+-]?\d+)?(\.\.\.)?")
@@ -141,6 +142,25 @@ def test_docstring_of_tslearn(cases, name):
     changed = doctest.DocTest(chosen, dict(OURS), test.name, test.filename, test.lineno, test.docstring)
     failed = doctest.DocTestRunner(ByValue(), verbose=False).run(changed, out=report.append).failed
     assert not failed, "".join(report)
+
+
+@pytest.mark.parametrize("name", ["cdist_dtw", "cdist_gak", "cdist_soft_dtw", "gamma_soft_dtw", "sigma_gak"])
+def test_keywords_of_tslearn_are_accepted(name):
+    """Its parameters by name, but for the windows, which are not offered."""
+    theirs = inspect.signature(getattr(importlib.import_module("tslearn.metrics"), name)).parameters
+    windows = {"global_constraint", "sakoe_chiba_radius", "itakura_max_slope"}
+    assert set(theirs) - windows <= set(inspect.signature(getattr(scorer, name)).parameters)
+    for pair in ("gak", "soft_dtw", "dtw"):
+        assert getattr(scorer, pair)(s1=[1.0, 2.0], s2=[1.0, 3.0], be="numpy") >= 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_estimates_are_tslearn_s_for_one_seed(seed):
+    metrics = importlib.import_module("tslearn.metrics")
+    ragged = [np.random.default_rng(seed).normal(size=(n, 2)) for n in (3, 5, 2)]
+    for name in ("sigma_gak", "gamma_soft_dtw"):
+        wanted = getattr(metrics, name)(ragged, n_samples=7, random_state=seed)
+        assert getattr(scorer, name)(ragged, n_samples=7, random_state=seed) == pytest.approx(float(wanted))
 
 
 KINDS = {"list": lambda v: np.asarray(v).tolist(), "numpy": np.asarray, "torch": torch.as_tensor}

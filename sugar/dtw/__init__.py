@@ -9,7 +9,7 @@ all calls and paths.
 Every fault of the caller raises `sugar.errors.AlignmentError`. Not covered: gradients.
 """
 
-from .labels import label_matrix, label_matrix_from_phi
+from .labels import label_matrix
 from .packed import PackedSequences
 from .scores import (
     PathReport,
@@ -19,7 +19,10 @@ from .scores import (
     choose_path,
     dtw,
     gak,
+    gamma_soft_dtw,
     last_report,
+    path_fault,
+    sigma_gak,
     soft_dtw,
 )
 from .slices import TwoPart, squared_euclidean, triple_kernel
@@ -38,9 +41,11 @@ __all__ = [
     "dtw_path",
     "dtw_path_from_phi",
     "gak",
+    "gamma_soft_dtw",
     "label_matrix",
-    "label_matrix_from_phi",
     "last_report",
+    "path_fault",
+    "sigma_gak",
     "soft_dtw",
     "squared_euclidean",
     "subsequence_dtw",

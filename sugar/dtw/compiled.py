@@ -6,7 +6,7 @@ first-level cache. Only the GEMM is left to torch. exp is a polynomial (to 1e-16
 float32), since the library's does not vectorise here.
 
 Imported only when this path runs; the first call of a process costs 1 to 2 s (numba's import and its cache on
-disk). One thread. Not covered: the certificate's redo (scores.py).
+disk). One thread.
 """
 
 from __future__ import annotations
@@ -221,6 +221,36 @@ def least_costs(dots, squares_a, squares_b, offsets_a, lengths_a, offsets_b, ali
                         cell[lane] = phi + least
             for lane in range(len(lengths)):
                 out[a, b + lane] = table[lengths[lane] - 1, lane]
+
+
+@njit(**SETTINGS)
+def log_sums(exponents, n, m, gak, floors, out):
+    """Fill out (P,) with log M[n,m], the recursion in logs, from exponents -phi * scale (N, M, P).
+
+    Where no row can lead to more than floors (P,) any more, -inf: the sum will be 0 in a float.
+    """
+    for p in range(len(n)):
+        row = np.full(m[p] + 1, -np.inf)
+        row[0] = 0.0
+        for i in range(n[p]):
+            diagonal, best = row[0], -np.inf
+            row[0] = -np.inf
+            for j in range(m[p]):
+                x = exponents[i, j, p]
+                above, left = row[j + 1], row[j]
+                top = max(diagonal, above, left)
+                value = -np.inf
+                if top > -np.inf:
+                    k = x - math.log(2.0 - math.exp(x)) if gak else x
+                    sums = math.exp(diagonal - top) + math.exp(above - top) + math.exp(left - top)
+                    value = k + top + math.log(sums)
+                diagonal = above
+                row[j + 1] = value
+                best = max(best, value)
+            if best < floors[p]:
+                row[m[p]] = -np.inf
+                break
+        out[p] = row[m[p]]
 
 
 def cross(

@@ -14,6 +14,7 @@ fused GEMM.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ SHORT_ROW = 16
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 PAIRS = 4 if INTERPRETED else 128  # pairs per program of short_rows
 TILE = 64 if INTERPRETED else 1024  # numbers per program of long_rows; the interpreter scans one by one
+GRID_Y = 65_535  # programs along a grid's second axis, and so sequences of a in one launch
 LOCALS = {"gak": 0, "exp": 1, "cost": 2}
 FAR = tl.constexpr(1e30)  # stands for infinity: inf - inf would be nan
 
@@ -64,11 +66,11 @@ def short_rows(
     COLUMNS: tl.constexpr,
     PAIRS: tl.constexpr,
 ):
-    """out (A, B): M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS
+    """out (A, B): M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(1) of a against PAIRS
     sequences of b.
     """
-    a = tl.program_id(0)
-    b = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
+    a = tl.program_id(1)
+    b = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
     n = tl.load(lengths_a + a)
     m = tl.load(lengths_b + b, mask=b < count_b, other=0)
     factor = pair_scale(settings, n, m, PER_PAIR)
@@ -140,11 +142,11 @@ def long_rows(
     COLUMNS: tl.constexpr,
     PAIRS: tl.constexpr,
 ):
-    """out (A, B): log M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(0) of a against PAIRS
+    """out (A, B): log M[n,m] (LOCAL 0, 1) or the least cost (2) of sequence program_id(1) of a against PAIRS
     sequences of b.
     """
-    a = tl.program_id(0)
-    b = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
+    a = tl.program_id(1)
+    b = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
     j = tl.arange(0, COLUMNS)
     n = tl.load(lengths_a + a)
     m = tl.load(lengths_b + b, mask=b < count_b, other=0)
@@ -190,26 +192,27 @@ def cross(
         [recursion.scale, recursion.delta or 1.0], dtype=out.dtype, device=a.device
     )  # a number would pass as float32
     kernel, columns, pairs = launch_plan(b.longest)
-    step = min(a.count, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
-    for low in range(0, a.count, step):
-        part = a if step == a.count else a.part(low, min(a.count, low + step))
-        dots, squares_a, squares_b = products_and_squares(part, b)
-        offsets_b = b.offsets[:-1] + [0] * (columns - b.longest)
-        kernel[part.count, triton.cdiv(b.count, pairs)](
-            dots,
-            squares_a,
-            squares_b,
-            torch.tensor(part.offsets, device=a.device),
-            part.lengths,
-            torch.tensor(offsets_b, device=a.device),
-            b.lengths,
-            out[low : low + step],
-            settings,
-            dots.shape[1],
-            b.count,
-            LOCAL=LOCALS[recursion.local],
-            PER_PAIR=recursion.delta is not None,
-            COLUMNS=columns,
-            PAIRS=pairs,
-        )
+    step = min(a.count, GRID_Y, max(1, max_bytes // (b.offsets[-1] * a.parts[0].element_size() * a.longest)))
+    offsets_b = torch.tensor(b.offsets[:-1] + [0] * (columns - b.longest), device=a.device)
+    with torch.cuda.device(a.device) if a.device.type == "cuda" else nullcontext():
+        for low in range(0, a.count, step):
+            part = a if step == a.count else a.part(low, min(a.count, low + step))
+            dots, squares_a, squares_b = products_and_squares(part, b)
+            kernel[triton.cdiv(b.count, pairs), part.count](
+                dots,
+                squares_a,
+                squares_b,
+                torch.tensor(part.offsets, device=a.device),
+                part.lengths,
+                offsets_b,
+                b.lengths,
+                out[low : low + step],
+                settings,
+                dots.shape[1],
+                b.count,
+                LOCAL=LOCALS[recursion.local],
+                PER_PAIR=recursion.delta is not None,
+                COLUMNS=columns,
+                PAIRS=pairs,
+            )
     return out.double(), kernel is long_rows and recursion.local != "cost"

@@ -1,8 +1,7 @@
 """The target matrix M_l for a training batch (paper 3.2): what the cosine of two drawn positions should be.
 
-`label_matrix` takes the slices as the frozen encoders gave them; `label_matrix_from_phi` takes slice
-distances that the caller has. Every slice distance is computed once, however many positions are drawn; the
-prefixes share it. Not covered: gradients.
+Every slice distance is computed once, however many positions are drawn; the prefixes share it. Not covered:
+gradients.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from sugar.errors import AlignmentError
 
 from .recursion import certified_log_sums, log_delannoy
-from .slices import UNIT_SLACK, TwoPart, as_tensor, check_finite, join, parts_of, positive, slice_distance
+from .slices import UNIT_SLACK, TwoPart, as_tensor, bandwidth, check_finite, join, parts_of, slice_distance
 
 CHUNK_BYTES = 256 << 20
 
@@ -56,6 +55,9 @@ def label_matrix(
             [1.0000, 1.0000, 0.3455],
             [0.0000, 0.3455, 1.0000]])
     """
+    bandwidth("delta", delta)
+    if normalized not in NORMALIZED:
+        raise AlignmentError(f"normalized is {normalized!r}; a label has {' or '.join(NORMALIZED)}.")
     if len(sequences) == 0:
         raise AlignmentError("the batch has no sequences; give at least one.")
     batch = join(
@@ -70,31 +72,7 @@ def label_matrix(
                 f"{name}: vector {worst} of the batch has length {float(norms[worst]):.4g}; normalise "
                 "slices to length 1."
             )
-    phi = slice_distance(batch, batch)
     lengths = [len(s) for s in sequences]
-    return label_matrix_from_phi(phi, lengths, positions, delta=delta, normalized=normalized)
-
-
-def label_matrix_from_phi(
-    phi: torch.Tensor,
-    lengths: Rows[int],
-    positions: Rows[Rows[int]] | None = None,
-    *,
-    delta: float = 1.0,
-    normalized: str = "paths",
-) -> torch.Tensor:
-    """`label_matrix` from slice distances: phi (T, T) over all T = sum(lengths) slices of the batch, in
-    order. cosine = 1 - phi / 2.
-    """
-    positive("delta", delta)
-    if normalized not in NORMALIZED:
-        raise AlignmentError(f"normalized is {normalized!r}; a label has {' or '.join(NORMALIZED)}.")
-    starts = list(itertools.accumulate(lengths, initial=0))
-    if phi.ndim != 2 or tuple(phi.shape) != (starts[-1], starts[-1]):
-        raise AlignmentError(
-            f"phi has shape {tuple(phi.shape)}; lengths {list(lengths)[:8]} want ({starts[-1]}, "
-            f"{starts[-1]})."
-        )
     drawn = [[n - 1] for n in lengths] if positions is None else positions
     if len(drawn) != len(lengths):
         raise AlignmentError(
@@ -106,6 +84,8 @@ def label_matrix_from_phi(
             raise AlignmentError(
                 f"sequence {index} has {n} slices, so position {bad[0]} is out of range 0..{n - 1}."
             )
+    phi = slice_distance(batch, batch)  # (T, T) over all slices of the batch
+    starts = list(itertools.accumulate(lengths, initial=0))
     device = phi.device
     ends = [(s, int(i) + 1) for s, row in enumerate(drawn) for i in row]
     if not ends:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from sugar.errors import AlignmentError
 
 from .packed import PackedSequences, pair_distances
 from .recursion import (
+    LOG_SILVER,
     Recursion,
     certified,
     certified_log_sums,
@@ -36,14 +38,16 @@ from .recursion import (
     log_kernel_sums,
     path_costs,
 )
-from .slices import Sequence, TwoPart, as_sequence, positive
+from .slices import Sequence, TwoPart, as_sequence, bandwidth, join, positive
 
 log = logging.getLogger("sugar")
 
 PATHS = ("torch", "numba", "triton")
-LONGEST_ROW = 4096  # slices of a column that the Triton kernels take
+LONGEST_ROW = 1024  # slices of a column that the Triton kernels take; 4,096 take a minute to compile
 NUMBA_FROM = 200_000  # table cells; below, importing numba costs more than it saves
+STEP_COST = 20  # a step of torch's loop over the cells of a table, in cells of numba's
 MAX_BYTES = 256 << 20  # working memory of one call, beyond its inputs, their packed copies and its result
+UNDERFLOW = -746.0  # exp of it is 0 in float64
 MAX_SELF_KERNELS = 64  # distinct bandwidths that packed sequences remember
 
 
@@ -57,6 +61,9 @@ def cdist_gak(
     log: bool = False,
     path: str | None = None,
     max_bytes: int = MAX_BYTES,
+    n_jobs: Any = None,
+    verbose: int = 0,
+    be: Any = None,
 ) -> Any:
     """Global Alignment Kernels (N, M) of two datasets, or (N, N) of one with itself; tslearn's `cdist_gak`.
 
@@ -75,6 +82,7 @@ def cdist_gak(
         delta: instead, per pair, sigma = delta * sqrt((n + m) / 2) (the paper's).
         log: return log K, exact where K itself is too large or too small for a float.
         path: one of `PATHS`. max_bytes: working memory.
+        n_jobs, verbose, be: tslearn's, accepted and without effect; what comes back is what came in.
     Returns:
         float64, an array or a tensor as the input was.
     Raises:
@@ -87,26 +95,28 @@ def cdist_gak(
            [0.65629661, 1.        ]])
     """
     if delta is not None:
-        recursion = Recursion("gak", delta=positive("delta", delta))
+        recursion = Recursion("gak", delta=bandwidth("delta", delta))
     else:
-        recursion = Recursion("gak", scale=1 / (2 * positive("sigma", sigma) ** 2))
+        recursion = Recursion("gak", scale=1 / (2 * bandwidth("sigma", sigma) ** 2))
 
     if normalized not in (True, False, "paths"):
         raise AlignmentError(f"normalized is {normalized!r}; use True, False or 'paths'.")
 
-    def finish(a: PackedSequences, b: PackedSequences, values: torch.Tensor) -> torch.Tensor:
+    def finish(a: PackedSequences, b: PackedSequences, values: torch.Tensor, path: str) -> torch.Tensor:
         if normalized == "paths":
             table = log_delannoy(max(a.longest, b.longest)).to(values.device)
             values -= table[a.lengths[:, None], b.lengths]
         elif normalized:
             if a is b:
                 _keep_diagonal(a, values, recursion)
-            values -= (_self_log_kernels(a, b, recursion) + _self_log_kernels(b, a, recursion).T) / 2
+            own, other = _self_log_kernels(a, b, recursion, path), _self_log_kernels(b, a, recursion, path)
+            values -= (own + other.T) / 2
             if a is b:
                 values.fill_diagonal_(0.0)
         return values if log else values.exp_()
 
-    return _matrix(dataset1, dataset2, recursion, path, max_bytes, finish)
+    # a self-kernel is at least 1 and D at least 1, so below this every kind of K is 0 in a float
+    return _matrix(dataset1, dataset2, recursion, path, max_bytes, finish, -math.inf if log else UNDERFLOW)
 
 
 def cdist_soft_dtw(
@@ -116,6 +126,9 @@ def cdist_soft_dtw(
     *,
     path: str | None = None,
     max_bytes: int = MAX_BYTES,
+    n_jobs: Any = None,
+    verbose: int = 0,
+    be: Any = None,
 ) -> Any:
     """soft-DTW (N, M): -gamma log sum over paths of exp(-cost / gamma), costs squared. May be negative.
 
@@ -128,12 +141,19 @@ def cdist_soft_dtw(
     recursion = Recursion("exp", scale=1 / positive("gamma", gamma))
     # the added 0 turns -0.0 into 0.0
     return _matrix(
-        dataset1, dataset2, recursion, path, max_bytes, lambda a, b, logs: logs.mul_(-gamma).add_(0.0)
+        dataset1, dataset2, recursion, path, max_bytes, lambda a, b, logs, _: logs.mul_(-gamma).add_(0.0)
     )
 
 
 def cdist_dtw(
-    dataset1: Any, dataset2: Any = None, *, path: str | None = None, max_bytes: int = MAX_BYTES
+    dataset1: Any,
+    dataset2: Any = None,
+    *,
+    path: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    n_jobs: Any = None,
+    verbose: int = 0,
+    be: Any = None,
 ) -> Any:
     """DTW (N, M): the root of the least summed slice distance over warping paths; tslearn's `cdist_dtw`.
 
@@ -144,7 +164,7 @@ def cdist_dtw(
            [1., 0.]])
     """
 
-    def finish(a: PackedSequences, b: PackedSequences, costs: torch.Tensor) -> torch.Tensor:
+    def finish(a: PackedSequences, b: PackedSequences, costs: torch.Tensor, _: str) -> torch.Tensor:
         costs.sqrt_()
         return costs.fill_diagonal_(0.0) if a is b else costs
 
@@ -162,13 +182,13 @@ def gak(s1: Any, s2: Any, sigma: float = 1.0, **options: Any) -> float:
     return float(cdist_gak([double(s1)], [double(s2)], sigma, **options)[0, 0])
 
 
-def soft_dtw(ts1: Any, ts2: Any, gamma: float = 1.0, **options: Any) -> float:
+def soft_dtw(s1: Any, s2: Any, gamma: float = 1.0, **options: Any) -> float:
     """soft-DTW of two sequences (n, D), (m, D), in float64; tslearn's `soft_dtw`. See `cdist_soft_dtw`.
 
     >>> round(soft_dtw([1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0], gamma=1.0), 6)
     -0.895444
     """
-    return float(cdist_soft_dtw([double(ts1)], [double(ts2)], gamma, **options)[0, 0])
+    return float(cdist_soft_dtw([double(s1)], [double(s2)], gamma, **options)[0, 0])
 
 
 def dtw(s1: Any, s2: Any, **options: Any) -> float:
@@ -178,6 +198,32 @@ def dtw(s1: Any, s2: Any, **options: Any) -> float:
     0.0
     """
     return float(cdist_dtw([double(s1)], [double(s2)], **options)[0, 0])
+
+
+def sigma_gak(dataset: Any, n_samples: int = 100, random_state: Any = None, be: Any = None) -> float:
+    """A bandwidth for `cdist_gak`: the median distance of sampled slices, times the root of the longest
+    length (Cuturi 2011); tslearn's `sigma_gak`, with its draws for one `random_state`.
+
+    >>> round(sigma_gak([[1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0]], n_samples=200, random_state=0), 6)
+    2.0
+    """
+    sequences = [double(s) for s in _unpadded(dataset)]
+    rows = join(sequences)
+    if isinstance(rows, TwoPart):
+        raise AlignmentError("sigma_gak takes plain sequences; a two-part one has distances of three kinds.")
+    state = random_state if hasattr(random_state, "choice") else np.random.RandomState(random_state)
+    chosen = torch.from_numpy(state.choice(len(rows), size=n_samples, replace=len(rows) < n_samples))
+    distances = torch.pdist(rows.cpu()[chosen])
+    return float(np.median(distances.numpy())) * max(len(s) for s in sequences) ** 0.5
+
+
+def gamma_soft_dtw(dataset: Any, n_samples: int = 100, random_state: Any = None, be: Any = None) -> float:
+    """A gamma for `cdist_soft_dtw`: 2 sigma^2 of `sigma_gak`; tslearn's `gamma_soft_dtw`.
+
+    >>> round(gamma_soft_dtw([[1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0]], n_samples=200, random_state=0), 6)
+    8.0
+    """
+    return 2 * sigma_gak(dataset, n_samples, random_state) ** 2
 
 
 def double(values: Any) -> Sequence:
@@ -194,11 +240,14 @@ def _matrix(
     recursion: Recursion,
     path: str | None,
     max_bytes: int,
-    finish: Callable[[PackedSequences, PackedSequences, torch.Tensor], torch.Tensor],
+    finish: Callable[[PackedSequences, PackedSequences, torch.Tensor, str], torch.Tensor],
+    floor: float = -math.inf,
 ) -> Any:
     """Pack what is not packed, choose the path, run, and give back the kind that came in.
 
-    finish(a, b, values (A, B)) makes the result from log M (least costs for "cost"), in sorted positions.
+    finish(a, b, values (A, B), path) makes the result from log M (least costs for "cost"), in sorted
+    positions.
+    floor: log M below it may come as -inf.
     """
     max_bytes = int(positive("max_bytes", max_bytes))
     tensors = any(_holds_tensors(d) for d in (dataset1, dataset2))
@@ -213,9 +262,10 @@ def _matrix(
     if a is not b and a.parts[0].dtype != b.parts[0].dtype:
         widest = torch.promote_types(a.parts[0].dtype, b.parts[0].dtype)
         a, b = (side if side.parts[0].dtype == widest else side.to(widest) for side in (a, b))
-    chosen = choose_path(path, a.device, a.offsets[-1] * b.offsets[-1], b.longest)
+    cells = max(a.offsets[-1] * b.offsets[-1], STEP_COST * a.longest * b.longest)
+    chosen = choose_path(path, a.device, cells, b.longest)
     start_report(chosen, a.device)
-    values = finish(a, b, _values(a, b, recursion, chosen, max_bytes))
+    values = finish(a, b, _values(a, b, recursion, chosen, max_bytes, floor), chosen)
     result = torch.empty_like(values)
     result[a.order[:, None], b.order] = values
     return result if tensors else result.cpu().numpy()
@@ -260,7 +310,7 @@ def _unpadded(dataset: Any) -> list[Any]:
 
 
 def _values(
-    a: PackedSequences, b: PackedSequences, recursion: Recursion, path: str, max_bytes: int
+    a: PackedSequences, b: PackedSequences, recursion: Recursion, path: str, max_bytes: int, floor: float
 ) -> torch.Tensor:
     """log M (A, B), or least costs for "cost", in sorted positions; each certified or redone in logs."""
     if path == "torch":
@@ -289,7 +339,7 @@ def _values(
     rows, columns = (~certified(logs, a.lengths[:, None], b.lengths, single)).nonzero().T
     count(logs.numel() - len(rows))
     if len(rows):
-        logs[rows, columns] = _pairs(a, rows, b, columns, recursion, max_bytes, in_logs=True)
+        logs[rows, columns] = _pairs(a, rows, b, columns, recursion, max_bytes, path, floor)
     return logs
 
 
@@ -300,11 +350,12 @@ def _pairs(
     columns: torch.Tensor,
     recursion: Recursion,
     max_bytes: int,
-    in_logs: bool = False,
+    failed: str = "",
+    floor: float = -math.inf,
 ) -> torch.Tensor:
     """log M (Q,), or least costs, of the pairs (rows[q], columns[q]), in chunks of about `max_bytes`.
 
-    in_logs: by the log recursion at once, for pairs that failed the certificate.
+    failed: the path by whose sums they failed the certificate; then by the log recursion at once.
     """
     out = torch.empty(len(rows), dtype=torch.float64, device=a.device)
     width = sum(p.shape[1] for p in a.parts)
@@ -316,13 +367,33 @@ def _pairs(
         redone = 0
         if recursion.local == "cost":
             out[part] = path_costs(phi.double(), n, m)
-        elif in_logs:
+        elif failed:
             exponent = (phi.double() * -recursion.scales(n, m)).clamp_(max=0)
-            out[part] = log_kernel_sums(local_log_kernel(exponent, recursion.local), n, m)
+            out[part] = _sums_in_logs(exponent, n, m, recursion.local, failed, floor)
             redone = len(n)
         else:
             out[part], redone = certified_log_sums(phi, n, m, recursion.scales(n, m), recursion.local)
         count(len(n), redone)
+    return out
+
+
+def _sums_in_logs(
+    exponent: torch.Tensor,
+    n: torch.Tensor,
+    m: torch.Tensor,
+    local: str,
+    path: str,
+    floor: float = -math.inf,
+) -> torch.Tensor:
+    """log M (P,) by the log recursion, from exponents -phi * scale <= 0 (N, M, P); -inf where below
+    `floor`, if that ends the work early."""
+    if path != "numba":
+        return log_kernel_sums(local_log_kernel(exponent, local), n, m)
+    from .compiled import log_sums
+
+    out = torch.empty(len(n), dtype=torch.float64)
+    floors = (floor - LOG_SILVER * (n + m)).double()  # a row's sums may still grow by Delannoy's number
+    log_sums(exponent.numpy(), n.numpy(), m.numpy(), local == "gak", floors.numpy(), out.numpy())
     return out
 
 
@@ -336,14 +407,16 @@ def _keep_diagonal(a: PackedSequences, logs: torch.Tensor, recursion: Recursion)
         a.self_kernels[key] = logs.diagonal().clone()
 
 
-def _self_log_kernels(a: PackedSequences, b: PackedSequences, recursion: Recursion) -> torch.Tensor:
+def _self_log_kernels(
+    a: PackedSequences, b: PackedSequences, recursion: Recursion, path: str
+) -> torch.Tensor:
     """log K(x, x) (A, B), or (A, 1) under one sigma: each of a under the sigma it has against each of b."""
     nothing = torch.zeros(1, dtype=torch.long)
     values, inverse = (nothing, nothing) if recursion.delta is None else b.lengths.unique(return_inverse=True)
     keys = [(recursion.scale, recursion.delta, m) for m in values.tolist()]
     fresh = [key for key in keys if key not in a.self_kernels]
     if fresh:
-        computed = _compute_self(a, recursion, [m for *_, m in fresh])
+        computed = _compute_self(a, recursion, [m for *_, m in fresh], path)
         a.self_kernels.update(zip(fresh, computed.T.contiguous(), strict=True))
     for key in keys:
         a.self_kernels.move_to_end(key)
@@ -353,7 +426,7 @@ def _self_log_kernels(a: PackedSequences, b: PackedSequences, recursion: Recursi
     return table[:, inverse.to(table.device)]
 
 
-def _compute_self(a: PackedSequences, recursion: Recursion, others: list[int]) -> torch.Tensor:
+def _compute_self(a: PackedSequences, recursion: Recursion, others: list[int], path: str) -> torch.Tensor:
     """log K(x, x) (A, S) under the scales that lengths n and each of `others` (S,) give."""
     m = torch.tensor(others, device=a.device)
     out = torch.empty(a.count, len(others), dtype=torch.float64, device=a.device)
@@ -368,7 +441,12 @@ def _compute_self(a: PackedSequences, recursion: Recursion, others: list[int]) -
         phi = phi[:, :, :, None].expand(-1, -1, -1, len(others)).reshape(longest, longest, -1)  # (L, L, P S)
         n_each = n.repeat_interleave(len(others))
         scales = recursion.scales(n[:, None], m).reshape(-1)
-        sums, _ = certified_log_sums(phi, n_each, n_each, scales, recursion.local)
+        if path == "numba":
+            sums = _sums_in_logs(
+                (phi.double() * -scales).clamp_(max=0), n_each, n_each, recursion.local, path
+            )
+        else:
+            sums, _ = certified_log_sums(phi, n_each, n_each, scales, recursion.local)
         out[low:high] = sums.view(-1, len(others))
         low = high
     return out
@@ -389,7 +467,7 @@ def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM
             raise AlignmentError(
                 f"path {asked!r} is unknown; choose one of {', '.join(PATHS)}, or None to choose by device."
             )
-        reason = _missing(asked, device)
+        reason = _missing(asked, device, longest)
         if asked == "triton" and not reason and longest > LONGEST_ROW:
             reason = f"its rows hold {LONGEST_ROW} slices and the longest sequence has {longest}"
         if reason:
@@ -401,10 +479,10 @@ def choose_path(asked: str | None, device: torch.device, cells: int = NUMBA_FROM
     if (device.type == "cpu" and cells < NUMBA_FROM) or (device.type == "cuda" and longest > LONGEST_ROW):
         return "torch"
     fastest = "triton" if device.type == "cuda" else "numba"
-    return "torch" if _missing(fastest, device) else fastest
+    return "torch" if _missing(fastest, device, longest) else fastest
 
 
-def _missing(path: str, device: torch.device) -> str:
+def _missing(path: str, device: torch.device, longest: int = 1) -> str:
     """Why `path` cannot run on tensors of `device`, or "" when it can."""
     if path == "torch":
         return ""
@@ -412,8 +490,46 @@ def _missing(path: str, device: torch.device) -> str:
         return f"the package {path} is not installed (pip install {path})"
     if path == "numba":
         return "" if device.type == "cpu" else f"it works on the CPU and the tensors are on {device}"
+    if device.type == "cuda":
+        return _fault_of_triton(device, longest > 16)
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    return "" if device.type == "cuda" or interpreted else f"it works on CUDA and the tensors are on {device}"
+    return "" if interpreted else f"it works on CUDA and the tensors are on {device}"
+
+
+_faults: dict[bool, str] = {}
+"""By whether rows are long: what is wrong with the Triton kernels on this machine, "" for nothing."""
+
+
+def path_fault() -> str:
+    """Why the Triton kernels are not used although the card is there, for the page; "" where nothing is
+    wrong."""
+    return next((reason for reason in _faults.values() if reason), "")
+
+
+def _fault_of_triton(device: torch.device, long: bool) -> str:
+    """What is wrong with a Triton kernel, found at its first use in a process: 64 pairs against torch."""
+    if long not in _faults:
+        rng = np.random.default_rng(0)
+        sides = []
+        for _ in range(2):
+            rows = [rng.normal(size=(n + 12 * long, 8)) for n in range(1, 9)]
+            unit = [torch.from_numpy(r / np.linalg.norm(r, axis=1, keepdims=True)).float() for r in rows]
+            sides.append(PackedSequences.from_list([r.to(device) for r in unit]))
+        recursion = Recursion("gak", delta=0.7)
+        try:
+            from .kernels import cross
+
+            one, other = sides
+            found, are_logs = cross(one, other, recursion, MAX_BYTES)
+            wanted = _values(one, other, recursion, "torch", MAX_BYTES, -math.inf)
+            worst = float(((found if are_logs else found.log()) - wanted).abs().max())
+            reason = "" if worst < 1e-3 else f"its kernels differ from torch by {worst:.3g} in the logarithm"
+        except Exception as error:  # a compiler and a driver raise what they like
+            reason = f"its kernels do not run ({type(error).__name__}: {str(error)[:200]})"
+        _faults[long] = reason
+        if reason:
+            log.warning("alignment runs on torch, not on triton: %s", reason)
+    return _faults[long]
 
 
 @dataclass(frozen=True)

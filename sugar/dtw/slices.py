@@ -235,6 +235,14 @@ def positive(name: str, value: Any) -> float:
     return number
 
 
+def bandwidth(name: str, value: Any) -> float:
+    """The value as a float; AlignmentError unless it is finite, above 0, and has such a square."""
+    number = positive(name, value)
+    if not 1e-150 < number < 1e150:
+        raise AlignmentError(f"{name} is {value}; its square is no number above 0. Use one nearer to 1.")
+    return number
+
+
 def real(name: str, value: Any) -> float:
     """The value as a float; AlignmentError when it is not one number."""
     try:

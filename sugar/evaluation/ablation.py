@@ -27,7 +27,7 @@ from sugar.metrics import ranks
 from sugar.model.processor import Batch, Layout, Processor
 from sugar.sequence import Sample
 from sugar.training.data import open_data
-from sugar.training.data.example import BadRow, Example, Target, join
+from sugar.training.data.example import Example, Target, join
 from sugar.training.data.mixture import Mixture, read_row
 from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
@@ -104,7 +104,7 @@ VARIANTS = {
 }
 
 
-LABELS = {
+LABELS: dict[str, dict[str, Any]] = {
     "self-0.7": {"kernel": "gak-self", "delta": 0.7},
     "gak-0.7": {"delta": 0.7},
     "gak-1": {"delta": 1.0},
@@ -213,7 +213,7 @@ def label_table(data: Sequence[str], teachers: str, size: int) -> dict[str, Any]
     keys: list[str] = []
     rows = []
     for name, choice in LABELS.items():
-        target = labels(facts, **choice)  # type: ignore[arg-type]
+        target = labels(facts, **choice)
         found = measured.hits(fitted(target).numpy())
         keys = list(found)
         seen = target[[q for q, _ in stories]][:, list(measured.column)]
@@ -228,7 +228,7 @@ def kept_aside(data: Sequence[str], seed: int, size: int) -> tuple[Mixture, list
     opened = open_data(data)
     mixture = Mixture([d for d, _ in opened], [w for _, w in opened], seed=seed, held_out=HELD_OUT)
     read = [read_row(mixture.datasets[d], row) for d, row in mixture.validation[:size]]
-    return mixture, [e for e in read if not isinstance(e, BadRow)]
+    return mixture, [e for e in read if isinstance(e, Example)]
 
 
 def one(variant: Variant, folder: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,10 @@ class ModelService:
         from sugar.retrieval.scoring import alignment_path
 
         rows["Aligns by"] = alignment_path(model.device)
+        from sugar.dtw import path_fault  # it imports torch, which a loaded model has
+
+        if fault := path_fault():
+            rows["Alignment"] = f"torch, not triton: {fault}"
         return rows | {"Embedding": f"{model.dimension} numbers"} | memory()
 
     def card(self) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 
 import numpy as np
 
@@ -93,7 +92,8 @@ class SampleRows:
             spans = [layout.slices[p] for p in drawn]
             found.append(TrainRow(layout, spans, list(range(at, at + len(drawn))), "next word"))
             at += len(drawn)
-        for conversation, drawn in zip_longest(example.conversations, spoken, fillvalue=()):
+        spoken = spoken or [[]] * len(example.conversations)
+        for conversation, drawn in zip(example.conversations, spoken, strict=True):
             images = [i for turn in conversation.turns for i in self.prepared(turn.sample, pictures)]
             layout = self.processor.training_layout(conversation.turns, images=images)
             spans = [layout.slices[p] for p in drawn]
