@@ -279,6 +279,7 @@ def _compare(args: argparse.Namespace) -> None:
 def _benchmark(args: argparse.Namespace) -> None:
     from sugar.evaluation import runner
     from sugar.evaluation.benchmark import download, find
+    from sugar.evaluation.comparison import FEW, intervals
     from sugar.evaluation.report import figures_table
 
     benchmark = find(args.what)
@@ -301,9 +302,11 @@ def _benchmark(args: argparse.Namespace) -> None:
             return
         figures, row = result.figures, result.row
         print(f"predictions: {result.predictions}")
+        if row["items"] < FEW:
+            row["intervals"] = intervals(benchmark, args.data, result.predictions)
         if args.save:
             save_benchmark(row)
-    print(figures_table(benchmark, figures))
+    print(figures_table(benchmark, figures, row.get("intervals", {})))
     if args.json:
         print(json.dumps(row))
 

@@ -120,9 +120,17 @@ def models() -> str:
 
 def benchmarks() -> str:
     """Every benchmark: what was measured here, beside the papers' rows; empty cells where nothing was
-    measured.
+    measured, or too few items for a figure without an interval.
     """
     from sugar.evaluation.benchmark import benchmarks as known
+    from sugar.evaluation.comparison import FEW
+
+    def shown(row: dict[str, Any], key: str) -> str:
+        value = cell(row["figures"].get(key))
+        if row["items"] >= FEW or not value:
+            return value
+        low, high = row.get("intervals", {}).get(key, (None, None))
+        return f"{value} ({cell(low)} to {cell(high)})" if low is not None else ""
 
     measured = json.loads(BENCHMARKS.read_text("utf-8"))["rows"] if BENCHMARKS.is_file() else []
     ours = sorted({row["model"] for row in measured})
@@ -130,9 +138,9 @@ def benchmarks() -> str:
     for name, benchmark in known().items():
         rows = {row["model"]: row for row in measured if row["benchmark"] == name}
         reported = {k for figures in benchmark.papers.values() for k in figures}
-        keys = [k for row in rows.values() for k in row["figures"]] or sorted(reported)
+        keys = [k for row in rows.values() for k in row["figures"] if shown(row, k)] or sorted(reported)
         for key in list(dict.fromkeys(keys)) or [""]:
-            own = [cell(rows[m]["figures"].get(key)) if m in rows else "" for m in ours]
+            own = [shown(rows[m], key) if m in rows else "" for m in ours]
             papers = [f"{p} {figures[key]:g}" for p, figures in benchmark.papers.items() if key in figures]
             lines.append(f"| {name} | {key} | {' | '.join(own)} | {'; '.join(papers)} |")
     return "\n".join([*lines, "", *(part_of(row) for row in measured)])

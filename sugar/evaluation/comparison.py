@@ -22,6 +22,10 @@ from sugar.evaluation.benchmark import Benchmark, Pool
 from sugar.evaluation.runner import by_key, keys_of, limited
 
 
+FEW = 200
+"""With fewer items a figure is printed with its interval, or not at all."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """Figures of both runs in percent, their difference, and its 95 % interval."""
@@ -63,6 +67,21 @@ def compare(
         low, high = np.percentile([d[key] for d in drawn], [2.5, 97.5])
         out[key] = Difference(base[0][key], base[1][key], float(low), float(high))
     return out
+
+
+def intervals(
+    benchmark: Benchmark, data: Path, predictions: Path, *, samples: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each figure of one run, over its items drawn again."""
+    items, found = benchmark.read(data), by_key(predictions)
+    units = _units(items, {key for key in keys_of(limited(items, None)) if key in found})
+    rng = np.random.default_rng(seed)
+    drawn = [
+        _score(benchmark, units, rng.integers(len(units), size=len(units)), found) for _ in range(samples)
+    ]
+    keys = _score(benchmark, units, range(len(units)), found)
+    bounds = {key: np.nanpercentile([d.get(key, np.nan) for d in drawn], [2.5, 97.5]) for key in keys}
+    return {key: (round(float(low), 2), round(float(high), 2)) for key, (low, high) in bounds.items()}
 
 
 def interval(

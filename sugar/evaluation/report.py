@@ -70,13 +70,18 @@ def barred_table(title: str, rows: Sequence[FigureRow], figures: Mapping[str, fl
     return "\n".join(lines)
 
 
-def figures_table(benchmark: Benchmark, figures: Mapping[str, float]) -> str:
-    """Markdown: the measured figures beside chance and the papers' rows."""
+def figures_table(
+    benchmark: Benchmark, figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> str:
+    """Markdown: the measured figures, with intervals where there are any, beside chance and the papers'
+    rows."""
     keys = list(figures)
     lines = _head(" | ".join([benchmark.title, *keys]))
     for name, row in {"measured": figures, "chance": benchmark.chance, **benchmark.papers}.items():
         if row:
             lines.append(_line([name, *(f"{row[k]:.1f}" if k in row else "" for k in keys)]))
+        if name == "measured" and intervals:
+            lines.append(_line(["95 % interval", *("{:.1f} to {:.1f}".format(*intervals[k]) for k in keys)]))
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
-"""RAG as the paper does it: the nearest solved question (picture and text) is read before the question, k =
-1.
+"""RAG after the paper: the nearest solved question (picture and text) is read before the question, k = 1.
+
+The paper's base mixes instruction data in; this one holds the benchmark's own training questions.
 """
 
 from __future__ import annotations
