@@ -327,7 +327,7 @@ def stories(at: Path) -> None:
                 "story_id": f"s{s}",
                 "photo_flickr_id": f"{s}{n}",
                 "worker_arranged_photo_order": str(n),
-                "original_text": f"story {s} part {n}",
+                "text": f"story {s} part {n}",
             }
         ]
         for s in range(2)
@@ -376,6 +376,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "sugarcrepe_pp": crepe("pp-"),
     "textvqa": textvqa,
     "vist_5c": stories,
+    "vist_5c_dagger": stories,
     "vist_5c4i": stories,
     "vist_5c4i_dagger": stories,
     "vist_positions": stories,

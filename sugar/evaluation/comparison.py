@@ -21,7 +21,6 @@ from sugar.errors import SettingsError
 from sugar.evaluation.benchmark import Benchmark, Pool
 from sugar.evaluation.runner import by_key, keys_of, limited
 
-
 FEW = 200
 """With fewer items a figure is printed with its interval, or not at all."""
 

@@ -1,7 +1,7 @@
 """FVQA and WebQA: answers that need facts from outside the picture, by ROUGE-L.
 
-FVQA is asked without sources and WebQA with its gold ones. The papers retrieve (by the mean of a picture's and
-a text's similarity), so their figures are of another task and do not stand beside these.
+FVQA is asked without sources and WebQA with its gold ones. The paper retrieves (by the mean of the similarity
+to a picture and to a text), so its figures with sources are of another task and do not stand beside these.
 """
 
 from __future__ import annotations

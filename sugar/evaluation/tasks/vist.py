@@ -1,7 +1,7 @@
 """VIST: a story finds its last picture.
 
-5c, 5c+4i, both without the story's own pictures (dagger), and every position. The sentences are VIST's `text`, with names as
-"[male]", which earlier work on these rows reads too.
+5c, 5c+4i, both without the story's own pictures (dagger), and every position. The sentences are
+VIST's `text`, with names as "[male]", which earlier work reads too.
 """
 
 from __future__ import annotations
