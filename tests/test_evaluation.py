@@ -26,11 +26,12 @@ from PIL import Image
 from test_scenes import answer_of, expected_difference
 
 from sugar.__main__ import main
+from sugar.commands.figures import benchmarks as benchmarks_page
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation import ablation, golden, runner
-from sugar.evaluation.comparison import interval
-from sugar.evaluation.report import FigureRow
+from sugar.evaluation.comparison import interval, intervals
+from sugar.evaluation.report import FigureRow, figures_table
 from sugar.evaluation.tasks import drawn
 from sugar.evaluation.tasks.scores import beside
 from sugar.scenes import Scene, draw, is_held_out, plain_caption, sample_scene, split_rng
@@ -266,6 +267,32 @@ def test_two_runs_of_the_drawn_world_compare(model: Sugar, tmp_path: Path) -> No
     runner.write_predictions(tmp_path / "p.jsonl", found.predictions)
     benchmark = drawn.benchmark(1, 10, ["swapped"])
     assert runner.rescore(benchmark, data=tmp_path, predictions=tmp_path / "p.jsonl") == found.figures
+
+
+def test_one_run_of_few_items_has_intervals(model: Sugar, tmp_path: Path) -> None:
+    benchmark = drawn.benchmark(1, 10, ["swapped"])
+    found = runner.measure(benchmark, model)
+    runner.write_predictions(tmp_path / "p.jsonl", found.predictions)
+    bounds = intervals(benchmark, tmp_path, tmp_path / "p.jsonl", samples=50)
+    key = "winoground_text_embedding"
+    assert bounds[key][0] <= found.figures[key] <= bounds[key][1]
+    assert "95 % interval" in figures_table(benchmark, found.figures, bounds)
+
+
+def test_a_page_has_no_figure_of_few_items_without_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    row: dict[str, Any] = {"benchmark": "gqa", "model": "m", "figures": {"accuracy": 33.0}}
+    row |= dict.fromkeys(("precision", "device", "date", "commit"), "")
+    bounds = {"intervals": {"accuracy": (20.0, 50.0)}}
+    more: dict[str, Any]
+    for more, cell in (
+        ({"items": 18}, "|  |"),
+        ({"items": 18, **bounds}, "| 33 (20 to 50) |"),
+        ({"items": 400}, "| 33 |"),
+    ):
+        text = json.dumps({"rows": [row | more]})
+        kept = SimpleNamespace(is_file=lambda: True, read_text=lambda _, text=text: text)
+        monkeypatch.setattr("sugar.commands.figures.BENCHMARKS", kept)
+        assert f"| gqa | accuracy {cell}" in benchmarks_page()
 
 
 def test_rows_are_the_issue_s_table() -> None:
