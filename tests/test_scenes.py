@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sugar.errors import InputError
 from sugar.scenes import (
@@ -444,7 +445,7 @@ def test_cards_and_their_second_pictures() -> None:
 # --- encoders and words -------------------------------------------------------------------------------------
 
 
-def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
+def test_the_bag_hardly_knows_places_and_the_fine_one_does() -> None:
     obj = SceneObject("star", "red", "big", "plain", 0, 0)
     cat = SceneObject("cat", "blue", "big", "plain", 2, 2)
     scene = Scene((obj, cat), "beach", "day", "clear")
@@ -453,11 +454,11 @@ def test_the_bag_knows_no_places_and_the_fine_one_does() -> None:
     bag, exact = ([encode_facts(facts, ROLES[role]) for facts in three] for role in ("bag", "exact"))
     for vectors in (bag, exact):
         assert [np.linalg.norm(v) for v in vectors] == pytest.approx([1, 1, 1], abs=1e-5)
-    assert bag[0] @ bag[1] == pytest.approx(1, abs=1e-6) and bag[0] @ bag[2] < 0.95
+    assert 0.94 < bag[0] @ bag[1] < 0.99 and bag[0] @ bag[2] < 0.93
     assert exact[0] @ exact[1] < 0.9
     assert not encode_facts([], ROLES["bag"]).any()
     with pytest.raises(InputError, match="drawn world only"):
-        SceneEncoders().encode([Slice("a star")])
+        SceneEncoders().encode([Slice(Image.new("RGB", (8, 8)))])
 
 
 def test_every_word_of_the_test_split_is_known() -> None:

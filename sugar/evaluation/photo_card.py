@@ -65,8 +65,7 @@ larger model where it matters.
 Beside each figure stands the stronger of chance and the best blind baseline. Two-tower models of the years
 before CLIP, without pre-training on pairs: 2WayNet 29.3 text to photo and 43.4 photo to text, R@1;
 Hard-Attention BLEU-4 21.3. "Kinds by name" reads a token that holds the mean vector of the classes which a
-supervised ImageNet classifier sees. Absent things, for comparison: of people's own captions 15.5 % name
-something that the other four do not; by eye 15 or 16 of 24 flagged captions of the model were wrong.
+supervised ImageNet classifier sees.
 
 {table}
 
