@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
@@ -402,3 +403,20 @@ def test_a_row_without_an_answer_is_refused(opened: Callable[[str], Sugar]) -> N
             processor.training_layout(turns)
     with pytest.raises(InputError, match="empty"):
         processor.training_layout([Turn("user", Sample("x")), Turn("assistant", Sample(" "))])
+
+
+def test_a_template_that_rewrites_texts_has_rows_without_their_ends(
+    opened: Callable[[str], Sugar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, turns = opened("llava").processor, [Turn("user", Sample([A, "where?"]))]
+    turns.append(Turn("assistant", Sample("a beach")))
+    render = processor.render
+
+    def clean(*asked: Any, **how: Any) -> str:
+        return render(*asked, **how).replace("\ufdd0", "")
+
+    monkeypatch.setattr(processor, "render", clean)
+    with pytest.raises(InputError, match=r"terms\.conversations false"):
+        processor.training_layout(turns)
+    row = processor.training_layout(turns, texts=False)
+    assert [is_image for _, is_image in row.slices] == [True] and row.answers[-1][1] == len(row)

@@ -364,7 +364,7 @@ class Processor:
         return ids
 
     def training_layout(
-        self, turns: Sequence[Turn], *, images: Sequence[PreparedImage] | None = None
+        self, turns: Sequence[Turn], *, images: Sequence[PreparedImage] | None = None, texts: bool = True
     ) -> Layout:
         """A conversation as a training row: the tokens of inference, and the spans of the assistant's
         answers.
@@ -376,6 +376,7 @@ class Processor:
         Args:
             turns: a conversation that ends with the assistant's turn.
             images: its pictures, when prepared before.
+            texts: look for the ends of the texts; without, its slices are the pictures, as in `chat_layout`.
         Raises:
             InputError: no answer, or a template that rewrites turns, so that training would not match
                 inference.
@@ -392,9 +393,11 @@ class Processor:
                 prompt = self.chat_layout(before, images=images[: sum(len(t.sample.images) for t in before)])
                 spoken.append(self.answer_ids(before, prompt, turn.sample.text, end=True))
                 answers.append((len(prompt), len(prompt) + len(spoken[-1])))
-        slices = self._slice_ends(turns[:-1], prompt)
-        said = self.answer_ids(turns[:-1], prompt, turns[-1].sample.text)  # without the token that ends it
-        slices.append((np.array([len(prompt) + len(said) - 1]), False))
+        slices = prompt.slices
+        if texts:
+            said = self.answer_ids(turns[:-1], prompt, turns[-1].sample.text)  # without the closing token
+            last = np.array([len(prompt) + len(said) - 1])
+            slices = [*self._slice_ends(turns[:-1], prompt), (last, False)]
         ids = [*prompt.ids, *spoken[-1]]
         for n, ((start, stop), words) in enumerate(zip(answers, spoken, strict=True)):
             if ids[start:stop] != words:  # a template that ends no turn but the last (LLaVA-1.5's)

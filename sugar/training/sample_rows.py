@@ -95,7 +95,7 @@ class SampleRows:
         spoken = spoken or [[]] * len(example.conversations)
         for conversation, drawn in zip(example.conversations, spoken, strict=True):
             images = [i for turn in conversation.turns for i in self.prepared(turn.sample, pictures)]
-            layout = self.processor.training_layout(conversation.turns, images=images)
+            layout = self.processor.training_layout(conversation.turns, images=images, texts=bool(drawn))
             spans = [layout.slices[p] for p in drawn]
             found.append(TrainRow(layout, spans, list(range(at, at + len(drawn))), conversation.skill))
             at += len(drawn)

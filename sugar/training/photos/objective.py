@@ -42,7 +42,7 @@ class Terms:
     align: float = 0.3
     aligned: int = 48
     temperature: float = 0.05
-    delta: float = 0.7
+    delta: float = 1.0
 
 
 def objective(
