@@ -274,10 +274,12 @@ def webqa(at: Path) -> None:
         "A": ['"The barn is red."'],
         "Qcate": "color",
         "img_posFacts": [{"image_id": 3, "caption": "the barn"}],
+        "img_negFacts": [{"image_id": n, "caption": f"no barn {n}"} for n in (4, 5, 6, 7, 8)],
         "txt_posFacts": [{"fact": "barns are red"}],
     }
-    dump(at / "WebQA_train_val.json", {"q": row, "other": {**row, "split": "train"}})
-    picture(at / "images" / "3.jpg")
+    few = {**row, "img_negFacts": []}
+    dump(at / "WebQA_train_val.json", {"q": row, "few": few, "other": {**row, "split": "train"}})
+    pictures(at / "images", *(f"{n}.jpg" for n in range(3, 8)))
 
 
 def mmvp(at: Path) -> None:
@@ -365,6 +367,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "mmvet": mmvet,
     "mmvp": mmvp,
     "mmvp_vlm": mmvp_vlm,
+    "mmvp_vlm_two": mmvp_vlm,
     "nocaps_captions": coco_form("nocaps_val_4500_captions.json", "images"),
     "nocaps_retrieval": coco_form("nocaps_val_4500_captions.json", "images"),
     "pope_adversarial": pope("adversarial"),
@@ -384,6 +387,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "vizwiz_rag": lambda at: vizwiz(at, "train", "val"),
     "vqav2": vqav2,
     "webqa": webqa,
+    "webqa_positions": webqa,
     "winoground": winoground,
 }
 
@@ -459,6 +463,26 @@ def test_vist_asks_what_the_paper_asks(tmp_path: Path) -> None:
     assert query.right == {"04.jpg"} and query.without == {"00.jpg", "01.jpg", "02.jpg", "03.jpg"}
     (pool,) = catalogue.find("vist_5c").read(tmp_path)
     assert [p for p in pool.queries[0].parts] == [f"story 0 part {n}" for n in range(5)]
+
+
+def test_the_gold_picture_of_webqa_stands_at_each_place(tmp_path: Path) -> None:
+    webqa(tmp_path)
+    items = catalogue.find("webqa_positions").read(tmp_path)
+    shown = [[p.stem for p in i.parts if isinstance(p, Path)] for i in items]
+    assert [row.index("3") for row in shown] == list(range(5)) and {len(row) for row in shown} == {5}
+    assert [i.parts[2 * n + 1] for n, i in enumerate(items)] == ["the barn"] * 5
+    told = [{"key": i.key, "text": i.answers[0] if n == 2 else "no"} for n, i in enumerate(items)]
+    assert catalogue.find("webqa_positions").score(items, told)["place_3"] == 100
+
+
+def test_one_letter_for_all_gets_nothing_of_two_pictures(tmp_path: Path) -> None:
+    mmvp_vlm(tmp_path)
+    benchmark = catalogue.find("mmvp_vlm_two")
+    items = benchmark.read(tmp_path)
+    assert [i.answers for i in items] == [("A",), ("B",)] and items[0].parts[:2] == items[1].parts[:2]
+    for text in ("A", "the second"):
+        assert benchmark.score(items, [{"text": text}] * 2)["mean"] == 0
+    assert benchmark.score(items, [{"text": "A"}, {"text": "the second"}])["Color"] == 100
 
 
 def test_demon_puts_pictures_where_the_text_names_them() -> None:

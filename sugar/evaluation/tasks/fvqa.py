@@ -2,6 +2,8 @@
 
 FVQA is asked without sources and WebQA with its gold ones. The paper retrieves (by the mean of the similarity
 to a picture and to a text), so its figures with sources are of another task and do not stand beside these.
+`webqa_positions` puts the one gold picture at each place among wrong ones: what stands in the middle is read
+least (Sugar, figure 1a).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Part, Question, Source, document
-from sugar.evaluation.tasks.scores import SHORT, percent, said
+from sugar.evaluation.tasks.scores import SHORT, by_group, percent, said
 from sugar.metrics import rouge_l
 
 
@@ -40,11 +42,46 @@ def read_webqa(folder: Path) -> Sequence[Question]:
     return out
 
 
+PLACES = 5
+"""Pictures of a sequence in which the gold one is moved."""
+
+
+def read_positions(folder: Path) -> Sequence[Question]:
+    """Each validation question with one gold picture and enough wrong ones, asked once for each place."""
+    out = []
+    for key, r in document(folder / "WebQA_train_val.json").items():
+        right, wrong = r.get("img_posFacts", ()), r.get("img_negFacts", ())[: PLACES - 1]
+        if r["split"] != "val" or len(right) != 1 or len(wrong) < PLACES - 1:
+            continue
+        for place in range(PLACES):
+            told: list[Part] = []
+            for fact in [*wrong[:place], *right, *wrong[place:]]:
+                told += [folder / "images" / f"{fact['image_id']}.jpg", fact["caption"]]
+            parts, answer = (*told, r["Q"].strip('"')), r["A"][0].strip('"')
+            group = f"place_{place + 1}"
+            out.append(Question(f"{key}/{place + 1}", parts, (answer,), group, tokens=48, unit=key))
+    return out
+
+
+def score_positions(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
+    """ROUGE-L by the place of the gold picture, and their mean."""
+    by_place = {
+        name: percent([rouge_l(p["text"], q.answers[0]) for q, p in rows])
+        for name, rows in by_group(items, predictions).items()
+    }
+    return {"mean": percent(list(by_place.values())) / 100, **by_place}
+
+
 def score(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
     pairs = zip(said(predictions), items, strict=True)
     return {"rouge_l": percent([rouge_l(text, item.answers[0]) for text, item in pairs])}
 
 
+WEBQA = Source(
+    {"WebQA_train_val.json": "webqna.github.io", "images": "webqna.github.io"},
+    "CC BY-SA (Wikimedia)",
+    "4,966 questions, 51 GB",
+)
 FVQA_SITE = "github.com/wangpengnorman/FVQA"
 BENCHMARKS = (
     Benchmark(
@@ -64,10 +101,14 @@ BENCHMARKS = (
         "Questions over several pictures and texts of the web; ROUGE-L.",
         read_webqa,
         score,
-        Source(
-            {"WebQA_train_val.json": "webqna.github.io", "images": "webqna.github.io"},
-            "CC BY-SA (Wikimedia)",
-            "4,966 questions, 51 GB",
-        ),
+        WEBQA,
+    ),
+    Benchmark(
+        "webqa_positions",
+        "WebQA, the gold picture at each of five places",
+        "One gold picture among four wrong ones, at the first to the last place; ROUGE-L by place.",
+        read_positions,
+        score_positions,
+        WEBQA,
     ),
 )

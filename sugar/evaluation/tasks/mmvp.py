@@ -1,6 +1,6 @@
 """MMVP: pairs of pictures that CLIP takes for one; both questions of a pair must be right.
 
-MMVP-VLM: pairs to match.
+MMVP-VLM: pairs to match, by embedding, or by saying which of two pictures a statement fits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Match, Question, Source, table
-from sugar.evaluation.tasks.scores import percent, said
+from sugar.evaluation.tasks.scores import LETTER, percent, said
 from sugar.metrics import letter_of, normalise_answer
 
 OPTION = re.compile(r"\(([ab])\)\s*([^(]*)")
@@ -36,14 +36,20 @@ def read(folder: Path) -> Sequence[Question]:
 
 def score(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
     """pair: both questions of a pair right (the authors' figure). An answer in words counts as its option."""
+    right = _right(items, predictions)
+    pairs = [all(right[i : i + 2]) for i in range(0, len(right) - 1, 2)]
+    return {"pair": percent(pairs), "question": percent(right)}
+
+
+def _right(items: Sequence[Question], predictions: Sequence[Any], letters: str = "ab") -> list[bool]:
+    """Whether each answer names its option, by the letter or in words."""
     right = []
     for text, item in zip(said(predictions), items, strict=True):
         words = [normalise_answer(option) for option in item.options]
         named = words.index(normalise_answer(text)) if normalise_answer(text) in words else None
-        letter = letter_of(text, len(item.options), "ab") if named is None else named
-        right.append(letter is not None and "ab"[letter] == item.answers[0])
-    pairs = [all(right[i : i + 2]) for i in range(0, len(right) - 1, 2)]
-    return {"pair": percent(pairs), "question": percent(right)}
+        letter = letter_of(text, len(item.options), letters) if named is None else named
+        right.append(letter is not None and letters[letter] == item.answers[0])
+    return right
 
 
 def read_vlm(folder: Path) -> Sequence[Match]:
@@ -64,6 +70,40 @@ def score_vlm(items: Sequence[Match], predictions: Sequence[Any]) -> dict[str, f
     for item, p in zip(items, predictions, strict=True):
         s = p["scores"]  # [caption][picture]
         right.setdefault(item.group, []).append(s[0][0] > s[1][0] and s[1][1] > s[0][1])
+    return _by_pattern(right)
+
+
+def read_two(folder: Path) -> Sequence[Question]:
+    """Two questions a pair: both pictures, one statement, and which picture it fits."""
+    return [
+        Question(
+            f"{item.key}/{letter}",
+            (*item.pictures, f'Which picture fits "{statement}"?\nA. the first\nB. the second'),
+            (letter,),
+            item.group,
+            ("the first", "the second"),
+            instruction=LETTER,
+            unit=item.key,
+        )
+        for item in read_vlm(folder)
+        for letter, statement in zip("AB", item.captions, strict=True)
+    ]
+
+
+def score_two(items: Sequence[Question], predictions: Sequence[Any]) -> dict[str, float]:
+    """Both statements of a pair right, by pattern: one letter for all gets nothing."""
+    pairs: dict[str, list[bool]] = {}
+    for item, hit in zip(items, _right(items, predictions, "AB"), strict=True):
+        pairs.setdefault(item.unit, []).append(hit)
+    patterns = {item.unit: item.group for item in items}
+    right: dict[str, list[bool]] = {}
+    for unit, hits in pairs.items():
+        right.setdefault(patterns[unit], []).append(all(hits))
+    return _by_pattern(right)
+
+
+def _by_pattern(right: dict[str, list[bool]]) -> dict[str, float]:
+    """Percent of each visual pattern, and their mean."""
     return {
         "mean": percent([percent(v) / 100 for v in right.values()]),
         **{k: percent(v) for k, v in right.items()},
@@ -71,6 +111,9 @@ def score_vlm(items: Sequence[Match], predictions: Sequence[Any]) -> dict[str, f
 
 
 SITE = "huggingface.co/datasets/MMVP/MMVP"
+VLM = Source(
+    {"Questions.csv": f"{SITE}_VLM", "MLLM_VLM Images": f"{SITE}_VLM"}, "MIT", "135 pairs", "MMVP/MMVP_VLM"
+)
 BENCHMARKS = (
     Benchmark(
         "mmvp",
@@ -87,12 +130,16 @@ BENCHMARKS = (
         "135 pairs of pictures and statements in nine visual patterns.",
         read_vlm,
         score_vlm,
-        Source(
-            {"Questions.csv": f"{SITE}_VLM", "MLLM_VLM Images": f"{SITE}_VLM"},
-            "MIT",
-            "135 pairs",
-            "MMVP/MMVP_VLM",
-        ),
+        VLM,
+        chance={"mean": 25.0},
+    ),
+    Benchmark(
+        "mmvp_vlm_two",
+        "MMVP-VLM, answered over two pictures",
+        "Both pictures and one statement at once, A or B. Both statements of a pair must be right.",
+        read_two,
+        score_two,
+        VLM,
         chance={"mean": 25.0},
     ),
 )
