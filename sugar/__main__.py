@@ -18,6 +18,7 @@ COMMANDS = {
     "pack": ("pack", "round a checkpoint to 4 bits, or put a trained adapter beside one"),
     "evaluate": ("evaluate", "measure a model, or run the ablation"),
     "index": ("gallery", "take a folder of pictures into a gallery"),
+    "collection": ("cluster", "delete from a collection of `index --engine ray`, compact it, show it"),
     "search": ("gallery", "search a gallery with words and pictures"),
     "assets": ("assets", "rebuild what ships beside the checkpoint: gallery, cards, golden answers, quality"),
     "figures": ("figures", "fill the tables of the README files from what commands measured"),

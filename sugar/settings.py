@@ -53,6 +53,10 @@ class Settings:
     gallery: str = _setting("gallery_index", "folder of the galleries that persist")
     keep_originals: bool = _setting(True, "store uploads as they came; without it, copies of 1024 px")
     bin_days: int = _setting(30, "days in the bin before deleted pictures are gone for good", 0, 3650)
+    collection: str = _setting(
+        "", "sets made by `index --engine ray`, as NAME=ADDRESS with commas between, to be searched too"
+    )
+    public_collections: bool = _setting(False, "show them to the strangers of public mode as well")
     max_upload_mb: int = _setting(30, "largest picture or file that may be sent", 1, 2000)
     max_import_mb: int = _setting(4000, "largest zip that may be imported", 1, 1_000_000)
     max_pictures: int = _setting(12, "pictures in one conversation or query", 1, 200)
@@ -78,8 +82,22 @@ class Settings:
                 f"gallery is {shown(self.gallery)}, a file. Name the folder of the galleries."
             )
         wanted(self.gallery, "gallery")
+        _ = self.collections
         if self.auth and not all(self.auth.partition(":")[::2]):
             raise SettingsError("auth has the form user:password.")
+
+    @property
+    def collections(self) -> dict[str, str]:
+        """Name -> address of the collections. Raises SettingsError: no name, or one twice."""
+        found: dict[str, str] = {}
+        for part in filter(None, (part.strip() for part in self.collection.split(","))):
+            name, equals, address = (piece.strip() for piece in part.partition("="))
+            if not (name and equals and address) or name in found or name in ("sample", "mine"):
+                raise SettingsError(
+                    f"collection is {shown(part)}; write NAME=ADDRESS, each name once, not sample or mine."
+                )
+            found[name] = address
+        return found
 
     @property
     def gallery_root(self) -> Path:

@@ -39,6 +39,7 @@ FLOORS = {
     "": 3,
     "gallery": 4,
     "passages": 4,
+    "cluster": 4.5,
     "retrieval": 5,
     "discrimination": 5,
     "rag": 5.5,
@@ -62,6 +63,9 @@ ONLY = {
     "peft": {"model"},
     "bitsandbytes": {"model"},
     "transformers": {"model", "bench"},
+    "ray": {"cluster"},
+    "lance": {"cluster"},
+    "fsspec": {"cluster"},
 }
 """Who may know a library: one room each, and the benchmarks that measure it beside us."""
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from PIL import Image
 
+from sugar.commands import cluster
 from sugar.errors import SettingsError
 from sugar.paths import existing, output_file, there, wanted
 from sugar.sequence import PictureHit
@@ -80,14 +81,22 @@ def add_index(parser: argparse.ArgumentParser) -> None:
         help="make the gallery from an export; there must be none of that name yet",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="pictures per model call (%(default)s)")
-    parser.add_argument("--workers", type=int, default=None, help="decoding threads (up to four)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        help="decoding threads (up to four); with --engine ray, models at once (1)",
+    )
     parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    cluster.add_ray(parser)
 
 
 def index(args: argparse.Namespace) -> int:
     """0 when everything was taken in, 1 when a file was refused or the run was stopped."""
     from sugar.gallery import sweep
 
+    if args.engine == "ray":
+        return cluster.index(args)
     if args.batch_size < 1 or (args.workers is not None and args.workers < 1):
         raise SettingsError("--batch-size and --workers must be at least 1.")
     if not args.sources and not args.reindex and not args.export and not args.archive:
@@ -172,6 +181,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "query", nargs="+", metavar="TEXT_OR_PICTURE", help="texts and picture files, in order"
     )
     add_gallery_arguments(parser)
+    parser.add_argument("--collection", metavar="ADDRESS", help="search a collection instead (NAME.lance)")
     parser.add_argument(
         "--minus",
         action="append",
@@ -209,9 +219,16 @@ def search(args: argparse.Namespace) -> int:
     mode: Any = "story" if args.story else "positions" if args.positions else "pictures"
     query = _query(args)
     request = SearchRequest(query, args.gallery, mode, args.k, not args.no_rerank, args.confirm)
-    folder = named_folder(gallery_root(args), args.gallery)
-    model = load_model(args)
-    with Gallery.open(folder, model, read_only=True) as gallery:
+    if args.collection:
+        from sugar.cluster import Collection
+
+        model = load_model(args)
+        opened: Any = Collection.open(args.collection, model)
+    else:
+        folder = named_folder(gallery_root(args), args.gallery)
+        model = load_model(args)
+        opened = Gallery.open(folder, model, read_only=True)
+    with opened as gallery:
         result = search_gallery(gallery, model, request)
     if args.json:
         print(json.dumps(_as_json(result), ensure_ascii=False))

@@ -75,9 +75,11 @@ class Gallery:
 
     fingerprint: the model's when the gallery was opened; only vectors of that fingerprint are read or
     written. lock: hold it where several questions must see one and the same gallery. after_delete: called
-    when pictures are gone for good. `cancel` of a long run is a threading.Event; an error that `progress`
-    raises ends the run too.
+    when pictures are gone for good. whole: all of it can be listed and exported. `cancel` of a long run is a
+    threading.Event; an error that `progress` raises ends the run too.
     """
+
+    whole = True
 
     # -- opening and closing
 
@@ -266,6 +268,15 @@ class Gallery:
     def picture_path(self, item: int) -> Path:
         """The kept copy's file. Raises GalleryError when the item is missing."""
         return self.kept.path(self.item(item).file)
+
+    def copy(self, item: Item) -> bytes:
+        """The bytes of the kept copy, to be handed out. Raises GalleryError: the item or its file is gone."""
+        try:
+            return self.kept.path(item.file).read_bytes()
+        except FileNotFoundError as error:
+            raise GalleryError(
+                f"The kept picture of {item.name!r} is missing, or was deleted meanwhile. Try again."
+            ) from error
 
     def open_kept(self, item: Item) -> Picture:
         """The kept copy, decoded. Raises GalleryError: the item is gone, or its file missing or damaged."""

@@ -97,7 +97,7 @@ def export_zip(
             if data is not None and not include_location:
                 data = placeless(data)
             file = f"pictures/{_free_name(item, used, data is not None)}"
-            archive.writestr(file, data or _copy_of(gallery, item))
+            archive.writestr(file, data or gallery.copy(item))
             if sidecars:
                 said = _said(item, include_location=include_location)
                 archive.writestr(f"{file}.xmp", write_xmp(said))
@@ -608,7 +608,7 @@ def one(gallery: Gallery, item: int) -> tuple[str, bytes]:
     """A picture's original under its own name, or its working copy where that is all. Raises GalleryError."""
     found = gallery.item(item)
     data = gallery.original(item)
-    return _free_name(found, set(), data is not None), data or _copy_of(gallery, found)
+    return _free_name(found, set(), data is not None), data or gallery.copy(found)
 
 
 def write_zip(
@@ -627,7 +627,7 @@ def write_zip(
         for item in items:
             data = _original_of(gallery, item)
             name = _free_name(item, used, data is not None)
-            archive.writestr(name, data or _copy_of(gallery, item))
+            archive.writestr(name, data or gallery.copy(item))
             if sidecars:
                 archive.writestr(f"{name}.xmp", write_xmp(_said(item, include_location=True)))
             rows.append([name, item.caption, item.taken_text])
@@ -643,13 +643,6 @@ def _original_of(gallery: Gallery, item: Item) -> bytes | None:
     try:
         return gallery.original(item.id)
     except GalleryError as error:
-        raise GalleryError(_MISSING.format(name=item.name)) from error
-
-
-def _copy_of(gallery: Gallery, item: Item) -> bytes:
-    try:
-        return gallery.kept.path(item.file).read_bytes()
-    except FileNotFoundError as error:
         raise GalleryError(_MISSING.format(name=item.name)) from error
 
 

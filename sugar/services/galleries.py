@@ -3,7 +3,8 @@
     galleries.names(page), galleries.open(page, "holiday", model)
 
 In public mode each visitor has one gallery, "mine", which goes with the visitor; else galleries persist by
-name. The sample is for everybody, read-only. Not covered: what a gallery is (sugar/gallery), what is done
+name. The sample is for everybody, read-only; so are collections (sugar/cluster), in public mode where the
+operator says so. Not covered: what a gallery is (sugar/gallery), what is done
 with one (gallery.py).
 """
 
@@ -48,11 +49,18 @@ class Galleries:
 
     def __init__(self, settings: Settings, visitors: Everybody) -> None:
         self.settings, self.visitors, self.private = settings, visitors, visitors.mode.private
+        self.collections = {} if self.private and not settings.public_collections else settings.collections
         self._open: dict[tuple[str, str], Any] = {}
         self._lock = threading.RLock()
         self.on_delete: list[Callable[[Visitor | None], None]] = []
         """Told whose pictures were deleted; None for everybody's."""
         self._sweep()
+        from sugar.gallery import list_named
+
+        if taken := set(self.collections) & set(list_named(self.root)):
+            raise SettingsError(
+                f"There is a gallery named {min(taken)!r} already. Give the collection another name."
+            )
 
     def _sweep(self) -> None:
         """Remove what killed deletions and imports left, and what was deleted while the app did not run."""
@@ -72,15 +80,15 @@ class Galleries:
         return self.visitors.files.root.parent / "galleries" / visitor.id
 
     def names(self, page: Page) -> list[str]:
-        """What this visitor can choose from: "sample" first where it ships, then their own."""
+        """What this visitor can choose from: "sample" first where it ships, their own, then collections."""
         from sugar.gallery import list_named
 
         sample = [SAMPLE] if (self.root / SAMPLE).is_dir() else []
         own = [MINE] if self.private else [n for n in list_named(self.root) if n != SAMPLE]
-        return sample + own
+        return [*sample, *own, *self.collections]
 
     def read_only(self, name: str) -> bool:
-        return name == SAMPLE
+        return name == SAMPLE or name in self.collections
 
     def holding(self, page: Page, items: Iterable[str]) -> set[str]:
         """Those of the items, by their SHA-256, that one of this visitor's galleries has."""
@@ -92,7 +100,13 @@ class Galleries:
         folders = [self.root / n for n in ([SAMPLE] if self.private else list_named(self.root))]
         if self.private and visitor is not None:
             folders.append(self.private_folder(visitor))
-        return holding(folders, items)
+        wanted = set(items)
+        found = holding(folders, wanted)
+        for address in self.collections.values() if found != wanted else ():
+            from sugar import cluster
+
+            found |= cluster.holding(address, wanted - found)
+        return found
 
     def forget_deleted(self, visitor: Visitor | None) -> None:
         """Remove what shows a picture that is in no gallery any more: files of the visitor's, and pictures of
@@ -128,14 +142,21 @@ class Galleries:
             raise GalleryError(
                 "There is no gallery of that name. Choose one from the list, or create it in the Gallery tab."
             )
-        owner = page.visitor.id if self.private and name != SAMPLE else ""
+        owner = page.visitor.id if self.private and not self.read_only(name) else ""
         with self._lock:
             known = self._open.get((owner, name))
             if known is not None and known[0] is model and _usable(known[1], model):
                 return known[1]
             if known is not None:
                 self._close((owner, name))
-            if name == SAMPLE:
+            gallery: Any
+            if name in self.collections:
+                from sugar.cluster import Collection
+
+                gallery = Collection.open(self.collections[name], model, name=name)
+                if known is not None:  # pictures of it may have been deleted
+                    self.forget_deleted(page.visitor)
+            elif name == SAMPLE:
                 gallery = Gallery.open(self.root / SAMPLE, model, read_only=True)
             elif self.private:
                 gallery = self._own(page.visitor, model)
@@ -162,12 +183,12 @@ class Galleries:
             raise GalleryError('On a shared host everybody has one gallery, "mine". Use that one.')
         with self._lock:
             settings = GallerySettings(keep_location=keep_location)
-            gallery = Gallery.create(self.root / _plain(name), model, settings)
+            gallery = Gallery.create(self.root / self._plain(name), model, settings)
             return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
 
     def receiving(self, page: Page, name: str, model: Any) -> str:
         """The gallery that new pictures go to: the one named; "mine", made when need be, for the sample."""
-        if name != SAMPLE:
+        if not self.read_only(name):
             return name
         with self._lock:
             if not self.private and MINE not in self.names(page):
@@ -194,7 +215,7 @@ class Galleries:
         if self.private:
             raise GalleryError('On a shared host add the zip to your gallery "mine" with Add.')
         kept = GallerySettings(keep_location=keep_location, keep_originals=self.settings.keep_originals)
-        path = self.root / _plain(name)
+        path = self.root / self._plain(name)
         gallery = import_zip(archive, path, model, kept, progress=progress, cancel=cancel)
         with self._lock:
             return self._opened(("", gallery.folder.name), model, gallery, page.visitor)
@@ -226,7 +247,7 @@ class Galleries:
     def close(self, page: Page, name: str) -> None:
         """Let go of an open gallery, before it is destroyed, imported over or re-indexed."""
         with self._lock:
-            self._close((page.visitor.id if self.private and name != SAMPLE else "", name))
+            self._close((page.visitor.id if self.private and not self.read_only(name) else "", name))
 
     def release(self, model: Any) -> None:
         """Another model stands: close what was opened with the one before, so that its memory is free."""
@@ -269,6 +290,16 @@ class Galleries:
         limits = replace(VISITOR_SETTINGS, max_items=self.settings.gallery_items)
         return Gallery.create(folder, model, limits)
 
+    def _plain(self, name: Any) -> str:
+        """A new gallery's name, fit for a folder. Raises InputError."""
+        name = str(name).strip()
+        if not _NAME.fullmatch(name) or self.read_only(name):
+            raise InputError(
+                "A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, and none of "
+                f"{', '.join(map(repr, [SAMPLE, *self.collections]))}."
+            )
+        return name
+
     def _close(self, key: tuple[str, str]) -> None:
         known = self._open.pop(key, None)
         if known is not None:
@@ -278,13 +309,3 @@ class Galleries:
 def _usable(gallery: Any, model: Any) -> bool:
     """Whether an open gallery is still the one on the disk, and still this model's."""
     return gallery.fingerprint == model.fingerprint and gallery.is_current()
-
-
-def _plain(name: Any) -> str:
-    """A gallery's name, fit for a folder. Raises InputError."""
-    name = str(name).strip()
-    if not _NAME.fullmatch(name) or name == SAMPLE:
-        raise InputError(
-            f"A gallery's name is 1 to 60 letters, digits, blanks, dots or dashes, not {SAMPLE!r}."
-        )
-    return name

@@ -67,8 +67,8 @@ class Listing:
 
     pending: how many the loaded model has not embedded yet. leaving: how many this page has deleted and can
     bring back. binned: how many are in the bin.
-    copies: pixels of the copies that are all that is kept, 0 where originals are. problem: why the gallery
-    cannot be read, and what to do; "" when it can.
+    copies: pixels of the copies that are all that is kept, 0 where originals are. total: of a collection, how
+    many pictures it has; the first are listed. problem: why the gallery cannot be read, and what to do.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Listing:
     order: str = "newest"
     copies: int = 0
     problem: str = ""
+    total: int = 0
 
     @property
     def count(self) -> int:
@@ -189,7 +190,10 @@ class GalleryService:
             binned=len(there),
             bytes=gallery.size(),
             order=state.order,
-            copies=0 if gallery.settings.keep_originals else gallery.settings.picture_side,
+            copies=gallery.settings.picture_side
+            if gallery.whole and not gallery.settings.keep_originals
+            else 0,
+            total=0 if gallery.whole else len(gallery),
         )
 
     def cells(self, page: Page, ids: Sequence[int]) -> list[Cell]:
@@ -223,7 +227,7 @@ class GalleryService:
 
     def near_duplicates(self, page: Page) -> list[list[Cell]]:
         """Groups of pictures that look the same, in each the better one first (more pixels, more bytes)."""
-        gallery = self._open(page, self.shown(page))
+        gallery = self._whole(page, self.shown(page))
         groups = gallery.near_duplicates()[:MOST_GROUPS]
         items = {i.id: i for i in gallery.items(ids=[i for g in groups for i in g])}
         out = []
@@ -365,7 +369,7 @@ class GalleryService:
         """
         from sugar.gallery import export_zip
 
-        gallery = self._open(page, name)
+        gallery = self._whole(page, name)
 
         def work(job: Job) -> str:
             path = page.keep(b"", ".zip", name=name, items=[i.sha256 for i in gallery.items()])
@@ -424,6 +428,13 @@ class GalleryService:
 
     def _open(self, page: Page, name: str) -> Gallery:
         return self.workspace.gallery(page, name)
+
+    def _whole(self, page: Page, name: str) -> Gallery:
+        """Raises GalleryError: a collection, of which only parts are read."""
+        gallery = self._open(page, name)
+        if not gallery.whole:
+            raise GalleryError(f"{name!r} is a collection, too large for that. Search finds parts of it.")
+        return gallery
 
     def writable(self, page: Page, name: str) -> Gallery:
         """Raises GalleryError: no such gallery for this visitor, or one for reading only."""

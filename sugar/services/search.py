@@ -330,10 +330,8 @@ def _is_close(hit: PictureHit, cut: float) -> bool:
 
 def _listed(gallery: Gallery, filters: Filters, limit: int) -> tuple[PictureHit, ...]:
     """The newest pictures that pass the filters; those without a date last."""
-    ids = [int(i) for i in gallery.matching(filters)]
-    taken = {item.id: item.taken for item in gallery.items(ids=ids)}
-    dated = [i for i in ids if taken[i] is not None]
-    return _as_hits(gallery, [*reversed(dated), *(i for i in ids if taken[i] is None)][:limit])
+    newest = gallery.items(filters=filters, order="newest", limit=limit)
+    return _as_hits(gallery, [item.id for item in newest])
 
 
 def _with_words(gallery: Gallery, words: str, filters: Filters, limit: int) -> tuple[PictureHit, ...]:

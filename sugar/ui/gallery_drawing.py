@@ -95,7 +95,9 @@ def stats_line(listing: Listing) -> str:
     if not listing.count and not listing.leaving:
         return f'<p class="sugar-empty">{words.EMPTY}</p>'
     size = f"{listing.bytes / 1e6:,.1f} MB" if listing.bytes < 1e9 else f"{listing.bytes / 1e9:,.2f} GB"
-    line = words.COUNT.format(count=listing.count, size=size)
+    line = words.COUNT.format(count=max(listing.count, listing.total), size=size)
+    if listing.total:
+        line += f"<br>{words.COLLECTION.format(n=listing.count)}"
     pending = f"<br>{words.PENDING.format(n=listing.pending)}" if listing.pending else ""
     copies = f" · {words.COPIES.format(side=listing.copies)}" if listing.copies else ""
     return f"<p>{line}{copies}{pending}</p>"

@@ -1,0 +1,307 @@
+"""Measure collections: `python -m sugar bench cluster`, and `--quick` for a look at every part in minutes.
+
+    python -m sugar bench cluster --photos DIR              # 200,000 rows, 2,000 of them photos of DIR
+    python -m sugar bench cluster --only sizes --sizes 10000,100000,1000000
+
+set: rows are indexed by two workers, the job is killed twice and goes on; then what is searched, opened and
+held. workers: photos a second with one and two. sizes: a query on synthetic rows on disk. Photos are real or
+drawn and embedded by the model; the other rows are pictures of 8 x 8 pixels with made-up clustered vectors,
+through the same job. Not covered: object storage, many machines (sugar/cluster/README.md derives those).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from sugar import Sugar, cluster
+from sugar.bench.app import started
+from sugar.bench.gallery import cores, photo
+from sugar.cluster.job import write_rows
+from sugar.cluster.sources import library
+from sugar.cluster.table import Facts, append, columns, created, existing_table, finish, ids_of
+from sugar.images import signature
+from sugar.retrieval import SearchOptions, search
+from sugar.sequence import Embeddings, Sample
+
+PARTS = ("set", "workers", "sizes")
+ROWS_A_FILE = 2_500
+QUERIES = [
+    "two dogs in the snow",
+    "a red car",
+    "people at a table",
+    "a child on a beach",
+    "a bird",
+    "a man with a guitar",
+]
+Row = Callable[..., None]
+
+
+def run(args: list[str]) -> dict[str, Any]:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m sugar bench cluster")
+    parser.add_argument("--quick", action="store_true", help="3,000 rows, 48 photos, 10,000 synthetic rows")
+    parser.add_argument("--model", default="sugar-photo", help="preset or folder (%(default)s)")
+    parser.add_argument("--photos", help="a folder of photos; without one they are drawn")
+    parser.add_argument("--rows", type=int, help="of the set (200000)")
+    parser.add_argument("--real", type=int, help="how many of them are photos (2000)")
+    parser.add_argument("--sizes", help="numbers of synthetic rows (10000,100000,1000000)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
+    parser.add_argument("--keep", help="folder for the set, which then stays and is gone on with")
+    parser.add_argument("--job", nargs=3, metavar=("SOURCE", "OUT", "WORKERS"), help=argparse.SUPPRESS)
+    options = parser.parse_args(args)
+    if options.job:
+        return _job(*options.job, options.model)
+    rows: list[dict[str, Any]] = []
+
+    def row(name: str, value: float, unit: str, aim: str = "", met: bool | None = None) -> None:
+        rows.append({"row": name, "value": value, "unit": unit, **({"aim": aim, "met": met} if aim else {})})
+        print(f"  {name:<62} {value:>12,.4g} {unit}{f'   aim {aim}: {met}' if aim else ''}", flush=True)
+
+    real = options.real or (48 if options.quick else 2_000)
+    count = options.rows or (3_000 if options.quick else 200_000)
+    sizes = options.sizes or ("10000" if options.quick else "10000,100000,1000000")
+    with tempfile.TemporaryDirectory() as folder:
+        for part in options.only or PARTS:
+            if part == "set":
+                _set(Path(options.keep or folder), options, count, real, row)
+            elif part == "workers":
+                _workers(Path(folder) / "w", options, min(real, 256), row)
+            else:
+                for size in map(int, sizes.split(",")):
+                    _sized(Path(folder) / f"{size}.lance", size, row)
+    return {"quick": options.quick, "model": options.model, "cores": cores(), "rows": rows}
+
+
+# -- what is indexed
+
+
+class Mixed:
+    """A model that makes up the vectors of pictures of 8 x 8 pixels, and embeds all others."""
+
+    def __init__(self, name: str) -> None:
+        self.model = Sugar.from_pretrained(name)
+        self.fingerprint, self.dimension = self.model.fingerprint, self.model.dimension
+        self.centres = np.random.default_rng(0).standard_normal((2_000, self.dimension))
+
+    def embed(self, samples: Sequence[Sample], *, batch_size: int | None = None) -> Embeddings:
+        """As `Sugar.embed`."""
+        tiny = [i for i, sample in enumerate(samples) if sample.images[0].size == (8, 8)]
+        others = [i for i in range(len(samples)) if i not in set(tiny)]
+        slices: dict[int, np.ndarray] = {}
+        if others:
+            slices.update(zip(others, self.model.embed([samples[i] for i in others]).slices, strict=True))
+        for i in tiny:
+            rng = np.random.default_rng(np.frombuffer(samples[i].images[0].tobytes()[:16], np.uint32))
+            noise = rng.standard_normal((len(samples[i]), self.dimension))
+            made = self.centres[rng.integers(len(self.centres))] + 0.7 * noise
+            slices[i] = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+        rows = [slices[i] for i in range(len(samples))]
+        flags = [np.array([s.is_image for s in sample]) for sample in samples]
+        return Embeddings(np.stack([r[-1] for r in rows]), rows, flags)
+
+
+def _tiny(rng: np.random.Generator) -> bytes:
+    """A BMP of 8 x 8 pixels, 246 bytes."""
+    head = b"BM" + (246).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    head += (40).to_bytes(4, "little") + (8).to_bytes(4, "little") * 2 + b"\1\0\x18\0" + bytes(24)
+    return head + rng.bytes(192)
+
+
+def _fill(source: Path, photos: str | None, real: int, tiny: int) -> None:
+    """Photos as files, the others as Parquet files of 2,500 rows with captions."""
+    (source / "photos").mkdir(parents=True)
+    given = sorted(p for p in Path(photos).iterdir() if p.is_file())[:real] if photos else []
+    for number in range(real):
+        data = given[number].read_bytes() if number < len(given) else photo(number, 640, 480)
+        (source / "photos" / f"{number:06}.jpg").write_bytes(data)
+    pa, parquet = library("pyarrow"), library("pyarrow.parquet")
+    (source / "files").mkdir()
+    rng, words = np.random.default_rng(1), " ".join(QUERIES).split()
+    for at in range(0, tiny, ROWS_A_FILE):
+        size = min(ROWS_A_FILE, tiny - at)
+        said = [" ".join(rng.choice(words, 4)) for _ in range(size)]
+        table = pa.table({"image": [_tiny(rng) for _ in range(size)], "caption": said})
+        parquet.write_table(table, source / "files" / f"{at:07}.parquet")
+
+
+def _job(source: str, out: str, workers: str, model: str) -> dict[str, Any]:
+    load = partial(Mixed, model)
+    report = cluster.index(cluster.Job(source, out, load, model, workers=int(workers)), told=print)
+    print(report)
+    return {"rate": report.rate, "seconds": report.seconds}
+
+
+def _started(source: Path, out: Path, workers: int, model: str) -> subprocess.Popen[str]:
+    words = ["bench", "cluster", "--model", model, "--job", str(source), str(out), str(workers)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sugar", *words], text=True, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
+# -- the parts
+
+
+def _set(folder: Path, options: Any, count: int, real: int, row: Row) -> None:
+    source, out = folder / "source", folder / "set.lance"
+    if not source.exists():
+        _fill(source, options.photos, real, count - real)
+    print(f"set: {count:,} rows, {real:,} of them photos, two workers on {cores()} cores, killed twice")
+    start, lost, kept, kills = time.monotonic(), 0, np.zeros(0, "S16"), [count // 4, count // 2]
+    while True:
+        process, killed = _started(source, out, 2, options.model), False
+        while process.poll() is None:
+            time.sleep(2)
+            if kills and out.exists() and len(ids_of(existing_table(str(out)))[0]) >= kills[0]:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed = True
+                kills.pop(0)
+                break
+        print(
+            "  killed" if killed else "  ended",
+            process.communicate()[0].strip().rpartition("\n")[2],
+            flush=True,
+        )
+        ids = ids_of(existing_table(str(out)))[0]
+        lost += len(np.setdiff1d(kept, ids))
+        kept = ids
+        print(f"  {len(ids):,} rows, {time.monotonic() - start:.0f} s", flush=True)
+        if not killed:
+            break
+    facts = cluster.shown(str(out))
+    row("rows with a picture", facts["pictures"], "", f"{count:,}", facts["pictures"] == count)
+    row("rows lost or doubled by two kills", lost + len(kept) - len(np.unique(kept)), "", "0", lost == 0)
+    row("indexing, kills and restarts included", count / (time.monotonic() - start), "rows/s")
+    row("disk a row", _disk(out) / count, "bytes")
+    row("recall@10 on held-out queries", facts["recall"], "", ">= .95", facts["recall"] >= 0.95)
+    model = Sugar.from_pretrained(options.model)
+    start = time.monotonic()
+    with cluster.Collection.open(str(out), model, name="bench") as collection:
+        collection.listing()
+        row(
+            "opened, and the newest listed",
+            time.monotonic() - start,
+            "s",
+            "< 2",
+            time.monotonic() - start < 2,
+        )
+        _searched(collection, model, row)
+    _app(options.model, out, row)
+
+
+def _searched(collection: cluster.Collection, model: Any, row: Row) -> None:
+    """Text queries with the words looked up too; the model's share by itself."""
+    for query in QUERIES:
+        search(collection, model, Sample(query), SearchOptions(), keywords=query)
+    took, embedding = [], []
+    for query in QUERIES * 10:
+        start = time.perf_counter()
+        model.embed([Sample(query)])
+        middle = time.perf_counter()
+        search(collection, model, Sample(query), SearchOptions(), keywords=query)
+        took.append(time.perf_counter() - middle)
+        embedding.append(middle - start)
+    p50, p95 = (1000 * float(v) for v in np.percentile(took, [50, 95]))
+    row("a text query, warm, p50 (embedding included)", p50, "ms", "<= 50", p50 <= 50)
+    row("a text query, warm, p95", p95, "ms")
+    row("of it the model's embedding, p50", 1000 * float(np.median(embedding)), "ms")
+
+
+def _app(model: str, out: Path, row: Row) -> None:
+    """The app in a process of its own, asked over HTTP."""
+    with started(model, "--collection", f"bench={out}") as (process, url, _):
+        http = httpx.Client(base_url=f"{url}gradio_api/", timeout=300)
+
+        def ask(name: str, **asked: Any) -> float:
+            start = time.monotonic()
+            event = http.post(f"call/v2/{name}", json=asked).raise_for_status().json()["event_id"]
+            with http.stream("GET", f"call/v2/{name}/{event}") as stream:
+                said = "".join(stream.iter_text())
+            assert "event: complete" in said, said[:300]
+            return time.monotonic() - start
+
+        ask("search", query=QUERIES[0], gallery="sample")  # the model is loaded
+        first = ask("search", query=QUERIES[0], gallery="bench")
+        row("app: first search of the collection, opening included", first, "s", "< 2", first < 2)
+        warm = float(np.median([ask("search", query=q, gallery="bench") for q in QUERIES * 2]))
+        row("app: search over HTTP, warm, p50", 1000 * warm, "ms")
+        held = process.memory_info().rss / 1e6
+        row("app: memory", held, "MB", "< 1000", held < 1000)
+
+
+def _workers(folder: Path, options: Any, real: int, row: Row) -> None:
+    _fill(folder / "source", options.photos, real, 0)
+    print(f"workers: {real:,} photos")
+    for workers in (1, 2):
+        process = _started(folder / "source", folder / f"{workers}.lance", workers, options.model)
+        said = process.communicate()[0].strip().splitlines()
+        assert process.returncode == 0, said[-3:]
+        rate = float(said[-1].partition('"rate": ')[2].partition(",")[0])
+        row(f"photos a second, {workers} workers, the start of the models included", rate, "photos/s")
+
+
+def _sized(out: Path, count: int, row: Row, dimension: int = 256) -> None:
+    """A query on synthetic rows on disk, without a model."""
+    facts, rng = Facts("synthetic", "bench", dimension, "memory://", 512, False), np.random.default_rng(0)
+    table, schema, pa = created(str(out), facts), columns(facts), library("pyarrow")
+    centres = rng.standard_normal((max(8, count // 100), dimension))
+    from PIL import Image
+
+    look = signature(Image.new("RGB", (8, 8)))
+    for at in range(0, count, 20_000):
+        size = min(20_000, count - at)
+        made = centres[rng.integers(len(centres), size=size)] + 0.7 * rng.standard_normal((size, dimension))
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        names = [f"{at + i:08}.jpg" for i in range(size)]
+        same = {"source": "", "seen": 0, "bytes": 1, "width": 1, "height": 1, "format": "JPEG"}
+        same |= {"camera": "", "day_from_name": False, "caption": "", "caption_folded": "", "slices": b""}
+        same |= {"signature": look, "fingerprint": "bench"}
+        flat = pa.array(made.astype(np.float16).reshape(-1))
+        own = {"id": [f"{at + i:064x}"[::-1] for i in range(size)], "name": names, "name_folded": names}
+        own |= {
+            "place": range(at, at + size),
+            "words": names,
+            "vector": pa.FixedSizeListArray.from_arrays(flat, dimension),
+        }
+        given = [
+            own[f.name]
+            if f.name == "vector"
+            else pa.array(own.get(f.name) or [same.get(f.name)] * size, f.type)
+            for f in schema
+        ]
+        told = write_rows(str(out), pa.Table.from_arrays(given, schema=schema)).to_pylist()[0]
+        table = append(table, told["fragments"])
+    start = time.monotonic()
+    quality = finish(table)
+    row(f"{count:,}: building the indices and measuring recall", time.monotonic() - start, "s")
+    row(f"{count:,}: recall@10", quality.recall, "")
+    row(f"{count:,}: disk a row", _disk(out) / count, "bytes")
+    model: Any = type("Nobody", (), {"fingerprint": "bench", "dimension": dimension})()
+    with cluster.Collection.open(str(out), model) as collection:
+        took = []
+        for _ in range(60):
+            query = centres[rng.integers(len(centres))] + 0.7 * rng.standard_normal(dimension)
+            query = (query / np.linalg.norm(query)).astype(np.float32)
+            start = time.perf_counter()
+            ids = collection.nearest(query[None], 100)[1][0]
+            collection.slices(ids.tolist())
+            took.append(time.perf_counter() - start)
+        row(
+            f"{count:,}: the best 100 with their vectors, warm, p50", 1000 * float(np.median(took[10:])), "ms"
+        )
+
+
+def _disk(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
