@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 
 from sugar import Sugar, cluster
-from sugar.bench.app import started
+from sugar.bench.app import ROOT, started
 from sugar.bench.gallery import cores, photo
 from sugar.cluster.job import write_rows
 from sugar.cluster.sources import library
@@ -221,7 +221,8 @@ def _searched(collection: cluster.Collection, model: Any, row: Row) -> None:
 
 def _app(model: str, out: Path, row: Row) -> None:
     """The app in a process of its own, asked over HTTP."""
-    with started(model, "--collection", f"bench={out}") as (process, url, _):
+    flags = ("--collection", f"bench={out}", "--gallery", str(ROOT / "gallery_index"))
+    with started(model, *flags) as (process, url, _):
         http = httpx.Client(base_url=f"{url}gradio_api/", timeout=300)
 
         def ask(name: str, **asked: Any) -> float:

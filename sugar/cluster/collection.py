@@ -10,6 +10,7 @@ Pictures come from where they were indexed and count only with the bytes of then
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -34,7 +35,7 @@ from sugar.cluster.table import (
 from sugar.errors import FingerprintError, GalleryError, ImageError
 from sugar.gallery import EmbeddingModel, Filters, Item
 from sugar.images import GALLERY_ITEM, open_image, thumbnail
-from sugar.search_words import fold, phrases
+from sugar.search_words import content, fold, phrases
 
 __all__ = ["Collection"]
 
@@ -71,6 +72,7 @@ class Collection:
         self._source = Source(self.facts.source)
         self._count = int(table.count_rows(PICTURES))
         self._rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._counts: dict[tuple[str, ...], int] = {}
         self._small: OrderedDict[int, bytes] = OrderedDict()
         self._spread: np.ndarray | None = None
         self._looked = time.monotonic()
@@ -287,11 +289,18 @@ class Collection:
         return np.array(self._ordered(filters, "oldest", MOST_READ, 0), np.int64)
 
     def by_words(
-        self, text: str, k: int, filters: Filters | None = None, *, embedded: bool = True
+        self,
+        text: str,
+        k: int,
+        filters: Filters | None = None,
+        *,
+        embedded: bool = True,
+        people: bool = True,
     ) -> list[tuple[int, float]]:
         """(item, BM25 score) of the k pictures whose name, caption or date fits the words best.
 
-        Nothing is found by words before the first run of `index` has ended. All items have vectors.
+        Nothing is found by words before the first run of `index` has ended. All items have vectors, and their
+        captions came with them.
         """
         if (query := _word_query(text)) is None or "words" not in self.indexed_names or k < 1:
             return []
@@ -300,6 +309,23 @@ class Collection:
             columns=["_rowid", "_score"], full_text_query=query, limit=k, **how
         ).to_table()
         return list(zip(found["_rowid"].to_pylist(), found["_score"].to_pylist(), strict=True))
+
+    def shares(self, text: str, ids: Iterable[int]) -> dict[int, float]:
+        """{item: how much of the text's content its name, caption and date say}, as in a gallery, 0 to 1."""
+        found, total = {int(i): 0.0 for i in ids}, 0.0
+        if not found or "words" not in self.indexed_names:
+            return found
+        among = {"filter": f"_rowid IN ({', '.join(map(str, found))})", "prefilter": True}
+        for words in {tuple(words) for words in phrases(content(text))[:40]}:
+            how = {"columns": ["_rowid"], "full_text_query": _phrase(words)}
+            having = self.table.scanner(**how, **among)
+            if words not in self._counts:
+                self._counts[words] = int(self.table.scanner(**how).count_rows())
+            weight = math.log(1 + len(self) / (self._counts[words] + 0.5))
+            total += weight
+            for item in having.to_table()["_rowid"].to_pylist():
+                found[item] += weight
+        return {item: value / total if total else 0.0 for item, value in found.items()}
 
     def count_word(self, word: str) -> int:
         """How many pictures have a word, or another form of it, in name, caption or date."""
@@ -428,8 +454,9 @@ def _word_query(text: str) -> Any | None:
     if not (found := phrases(text)[:40]):
         return None
     query = library("lance.query")
-    parts = [
-        query.PhraseQuery(" ".join(words), "words") if len(words) > 1 else query.MatchQuery(words[0], "words")
-        for words in found
-    ]
-    return query.BooleanQuery([(query.Occur.SHOULD, part) for part in parts])
+    return query.BooleanQuery([(query.Occur.SHOULD, _phrase(words)) for words in found])
+
+
+def _phrase(words: Sequence[str]) -> Any:
+    query = library("lance.query")
+    return (query.PhraseQuery if len(words) > 1 else query.MatchQuery)(" ".join(words), "words")

@@ -387,7 +387,7 @@ class _Embed:
 def write_rows(out: str, rows: Any) -> Any:
     """Write fragments of those rows that the table lacks; a table of one row about them, for the driver."""
     pa, errors = library("pyarrow"), rows["error"].to_pylist()
-    fresh = rows.take([i for i, error in enumerate(errors) if error != _KNOWN])
+    fresh = rows.filter(pa.array([error != _KNOWN for error in errors], pa.bool_()))
     fragments = []
     if fresh.num_rows:
         write = library("lance.fragment").write_fragments

@@ -178,7 +178,8 @@ class GalleryService:
         gallery = self._open(page, name)
         filters = Filters(favourite=True) if state.favourites else None
         rows = gallery.listing(order=state.order, filters=filters)
-        there = {b.id for b in bin.binned(gallery)}
+        own: Any = gallery if gallery.whole else None  # a collection has no bin, and keeps no copies
+        there = {b.id for b in bin.binned(own)} if own is not None else set()
         dated = state.order != "name"
         months = itertools.groupby(rows, key=lambda r: r[1] if dated else "")
         return Listing(
@@ -190,9 +191,7 @@ class GalleryService:
             binned=len(there),
             bytes=gallery.size(),
             order=state.order,
-            copies=gallery.settings.picture_side
-            if gallery.whole and not gallery.settings.keep_originals
-            else 0,
+            copies=0 if own is None or own.settings.keep_originals else own.settings.picture_side,
             total=0 if gallery.whole else len(gallery),
         )
 
