@@ -20,7 +20,7 @@ assets: .venv/ready          ## what is derived from the shipped checkpoint: pic
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv && $(VENV)/pip install -q -r requirements.txt && touch $@
 
-.venv/tests: requirements.txt tests/requirements.txt
+.venv/tests: requirements.txt tests/requirements.txt sugar/cluster/requirements.txt
 	$(PYTHON) -m venv .venv && $(VENV)/pip install -q -r tests/requirements.txt && touch $@ .venv/ready
 
 tests/node_modules: tests/package.json

@@ -16,10 +16,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sugar.cluster.sources import Source, library
 from sugar.cluster.table import (
@@ -47,8 +49,8 @@ MOST_READ = 50_000
 
 SIDE = 1024
 _KEPT_ROWS, _KEPT_THUMBNAILS, _LOOK_EVERY = 4_096, 2_048, 2.0
-_ROW = "name caption width height format bytes camera taken day_from_name latitude longitude id source place"
-_COLUMNS = [*_ROW.split(), "vector", "slices", "signature", "_rowid"]
+_SAME = ["name", "caption", "width", "height", "format", "bytes", "camera", "taken", "day_from_name"]
+_MORE = ["id", "source", "place", "latitude", "longitude", "vector", "slices", "signature", "_rowid"]
 _ORDERS = {"oldest": ("taken", "name_folded"), "newest": ("taken", "name_folded"), "name": ("name_folded",)}
 
 
@@ -73,7 +75,7 @@ class Collection:
         self._count = int(table.count_rows(PICTURES))
         self._rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._counts: dict[tuple[str, ...], int] = {}
-        self._small: OrderedDict[int, bytes] = OrderedDict()
+        self._small = lru_cache(_KEPT_THUMBNAILS)(lambda item: thumbnail(self.picture(item)))
         self._spread: np.ndarray | None = None
         self._looked = time.monotonic()
 
@@ -112,7 +114,7 @@ class Collection:
         """Let go of what is kept in memory."""
         with self.lock:
             self._rows.clear()
-            self._small.clear()
+            self._small.cache_clear()
 
     def __enter__(self) -> Collection:
         return self
@@ -151,7 +153,8 @@ class Collection:
             found = [self._item(number, row) for number, row in rows.items()]
             found.sort(key=lambda i: (i.taken is None, i.taken or datetime.min, i.name, i.id))
             return found
-        numbers = self._ordered(filters, order, MOST_READ if limit < 0 else limit, offset)
+        scan = self._scan([], filters, order, MOST_READ if limit < 0 else limit, offset)
+        numbers = scan["_rowid"].to_pylist()
         rows = self._of(numbers)
         return [self._item(n, rows[n]) for n in numbers if n in rows]
 
@@ -159,7 +162,7 @@ class Collection:
         """(id, month) of the first 2,000 items in an order; month is "2025-08", or "" without a time."""
         if filters is not None and filters.favourite:
             return []
-        scan = self._scan(["taken"], filters, order, MOST_LISTED, 0)
+        scan = self._scan(["taken"], filters, order, MOST_LISTED)
         months = [f"{t:%Y-%m}" if t is not None else "" for t in scan["taken"].to_pylist()]
         return list(zip(scan["_rowid"].to_pylist(), months, strict=True))
 
@@ -205,22 +208,10 @@ class Collection:
 
     def thumbnail(self, item: int) -> bytes:
         """JPEG bytes, at most 256 pixels long; the picture's mean colours where its source cannot be read."""
-        with self.lock:
-            if item in self._small:
-                self._small.move_to_end(item)
-                return self._small[item]
         try:
-            small = thumbnail(self.picture(item))
+            return self._small(item)
         except GalleryError:
-            from PIL import Image
-
-            colours = np.frombuffer(self._row(item)["signature"], np.uint8).reshape(8, 8, 3)
-            return thumbnail(Image.fromarray(colours))
-        with self.lock:
-            self._small[item] = small
-            while len(self._small) > _KEPT_THUMBNAILS:
-                self._small.popitem(last=False)
-        return small
+            return thumbnail(Image.fromarray(self.signatures([item]).reshape(8, 8, 3)))
 
     def signatures(self, ids: Sequence[int]) -> np.ndarray:
         """(len(ids), 192) uint8, the 8 x 8 colours of items in the order given."""
@@ -286,7 +277,7 @@ class Collection:
                 f"A story reads the vectors of all pictures it may be told with, and these are more than "
                 f"{MOST_READ:,}. Name a time or a word of the caption, or look for photos."
             )
-        return np.array(self._ordered(filters, "oldest", MOST_READ, 0), np.int64)
+        return self._scan([], filters, "oldest", MOST_READ)["_rowid"].to_numpy().astype(np.int64)
 
     def by_words(
         self,
@@ -304,10 +295,7 @@ class Collection:
         """
         if (query := _word_query(text)) is None or "words" not in self.indexed_names or k < 1:
             return []
-        how = {"filter": condition(filters), "prefilter": True}
-        found = self.table.scanner(
-            columns=["_rowid", "_score"], full_text_query=query, limit=k, **how
-        ).to_table()
+        found = self._having(query, condition(filters), k)
         return list(zip(found["_rowid"].to_pylist(), found["_score"].to_pylist(), strict=True))
 
     def shares(self, text: str, ids: Iterable[int]) -> dict[int, float]:
@@ -315,15 +303,13 @@ class Collection:
         found, total = {int(i): 0.0 for i in ids}, 0.0
         if not found or "words" not in self.indexed_names:
             return found
-        among = {"filter": f"_rowid IN ({', '.join(map(str, found))})", "prefilter": True}
+        among = f"_rowid IN ({', '.join(map(str, found))})"
         for words in {tuple(words) for words in phrases(content(text))[:40]}:
-            how = {"columns": ["_rowid"], "full_text_query": _phrase(words)}
-            having = self.table.scanner(**how, **among)
             if words not in self._counts:
-                self._counts[words] = int(self.table.scanner(**how).count_rows())
+                self._counts[words] = self._having(_phrase(words)).num_rows
             weight = math.log(1 + len(self) / (self._counts[words] + 0.5))
             total += weight
-            for item in having.to_table()["_rowid"].to_pylist():
+            for item in self._having(_phrase(words), among)["_rowid"].to_pylist():
                 found[item] += weight
         return {item: value / total if total else 0.0 for item, value in found.items()}
 
@@ -331,7 +317,7 @@ class Collection:
         """How many pictures have a word, or another form of it, in name, caption or date."""
         if (query := _word_query(word)) is None or "words" not in self.indexed_names:
             return 0
-        return int(self.table.scanner(columns=["_rowid"], full_text_query=query).count_rows())
+        return int(self._having(query).num_rows)
 
     @property
     def index_info(self) -> dict[str, Any]:
@@ -340,6 +326,12 @@ class Collection:
         return {"kind": kind, "items": len(self), "recall": self.quality.recall}
 
     # -- inside
+
+    def _having(self, query: Any, where: str = "", k: int | None = None) -> Any:
+        """An Arrow table of _rowid and _score of the rows that a full-text query finds, the best k first."""
+        how = {"filter": where, "prefilter": True} if where else {}
+        scan = self.table.scanner(columns=["_rowid", "_score"], full_text_query=query, limit=k, **how)
+        return scan.to_table()
 
     def _of(self, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
         """{id: row} of those that are still there; what was read last stays in memory."""
@@ -353,7 +345,7 @@ class Collection:
         return found
 
     def _read(self, ids: list[int]) -> None:
-        read = self.table._take_rows(ids, columns=_COLUMNS)
+        read = self.table._take_rows(ids, columns=[*_SAME, *_MORE])
         keep = [i for i, v in enumerate(read["vector"]) if v.is_valid]
         read = read.take(keep)
         if not keep:
@@ -370,38 +362,20 @@ class Collection:
             raise GalleryError(f"There is no picture {item} in this collection. It may have been deleted.")
         return rows[item]
 
-    def _ordered(self, filters: Filters | None, order: str, limit: int, offset: int) -> list[int]:
-        found: list[int] = self._scan([], filters, order, limit, offset)["_rowid"].to_pylist()
-        return found
-
-    def _scan(self, columns: list[str], filters: Filters | None, order: str, limit: int, offset: int) -> Any:
-        by = [_by(column, ascending=column != "taken" or order == "oldest") for column in _ORDERS[order]]
-        how = {"filter": condition(filters), "order_by": by, "limit": limit, "offset": offset or None}
+    def _scan(
+        self, columns: list[str], filters: Filters | None, order: str, limit: int, offset: int = 0
+    ) -> Any:
+        by = library("lance.dataset").ColumnOrdering
+        up = [(c, c != "taken" or order == "oldest") for c in _ORDERS[order]]
+        keys = [by(column, ascending=ascending, nulls_first=False) for column, ascending in up]
+        how = {"filter": condition(filters), "order_by": keys, "limit": limit, "offset": offset or None}
         return self.table.scanner(columns=[*columns, "_rowid"], **how).to_table()
 
     def _item(self, number: int, row: dict[str, Any]) -> Item:
         place = (row["latitude"], row["longitude"]) if row["latitude"] is not None else None
-        return Item(
-            id=number,
-            name=row["name"],
-            caption=row["caption"],
-            sha256=row["id"],
-            width=row["width"],
-            height=row["height"],
-            format=row["format"],
-            bytes=row["bytes"],
-            taken=row["taken"],
-            camera=row["camera"],
-            location=place,
-            added=datetime.fromtimestamp(0, UTC),
-            has_vectors=True,
-            suffix=".jpg",
-            day_from_name=row["day_from_name"],
-        )
-
-
-def _by(column: str, *, ascending: bool) -> Any:
-    return library("lance.dataset").ColumnOrdering(column, ascending=ascending, nulls_first=False)
+        same = {key: row[key] for key in _SAME}
+        more = {"sha256": row["id"], "location": place, "added": datetime.fromtimestamp(0, UTC)}
+        return Item(number, **same, **more, has_vectors=True, suffix=".jpg")
 
 
 def condition(filters: Filters | None) -> str:

@@ -18,7 +18,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from sugar.images import open_image, signature
 from sugar.search_words import fold, indexed
 from sugar.sequence import Sample
 
-__all__ = ["Job", "JobReport", "index", "write_rows"]
+__all__ = ["Job", "JobReport", "connected", "index", "write_rows"]
 
 MEASURED = 1_000
 """Photos after which the cost of the rest is told."""
@@ -41,6 +42,7 @@ MEASURED = 1_000
 _COMMIT_EVERY = 5.0  # seconds
 _IN_ONE = 1_024  # rows of a fragment, and units of one task at most
 _STORE = 400_000_000  # bytes of Ray's object store, where Ray is started here
+_STARTS = 2  # tries to start Ray here
 _KNOWN = "known"  # the error of a picture that the table has already; never written
 UNREAD = "It could not be read"
 
@@ -77,11 +79,9 @@ class Job:
     only_measure: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("workers", "batch", "side"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; give at least 1.")
-        if self.gpus_per_worker < 0:
-            raise SettingsError(f"gpus_per_worker is {self.gpus_per_worker}; give 0 or more.")
+        for name, least in (("workers", 1), ("batch", 1), ("side", 1), ("gpus_per_worker", 0)):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; give at least {least}.")
 
 
 @dataclass
@@ -100,6 +100,11 @@ class JobReport:
     rate: float = 0.0
     cost: str = ""
     quality: Quality | None = None
+
+    @property
+    def done(self) -> int:
+        """Photos that the run looked at."""
+        return self.added + self.failed + self.known
 
     def __str__(self) -> str:
         text = f"{self.added:,} added, {self.failed:,} failed, {self.known + self.skipped:,} there already"
@@ -121,53 +126,70 @@ def index(job: Job, told: Callable[[str], Any] = lambda line: None) -> JobReport
     started, report = time.monotonic(), JobReport()
     source = Source(job.source)
     units = source.units()
-    ray = _ray(job)
-    try:
+    with connected(job) as ray:
         fingerprint, dimension = ray.get(_model_of(ray, job))
         facts = Facts(job.model, fingerprint, dimension, source.address, job.side, job.keep_location)
         table = created(job.out, facts)
         table.delete(f"error LIKE '{UNREAD}%'")  # its storage may answer today
-        ids, _, seen = ids_of(table)
-        left = _unseen(units, seen)
+        ids, seen = ids_of(table)
+        there = np.isin(np.array([_mark(unit) for unit in units], np.int64), seen)
+        left = [unit for unit, known in zip(units, there, strict=True) if not known]
         report.skipped = len(units) - len(left)
-        told(f"{len(left):,} of {len(units):,} files to read, {sum(u.bytes for u in left) / 1e9:,.2f} GB")
+        told(f"{len(left):,} of {len(units):,} files to read, {sum(u.size for u in left) / 1e9:,.2f} GB")
         if left:
             table = _embed(job, ray, facts, table, left, np.unique(ids), report, told)
         if not job.only_measure:
             told("putting the table in order: copies, small files, indices")
             report.quality = finish(table)
         report.rows = table.count_rows()
-    except ray.exceptions.RayError as error:
-        raise _named(error) from error
-    finally:
-        ray.shutdown()
     report.seconds = time.monotonic() - started
     return report
 
 
-def _ray(job: Job) -> Any:
-    """Ray, connected or started here: no page, no statistics sent, little memory."""
+@contextmanager
+def connected(job: Job) -> Iterator[Any]:
+    """Ray as the job asks for it, until the block ends; what this process is connected to already stays so.
+
+    Started here it has no page, sends no statistics and takes little memory. What a worker raised is raised
+    as it was raised there.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves them on a busy machine
-    ray, data = library("ray"), library("ray.data")
-    library("lance")
-    how: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if job.address:
-        ray.init(address=job.address, **how)
-    else:
-        cpus = max(job.workers + 1, (os.cpu_count() or 1) if job.gpus_per_worker else 0)
-        how |= {"num_cpus": cpus, "object_store_memory": _STORE, "include_dashboard": False}
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # workers find what this finds
-        try:
-            ray.init(address="local", **how)
-        except Exception as error:  # it waits 30 seconds for its own processes, and says so in this way only
-            ray.shutdown()
-            raise BusyError(f"Ray did not start on this machine, which may be too busy: {error}") from error
+    ray, data, _ = library("ray"), library("ray.data"), library("lance")
+    there = ray.is_initialized()
+    if not there:
+        _start(ray, job)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 32_000_000
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray
+    try:
+        yield ray
+    except ray.exceptions.RayError as error:
+        raise _named(error) from error
+    finally:
+        if not there:
+            ray.shutdown()
+
+
+def _start(ray: Any, job: Job) -> None:
+    how: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if job.address:
+        ray.init(address=job.address, **how)
+        return
+    cpus = max(job.workers + 1, (os.cpu_count() or 1) if job.gpus_per_worker else 0)
+    how |= {"num_cpus": cpus, "object_store_memory": _STORE, "include_dashboard": False}
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # workers find what this finds
+    for again in reversed(range(_STARTS)):
+        try:
+            ray.init(address="local", **how)
+            return
+        except Exception as error:  # its daemon waits 15 s for its helpers, then dies (ray issue 65983)
+            ray.shutdown()
+            if not again:
+                raise BusyError(
+                    f"Ray did not start on this machine, which may be too busy: {error}"
+                ) from error
 
 
 def _model_of(ray: Any, job: Job) -> Any:
@@ -180,22 +202,15 @@ def _model_of(ray: Any, job: Job) -> Any:
 
 
 def _named(error: Exception) -> SugarError:
-    """What a worker raised, as it was raised there."""
     cause = getattr(error, "cause", None) or error.__cause__
     while cause is not None and not isinstance(cause, SugarError):
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return cause or ModelError(f"The workers ended: {str(error).strip().splitlines()[-1][:300]}")
-
-
-def _unseen(units: Sequence[Unit], seen: np.ndarray) -> list[Unit]:
-    known = np.sort(seen)
-    marks = np.array([_mark(unit) for unit in units], np.int64)
-    return [unit for unit, there in zip(units, np.isin(marks, known), strict=True) if not there]
+    return cause or ModelError(f"The workers ended: {str(error).strip().rpartition(chr(10))[2][:300]}")
 
 
 def _mark(unit: Unit) -> int:
     """A file as it is now, as 64 bits."""
-    text = f"{unit.path}\0{unit.bytes}\0{unit.stamp}".encode("utf-8", "surrogatepass")
+    text = f"{unit.path}\0{unit.size}\0{unit.stamp}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 
@@ -204,76 +219,64 @@ def _embed(
     ray: Any,
     facts: Facts,
     table: Any,
-    units: list[Unit],
+    units: Sequence[Unit],
     known: np.ndarray,
     report: JobReport,
     told: Callable[[str], Any],
 ) -> Any:
     """Run the pipeline, and commit what comes out of it. Returns the table as it is then."""
-    pa, data = library("pyarrow"), library("ray.data")
-    pictures = [unit for unit in units if unit.is_picture]
-    size = max(1, min(_IN_ONE, len(pictures) // (8 * job.workers)))
-    tasks = [[unit] for unit in units if not unit.is_picture]  # the long ones first
-    tasks += [pictures[at : at + size] for at in range(0, len(pictures), size)]
-    parts = [pa.table({f.name: [getattr(u, f.name) for u in task] for f in fields(Unit)}) for task in tasks]
-    there = ray.put(known)
-    decode = functools.partial(_decoded, job.source, job.side, job.keep_location, columns(facts), there)
-    embedder = {"fn_constructor_args": (job.load, facts), "num_gpus": job.gpus_per_worker or None}
-    pool = data.ActorPoolStrategy(size=job.workers)
-    stream = (
-        data.from_arrow(parts)
-        .map_batches(decode, batch_size=None, batch_format="pyarrow")
-        .map_batches(_Embed, batch_size=job.batch, batch_format="pyarrow", compute=pool, **embedder)
-        .map_batches(
-            functools.partial(write_rows, job.out), batch_size=_IN_ONE, batch_format="pyarrow", num_cpus=0.5
-        )
-    )
-    every, waiting = sum(u.bytes for u in units), list[dict[str, Any]]()
-    committed, first, read = time.monotonic(), 0.0, 0
-
-    def commit() -> Any:
-        nonlocal committed, first, read
-        fragments = [f for row in waiting for f in row["fragments"]]
-        newer = append(table, fragments) if fragments else table
-        for row in waiting:
-            report.added += row["added"]
-            report.failed += row["failed"]
-            report.known += row["known"]
-            read += row["bytes"]
-        waiting.clear()
-        committed = time.monotonic()
-        first = first or committed
-        return newer
-
-    began = time.monotonic()
-    for row in stream.iter_rows():
-        waiting.append(row)
-        if time.monotonic() - committed < _COMMIT_EVERY:
+    every, read, waiting = sum(u.size for u in units), 0, list[str]()
+    began = committed = time.monotonic()
+    for row in _stream(job, ray, facts, units, known).iter_rows():
+        waiting += row["fragments"]
+        report.added += row["added"]
+        report.failed += row["failed"]
+        report.known += row["known"]
+        read += row["bytes"]
+        if (now := time.monotonic()) - committed < _COMMIT_EVERY:
             continue
-        table = commit()
-        done = report.added + report.failed + report.known
-        elapsed = time.monotonic() - began
-        report.rate = done / elapsed
-        left = elapsed * max(0, every - read) / max(1, read)
-        told(
-            f"{done:,} photos ({read / max(1, every):.0%}), {report.rate:.1f}/s, {_duration(left)} left, "
-            f"{report.failed:,} failed"
-        )
-        if not report.cost and done >= MEASURED:
+        table, waiting, committed = append(table, waiting), [], now
+        report.rate = report.done / (now - began)
+        left = _duration((now - began) * max(0, every - read) / max(1, read))
+        share = f"{read / max(1, every):.0%}"
+        told(f"{report.done:,} photos ({share}), {report.rate:.1f}/s, {left} left, {report.failed:,} failed")
+        if not report.cost and report.done >= MEASURED:
             report.cost = _cost(table, report, every, read)
             told(report.cost)
             if job.only_measure:
                 return table
-    table = commit()
-    report.rate = (report.added + report.failed + report.known) / max(1e-9, time.monotonic() - began)
-    report.cost = report.cost or _cost(table, report, every, read)
-    told(report.cost)
+    table = append(table, waiting)
+    report.rate = report.done / max(1e-9, time.monotonic() - began)
+    if not report.cost:
+        report.cost = _cost(table, report, every, read)
+        told(report.cost)
     return table
+
+
+def _stream(job: Job, ray: Any, facts: Facts, units: Sequence[Unit], known: np.ndarray) -> Any:
+    """A Ray data set of what `write_rows` tells. Large files come first: the last ones are waited for."""
+    pa, data = library("pyarrow"), library("ray.data")
+    pictures = [unit for unit in units if unit.kind == "picture"]
+    size = max(1, min(_IN_ONE, len(pictures) // (8 * job.workers)))
+    tasks = [[unit] for unit in units if unit.kind != "picture"]
+    tasks += [pictures[at : at + size] for at in range(0, len(pictures), size)]
+    parts = [pa.table({f.name: [getattr(u, f.name) for u in task] for f in fields(Unit)}) for task in tasks]
+    without = replace(job, load=dict)  # the model's libraries are not loaded where pictures are decoded
+    decode = functools.partial(_decoded, without, columns(facts), ray.put(known))
+    pool = data.ActorPoolStrategy(size=job.workers)
+    embedder = {"fn_constructor_args": (job.load, facts), "num_gpus": job.gpus_per_worker or None}
+    write, arrow = functools.partial(write_rows, job.out), {"batch_format": "pyarrow"}
+    return (
+        data.from_arrow(parts)
+        .map_batches(decode, batch_size=None, **arrow)
+        .map_batches(_Embed, batch_size=job.batch, compute=pool, **arrow, **embedder)
+        .map_batches(write, batch_size=_IN_ONE, num_cpus=0.5, **arrow)
+    )
 
 
 def _cost(table: Any, report: JobReport, every: int, read: int) -> str:
     """What the whole will take at the rate of its beginning."""
-    photos = (report.added + report.failed + report.known) * every / max(1, read)
+    photos = report.done * every / max(1, read)
     own = sum(f.file_size_bytes or 0 for x in table.get_fragments() for f in x.data_files())
     each = own / max(1, table.count_rows())
     return (
@@ -291,71 +294,56 @@ def _duration(seconds: float) -> str:
 # -- in the workers
 
 
-def _decoded(
-    address: str, side: int, keep_location: bool, schema: Any, known: Any, units: Any
-) -> Iterator[Any]:
+def _decoded(job: Job, schema: Any, known: Any, units: Any) -> Iterator[Any]:
     """Tables of rows with pixels, or with a reason, for a table of units."""
-    pa, source = library("pyarrow"), Source(address)
+    pa, source, own = library("pyarrow"), Source(job.source), set[bytes]()
     there: np.ndarray = library("ray").get(known)
     wanted = schema.append(pa.field("pixels", pa.large_binary())).append(pa.field("pixels_width", pa.int32()))
     rows: list[dict[str, Any]] = []
-    own: set[bytes] = set()
-    for facts in units.to_pylist():
-        unit = Unit(**facts)
+    for unit in (Unit(**facts) for facts in units.to_pylist()):
         for found in source.read(unit):
-            row = _row(unit, found, there, own, side, keep_location)
-            rows.append(row)
+            whole = {"seen": _mark(unit) if found.place < 0 else 0}
+            rows.append(_row(found, there, own, job) | whole)
             if len(rows) >= 32:
                 yield pa.Table.from_pylist(rows, wanted)
                 rows = []
     yield pa.Table.from_pylist(rows, wanted)
 
 
-def _row(
-    unit: Unit, found: Found, there: np.ndarray, own: set[bytes], side: int, keep_location: bool
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "source": found.path,
-        "place": found.place,
-        "bytes": found.bytes,
-        "seen": _mark(unit) if found.place < 0 else 0,
-    }
-    row["name"] = clean_name(found.name)
+def _row(found: Found, there: np.ndarray, own: set[bytes], job: Job) -> dict[str, Any]:
+    name = clean_name(found.name)
+    row: dict[str, Any] = {"source": found.path, "place": found.place, "bytes": found.size, "name": name}
     if found.data is None:
-        return row | {"id": _unread_id(found), "error": found.problem or UNREAD}
+        row["id"] = hashlib.sha256(
+            f"{found.path}\0{found.place}".encode("utf-8", "surrogatepass")
+        ).hexdigest()
+        return row | {"error": found.problem or UNREAD}
     row["id"] = hashlib.sha256(found.data).hexdigest()
     key = short([row["id"]])[0]
-    if key in own or (len(there) and there[min(np.searchsorted(there, key), len(there) - 1)] == key):
+    at = np.searchsorted(there, key)
+    if key in own or (at < len(there) and there[at] == key):
         return row | {"error": _KNOWN}
     own.add(key)
     try:
-        picture = open_image(found.data, max_side=side, keep_location=keep_location, name=found.name)
+        picture = open_image(found.data, max_side=job.side, keep_location=job.keep_location, name=found.name)
     except ImageError as error:
         return row | {"error": str(error)}
-    caption, place = clean_caption(found.caption), picture.location or (None, None)
-    taken = picture.taken
+    caption, taken = clean_caption(found.caption), picture.taken
+    latitude, longitude = picture.location or (None, None)
     dates = f"{taken:%Y-%m-%d} {taken:%B} {taken:%b}" if taken else ""
+    same = ("width", "height", "format", "camera", "taken", "day_from_name")
     return row | {
-        "width": picture.width,
-        "height": picture.height,
-        "format": picture.format,
-        "camera": picture.camera,
-        "taken": taken,
-        "day_from_name": picture.day_from_name,
+        **{key: getattr(picture, key) for key in same},
         "caption": caption,
-        "latitude": place[0],
-        "longitude": place[1],
-        "name_folded": fold(row["name"]),
+        "latitude": latitude,
+        "longitude": longitude,
+        "name_folded": fold(name),
         "caption_folded": fold(caption),
-        "words": indexed(f"{row['name']} {caption} {dates}"),
+        "words": indexed(f"{name} {caption} {dates}"),
         "signature": signature(picture.image),
         "pixels": picture.image.tobytes(),
         "pixels_width": picture.image.width,
     }
-
-
-def _unread_id(found: Found) -> str:
-    return hashlib.sha256(f"{found.path}\0{found.place}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _Embed:
@@ -370,8 +358,7 @@ class _Embed:
         samples = []
         for row in good:
             width = row["pixels_width"]
-            height = len(row["pixels"]) // (3 * width)
-            image = Image.frombytes("RGB", (width, height), row["pixels"])
+            image = Image.frombytes("RGB", (width, len(row["pixels"]) // (3 * width)), row["pixels"])
             samples.append(Sample([image, row["caption"]] if row["caption"] else [image]))
         vectors, faults = embed_each(self.model, samples)
         for row, vector, fault in zip(good, vectors, faults, strict=True):

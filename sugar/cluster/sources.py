@@ -13,10 +13,12 @@ have no places to read from.
 from __future__ import annotations
 
 import importlib
+import itertools
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -52,17 +54,17 @@ class Unit:
     """
 
     path: str
-    bytes: int
+    size: int
     stamp: str
     text: str = ""
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is one picture, and not a file of many."""
-        return _kind(self.path) == "picture"
+    def kind(self) -> str:
+        """ "picture", or "shard" or "table" for a file of many."""
+        return _kind(self.path)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """One picture of a unit. place: byte in a shard, row in a Parquet file, -1 for a whole file.
 
@@ -72,7 +74,7 @@ class Found:
     name: str
     path: str
     place: int
-    bytes: int
+    size: int
     data: bytes | None
     caption: str = ""
     problem: str = ""
@@ -108,12 +110,11 @@ class Source:
 
     def read(self, unit: Unit) -> Iterator[Found]:
         """The pictures of a unit. What cannot be read is one Found with its problem."""
-        reading = {"shard": self._shard, "table": self._table}.get(_kind(unit.path), self._picture)
         try:
-            yield from reading(unit)
+            yield from {"shard": self._shard, "table": self._table, "picture": self._picture}[unit.kind](unit)
         except Exception as error:  # storage of any kind, or a damaged shard: what came before it counts
             why = f"It could not be read ({type(error).__name__}: {error})."
-            yield Found(_name(unit.path), unit.path, -1, unit.bytes, None, problem=why)
+            yield Found(_name(unit.path), unit.path, -1, unit.size, None, problem=why)
 
     def bytes_of(self, path: str, place: int, size: int) -> bytes:
         """One picture. Raises GalleryError: it is not there, or cannot be reached."""
@@ -134,57 +135,45 @@ class Source:
     # -- one kind each
 
     def _picture(self, unit: Unit) -> Iterator[Found]:
-        if unit.bytes > MOST_BYTES:
-            yield _too_large(_name(unit.path), unit.path, -1, unit.bytes)
-            return
-        data = self.files.cat_file(self._full(unit.path))
-        caption = ""
-        if unit.text:
+        def read() -> bytes:
+            return bytes(self.files.cat_file(self._full(unit.path)))
+
+        found = _found(_name(unit.path), unit.path, -1, unit.size, read)
+        if unit.text and found.data:
             with suppress(InputError):
-                caption = decode(self.files.cat_file(self._full(unit.text))).text.strip()
-        yield Found(_name(unit.path), unit.path, -1, len(data), data, caption)
+                found.caption = decode(self.files.cat_file(self._full(unit.text))).text.strip()
+        yield found
 
     def _shard(self, unit: Unit) -> Iterator[Found]:
         """Members of one key, up to the first dot of the name, follow each other: the rule of WebDataset."""
-        key, held, caption = "", list[Found](), ""
         with (
             self.files.open(self._full(unit.path), "rb") as file,
             tarfile.open(fileobj=file, mode="r:") as tar,
         ):
-            for member in tar:
-                if not member.isfile():
-                    continue
-                folder, _, name = member.name.rpartition("/")
-                if (own := f"{folder}/{name.partition('.')[0]}") != key:
-                    yield from (_captioned(found, caption) for found in held)
-                    key, held, caption = own, [], ""
-                suffix, size = PurePosixPath(name).suffix.lower(), member.size
-                if suffix in SUFFIXES and size > MOST_BYTES:
-                    held.append(_too_large(name, unit.path, member.offset_data, size))
-                elif suffix in SUFFIXES:
-                    data = _member(tar, member)
-                    held.append(Found(name, unit.path, member.offset_data, size, data))
-                elif suffix == ".txt" and size <= MOST_BYTES:
-                    with suppress(InputError):
-                        caption = decode(_member(tar, member)).text.strip()
-            yield from (_captioned(found, caption) for found in held)
+            files = (member for member in tar if member.isfile())
+            for _, members in itertools.groupby(files, lambda m: _key(m.name)):
+                held, caption = list[Found](), ""
+                for member in members:
+                    name, read = _name(member.name), partial(_member, tar, member)
+                    if _kind(name) == "picture":
+                        held.append(_found(name, unit.path, member.offset_data, member.size, read))
+                    elif name.lower().endswith(".txt") and member.size <= MOST_BYTES:
+                        with suppress(InputError):
+                            caption = decode(read()).text.strip()
+                yield from (replace(found, caption=caption) for found in held)
 
     def _table(self, unit: Unit) -> Iterator[Found]:
         with self.files.open(self._full(unit.path), "rb") as file:
             table = library("pyarrow.parquet").ParquetFile(file)
             image, caption = _column(table, IMAGES), _column(table, CAPTIONS, needed=False)
-            at = 0
-            for batch in table.iter_batches(_ROWS, columns=[image, *filter(None, [caption])]):
-                for row in batch.to_pylist():
-                    data, name = _pixels(row[image], f"{_name(unit.path)} {at}")
-                    size = len(data or b"")
-                    said = word(row.get(caption)) or ""
-                    if size > MOST_BYTES:
-                        yield _too_large(name, unit.path, at, size)
-                    else:
-                        why = "" if data else f"The row has no bytes in {image!r}."
-                        yield Found(name, unit.path, at, size, data or None, said, why)
-                    at += 1
+            batches = table.iter_batches(_ROWS, columns=[image, *filter(None, [caption])])
+            for at, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+                data, name = _pixels(row[image], f"{_name(unit.path)} {at}")
+                found = _found(name, unit.path, at, len(data or b""), partial(bytes, data or b""))
+                found.caption = word(row.get(caption)) or ""
+                if not data:
+                    found.problem = f"The row has no bytes in {image!r}."
+                yield found
 
     def _row(self, file: Any, row: int) -> bytes:
         table = library("pyarrow.parquet").ParquetFile(file)
@@ -224,13 +213,17 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _too_large(name: str, path: str, place: int, size: int) -> Found:
-    why = f"It has {size:,} bytes; {MOST_BYTES:,} is the most that is opened."
-    return Found(name, path, place, size, None, problem=why)
+def _found(name: str, path: str, place: int, size: int, read: Callable[[], bytes | None]) -> Found:
+    if size > MOST_BYTES:
+        why = f"It has {size:,} bytes; {MOST_BYTES:,} is the most that is opened."
+        return Found(name, path, place, size, None, problem=why)
+    data = read() or None
+    return Found(name, path, place, len(data or b""), data)
 
 
-def _captioned(found: Found, caption: str) -> Found:
-    return Found(found.name, found.path, found.place, found.bytes, found.data, caption, found.problem)
+def _key(member: str) -> str:
+    folder, _, name = member.rpartition("/")
+    return f"{folder}/{name.partition('.')[0]}"
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -47,6 +47,16 @@ HELD_OUT = 1_000
 _EFFORTS = ((1, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8), (32, 16))
 """(64ths of the lists that are probed, how many times k vectors are read and compared exactly)."""
 
+_WORDS = {"base_tokenizer": "whitespace", "stem": True, "remove_stop_words": False, "ascii_folding": False}
+_INDICES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("words", "INVERTED", {"with_position": True, **_WORDS}),
+    ("id", "BTREE", {}),
+    ("taken", "BTREE", {}),
+    ("name_folded", "NGRAM", {}),
+    ("caption_folded", "NGRAM", {}),
+)
+"""BM25 over names, captions and dates; sorted ids and times; trigrams for parts of names and captions."""
+
 _KEY, _TUNED = b"sugar", "sugar.tuned"
 PICTURES = "error IS NULL"
 
@@ -159,6 +169,8 @@ def append(table: Any, fragments: Sequence[str]) -> Any:
     """Make fragments that workers wrote part of the table, in one commit. Returns the newer table."""
     lance = library("lance")
     found = [library("lance.fragment").FragmentMetadata.from_json(f) for f in fragments]
+    if not found:
+        return table
     return lance.LanceDataset.commit(table, lance.LanceOperation.Append(found), read_version=table.version)
 
 
@@ -167,79 +179,53 @@ def short(ids: Iterable[str]) -> np.ndarray:
     return np.array([bytes.fromhex(i[:32]) for i in ids], "S16")
 
 
-def ids_of(table: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ids as `short`, row ids, `seen`) of all rows, in order of the ids, then the row ids."""
-    ids, rows, seen = [np.zeros(0, "S16")], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for batch in table.scanner(columns=["id", "seen"], with_row_id=True).to_batches():
+def ids_of(table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(ids as `short`, `seen`) of all rows, in their order."""
+    ids, seen = [np.zeros(0, "S16")], [np.zeros(0, np.int64)]
+    for batch in table.scanner(columns=["id", "seen"]).to_batches():
         ids.append(short(batch["id"].to_pylist()))
-        rows.append(batch["_rowid"].to_numpy().astype(np.int64))
         seen.append(batch["seen"].to_numpy())
-    every, numbers = np.concatenate(ids), np.concatenate(rows)
-    order = np.lexsort((numbers, every))
-    return every[order], numbers[order], np.concatenate(seen)[order]
+    return np.concatenate(ids), np.concatenate(seen)
 
 
 def finish(table: Any, *, anew: bool = False) -> Quality:
     """Put a table in order after a run: one row a picture, large files, all rows in the indices.
 
-    anew: build the indices again, as after a deletion. They are built again too where recall@10 over held-out
-    queries is below the aim.
+    anew: build the indices again, as after a deletion. That of the vectors is built again too where recall@10
+    over held-out queries is below the aim.
     """
-    ids, rows, _ = ids_of(table)
-    again = np.concatenate([rows[1:][ids[1:] == ids[:-1]], _superseded(table)])  # one picture twice in a run
-    if len(again):
-        _delete_rows(table, np.unique(again))
+    _delete(table, "_rowid", _again(table).tolist())
     table.optimize.compact_files()
-    vectors = table.count_rows(PICTURES)
-    there = {index.name for index in table.describe_indices()}
-    _index_words(table, anew or not there)
+    there = set() if anew else {index.name for index in table.describe_indices()}
+    if there:
+        table.optimize.optimize_indices()
+    vectors, quality = table.count_rows(PICTURES), tuned(table)
+    for column, kind, how in _INDICES if vectors else ():
+        if column not in there:
+            table.create_scalar_index(column, kind, name=column, replace=True, **how)
     if vectors <= EXACT:
         return _keep(table, Quality())
-    if not anew and "vector" in there:
-        table.optimize.optimize_indices()
-        grown = vectors > 4 * tuned(table).lists * 1_000
-        quality = Quality() if grown else _tune(table, tuned(table).lists)
-        if quality.recall >= AIM and quality.lists:
+    if "vector" in there and vectors <= 4_000 * quality.lists:
+        quality = _tune(table, quality.lists)
+        if quality.recall >= AIM:
             return _keep(table, quality)
     lists = max(16, int(np.sqrt(vectors)))
     table.create_index("vector", "IVF_RQ", name="vector", metric="dot", num_partitions=lists, replace=True)
     return _keep(table, _tune(table, lists))
 
 
-def _superseded(table: Any) -> np.ndarray:
-    """Row ids of files and places that a later row shows otherwise: their content has changed."""
-    latest: dict[int, int] = {}
-    old = []
-    for batch in table.scanner(columns=["source", "place"], with_row_id=True).to_batches():
-        places = zip(batch["source"].to_pylist(), batch["place"].to_pylist(), strict=True)
-        for key, row in zip(map(hash, places), batch["_rowid"].to_pylist(), strict=True):
-            if (before := latest.get(key)) is not None:
-                old.append(min(before, row))
-            latest[key] = max(row, before or 0)
-    return np.array(old, np.int64)
+def _again(table: Any) -> np.ndarray:
+    """Row ids of pictures that an earlier row shows, and of places that a later row shows otherwise."""
+    rows = table.to_table(columns=["id", "source", "place"], with_row_id=True)
+    latest = rows.group_by(["source", "place"]).aggregate([("_rowid", "max")])["_rowid_max"]
+    rows = rows.filter(library("pyarrow.compute").is_in(rows["_rowid"], latest.combine_chunks()))
+    first = rows.group_by("id").aggregate([("_rowid", "min")])["_rowid_min"]
+    return np.setdiff1d(table.to_table(columns=[], with_row_id=True)["_rowid"], first)
 
 
 def _keep(table: Any, quality: Quality) -> Quality:
     table.update_metadata({_TUNED: json.dumps(vars(quality))})
     return quality
-
-
-def _index_words(table: Any, anew: bool) -> None:
-    """BM25 over names, captions and dates; sorted ids and times; trigrams for parts of names and captions."""
-    if not table.count_rows(PICTURES):
-        return
-    if not anew:
-        table.optimize.optimize_indices()
-        return
-    how = {"base_tokenizer": "whitespace", "stem": True, "remove_stop_words": False, "ascii_folding": False}
-    table.create_scalar_index("words", "INVERTED", name="words", with_position=True, replace=True, **how)
-    for column, kind in (
-        ("id", "BTREE"),
-        ("taken", "BTREE"),
-        ("name_folded", "NGRAM"),
-        ("caption_folded", "NGRAM"),
-    ):
-        table.create_scalar_index(column, kind, name=column, replace=True)
 
 
 def neighbours(
@@ -331,10 +317,9 @@ def delete(uri: str, ids: Iterable[str]) -> int:
 
     Their bytes stay in the table's files until `compact`.
     """
-    table, wanted = existing_table(uri), sorted(set(ids))
+    table = existing_table(uri)
     before = table.count_rows()
-    for at in range(0, len(wanted), 1_000):
-        table.delete(f"id IN ({', '.join(map(quoted, wanted[at : at + 1_000]))})")
+    _delete(table, "id", sorted(set(ids)))
     return int(before - table.count_rows())
 
 
@@ -359,15 +344,12 @@ def compact(uri: str) -> Quality:
 
 def holding(uri: str, items: Iterable[str]) -> set[str]:
     """Those of the items, by their SHA-256, that the collection has; all of them where it cannot be read."""
-    wanted = sorted(set(items))
+    wanted = set(items)
     try:
-        table, found = existing_table(uri), set[str]()
-        for at in range(0, len(wanted), 1_000):
-            where = f"id IN ({', '.join(map(quoted, wanted[at : at + 1_000]))}) AND {PICTURES}"
-            found |= set(table.to_table(columns=["id"], filter=where)["id"].to_pylist())
-        return found
+        where = f"{_among('id', sorted(wanted))} AND {PICTURES}"
+        return set(existing_table(uri).to_table(columns=["id"], filter=where)["id"].to_pylist())
     except (GalleryError, SettingsError, OSError, ValueError):
-        return set(wanted)
+        return wanted
 
 
 def quoted(text: str) -> str:
@@ -375,6 +357,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _delete_rows(table: Any, rows: np.ndarray) -> None:
-    for at in range(0, len(rows), 1_000):
-        table.delete(f"_rowid IN ({', '.join(map(str, rows[at : at + 1_000].tolist()))})")
+def _delete(table: Any, column: str, values: list[Any]) -> None:
+    if values:
+        table.delete(_among(column, values))
+
+
+def _among(column: str, values: list[Any]) -> str:
+    texts = [quoted(v) if isinstance(v, str) else str(v) for v in values]
+    return f"{column} IN ({', '.join(texts) or 'NULL'})"
