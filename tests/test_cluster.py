@@ -85,7 +85,7 @@ def photos(folder: Path, count: int) -> None:
 
 @contextmanager
 def ray_for(job: Job) -> Iterator[None]:
-    """Ray for the block. Its daemon gives its helpers 15 seconds, which a machine far too busy does not have."""
+    """Ray for the block. Its daemon gives its helpers 15 seconds; a machine far too busy needs longer."""
     with ExitStack() as stack:
         try:
             stack.enter_context(connected(job))
