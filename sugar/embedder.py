@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sugar.model import encoders
-from sugar.model.backbone import Backbone, Batching
+from sugar.model.backbone import Backbone, Batching, with_readings
 from sugar.model.load import fetch
 from sugar.model.presets import SearchAdapter
 from sugar.model.processor import Layout, pool_slices
@@ -124,7 +124,10 @@ class Embedder:
         def work(chosen: list[int]) -> np.ndarray:
             with self.backbone.using(adapter):
                 done = self.backbone.forward([layouts[i] for i in chosen], flat=flat)
-                d = pool_slices(done.hidden, done.slices)  # (all slices, hidden)
+                hidden = done.hidden
+                if head is not None and head.reading:
+                    hidden = with_readings(hidden, done.slices, done.pictures, head.reading)
+                d = pool_slices(hidden, done.slices)  # (all slices, hidden, and the tower's reading)
                 r = head(d) if head is not None else torch.nn.functional.normalize(d.float(), dim=-1)
             return r.cpu().numpy()
 

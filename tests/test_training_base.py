@@ -16,7 +16,9 @@ from transformers.models.bert import BertConfig, BertModel, BertTokenizer
 
 from sugar.core import Sugar
 from sugar.errors import SettingsError
+from sugar.model.adapters import EmbeddingHead
 from sugar.model.assembled import SPARE, assemble_pretrained
+from sugar.model.backbone import reading_size
 from sugar.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 from sugar.sequence import Sample, Slice, Turn
 from sugar.training import loop
@@ -147,7 +149,7 @@ def test_a_run_trains_what_it_says(folder: Path, tmp_path: Path, projector: bool
     result = run.train_step()
     assert {"language", "similarity", "referent", "pull"} <= set(result.losses)
     moved = {name for name, value in run.trained().items() if not torch.equal(value, before[name])}
-    assert {"head.first.weight", "head.second.weight"} <= moved
+    assert {"head.first.weight", "head.second.weight", "head.beside.weight"} <= moved
     assert any("projector" in name for name in moved) == projector
 
 
@@ -164,6 +166,26 @@ def test_an_export_carries_the_trained_projector(folder: Path, tmp_path: Path) -
     assert np.allclose(opened.embed([sample]).pooled, trained, atol=0.01)
     layer = opened.model.model.multi_modal_projector.linear_1
     assert not torch.equal(layer.modules_to_save["sugar"].weight, layer.original_module.weight)
+
+
+def test_a_head_reads_what_the_tower_says_of_a_picture(folder: Path) -> None:
+    """A head of nothing but the map beside its layers gives the tower's reading of pictures, alone and
+    between texts, and of a text nothing."""
+    sugar = Sugar.from_pretrained(folder / "assembled", precision="fp32")
+    head = EmbeddingHead(16, 4, 8, reading_size(sugar.model))
+    for weight in head.parameters():
+        weight.data.zero_()
+    assert head.beside is not None
+    head.beside.weight.data = torch.eye(8)
+    sugar = Sugar.wrap(sugar.model, sugar.processor.hf, head, name="read")
+    red, blue = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (30, 40), "blue")
+    found = sugar.embed([Sample([red, "a dog", blue, "and more of it"]), Sample(red)])
+    tower = sugar.model.model.vision_tower
+    pixels = [sugar.processor.prepare_image(p, "-").pixels["pixel_values"] for p in (red, blue)]
+    wanted = tower.reading(tower(torch.cat(pixels).to(tower.dtype)).last_hidden_state).detach().numpy()
+    first, text, second, _ = found.slices[0]
+    assert np.allclose([first, second], wanted, atol=1e-3) and np.allclose(found.pooled[1], first, atol=1e-3)
+    assert not text.any()
 
 
 def test_one_pass_gives_the_gradients_of_two(folder: Path, tmp_path: Path) -> None:

@@ -39,23 +39,38 @@ HEAD_FILE = "head.safetensors"
 
 
 class EmbeddingHead(nn.Module):
-    """Linear(hidden, head_hidden) -> GELU -> Linear(head_hidden, dimension) -> L2 normalisation."""
+    """Linear(hidden, head_hidden) -> GELU -> Linear(head_hidden, dimension) -> L2 normalisation.
 
-    def __init__(self, hidden: int, head_hidden: int, dimension: int) -> None:
+    With `reading` numbers more a head also reads what the vision tower itself says of a picture
+    (`with_readings`), through both layers and through a linear map beside them.
+    """
+
+    def __init__(self, hidden: int, head_hidden: int, dimension: int, reading: int = 0) -> None:
         super().__init__()
-        self.hidden, self.head_hidden, self.dimension = hidden, head_hidden, dimension
-        self.first = nn.Linear(hidden, head_hidden)
+        self.hidden, self.head_hidden, self.dimension, self.reading = hidden, head_hidden, dimension, reading
+        self.first = nn.Linear(hidden + reading, head_hidden)
         self.second = nn.Linear(head_hidden, dimension)
+        self.beside = nn.Linear(reading, dimension, bias=False) if reading else None
 
     def forward(self, d: Tensor) -> Tensor:
-        """d: (..., hidden), any float type. Returns (..., dimension) float32, unit rows."""
-        x = self.second(nn.functional.gelu(self.first(d.to(self.first.weight.dtype))))  # (..., dimension)
+        """d: (..., hidden + reading), any float type. Returns (..., dimension) float32, unit rows."""
+        d = d.to(self.first.weight.dtype)
+        x = self.second(nn.functional.gelu(self.first(d)))  # (..., dimension)
+        if self.beside is not None:
+            x = x + self.beside(d[..., self.hidden :])
         return nn.functional.normalize(x.float(), dim=-1)
 
     @property
     def sizes(self) -> dict[str, int]:
         """What `sugar.json` records."""
-        return {"hidden": self.hidden, "head_hidden": self.head_hidden, "dimension": self.dimension}
+        sizes = {"hidden": self.hidden, "head_hidden": self.head_hidden, "dimension": self.dimension}
+        return sizes | ({"reading": self.reading} if self.reading else {})
+
+    def copy(self) -> EmbeddingHead:
+        """The same head in tensors of its own, trainable."""
+        head = EmbeddingHead(self.hidden, self.head_hidden, self.dimension, self.reading)
+        head.load_state_dict(self.state_dict())
+        return head
 
     def save(self, folder: str | Path) -> None:
         """Write `head.safetensors` (float32) into `folder`."""
@@ -78,11 +93,9 @@ class EmbeddingHead(nn.Module):
             )
         tensors = read_tensors(path)
         try:
-            (head_hidden, hidden), dimension = (
-                tensors["first.weight"].shape,
-                tensors["second.weight"].shape[0],
-            )
-            head = cls(hidden, head_hidden, dimension)
+            (head_hidden, read), dimension = tensors["first.weight"].shape, tensors["second.weight"].shape[0]
+            reading = tensors["beside.weight"].shape[1] if "beside.weight" in tensors else 0
+            head = cls(read - reading, head_hidden, dimension, reading)
             head.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError(

@@ -41,15 +41,41 @@ log = logging.getLogger("sugar")
 
 @dataclass(frozen=True, eq=False)
 class VisionFeatures:
-    """features: (image tokens, D). deepstack: per injected layer (image tokens, D), Qwen3-VL only."""
+    """features: (image tokens, D). deepstack: per injected layer (image tokens, D), Qwen3-VL only. reading:
+    (R,), what the tower itself says of the picture, where it has such a vector.
+    """
 
     prepared: PreparedImage
     features: Tensor
     deepstack: tuple[Tensor, ...] = ()
+    reading: Tensor | None = None
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.features, *self.deepstack))
+        own = () if self.reading is None else (self.reading,)
+        return sum(t.numel() * t.element_size() for t in (self.features, *self.deepstack, *own))
+
+
+def reading_size(model: Any) -> int:
+    """The width of what a model's tower itself says of a picture, 0 where it says nothing."""
+    tower: Any = getattr(model.model, "vision_tower", None)
+    return int(tower.config.aligned_size) if hasattr(tower, "reading") else 0
+
+
+def with_readings(
+    hidden: Tensor, slices: Sequence[Sequence[Span]], pictures: Sequence[VisionFeatures], size: int
+) -> Tensor:
+    """States with what the tower says of a picture beside those of the picture's tokens, zeros elsewhere.
+
+    hidden: (B, T, D). slices: per row the spans of its slices. pictures: their pictures, row by row. size: R
+    numbers a picture. Returns (B, T, D + R).
+    """
+    beside = hidden.new_zeros(*hidden.shape[:2], size)
+    places = [(row, where) for row, spans in enumerate(slices) for where, is_image in spans if is_image]
+    for (row, where), picture in zip(places, pictures, strict=True):
+        assert picture.reading is not None
+        beside[row, where] = picture.reading.to(beside)
+    return torch.cat([hidden, beside], dim=-1)
 
 
 def encode(model: Any, images: Sequence[PreparedImage], family: Family) -> list[VisionFeatures]:
@@ -67,9 +93,15 @@ def encode(model: Any, images: Sequence[PreparedImage], family: Family) -> list[
         tiles = [image.pixels["pixel_values"].shape[0] for image in images]
         pooled = [torch.cat(list(itertools.islice(rest, n))) for n in tiles]
     deepstack = getattr(output, "deepstack_features", None) or []
+    said = model.model.vision_tower.reading(output.last_hidden_state) if reading_size(model) else None
     known = [PreparedImage(i.key, i.text, i.tokens, i.grid) for i in images]
     return [
-        VisionFeatures(known[n], pooled[n].clone(), tuple(layer[n].clone() for layer in deepstack))
+        VisionFeatures(
+            known[n],
+            pooled[n].clone(),
+            tuple(layer[n].clone() for layer in deepstack),
+            None if said is None else said[n].clone(),
+        )
         for n in range(len(images))
     ]  # clones: a view would keep the whole batch's memory alive
 
@@ -164,12 +196,13 @@ class Forward:
     """What a forward pass returns.
 
     hidden: (B, T, D), the last layer's states; with a kept prefix, of the new tokens only. slices: per row
-    the spans, in padded positions. next_positions: (B,), the position of the token after each row. mask:
-    (B, T) where rows were padded on the left, else None.
+    the spans, in padded positions. pictures: what was read of pictures, row by row. next_positions: (B,), the
+    position of the token after each row. mask: (B, T) where rows were padded on the left, else None.
     """
 
     hidden: Tensor
     slices: list[list[Span]]
+    pictures: list[VisionFeatures]
     next_positions: Tensor
     mask: Tensor | None
 
@@ -272,15 +305,16 @@ class Backbone:
             if start:
                 where = layouts[0].picture_positions
                 images = [image for image, at in zip(images, where, strict=True) if at[0] >= start]
+            pictures = self.features(images)
             hidden = self.read(
                 ids[:, start:],
                 positions[..., start:],
                 mask if left else None,
-                self.features(images),
+                pictures,
                 cache=cache,
                 image_mask=image_mask,
             )
-        return Forward(hidden, batch.slices, following, mask if left else None)
+        return Forward(hidden, batch.slices, pictures, following, mask if left else None)
 
     def read(
         self,

@@ -156,6 +156,13 @@ class EfficientNetLite(PreTrainedModel):
             return torch.cat(scaled, dim=-1)
         return torch.cat(readings, dim=-1)
 
+    def reading(self, tokens: Tensor) -> Tensor:
+        """The aligned reading of whole pictures. tokens: (B, 1 + grid^2, hidden_size). Returns (B,
+        aligned_size), unit rows.
+        """
+        start = self.config.features
+        return F.normalize(tokens[:, 0, start : start + self.config.aligned_size], dim=-1)
+
     def familiarity(self, pixel_values: Tensor) -> Tensor:
         """How much a picture looks like the photos of training: (B,), at most 0, higher is more familiar.
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.model.adapters import TARGETS, EmbeddingHead
-from sugar.model.backbone import VisionFeatures, projector_inputs
+from sugar.model.backbone import VisionFeatures, projector_inputs, reading_size, with_readings
 from sugar.model.processor import PreparedImage, pool_slices
 from sugar.paths import output_folder
 from sugar.training import parallel
@@ -100,7 +100,7 @@ class AdapterModule(nn.Module):
     """A base with a LoRA, its head, and the pass over one micro-batch."""
 
     def __init__(
-        self, sugar: Sugar, head: nn.Module | None, *, pooling: str = "mean", projector: bool = False
+        self, sugar: Sugar, head: EmbeddingHead | None, *, pooling: str = "mean", projector: bool = False
     ) -> None:
         super().__init__()
         self.model: nn.Module = sugar.model
@@ -115,6 +115,10 @@ class AdapterModule(nn.Module):
         spans = [
             [(where, is_image and self.pooling == "mean") for where, is_image in row.spans] for row in rows
         ]
+        if self.head is not None and self.head.reading:
+            layouts = [row.layout for row in rows]
+            pictures = self._seen([image for layout in layouts for image in layout.images])
+            hidden = with_readings(hidden, [x.slices for x in layouts], pictures, self.head.reading)
         d = pool_slices(hidden, spans)
         return self.head(d) if self.head is not None else F.normalize(d.float(), dim=-1)
 
@@ -134,15 +138,30 @@ class AdapterModule(nn.Module):
         """Per picture its features in the language model's width, by the projector where that is trained."""
         if self.projector is None or not images:
             return [_usable(f) for f in self.backbone.features(images)]
+        tokens = torch.stack(self._tokens(images))  # (pictures, tokens, tower width)
+        return list(self.projector(tokens.float()))
+
+    def _seen(self, images: Sequence[PreparedImage]) -> list[VisionFeatures]:
+        """Per picture what the tower says of it."""
+        if self.projector is None or not images:
+            return [_usable(f) for f in self.backbone.features(images)]
+        tokens = self._tokens(images)
+        readings = self.backbone.model.model.vision_tower.reading(torch.stack(tokens))
+        return [
+            VisionFeatures(*row) for row in zip(images, tokens, [()] * len(images), readings, strict=True)
+        ]
+
+    def _tokens(self, images: Sequence[PreparedImage]) -> list[Tensor]:
+        """Per picture what the frozen tower hands to the projector, (tokens, tower width)."""
         missing = list({i.key: i for i in images if i.key not in self._tower}.values())
         for start in range(0, len(missing), TOWER_BATCH):
             chosen = missing[start : start + TOWER_BATCH]
             rows = projector_inputs(self.backbone.model, chosen, self.backbone.family)
             self._tower |= {image.key: row for image, row in zip(chosen, rows, strict=True)}
-        tokens = torch.stack([self._tower[i.key] for i in images])  # (pictures, tokens, tower width)
+        tokens = [self._tower[i.key] for i in images]
         while len(self._tower) * tokens[0].nbytes > TOWER_BYTES:
             del self._tower[next(iter(self._tower))]
-        return list(self.projector(tokens.float()))
+        return tokens
 
 
 def projector_layers(model: Any) -> list[str]:
@@ -162,7 +181,8 @@ def projector_layers(model: Any) -> list[str]:
 def _usable(found: VisionFeatures) -> VisionFeatures:
     """Features that a backward pass may hold on to; the cache made them under inference mode."""
     deepstack = tuple(layer.clone() for layer in found.deepstack)
-    return replace(found, features=found.features.clone(), deepstack=deepstack)
+    reading = None if found.reading is None else found.reading.clone()
+    return replace(found, features=found.features.clone(), deepstack=deepstack, reading=reading)
 
 
 class AdapterTask:
@@ -208,10 +228,9 @@ class AdapterTask:
         head = None
         if self.makes_head:
             hidden = self.sugar.backbone.hidden_size
-            head = self.sugar.head or EmbeddingHead(hidden, hidden, self.config.dimension)
-            fresh = EmbeddingHead(head.hidden, head.head_hidden, head.dimension)
-            fresh.load_state_dict(head.state_dict())
-            head = fresh.to(self.device).requires_grad_(True)
+            reading = reading_size(self.sugar.model)
+            head = self.sugar.head or EmbeddingHead(hidden, hidden, self.config.dimension, reading)
+            head = head.copy().to(self.device).requires_grad_(True)
         c = self.config
         whole = projector_layers(self.sugar.model) if c.projector else ()
         self.sugar.new_adapter(ADAPTER, head, rank=c.rank, alpha=c.alpha, targets=c.targets, whole=whole)

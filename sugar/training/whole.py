@@ -18,6 +18,7 @@ import torch
 
 from sugar.core import Sugar
 from sugar.model.adapters import EmbeddingHead
+from sugar.model.backbone import reading_size
 from sugar.model.processor import PreparedImage
 from sugar.training import parallel
 from sugar.training.adapter import AdapterConfig, AdapterModule, AdapterTask
@@ -83,7 +84,7 @@ class WholeTask(AdapterTask):
     def _module(self) -> AdapterModule:
         base, c = self.sugar, self.config
         hidden = base.backbone.hidden_size
-        head = base.head or EmbeddingHead(hidden, hidden, c.dimension)
+        head = base.head or EmbeddingHead(hidden, hidden, c.dimension, reading_size(base.model))
         self.sugar = Sugar.wrap(
             base.model.requires_grad_(True),
             base.processor.hf,
