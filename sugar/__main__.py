@@ -15,6 +15,7 @@ from sugar.errors import SugarError
 COMMANDS = {
     "train": ("train", "train a model by a recipe"),
     "data": ("data", "look at a data set before it is trained on"),
+    "material": ("material", "make the training data of sugar-photo from captioned photos"),
     "pack": ("pack", "round a checkpoint to 4 bits, or put a trained adapter beside one"),
     "evaluate": ("evaluate", "measure a model, or run the ablation"),
     "index": ("gallery", "take a folder of pictures into a gallery"),

@@ -31,6 +31,7 @@ FLOORS = {
     "fusion": 1,
     "search_words": 1,
     "scenes": 1,
+    "everyday": 1,
     "model": 2,
     "embedder": 2.5,
     "generator": 2.5,

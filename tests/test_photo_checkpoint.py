@@ -17,12 +17,12 @@ from sugar.evaluation.golden import PICTURES, differences, of_photos, photos
 from sugar.evaluation.photo_card import write_card
 from sugar.evaluation.report import missed
 from sugar.evaluation.tasks.photos import FOREIGN, ROWS
+from sugar.everyday.scope import OUT_OF_SCOPE_TEST, REFUSAL
 from sugar.model.cells import familiarity, heat
 from sugar.sequence import Sample, Sampling
 from sugar.services.model_slot import ModelSlot
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
-from sugar.training.photos.scope import OUT_OF_SCOPE_TEST, REFUSAL
 from sugar.ui.components import ended_line
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "sugar-photo"

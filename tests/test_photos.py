@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from everyday_archive import drawn_archive
 from safetensors.torch import save_file
 
 from sugar.core import Sugar
@@ -19,71 +16,20 @@ from sugar.errors import InputError, ModelError, SettingsError
 from sugar.evaluation import runner
 from sugar.evaluation.report import barred_table
 from sugar.evaluation.tasks.photos import FOREIGN, ROWS, Asked, area, benchmark, captions
+from sugar.everyday.archive import Archive, clean
+from sugar.everyday.facts import questions
+from sugar.everyday.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.model.cells import familiarity, has_cells, heat
 from sugar.model.efficientnet import STAGES, EfficientNetLite, EfficientNetLiteConfig, fold_weights
 from sugar.model.photo import DecoderSizes, build_decoder
-from sugar.scenes import sample_scene, short_caption
-from sugar.scenes.draw import draw
 from sugar.sequence import Sample
-from sugar.training.photos.archive import Archive, clean
 from sugar.training.photos.config import PhotoConfig
 from sugar.training.photos.critical import CriticConfig, advantages, policy_loss, sample
 from sugar.training.photos.dual import DualConfig
-from sugar.training.photos.facts import Corpus, Facts, existence, questions
-from sugar.training.photos.foils import all_foils, foil
 from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.packed import PackedRow, Tokens, batches
-from sugar.training.photos.scope import OUT_OF_SCOPE, OUT_OF_SCOPE_TEST
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.train import average, train
-
-CAPTION = "two brown dogs are running in the snow"
-CAPTIONS = [
-    "Two brown dogs are running in the snow .",
-    "Two brown dogs run through the snow .",
-    "A brown dog and another one play in the snow .",
-    "Dogs on a white field .",
-]
-
-
-def test_only_what_two_captions_say_is_asked() -> None:
-    facts = Facts(CAPTIONS)
-    asked = {q.text: q.answer for q in questions(facts, np.random.default_rng(0))}
-    assert asked["how many dogs are there?"] == "two"
-    assert asked["what color is the dog?"] == "brown"
-    assert asked["what is the dog doing?"] == "running"
-    assert "in the snow" in asked.values()
-    assert "in a field" not in asked.values()
-
-
-def test_a_thing_is_absent_only_when_nothing_related_is_named() -> None:
-    facts = Facts(["A player kicks a ball .", "A boy plays soccer on grass ."])
-    assert facts.absent("horse")
-    assert not facts.absent("man")  # a player may be one
-    assert not facts.absent("football")  # the ball may be one
-    assert not facts.absent("field")  # grass may be one
-
-
-def test_existence_is_balanced_and_even_negatives_follow_how_often_things_are_there() -> None:
-    photos = [Facts(["A dog runs .", "A dog plays ."])] * 9 + [Facts(["A cat sits .", "A cat sleeps ."])] * 5
-    corpus = Corpus(photos)
-    rng = np.random.default_rng(0)
-    pair = existence(photos[0], corpus, rng, "random")
-    assert [q.answer for q in pair] == ["yes", "no"]
-    assert "dog" in pair[0].text and "cat" in pair[1].text
-    drawn = Counter(corpus.absent_thing(photos[0], rng, "even") for _ in range(20))
-    assert set(drawn) == {"cat"}
-
-
-def test_a_foil_differs_in_one_word_that_no_caption_names() -> None:
-    facts = Facts(CAPTIONS)
-    found = all_foils(CAPTION, facts)
-    assert {f.kind for f in found} == {"noun", "color", "number", "action"}
-    for one in found:
-        words = zip(one.caption.split(), CAPTION.split(), strict=True)
-        assert sum(a != b for a, b in words) == 1
-        assert "playing" not in one.caption and "white" not in one.caption.split()
-    assert foil("what is this", facts, np.random.default_rng(0)) is None
 
 
 def test_what_is_measured_was_never_learnt() -> None:
@@ -170,35 +116,7 @@ WORDS = (
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty drawn scenes in place of photos, with captions in words that the lists know."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    names = [f"{n:04}.jpg" for n in range(30)]
-    lines = []
-    for collection in ("flickr8k", "coco_plain", "imagenet500"):
-        with zipfile.ZipFile(folder / f"{collection}.zip", "w") as file:
-            for name in names[: 30 if collection == "flickr8k" else 6]:
-                scene = sample_scene(rng)
-                stream = io.BytesIO()
-                Image.fromarray(draw(scene)).resize((64, 64)).save(stream, "JPEG")
-                file.writestr(name, stream.getvalue())
-                if collection == "flickr8k":
-                    color, animal = rng.choice(["red", "brown", "white"]), rng.choice(["dog", "cat", "horse"])
-                    lines += [f"{name}\tA {color} {animal} runs in the snow ."] * 2
-                    lines += [
-                        f"{name}\tThe {color} {animal} is running .",
-                        f"{name}\t{_caption(scene, rng)} .",
-                    ]
-    (folder / "flickr8k.tsv").write_text("\n".join(lines), "utf-8")
-    for split, part in (("train", names[:18]), ("dev", names[18:]), ("test", names[18:])):
-        (folder / f"flickr8k_{split}.txt").write_text("\n".join(part), "utf-8")
-    (folder / "sentences.txt").write_text("\n".join(f"A dog sees {n} cats ." for n in range(40)), "utf-8")
-    (folder / "imagenet_classes.txt").write_text("\n".join(f"kind {n}" for n in range(1000)), "utf-8")
-    return folder
-
-
-def _caption(scene: object, rng: np.random.Generator) -> str:
-    return short_caption(scene, rng).words  # type: ignore[arg-type]
+    return drawn_archive(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="session")

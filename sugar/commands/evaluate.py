@@ -142,7 +142,7 @@ def _photos(args: argparse.Namespace) -> None:
     from sugar.core import Sugar
     from sugar.evaluation import runner
     from sugar.evaluation.tasks import photos
-    from sugar.training.photos.archive import Archive
+    from sugar.everyday.archive import Archive
 
     model, began = Sugar.from_pretrained(args.model, device=args.device), time.perf_counter()
     archive = Archive(args.data)
@@ -202,7 +202,7 @@ def _ask(args: argparse.Namespace) -> None:
 def _cut_off(args: argparse.Namespace) -> None:
     from sugar.core import Sugar
     from sugar.evaluation import cut_off
-    from sugar.training.photos.archive import Archive
+    from sugar.everyday.archive import Archive
 
     model, half, figures = Sugar.from_pretrained(args.model, device=args.device), None, {}
     if args.data:

@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from sugar.core import Sugar
+from sugar.everyday.archive import Archive
+from sugar.everyday.facts import Facts
 from sugar.scenes import draw, sample_scene, split_rng
 from sugar.scenes.words import article
 from sugar.sequence import Sample
-from sugar.training.photos.archive import Archive
-from sugar.training.photos.facts import Facts
 
 QUESTIONS = ("what is the {} doing?", "what color is the {}?", "where is the {}?", "is there a {}?")
 """Wordings of a question about a thing in a photo."""

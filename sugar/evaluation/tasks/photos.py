@@ -30,6 +30,12 @@ from sugar.evaluation.tasks import notes
 from sugar.evaluation.tasks.caption_retrieval import pools
 from sugar.evaluation.tasks.drawn import Figures, Groups, blind, picture, png, said, truth
 from sugar.evaluation.tasks.scores import asked_once, beside, by_group, of_blank
+from sugar.everyday import facts as said_facts
+from sugar.everyday.archive import Archive, clean
+from sugar.everyday.facts import Corpus, Facts, existence, questions
+from sugar.everyday.foils import all_foils
+from sugar.everyday.scope import OUT_OF_SCOPE_TEST, REFUSAL
+from sugar.everyday.words import THING_OF, article
 from sugar.metrics import average_precision, bleu, cider_d, pope
 from sugar.metrics.answers import normalise_answer
 from sugar.rag.answering import says_unknown
@@ -37,12 +43,6 @@ from sugar.rag.prompting import prompt
 from sugar.scenes import sample_scene
 from sugar.sequence import Sample
 from sugar.text_files import read_json
-from sugar.training.photos import facts as said_facts
-from sugar.training.photos.archive import Archive, clean
-from sugar.training.photos.facts import Corpus, Facts, existence, questions
-from sugar.training.photos.foils import all_foils
-from sugar.training.photos.scope import OUT_OF_SCOPE_TEST, REFUSAL
-from sugar.training.photos.words import THING_OF, article
 
 ROWS = (
     FigureRow("photo_t2i_r1", "text -> photo R@1", 21, 30),

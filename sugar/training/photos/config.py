@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sugar.everyday.scope import DESCRIBE
 from sugar.model.checkpoint import Profile
 from sugar.model.photo import DecoderSizes
 from sugar.training.photos.critical import CriticConfig
 from sugar.training.photos.dual import DualConfig
 from sugar.training.photos.objective import Terms
-from sugar.training.photos.scope import DESCRIBE
 from sugar.training.photos.step import StepConfig
 from sugar.training.photos.steps import DIFFERENCE, MATCH
 

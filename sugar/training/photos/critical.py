@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sugar.everyday.scope import DESCRIBE
 from sugar.metrics.captions import CiderD
 from sugar.training.photos.material import Material
 from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.packed import PackedRow, Tokens, batches
-from sugar.training.photos.scope import DESCRIBE
 
 __all__ = ["Critic", "CriticConfig", "advantages", "sample"]
 

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sugar.everyday.archive import Archive, clean
+from sugar.everyday.facts import Corpus, Facts
 from sugar.model.checkpoint import read_state
 from sugar.model.efficientnet import EfficientNetLite
 from sugar.model.photo import Encode
 from sugar.training.photos import teachers
-from sugar.training.photos.archive import Archive, clean
 from sugar.training.photos.dual import Captioned, Dual, DualConfig, train_dual
-from sugar.training.photos.facts import Corpus, Facts
 
 __all__ = ["Material", "Photos", "Texts", "gather", "wordnet_words"]
 

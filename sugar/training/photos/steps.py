@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sugar.training.photos.facts import existence, questions
-from sugar.training.photos.foils import likely_foil
+from sugar.everyday.facts import existence, questions
+from sugar.everyday.foils import likely_foil
+from sugar.everyday.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
+from sugar.everyday.words import article
 from sugar.training.photos.material import Material, Photos
 from sugar.training.photos.packed import PackedRow, Tokens
-from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.training.photos.step import Known, PhotoStep, StepConfig, push
-from sugar.training.photos.words import article
 
 __all__ = ["DIFFERENCE", "MATCH", "draw_step"]
 

@@ -21,9 +21,9 @@ import torch
 from torch.nn import functional as F
 
 from sugar.errors import ModelError
+from sugar.everyday.archive import Archive
 from sugar.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig, fold_weights
 from sugar.model.photo import Encode, open_sentences
-from sugar.training.photos.archive import Archive
 
 __all__ = ["features", "open_minilm", "open_tower", "package", "vectors"]
 

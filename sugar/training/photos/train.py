@@ -24,22 +24,22 @@ from torch.nn import functional as F
 
 from sugar.atomic import replacing, sweep
 from sugar.errors import SettingsError
+from sugar.everyday.archive import Archive
+from sugar.everyday.facts import EXISTS
+from sugar.everyday.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.model.adapters import EmbeddingHead
 from sugar.model.checkpoint import read_state
 from sugar.model.photo import Encode
 from sugar.paths import output_folder, there
 from sugar.training.optimizer import Muon, matrices
 from sugar.training.photos import teachers
-from sugar.training.photos.archive import Archive
 from sugar.training.photos.config import PROFILE, PhotoConfig
 from sugar.training.photos.critical import Critic
 from sugar.training.photos.export import export, parts, restore
-from sugar.training.photos.facts import EXISTS
 from sugar.training.photos.material import Material, gather
 from sugar.training.photos.network import FusedCrossEntropy, Network
 from sugar.training.photos.objective import objective
 from sugar.training.photos.packed import PackedRow, Tokens, batches
-from sugar.training.photos.scope import DESCRIBE, OUT_OF_SCOPE, REFUSAL
 from sugar.training.photos.steps import DIFFERENCE, KIND, MATCH, draw_step
 from sugar.training.photos.tokens import cut_tokenizer
 

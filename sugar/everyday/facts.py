@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sugar.training.photos.words import (
+from sugar.everyday.words import (
     ACTION_OF,
     ANIMALS,
     COLOR_OF,

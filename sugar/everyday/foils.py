@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sugar.training.photos.facts import Corpus, Facts
-from sugar.training.photos.words import (
+from sugar.everyday.facts import Corpus, Facts
+from sugar.everyday.words import (
     ACTION_OF,
     EXCHANGE_KINDS,
     EXCHANGE_OF,
