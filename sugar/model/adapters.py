@@ -39,16 +39,11 @@ HEAD_FILE = "head.safetensors"
 
 
 class EmbeddingHead(nn.Module):
-    """Standardise -> Linear(hidden, head_hidden) -> GELU -> Linear(head_hidden, dimension) -> L2 norm.
+    """Linear(hidden, head_hidden) -> GELU -> Linear(head_hidden, dimension) -> L2 normalisation.
 
-    A language model's last states may lie far from 0, some numbers a hundred times as far as others; read
-    raw, they cost a new head most of what it can learn. `standardise` measures them once. With `reading`
-    numbers more a head also reads what the vision tower itself says of a picture (`with_readings`), through
-    both layers and through a linear map beside them.
+    With `reading` numbers more a head also reads what the vision tower itself says of a picture
+    (`with_readings`), through both layers and through a linear map beside them.
     """
-
-    mean: Tensor
-    spread: Tensor
 
     def __init__(self, hidden: int, head_hidden: int, dimension: int, reading: int = 0) -> None:
         super().__init__()
@@ -56,21 +51,10 @@ class EmbeddingHead(nn.Module):
         self.first = nn.Linear(hidden + reading, head_hidden)
         self.second = nn.Linear(head_hidden, dimension)
         self.beside = nn.Linear(reading, dimension, bias=False) if reading else None
-        self.register_buffer("mean", torch.zeros(hidden + reading))
-        self.register_buffer("spread", torch.ones(hidden + reading))
-
-    def standardise(self, d: Tensor) -> None:
-        """Take mean and deviation of each number from states (n, hidden + reading). A reading, a unit row or
-        zeros, is brought to numbers of size 1.
-        """
-        own = d[:, : self.hidden].float()
-        self.mean[: self.hidden] = own.mean(0)
-        self.spread[: self.hidden] = own.std(0, correction=0).clamp(min=1e-3)
-        self.spread[self.hidden :] = max(1, self.reading) ** -0.5
 
     def forward(self, d: Tensor) -> Tensor:
         """d: (..., hidden + reading), any float type. Returns (..., dimension) float32, unit rows."""
-        d = (d.to(self.mean.dtype) - self.mean) / self.spread
+        d = d.to(self.first.weight.dtype)
         x = self.second(nn.functional.gelu(self.first(d)))  # (..., dimension)
         if self.beside is not None:
             x = x + self.beside(d[..., self.hidden :])
@@ -112,8 +96,7 @@ class EmbeddingHead(nn.Module):
             (head_hidden, read), dimension = tensors["first.weight"].shape, tensors["second.weight"].shape[0]
             reading = tensors["beside.weight"].shape[1] if "beside.weight" in tensors else 0
             head = cls(read - reading, head_hidden, dimension, reading)
-            plain = {"mean": head.mean, "spread": head.spread}  # heads of before read states as they are
-            head.load_state_dict(plain | {name: value.to(torch.float32) for name, value in tensors.items()})
+            head.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise ModelError(
                 f"{path} is not an embedding head of Sugar ({reason(error)}). Save it "

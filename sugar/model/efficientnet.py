@@ -157,11 +157,12 @@ class EfficientNetLite(PreTrainedModel):
         return torch.cat(readings, dim=-1)
 
     def reading(self, tokens: Tensor) -> Tensor:
-        """The aligned reading of whole pictures. tokens: (B, 1 + grid^2, hidden_size). Returns (B,
-        aligned_size), unit rows.
+        """The aligned reading of whole pictures, at the scale of tokens.
+
+        tokens: (B, 1 + grid^2, hidden_size). Returns (B, aligned_size).
         """
         start = self.config.features
-        return F.normalize(tokens[:, 0, start : start + self.config.aligned_size], dim=-1)
+        return tokens[:, 0, start : start + self.config.aligned_size]
 
     def familiarity(self, pixel_values: Tensor) -> Tensor:
         """How much a picture looks like the photos of training: (B,), at most 0, higher is more familiar.

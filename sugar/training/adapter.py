@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +45,6 @@ log = logging.getLogger("sugar")
 ADAPTER = "sugar"
 VISION_BYTES = 4 << 20
 """Vision features that are kept between passes and steps; the tower is frozen."""
-
-STANDARD = 128
-"""Rows by whose states a new head is standardised."""
 
 TOWER_BYTES, TOWER_BATCH = 2 << 30, 32
 """What the tower says of pictures, kept over a whole run where the projector above it is trained."""
@@ -114,8 +110,8 @@ class AdapterModule(nn.Module):
         self.projector = sugar.model.model.multi_modal_projector if projector else None
         self._tower: dict[str, Tensor] = {}
 
-    def states(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
-        """What a head reads of the marked spans of rows, row by row: (n, hidden + the tower's reading)."""
+    def embeddings(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
+        """Unit vectors (n, D) of the marked spans of rows, row by row."""
         spans = [
             [(where, is_image and self.pooling == "mean") for where, is_image in row.spans] for row in rows
         ]
@@ -123,11 +119,7 @@ class AdapterModule(nn.Module):
             layouts = [row.layout for row in rows]
             pictures = self._seen([image for layout in layouts for image in layout.images])
             hidden = with_readings(hidden, [x.slices for x in layouts], pictures, self.head.reading)
-        return pool_slices(hidden, spans)
-
-    def embeddings(self, rows: Sequence[TrainRow], hidden: Tensor) -> Tensor:
-        """Unit vectors (n, D) of the marked spans of rows, row by row."""
-        d = self.states(rows, hidden)
+        d = pool_slices(hidden, spans)
         return self.head(d) if self.head is not None else F.normalize(d.float(), dim=-1)
 
     def forward(self, rows: Sequence[TrainRow]) -> Tensor:
@@ -227,8 +219,6 @@ class AdapterTask:
         self.reader = StepReader(
             Reader(mixture), self.rows(), self.teachers, config.seed, config.batch, config.micro_batch
         )
-        if self.makes_head and self.sugar.head is None:
-            self._standardise()
         if parallel.shares_base():
             self.sugar.generator.decoding = "eager"  # a captured step cannot gather weights
         self.validation = Validation(self.sugar, mixture, ADAPTER, Path(config.out))
@@ -251,22 +241,6 @@ class AdapterTask:
             if c.precision == "bf16" and hasattr(layer, "cast_input_dtype_enabled"):
                 layer.cast_input_dtype_enabled = False
         return AdapterModule(self.sugar, head, pooling=c.terms.pooling, projector=c.projector)
-
-    @torch.no_grad()
-    def _standardise(self) -> None:
-        """Tell a new head the mean and the deviation of the states that it will read, by the first rows; the
-        same in every process, and again when a run is resumed.
-        """
-        first = copy(self.reader)
-        first.rank, first.world = 0, 1
-        rows = [row for row in first(0).rows if row.spans][:STANDARD]
-        states = []
-        for start in range(0, len(rows), self.config.micro_batch):
-            part = rows[start : start + self.config.micro_batch]
-            with self.autocast():
-                states.append(self.module.states(part, self.module(part)))
-        if states and self.module.head is not None:
-            self.module.head.standardise(torch.cat(states))
 
     def rate_of(self, name: str) -> float:
         """The factor of the rate for a weight of the module."""
