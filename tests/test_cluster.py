@@ -398,35 +398,57 @@ def test_what_is_deleted_is_found_no_more_and_then_in_no_file(made: SimpleNamesp
     assert item.sha256.encode() not in held and item.name.encode() not in held
 
 
-LOOKER = """
-import sys
+APP = """
+import json, sys
+from types import SimpleNamespace
 sys.path[:0] = {path!r}
 from toy import ToyModel
-from sugar.cluster import Collection
+from sugar.services.galleries import Galleries
+from sugar.services.modes import LAN, PUBLIC
+from sugar.services.visitors import Identities
+from sugar.settings import Settings
+files = SimpleNamespace(showing=lambda visitor: {{}})
+visitors = SimpleNamespace(mode=LAN, files=files, disk=None, quotas=None)
+galleries, model = Galleries(Settings(gallery={root!r}, collection={collection!r}), visitors), ToyModel()
+page, identities = SimpleNamespace(visitor=SimpleNamespace(id="a")), Identities(PUBLIC)
 for line in sys.stdin:
-    with Collection.open({uri!r}, ToyModel()) as c:
-        print(len(c), flush=True)
+    sizes = {{name: len(galleries.open(page, name, model)) for name in galleries.names(page)}}
+    print(json.dumps([sizes, identities.new_token(), identities.valid(line.strip())]), flush=True)
 """
 
 
-def test_two_programs_see_what_a_third_deletes(made: SimpleNamespace, tmp_path: Path) -> None:
-
-    uri = str(tmp_path / "set.lance")
+def test_two_apps_share_collections_and_galleries_and_no_visitors(
+    made: SimpleNamespace, tmp_path: Path
+) -> None:
+    """What sugar/cluster/README.md says of several apps behind one address."""
+    uri, root = str(tmp_path / "set.lance"), tmp_path / "galleries"
     shutil.copytree(made.uri, uri)
-    program = LOOKER.format(path=sys.path, uri=uri)
+    program = APP.format(path=sys.path, root=str(root), collection=f"set={uri}")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     two = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], **pipes) for _ in range(2)]
+
+    def asked(token: str = "") -> list[tuple[dict[str, int], str, bool]]:
+        for process in two:
+            process.stdin.write(f"{token}\n")
+            process.stdin.flush()
+        return [json.loads(process.stdout.readline()) for process in two]
+
     try:
-        for expected in (301, 300):
-            for process in two:
-                process.stdin.write("\n")
-                process.stdin.flush()
-            assert [int(process.stdout.readline()) for process in two] == [expected] * 2
-            with Collection.open(uri, ToyModel()) as opened:
-                cluster.delete(uri, [opened.items(limit=1)[0].sha256])
+        first, second = asked()
+        assert first[0] == second[0] == {"set": 301}
+        assert [known for _, _, known in asked(first[1])] == [True, False]
+        with Gallery.create(root / "shared", ToyModel()) as own:
+            own.add([made.folder / "photos" / "z.jpg"], workers=1)
+        with Collection.open(uri, ToyModel()) as opened:
+            cluster.delete(uri, [opened.items(limit=1)[0].sha256])
+        deadline = time.monotonic() + 60
+        while any(sizes != {"shared": 1, "set": 300} for sizes, _, _ in asked()):  # noticed within seconds
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
     finally:
         for process in two:
             process.kill()
+            process.communicate()
 
 
 # -- in the app

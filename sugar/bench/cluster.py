@@ -55,11 +55,11 @@ def run(args: list[str]) -> dict[str, Any]:
     parser.add_argument("--sizes", help="numbers of synthetic rows (10000,100000,1000000)")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
     parser.add_argument("--keep", help="folder for the set, which then stays and is gone on with")
+    parser.add_argument("--address", default="", help="of a Ray cluster; without it Ray starts here")
     parser.add_argument("--job", nargs=3, metavar=("SOURCE", "OUT", "WORKERS"), help=argparse.SUPPRESS)
     options = parser.parse_args(args)
     if options.job:
-        source, out, workers = options.job
-        return _job(source, out, int(workers), options.model)
+        return _job(*options.job, options)
     rows: list[dict[str, Any]] = []
 
     def row(name: str, value: float, unit: str, aim: str = "", met: bool | None = None) -> None:
@@ -135,15 +135,17 @@ def _fill(source: Path, photos: str | None, real: int, tiny: int) -> None:
         parquet.write_table(table, source / "files" / f"{at:07}.parquet")
 
 
-def _job(source: str, out: str, workers: int, model: str) -> dict[str, Any]:
-    load = partial(Mixed, model)
-    report = cluster.index(cluster.Job(source, out, load, model, workers=workers), told=print)
+def _job(source: str, out: str, workers: str, options: Any) -> dict[str, Any]:
+    model, address = options.model, options.address
+    job = cluster.Job(source, out, partial(Mixed, model), model, address=address, workers=int(workers))
+    report = cluster.index(job, told=partial(print, flush=True))
     print(report)
     return {"rate": report.rate, "seconds": report.seconds}
 
 
-def _started(source: Path, out: Path, workers: int, model: str) -> subprocess.Popen[str]:
-    words = ["bench", "cluster", "--model", model, "--job", str(source), str(out), str(workers)]
+def _started(source: Path, out: Path, workers: int, options: Any) -> subprocess.Popen[str]:
+    words = ["bench", "cluster", "--model", options.model, "--address", options.address]
+    words += ["--job", str(source), str(out), str(workers)]
     return subprocess.Popen(
         [sys.executable, "-m", "sugar", *words], text=True, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -159,7 +161,7 @@ def _set(folder: Path, options: Any, count: int, real: int, row: Row) -> None:
     print(f"set: {count:,} rows, {real:,} of them photos, two workers on {cores()} cores, killed twice")
     start, lost, kept, kills = time.monotonic(), 0, np.zeros(0, "S16"), [count // 4, count // 2]
     while True:
-        process, killed = _started(source, out, 2, options.model), False
+        process, killed = _started(source, out, 2, options), False
         while process.poll() is None:
             time.sleep(2)
             if kills and out.exists() and len(ids_of(existing_table(str(out)))[0]) >= kills[0]:
@@ -236,7 +238,7 @@ def _workers(folder: Path, options: Any, real: int, row: Row) -> None:
     _fill(folder / "source", options.photos, real, 0)
     print(f"workers: {real:,} photos")
     for workers in (1, 2):
-        process = _started(folder / "source", folder / f"{workers}.lance", workers, options.model)
+        process = _started(folder / "source", folder / f"{workers}.lance", workers, options)
         said = process.communicate()[0].strip().splitlines()
         assert process.returncode == 0, said[-3:]
         rate = float(said[-1].partition('"rate": ')[2].partition(",")[0])
