@@ -2,7 +2,8 @@
 
     pytest tests/test_cluster.py --kills 100       # two more runs, killed at their workers and as a whole
 
-One run of 300 photos by two workers serves most tests. Without Ray or Lance they are passed over.
+One set of 300 photos serves most tests: made in this process, and once by two workers of Ray. Without Ray or
+Lance all are passed over.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
 from datetime import date, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,10 +35,12 @@ from toy import ToyModel
 
 from sugar import cluster
 from sugar.cluster import Collection, Job, table
+from sugar.cluster import job as run
 from sugar.cluster.collection import condition
 from sugar.cluster.job import connected, write_rows
-from sugar.cluster.sources import Source
-from sugar.errors import BusyError, FingerprintError, GalleryError, InputError, SettingsError
+from sugar.cluster.sources import Source, Unit, library
+from sugar.cluster.table import Facts
+from sugar.errors import FingerprintError, GalleryError, InputError, SettingsError
 from sugar.gallery import Filters, Gallery
 from sugar.images import GALLERY_ITEM
 from sugar.rag import KnowledgeBase
@@ -84,31 +87,41 @@ def photos(folder: Path, count: int) -> None:
 
 
 @contextmanager
-def ray_for(job: Job) -> Iterator[None]:
-    """Ray for the block. Its daemon gives its helpers 15 seconds; a machine far too busy needs longer."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(connected(job))
-        except BusyError as error:
-            if os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
-                raise
-            pytest.skip(f"{error} The load is {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores.")
+def without_ray() -> Iterator[None]:
+    """What Ray's tasks and actors do, done in this process one after the other."""
+
+    def stream(job: Job, ray: object, facts: Facts, units: list[Unit], known: np.ndarray) -> Iterator[dict]:
+        actor, columns = run._Embed(job.load, facts), [f.name for f in fields(Unit)]
+        for at in range(0, len(units), 50):
+            part = pa.table({c: [getattr(unit, c) for unit in units[at : at + 50]] for c in columns})
+            for rows in run._decoded(job, table.columns(facts), known, part):
+                yield from write_rows(job.out, actor(rows)).to_pylist()
+
+    ray = SimpleNamespace(get=lambda value: value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "library", lambda name: ray if name == "ray" else library(name))
+        patch.setattr(run, "connected", lambda job: nullcontext(ray))
+        patch.setattr(run, "_model_of", lambda ray, job: (job.load().fingerprint, job.load().dimension))
+        patch.setattr(run, "_stream", stream)
         yield
+
+
+def indexed_twice(folder: Path) -> SimpleNamespace:
+    """300 photos indexed, then the same again with a photo more."""
+    photos(folder / "photos", 300)
+    job = Job(str(folder / "photos"), str(folder / "set.lance"), ToyModel, model="toy", workers=2, batch=32)
+    lines: list[str] = []
+    first = cluster.index(job, told=lines.append)
+    (folder / "photos" / "z.jpg").write_bytes(jpeg(RED, 999))
+    (folder / "photos" / "none.png").write_bytes(b"%PDF-1.8")  # has changed: is looked at again
+    second = cluster.index(job)
+    return SimpleNamespace(folder=folder, job=job, uri=job.out, lines=lines, first=first, second=second)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """300 photos indexed by two workers, then the same again with a photo more; Ray starts once."""
-    folder = tmp_path_factory.mktemp("set")
-    photos(folder / "photos", 300)
-    job = Job(str(folder / "photos"), str(folder / "set.lance"), ToyModel, model="toy", workers=2, batch=32)
-    lines: list[str] = []
-    with ray_for(job):
-        first = cluster.index(job, told=lines.append)
-        (folder / "photos" / "z.jpg").write_bytes(jpeg(RED, 999))
-        (folder / "photos" / "none.png").write_bytes(b"%PDF-1.8")  # has changed: is looked at again
-        second = cluster.index(job)
-    return SimpleNamespace(folder=folder, job=job, uri=job.out, lines=lines, first=first, second=second)
+    with without_ray():
+        return indexed_twice(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture
@@ -138,6 +151,21 @@ def test_the_same_job_again_embeds_only_what_is_new(made: SimpleNamespace) -> No
     second = made.second
     assert (second.added, second.failed, second.known) == (1, 1, 1)  # the copy is known by its content
     assert second.skipped == 301 and second.rows == 303  # a file that changed has one row
+
+
+def test_two_workers_of_ray_make_the_same_set(made: SimpleNamespace, tmp_path: Path) -> None:
+    """Ray's daemon gives its helpers 15 seconds to start, which a machine far too busy does not have."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > 3 * cores:
+        pytest.skip(f"Ray does not start in time on this machine: its load is {load:.0f} on {cores} cores")
+    with connected(made.job):
+        again = indexed_twice(tmp_path)
+    columns = ["id", "name", "error", "caption", "width", "words", "vector", "fingerprint"]
+    one, other = (
+        table.existing_table(uri).to_table(columns=columns).sort_by("name") for uri in (made.uri, again.uri)
+    )
+    assert one == other
+    assert (again.first.added, again.first.failed, again.second.skipped) == (301, 2, 301)
 
 
 def test_rows_that_are_all_known_write_nothing(made: SimpleNamespace) -> None:

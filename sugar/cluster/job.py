@@ -227,7 +227,7 @@ def _embed(
     """Run the pipeline, and commit what comes out of it. Returns the table as it is then."""
     every, read, waiting = sum(u.size for u in units), 0, list[str]()
     began = committed = time.monotonic()
-    for row in _stream(job, ray, facts, units, known).iter_rows():
+    for row in _stream(job, ray, facts, units, known):
         waiting += row["fragments"]
         report.added += row["added"]
         report.failed += row["failed"]
@@ -253,8 +253,10 @@ def _embed(
     return table
 
 
-def _stream(job: Job, ray: Any, facts: Facts, units: Sequence[Unit], known: np.ndarray) -> Any:
-    """A Ray data set of what `write_rows` tells. Large files come first: the last ones are waited for."""
+def _stream(
+    job: Job, ray: Any, facts: Facts, units: Sequence[Unit], known: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Run the tasks and actors: what `write_rows` tells, as it comes. Large files first: they take long."""
     pa, data = library("pyarrow"), library("ray.data")
     pictures = [unit for unit in units if unit.kind == "picture"]
     size = max(1, min(_IN_ONE, len(pictures) // (8 * job.workers)))
@@ -266,12 +268,13 @@ def _stream(job: Job, ray: Any, facts: Facts, units: Sequence[Unit], known: np.n
     pool = data.ActorPoolStrategy(size=job.workers)
     embedder = {"fn_constructor_args": (job.load, facts), "num_gpus": job.gpus_per_worker or None}
     write, arrow = functools.partial(write_rows, job.out), {"batch_format": "pyarrow"}
-    return (
+    told = (
         data.from_arrow(parts)
         .map_batches(decode, batch_size=None, **arrow)
         .map_batches(_Embed, batch_size=job.batch, compute=pool, **arrow, **embedder)
         .map_batches(write, batch_size=_IN_ONE, num_cpus=0.5, **arrow)
     )
+    return iter(told.iter_rows())
 
 
 def _cost(table: Any, report: JobReport, every: int, read: int) -> str:

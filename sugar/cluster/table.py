@@ -196,6 +196,7 @@ def finish(table: Any, *, anew: bool = False) -> Quality:
     """
     _delete(table, "_rowid", _again(table).tolist())
     table.optimize.compact_files()
+    table.cleanup_old_versions(timedelta(hours=1))  # open apps look for the newest
     there = set() if anew else {index.name for index in table.describe_indices()}
     if there:
         table.optimize.optimize_indices()
