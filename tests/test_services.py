@@ -281,6 +281,17 @@ def test_the_loaded_model_speaks_for_itself(workspace: Workspace) -> None:
         ModelService(shared).load("smolvlm-256m")
 
 
+def test_the_model_tab_says_that_the_kernels_are_not_used(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ModelService(workspace)
+    workspace.model()
+    monkeypatch.setattr("sugar.dtw.scores._faults", {False: "", True: ""})
+    assert "Alignment" not in models.facts()
+    monkeypatch.setattr("sugar.dtw.scores._faults", {False: "its kernels do not run (no ptxas)"})
+    assert models.facts()["Alignment"] == "torch, not triton: its kernels do not run (no ptxas)"
+
+
 def test_what_a_larger_model_costs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from sugar.model import load
     from sugar.model.presets import PRESETS

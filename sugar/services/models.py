@@ -109,11 +109,10 @@ class ModelService:
         for title, attribute in FACTS.items():
             if value := getattr(model, attribute, None):
                 rows[title] = str(value)
+        from sugar.dtw import path_fault  # both import torch, which a loaded model has
         from sugar.retrieval.scoring import alignment_path
 
         rows["Aligns by"] = alignment_path(model.device)
-        from sugar.dtw import path_fault  # it imports torch, which a loaded model has
-
         if fault := path_fault():
             rows["Alignment"] = f"torch, not triton: {fault}"
         return rows | {"Embedding": f"{model.dimension} numbers"} | memory()
