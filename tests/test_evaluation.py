@@ -358,6 +358,11 @@ def test_an_ablation_measures_by_hand() -> None:
     assert measured.hits(vectors)["in_order"] == [0]
 
 
+def test_as_many_rows_are_kept_aside_as_are_measured() -> None:
+    mixture, examples = ablation.kept_aside(["drawn"], 0, 210)
+    assert len(examples) == 210 and not {row for _, row in mixture.validation} & set(mixture.kept[0].tolist())
+
+
 def test_a_story_is_shuffled_by_chapters() -> None:
     rng = np.random.default_rng(0)
     picture, other = Image.new("RGB", (8, 8)), Image.new("RGB", (9, 9))

@@ -227,7 +227,8 @@ def label_table(data: Sequence[str], teachers: str, size: int) -> dict[str, Any]
 def kept_aside(data: Sequence[str], seed: int, size: int) -> tuple[Mixture, list[Example]]:
     """The mixture of a seed, and the first `size` rows that it keeps aside."""
     opened = open_data(data)
-    mixture = Mixture([d for d, _ in opened], [w for _, w in opened], seed=seed, held_out=HELD_OUT)
+    shares = [weight for _, weight in opened]
+    mixture = Mixture([d for d, _ in opened], shares, seed=seed, held_out=HELD_OUT, most_held_out=size)
     read = [read_row(mixture.datasets[d], row) for d, row in mixture.validation[:size]]
     return mixture, [e for e in read if isinstance(e, Example)]
 

@@ -55,6 +55,7 @@ ROWS = (
     FigureRow("photo_bleu4", "captions, BLEU-4", 18, 23),
     FigureRow("photo_cider", "captions, CIDEr", 45, 60),
     FigureRow("photo_chair_captions", "captions that name something absent (CHAIR)"),
+    FigureRow("photo_chair_captions_people", "the same of people, each against the photo's other captions"),
     FigureRow("photo_pope", "is there ...?, adversarial", 75, 85),
     FigureRow("photo_pope_even", "the same, each thing there as often as not"),
     FigureRow("photo_vqa", "who, how many, color, doing, where: mean", 12, 25, above=True),
@@ -176,7 +177,10 @@ def caption_items(asked: Asked) -> Iterator[Any]:
 
 
 def caption_score(asked: Asked, groups: Groups) -> Figures:
-    """BLEU-4, CIDEr and invented things of greedy captions. Words alone: what is said of a blank picture."""
+    """BLEU-4, CIDEr and invented things of greedy captions. Words alone: what is said of a blank picture.
+
+    People: each person's caption against the others of the photo, so against one caption fewer than a model.
+    """
     rows = groups["caption"]
     facts = dict(zip(asked.names, asked.facts, strict=True))
     shown = [facts[q.key.removeprefix("caption/")] for q, _ in rows]
@@ -188,6 +192,10 @@ def caption_score(asked: Asked, groups: Groups) -> Figures:
     seen, blank = (invented(texts, shown, asked.corpus) for texts in (said(rows), unseen))
     for name, share, other in zip(("captions", "things"), seen, blank, strict=True):
         out |= beside(f"photo_chair_{name}", share, language=other)
+    told = [(own[n], Facts(own[:n] + own[n + 1 :])) for own in references for n in range(len(own))]
+    people = invented([text for text, _ in told], [facts for _, facts in told], asked.corpus)
+    for name, share in zip(("captions", "things"), people, strict=True):
+        out |= beside(f"photo_chair_{name}_people", share)
     return out
 
 
