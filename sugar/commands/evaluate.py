@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -202,35 +201,42 @@ def _ask(args: argparse.Namespace) -> None:
 def _cut_off(args: argparse.Namespace) -> None:
     from sugar.core import Sugar
     from sugar.evaluation import cut_off
+    from sugar.evaluation.comparison import share_interval
     from sugar.everyday.archive import Archive
 
-    model, half, figures = Sugar.from_pretrained(args.model, device=args.device), None, {}
+    def told(hits: Any) -> str:
+        return "{:.3f} ({:.3f} to {:.3f})".format(hits.mean(), *share_interval(hits.mean(), len(hits)))
+
+    model, half, answers = Sugar.from_pretrained(args.model, device=args.device), None, {}
     if args.data:
         archive, balanced = Archive(args.data), model.profile.abstain["balanced"]
         what, cosines = "photos of the dev split", cut_off.photo_cosines(model, archive, args.size)
         asked = cut_off.photo_cosines(model, archive, args.size, cut_off.QUESTIONS)
-        half = cut_off.half_cosine(asked[1], balanced)
-        answered = (asked[0] >= half * (balanced / (1 - balanced)) ** 0.5).mean()
-        figures = {"questions": len(asked[0]), "half_cosine": half, "answered": float(answered)}
-        print(
-            f"questions: half_cosine {half:.3f}; answered {answered:.1%}, of those about absent things 20 %"
-        )
+        (_, own), (fitted, other) = (cut_off.halves(c, len(cut_off.QUESTIONS)) for c in asked)
+        half = cut_off.half_cosine(fitted, balanced)
+        reach = half * (balanced / (1 - balanced)) ** 0.5
+        answers = {"questions": len(own), "half_cosine": half}
+        answers |= {"answered": told(own >= reach), "answered wrongly": told(other >= reach)}
     else:
         what = f"drawn scenes, seed {args.seed}"
         cosines = cut_off.drawn_cosines(model, args.seed, args.size)
     found = cut_off.measure_cut_off(*cosines, args.wrongly)
-    print(f"{args.model}, {args.size} {what}, {len(cosines[0])} queries: cut-off {found.cut_off:.3f}")
+    rows = {
+        "fitted on": len(cosines[0]) - found.queries,
+        "cut_off": found.cut_off,
+        "measured on": found.queries,
+    }
+    for name, (low, high) in found.bounds.items():
+        rows[name] = f"{getattr(found, name):.3f} ({low:.3f} to {high:.3f})"
+    rows |= answers
     print(
-        f"refused: {found.wrongly_refused:.1%} of the queries with a match, {found.refused:.1%} of the others"
+        f"{args.model}, {args.size} {what}", *(f"{name}: {value}" for name, value in rows.items()), sep="\n"
     )
-    print(f"AUROC {found.auroc:.4f}")
     if args.write:
         cut_off.write_cut_off(args.write, found, half)
     if args.save:
         command = f"python -m sugar evaluate cut-off --model {args.model} --size {args.size}"
         command += f" --wrongly {args.wrongly}" + (" --data DATA" if args.data else "")
-        counted = {"queries with a match": len(cosines[0]), "queries without": len(cosines[1])}
-        rows = {**counted, **asdict(found), **figures}
         save(f"cut-off-{Path(args.model).name}", command, {"rows": rows})
 
 

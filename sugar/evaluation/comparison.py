@@ -101,6 +101,17 @@ def interval(
     return float(low), float(high)
 
 
+def share_interval(right: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` independent items (Wilson 1927); no point at 0 and 1.
+
+    >>> [round(bound, 3) for bound in share_interval(0.0, 47)]
+    [0.0, 0.076]
+    """
+    z = 1.96**2 / count
+    middle, half = right + z / 2, (z * (right * (1 - right) + z / 4)) ** 0.5
+    return max(0.0, (middle - half) / (1 + z)), min(1.0, (middle + half) / (1 + z))
+
+
 def _units(items: Sequence[Any], shared: set[str]) -> list[list[Any]]:
     """What is drawn together: an item, the questions of one `unit`, or one query of a pool."""
     units: list[list[Any]] = []

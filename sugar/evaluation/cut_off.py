@@ -1,6 +1,6 @@
 """The cut-off below which a search says "no close match": measured on queries with and without a match.
 
-    found = measure_cut_off(present, absent, wrongly_refused=0.05)
+    found = measure_cut_off(present, absent, wrongly_refused=0.05)  # fitted on a half, measured on the other
     found.cut_off, found.refused, found.auroc
     drawn_cosines(model, seed=3, size=60)          # (present, absent) for the drawn world
     photo_cosines(model, Archive("DATA"), 300)     # the same for photos of the dev split
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sugar.core import Sugar
+from sugar.evaluation.comparison import share_interval
 from sugar.everyday.archive import Archive
 from sugar.everyday.facts import Facts
 from sugar.scenes import draw, sample_scene, split_rng
@@ -33,33 +34,62 @@ QUESTIONS = ("what is the {} doing?", "what color is the {}?", "where is the {}?
 
 @dataclass(frozen=True)
 class CutOff:
-    """A cut-off and what it does.
+    """A cut-off and what it does to queries that it was not fitted on.
 
     Args:
         cut_off: the cosine that the best picture must reach.
+        queries: with a match, and as many without, that the shares are of.
         wrongly_refused: share of the queries with a match that it refuses.
         refused: share of the queries without a match that it refuses.
         auroc: how well the best cosine tells the two kinds of query apart, whatever the cut-off.
+        bounds: of the three, the 95 % interval over queries.
     """
 
     cut_off: float
-    wrongly_refused: float
-    refused: float
-    auroc: float
+    queries: int = 0
+    wrongly_refused: float = 0.0
+    refused: float = 0.0
+    auroc: float = 0.0
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def halves(values: np.ndarray, wordings: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Every second object with all its wordings, and the others.
+
+    >>> [half.tolist() for half in halves(np.array([1, 2, 3, 10, 20, 30]), wordings=2)]
+    [[1, 3, 10, 30], [2, 20]]
+    """
+    rows = values.reshape(wordings, -1)
+    return rows[:, ::2].ravel(), rows[:, 1::2].ravel()
+
+
+def auroc(present: np.ndarray, absent: np.ndarray) -> float:
+    """The share of pairs in which the query with a match has the higher cosine; ties count as half."""
+    return float((present[:, None] > absent).mean() + 0.5 * (present[:, None] == absent).mean())
 
 
 def measure_cut_off(present: np.ndarray, absent: np.ndarray, wrongly_refused: float = 0.05) -> CutOff:
-    """The largest cut-off that refuses at most a share of the queries with a match.
+    """The largest cut-off that refuses at most a share of the queries with a match: of every second one.
+    What it does is measured on the others.
 
-    present, absent: the cosine of the best picture, per query with and without a match.
-    AUROC counts ties as half.
+    present, absent: the cosine of the best picture, per object with and without a match.
 
-    >>> measure_cut_off(np.array([0.6, 0.7, 0.8, 0.9]), np.array([0.1, 0.2, 0.65, 0.3]), 0.0)
-    CutOff(cut_off=0.6, wrongly_refused=0.0, refused=0.75, auroc=0.9375)
+    >>> found = measure_cut_off(np.array([0.6, 0.7, 0.8, 0.9]), np.array([0.1, 0.2, 0.65, 0.75]), 0.0)
+    >>> found.cut_off, found.queries, found.wrongly_refused, found.refused, found.auroc
+    (0.6, 2, 0.0, 0.5, 0.75)
     """
-    cut = float(np.quantile(present, wrongly_refused, method="lower"))
-    greater = (present[:, None] > absent[None]).mean() + 0.5 * (present[:, None] == absent[None]).mean()
-    return CutOff(cut, float((present < cut).mean()), float((absent < cut).mean()), float(greater))
+    (fitted, own), (_, other) = halves(present), halves(absent)
+    cut = float(np.quantile(fitted, wrongly_refused, method="lower"))
+    rng = np.random.default_rng(0)
+    drawn = [auroc(rng.choice(own, len(own)), rng.choice(other, len(other))) for _ in range(1000)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    shares = float((own < cut).mean()), float((other < cut).mean())
+    bounds = {
+        name: share_interval(share, len(own))
+        for name, share in zip(("wrongly_refused", "refused"), shares, strict=True)
+    }
+    bounds["auroc"] = float(low), float(high)
+    return CutOff(cut, len(own), *shares, auroc(own, other), bounds)
 
 
 def drawn_cosines(model: Sugar, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
