@@ -1,6 +1,7 @@
 """Ask measured: fair judging, the same bases from one seed, thresholds from the curve."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +65,8 @@ def test_the_whole_measurement_runs_through_ask():
     figures = found.figures
     assert figures["citations_right"] > 90 and figures["reworded_right"] > 50
     assert "look-up" in ask.table("toy", figures)
+    told = [row[2] for row in ask.rows(figures)[: -len(ask.BARS)]]
+    assert told and all(re.fullmatch(r"[\d.]+ \(\d+ to \d+\)", str(cell)) for cell in told), "few questions"
     groups = {"card, exact wording", "captioned gallery", "long notes, reworded", "text base, absent thing"}
     assert groups <= set(ask.nested(figures)) and json.dumps(ask.nested(figures))
     with pytest.raises(SettingsError):

@@ -24,6 +24,7 @@ import numpy as np
 
 from sugar.errors import SettingsError
 from sugar.evaluation.benchmark import Benchmark
+from sugar.evaluation.comparison import FEW, share_interval
 from sugar.evaluation.runner import Measured
 from sugar.evaluation.tasks.ask_bases import Base, Case, Split, bases
 from sugar.evaluation.tasks.scores import by_group
@@ -195,16 +196,36 @@ def nested(figures: dict[str, float]) -> dict[str, Any]:
 
 
 def rows(figures: dict[str, float]) -> list[list[Any]]:
-    """A row of `COLUMNS` for each group, then one for each figure with a bar."""
+    """A row of `COLUMNS` for each group, then one for each figure with a bar; "right" with its interval where
+    the questions are few."""
     found, out = nested(figures), []
     for group, own in found.items():
         if isinstance(own, dict):
             counts = [own[k] for k in ("questions", *VERDICTS)]
+            counts[1] = _told(counts[1], counts[0])
             cited = f"{own['cited_right']} : {own['cited_wrong']}"
             out.append([group, *counts, cited, *(own[b] for b in BASELINES)])
+    groups = {group: own for group, own in found.items() if isinstance(own, dict)}
+    absent = [g for g in groups if "absent" in g]
+    asked = {
+        "reworded": sum(own["questions"] for g, own in groups.items() if g.endswith("reworded")),
+        "absent": sum(groups[g]["questions"] for g in absent if not g.endswith("fact")),
+        "citations": sum(
+            own["cited_right"] + own["cited_wrong"] for g, own in groups.items() if g not in absent
+        ),
+    }
     for title, key, bar in BARS:
-        out.append([f"**{title}: {found[key]}** (bar {bar})", *[None] * (len(COLUMNS) - 1)])
+        share = _told(found[key], asked[key.partition("_")[0]])
+        out.append([f"**{title}: {share}** (bar {bar})", *[None] * (len(COLUMNS) - 1)])
     return out
+
+
+def _told(percent: float, count: int) -> Any:
+    """A share, with its interval where it is of few."""
+    if not 0 < count < FEW:
+        return percent
+    low, high = (100 * bound for bound in share_interval(percent / 100, count))
+    return f"{percent} ({low:.0f} to {high:.0f})"
 
 
 def table(title: str, figures: dict[str, float]) -> str:
