@@ -31,7 +31,7 @@ from sugar.training.data.example import Example, Target, join
 from sugar.training.data.mixture import Mixture, read_row
 from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
-from sugar.training.teachers import batch_facts, labels, open_teachers
+from sugar.training.teachers import batch_facts, draw_positions, labels, open_teachers
 from sugar.training.terms import Terms
 
 __all__ = ["COLUMNS", "ROWS", "VARIANTS", "Measurement", "Variant", "fitted", "label_table", "run", "table"]
@@ -109,6 +109,7 @@ LABELS: dict[str, dict[str, Any]] = {
     "self-0.7": {"kernel": "gak-self", "delta": 0.7},
     "gak-0.7": {"delta": 0.7},
     "gak-1": {"delta": 1.0},
+    "gak-1-prefixes": {"delta": 1.0, "same_sample": "kernel"},
     "gak-1.5": {"delta": 1.5},
     "mean": {"kernel": "mean"},
 }
@@ -203,23 +204,25 @@ def fitted(target: torch.Tensor, width: int = 192, steps: int = 150) -> torch.Te
 def label_table(data: Sequence[str], teachers: str, size: int) -> dict[str, Any]:
     """What free unit vectors find after they were fitted to each label: columns and rows, as of `table`.
 
-    Of `size` rows that are kept aside. The lead: the label of a story and its referent, less the mean label
-    of the story and the other pictures.
+    Of `size` rows that are kept aside, with slice ends drawn as in training; the last of each is measured.
+    The lead: the label of a story and its referent, less the mean label of the story and the other pictures.
     """
     measured = Measurement(kept_aside(data, 0, size)[1])
     encoders = open_teachers(teachers)
-    example = Example(tuple(Target(s) for s in measured.samples))
-    facts = batch_facts(example, [[len(s) - 1] for s in measured.samples], encoders)
+    own = measured.rows.samples
+    example = Example((*own, *map(Target, measured.samples[len(own) :])))
+    facts = batch_facts(example, draw_positions(example, np.random.default_rng(0)), encoders)
     stories = [(q, p) for q, p in measured.rows.referents if len(measured.samples[q]) > 2]
     keys: list[str] = []
     rows = []
     for name, choice in LABELS.items():
         target = labels(facts, **choice)
-        found = measured.hits(fitted(target).numpy())
+        found = measured.hits(fitted(target).numpy()[facts.last])
+        target = target[facts.last][:, facts.last]
         keys = list(found)
         seen = target[[q for q, _ in stories]][:, list(measured.column)]
-        own = seen[range(len(stories)), [measured.column[p] for _, p in stories]]
-        lead = own - (seen.sum(1) - own) / (seen.shape[1] - 1)
+        right = seen[range(len(stories)), [measured.column[p] for _, p in stories]]
+        lead = right - (seen.sum(1) - right) / (seen.shape[1] - 1)
         rows.append([name, f"{float(lead.mean()):.4f}", *(cell([v]) for v in found.values())])
     return {"columns": ["label", "lead of the referent", *(COLUMNS[k] for k in keys)], "rows": rows}
 
