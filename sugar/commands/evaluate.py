@@ -165,6 +165,20 @@ def _photos(args: argparse.Namespace) -> None:
         write_card(model.folder)
 
 
+def _language(args: argparse.Namespace) -> None:
+    from sugar.core import Sugar
+    from sugar.evaluation import runner
+    from sugar.evaluation.report import rounded
+    from sugar.evaluation.tasks import language
+
+    ours, base = (
+        runner.measure(language.benchmark(), Sugar.from_pretrained(name, device=args.device), quiet=args.json)
+        for name in (args.model, args.base)
+    )
+    found = rounded(language.kept(ours, base))
+    print(json.dumps(found) if args.json else "\n".join(f"{name}: {value}" for name, value in found.items()))
+
+
 def _ask(args: argparse.Namespace) -> None:
     from sugar.core import Sugar
     from sugar.evaluation import runner
@@ -348,6 +362,11 @@ WHAT: dict[str, Command] = {
             "card": False,
         },
         _photos,
+    ),
+    "language": (
+        "what a model kept of its base's language",
+        {"model": "sugar-photo", "base": REQUIRED, "device": "auto", "json": False},
+        _language,
     ),
     "ask": (
         "questions to cards, notes and galleries, as the app answers them",
