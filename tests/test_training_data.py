@@ -155,6 +155,8 @@ def texts(row: Example) -> list[str]:
 
 
 def test_the_drawn_world_is_one_data_set() -> None:
+    tuning, weight = open_one("drawn#tuning:2")
+    assert tuning.captions(0) and weight == 2 and "tuning" in tuning[0].source
     world, _ = open_one("drawn")
     examples = [world[n] for n in range(6)]
     assert examples[1].swaps and examples[3].referents and len(examples[5].samples[0].sample) == 9

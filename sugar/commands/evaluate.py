@@ -221,7 +221,8 @@ def _cut_off(args: argparse.Namespace) -> None:
     def told(hits: Any) -> str:
         return "{:.3f} ({:.3f} to {:.3f})".format(hits.mean(), *share_interval(hits.mean(), len(hits)))
 
-    model, half, answers = Sugar.from_pretrained(args.model, device=args.device), None, {}
+    model, half = Sugar.from_pretrained(args.model, device=args.device), None
+    answers: dict[str, Any] = {}
     if args.data:
         archive, balanced = Archive(args.data), model.profile.abstain["balanced"]
         what, cosines = "photos of the dev split", cut_off.photo_cosines(model, archive, args.size)
@@ -235,7 +236,7 @@ def _cut_off(args: argparse.Namespace) -> None:
         what = f"drawn scenes, seed {args.seed}"
         cosines = cut_off.drawn_cosines(model, args.seed, args.size)
     found = cut_off.measure_cut_off(*cosines, args.wrongly)
-    rows = {
+    rows: dict[str, Any] = {
         "fitted on": len(cosines[0]) - found.queries,
         "cut_off": found.cut_off,
         "measured on": found.queries,

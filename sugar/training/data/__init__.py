@@ -45,7 +45,7 @@ def open_one(spec: str) -> tuple[Dataset, float]:
     """A data set and its weight from `FORMAT=PATH#SPLIT:WEIGHT`; the format is `folder` where none is
     named."""
     match = SPEC.fullmatch(spec)
-    kind = (match and match["kind"]) or ("drawn" if spec == "drawn" else "folder")
+    kind = match and (match["kind"] or ("drawn" if match["path"] == "drawn" else "folder"))
     if match is None or kind not in FORMATS:
         raise SettingsError(
             f"--data {shown(spec)} is not FORMAT=PATH#SPLIT:WEIGHT. Formats: {', '.join(FORMATS)}."
