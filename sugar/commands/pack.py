@@ -1,8 +1,9 @@
 """`python -m sugar pack BASE OUT --texts FILE`: a checkpoint in 4 bits; `--adapter` puts a trained one in.
 
-First without an adapter: the base is rounded, and training goes on from the rounded one. Then
-`pack PACKED OUT --adapter runs/sugar/adapter` writes what ships: the rounded base, the LoRA beside it in 16
-bits, the head, the trained projector. `--profile` names a JSON file: the checkpoint's profile of sugar.json.
+`pack LANGUAGE OUT --tower runs/dual/model/tower` puts a tower before a language model: a base. Without an
+adapter a base is rounded, and training goes on from the rounded one. Then `pack PACKED OUT --adapter
+runs/photo/model` writes what ships: the rounded base, the LoRA beside it in 16 bits, the head, the trained
+projector. `--profile` names a JSON file: the checkpoint's profile of sugar.json.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ ROW = 96
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", help="a checkpoint folder; with --adapter a packed one")
+    parser.add_argument(
+        "base", help="a checkpoint; with --adapter a packed one, with --tower a language model"
+    )
     parser.add_argument("out", help="the new folder")
+    parser.add_argument("--tower", help="a tower of `--recipe dual`, to put before a language model")
     parser.add_argument("--texts", help="a text file, a text a line, to round by: ten thousand words do")
     parser.add_argument("--adapter", help="an adapter that was trained on the packed base")
     parser.add_argument("--name", default="sugar", help="the checkpoint's name (%(default)s)")
@@ -31,7 +35,13 @@ def run(args: argparse.Namespace) -> int:
     from sugar.model.checkpoint import Profile, read_json
 
     base, out = there(args.base, "The base"), output_folder(args.out, "OUT")
-    if args.adapter:
+    if args.tower:
+        from sugar.model.assembled import assemble_pretrained
+        from sugar.model.efficientnet import EfficientNetLite
+
+        tower = EfficientNetLite.from_pretrained(there(args.tower, "--tower"), local_files_only=True)
+        assemble_pretrained(tower, base, out)
+    elif args.adapter:
         profile = Profile.from_settings({"profile": read_json(Path(args.profile)) if args.profile else {}})
         settings = {"name": args.name, "encoder": "sugar", "profile": profile.to_json()}
         packed.bundle(base, there(args.adapter, "--adapter"), out, settings)
@@ -39,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         _pack(base, out, there(args.texts, "--texts"))
     else:
         raise SettingsError(
-            "Give --texts, to round a base by, or --adapter, to put one beside a packed base."
+            "Give --tower, to make a base, --texts, to round one by, or --adapter, to put one beside a "
+            "rounded one."
         )
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.0f} MB")

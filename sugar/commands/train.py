@@ -1,7 +1,7 @@
 """`python -m sugar train`: a base of any family on any data, by a named recipe.
 
     python -m sugar train --recipe sugar --config own --data holiday --out runs/holiday
-    python -m sugar train --recipe sugar --config photo --data PHOTOS
+    python -m sugar train --recipe sugar --config photo        # on the files of `python -m sugar material`
 
 Every field of the recipe's settings is a flag; those of its parts are written `--terms.swap 0`. The run
 resumes by itself when `--out` holds a state. `accelerate launch --multi_gpu
@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 from typing import Any
 
 from sugar.errors import SettingsError
 from sugar.paths import output_folder
-from sugar.training.photos.config import PhotoConfig
 from sugar.training.recipes import CARDS, RECIPES, for_card
-
-PHOTO = "photo"
-"""The config of the recipe `sugar` that makes sugar-photo."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="sugar", choices=sorted(RECIPES))
-    names = sorted({c for recipe in RECIPES.values() for c in recipe.configs} | {PHOTO})
+    names = sorted({c for recipe in RECIPES.values() for c in recipe.configs})
     parser.add_argument("--config", choices=names, help="named settings of the recipe; default: its first")
     parser.add_argument(
         "--preset-for", choices=sorted(CARDS), help="fit a 7B base into a card of that memory"
@@ -34,33 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", action="append", metavar="FORMAT=PATH#SPLIT:WEIGHT", help="may be repeated")
     parser.add_argument("--quiet", action="store_true")
     known: set[str] = {"data"}
-    for config in [*(next(iter(recipe.configs.values())) for recipe in RECIPES.values()), PhotoConfig()]:
+    for config in (next(iter(recipe.configs.values())) for recipe in RECIPES.values()):
         for name, kind, text in _fields(config):
             if name not in known:
                 flag = f"--{name.replace('_', '-')}"
                 parser.add_argument(flag, dest=name, type=_boolean if kind is bool else kind, help=text)
                 known.add(name)
-
-
-def _photo(args: argparse.Namespace) -> int:
-    """The photo model has stages of its own over one folder of photos; see sugar/training/photos.
-
-    Raises SettingsError when accelerate started several processes.
-    """
-    from sugar.training import parallel
-    from sugar.training.photos.train import train
-
-    parallel.join()
-    if parallel.world() > 1:
-        raise SettingsError("The photo model trains in one process. Start it without `accelerate launch`.")
-    known = {name for name, _, _ in _fields(PhotoConfig())} - {"data"}
-    given = {name: getattr(args, name) for name in known if getattr(args, name, None) is not None}
-    if not args.quiet:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = train(override(PhotoConfig(data=(args.data or [""])[0]), given))
-    if not args.quiet:
-        print(f"the checkpoint is in {folder}")
-    return 0
 
 
 def _boolean(text: str) -> bool:
@@ -103,8 +77,6 @@ def run(args: argparse.Namespace) -> int:
     from sugar.training.loop import train
     from sugar.training.memory import memory_line
 
-    if (args.recipe, args.config) == ("sugar", PHOTO):
-        return _photo(args)
     recipe = RECIPES[args.recipe]
     chosen = args.config or next(iter(recipe.configs))
     if chosen not in recipe.configs:

@@ -59,7 +59,7 @@ where it matters.
   n^-0.5, Muon for matrices; at last its own captions weighed by CIDEr-D (self-critical training), and the
   weights averaged with those before that stage.
 - {stages}
-- again: `python -m sugar train --recipe sugar --config photo --data DATA`
+- again: by the trainer of its time, `sugar/training/photos` in the history up to 0.2.0
 
 ## Measured
 

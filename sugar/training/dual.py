@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from sugar.errors import ModelError, SettingsError
 from sugar.metrics import recall_at_k
 from sugar.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig, fold_weights
-from sugar.model.photo import open_sentences
+from sugar.model.sentences import open_sentences
 from sugar.paths import there
 from sugar.rag.words import STOP
 from sugar.training.config import RunConfig

@@ -7,7 +7,7 @@
 Questions hold what at least two captions of a photo say, and things that none names, in conversations of one
 to four turns. Notes are short texts with a question that they answer, or do not. The replay keeps a base's
 language: it is trained on its own answers beside the photos. Not covered: training on it
-(`python -m sugar train --config photo`).
+(recipes.py, `photo`).
 """
 
 from __future__ import annotations

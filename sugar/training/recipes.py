@@ -3,7 +3,8 @@
 sugar: the paper's recipe on any base and any data; `paper` is its large setting (4.1): AdamW 1e-4, cosine,
 warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
 .02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
-person's captioned pictures and a small base, minutes on a CPU. dual: a cross-modal teacher for `--teachers
+person's captioned pictures and a small base, minutes on a CPU. `photo` is how sugar-photo is trained, on the
+files of `python -m sugar material`. dual: a cross-modal teacher for `--teachers
 dual:FOLDER`, on captioned pictures. whole: every weight, `tiny` from nothing.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 from sugar.errors import SettingsError
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.dual import DualConfig, DualTask
-from sugar.training.vladva import VladvaConfig, VladvaTask
+from sugar.training.vladva import ALL_LINEARS, VladvaConfig, VladvaTask
 from sugar.training.whole import WholeConfig, WholeTask
 
 __all__ = ["CARDS", "OWN", "PAPER", "RECIPES", "Recipe", "for_card"]
@@ -47,6 +48,45 @@ OWN = replace(
     log_every=10,
     terms=replace(PAPER.terms, similarity=5.0, referent=1.0),
 )
+PHOTO = replace(
+    PAPER,
+    out="runs/photo",
+    base="runs/base-4bit",
+    base_precision="bf16",
+    precision="bf16",
+    data=(
+        "folder=runs/material/photos:48",
+        "llava=runs/material/photos/questions.json:12",
+        "llava=runs/material/photos/pairs.json:1",
+        "llava=runs/material/photos/replay.json:7",
+        "llava=runs/material/notes.json:6",
+        "llava=runs/material/kinds.json:5",
+        "albums=runs/material/photos:1",
+        "texts=runs/material/sentences.txt:14",
+        "texts=runs/material/words.txt:14",
+    ),
+    teachers="dual:runs/dual/model",
+    rank=16,
+    alpha=32,
+    targets=ALL_LINEARS,
+    dimension=256,
+    projector=True,
+    fresh_rate=2.5,
+    two_passes=False,
+    batch=108,
+    micro_batch=12,
+    steps=450,
+    schedule="linear",
+    decay=0.5,
+    rate=4e-4,
+    seed=11,
+    save_every=25,
+    held_out=0.0,
+    validate_every=0,
+    terms=replace(
+        PAPER.terms, similarity=2.0, referent=0.5, pull=3.0, length_weighting=0.35, same_sample="kernel"
+    ),
+)
 VLADVA = VladvaConfig()
 VLADVA_OWN = replace(
     VLADVA,
@@ -76,7 +116,7 @@ WHOLE = WholeConfig(
     terms=OWN.terms,
 )
 RECIPES = {
-    "sugar": Recipe({"paper": PAPER, "own": OWN}, AdapterTask),
+    "sugar": Recipe({"paper": PAPER, "own": OWN, "photo": PHOTO}, AdapterTask),
     "dual": Recipe({"photos": DualConfig()}, DualTask),
     "vladva": Recipe({"paper": VLADVA, "own": VLADVA_OWN}, VladvaTask),
     "whole": Recipe({"tiny": WHOLE}, WholeTask),

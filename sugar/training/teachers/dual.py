@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from sugar.errors import ModelError
 from sugar.model.checkpoint import read_tensors
 from sugar.model.efficientnet import EfficientNetLite, register
-from sugar.model.photo import open_sentences
+from sugar.model.sentences import open_sentences
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 
