@@ -201,7 +201,14 @@ def browser() -> Iterator[Any]:
     expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
     with sync_playwright() as play:
         chromium = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            executable_path=CHROMIUM,
+            # a window behind another is served as one in front: all of them are behind something here
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-renderer-backgrounding",
+            ],
         )
         yield chromium
         chromium.close()

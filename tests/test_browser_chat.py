@@ -88,7 +88,7 @@ def test_an_example_works_at_one_click_and_goes_on_to_search(window: Window) -> 
     page.get_by_role("tab", name="Tell apart", selected=True).wait_for()
     page.get_by_role("tab", name="Chat").click()
     page.get_by_role("button", name="Search with this").click()
-    page.get_by_role("tab", name="Search", selected=True).wait_for()
+    page.get_by_role("tab", name="Photos", selected=True).wait_for()
 
 
 def open_file(page: Any, file: Path) -> None:
@@ -296,4 +296,4 @@ def test_by_keyboard_alone(window: Window) -> None:
     page.get_by_role("tab", name="Chat", exact=True).focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.get_by_role("tab", name="Search", selected=True).wait_for()
+    page.get_by_role("tab", name="Photos", selected=True).wait_for()

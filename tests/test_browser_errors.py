@@ -94,8 +94,8 @@ def test_an_act_that_does_nothing_says_why(browser: Any, app: Served) -> None:
     window = Window(browser, app)
     page = window.open("Chat")
     assert "Ask something first" in pressed(page, "Export")
-    page.get_by_role("tab", name="Search", exact=True).click()
-    page.get_by_role("button", name="Options").locator("visible=true").first.click()
+    page.get_by_role("tab", name="Photos", exact=True).click()
+    page.locator("#photos-expert-open").click()
     assert "name of 1 to 60" in pressed(page, "Save this search")
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     assert "?search=" in pressed(page, "Copy link")  # a page without https may not copy
@@ -104,10 +104,10 @@ def test_an_act_that_does_nothing_says_why(browser: Any, app: Served) -> None:
 
 def test_a_refused_upload_is_told_and_the_next_one_goes(browser: Any, app: Served, tmp_path: Path) -> None:
     window = Window(browser, app)
-    page = window.open("Gallery")
+    page = window.open("Photos")
     page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=413, body="Too <large>."))
     drop = """(name) => sugarAdding.add([new File(["x"], name, {type: "image/jpeg"})])"""
-    page.locator("#gallery-sending p").wait_for()
+    page.locator("#gallery-sending p").first.wait_for(state="attached")
     for name in ("a.jpg", "b.jpg"):
         page.evaluate(drop, name)
         page.get_by_text("HTTP 413: Too").wait_for()

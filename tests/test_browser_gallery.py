@@ -1,4 +1,4 @@
-"""The Gallery tab as a person meets it, in real Chromium: every button is pressed."""
+"""The tab Photos as a person meets it, in real Chromium: every button around the wall is pressed."""
 
 from __future__ import annotations
 
@@ -46,11 +46,22 @@ def filled(app: Served, name: str, count: int, dated: bool = True) -> Path:
 
 
 def cells(page: Page) -> Any:
-    return page.locator("#gallery-grid .sugar-wall-cell")
+    return page.locator("#wall .sugar-wall-cell")
 
 
 def bar(page: Page, words: str) -> Any:
-    return page.locator("#gallery-grid .sugar-wall-bar").get_by_role("button", name=words, exact=True)
+    return page.locator("#wall-bar").get_by_role("button", name=words, exact=True)
+
+
+def fold(page: Page, name: str) -> None:
+    """Press a button of the bar that opens a part below it."""
+    page.locator("#photos-bar").get_by_role("button", name=name).click()
+
+
+def dialog(page: Page) -> Any:
+    """The dialog "New gallery", open."""
+    page.locator("#gallery-new-open").click()
+    return page.get_by_role("dialog", name="New gallery")
 
 
 def choose(page: Page, name: str) -> None:
@@ -72,9 +83,14 @@ def holiday(app: Served) -> Iterator[Path]:
 def test_a_gallery_is_made_filled_and_removed(window: Window, app: Served, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"<script>alert(1)</script>")
-    page = window.open("Gallery")
-    page.get_by_label("New gallery").fill("made here")
+    page = window.open("Photos")
+    new = dialog(page)
+    expect(new.get_by_label("Name of the new gallery")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(new).to_be_hidden()
+    dialog(page).get_by_label("Name of the new gallery").fill("made here")
     page.locator("#gallery-create").click()
+    expect(new).to_be_hidden()
     expect(page.get_by_text("This gallery is empty")).to_be_visible()
     page.locator("input[type=file]:has(+ #gallery-files)").set_input_files([*SCENES, str(bad)])
     expect(page.locator("#gallery-report")).to_contain_text("3 added, 1 refused")
@@ -83,11 +99,10 @@ def test_a_gallery_is_made_filled_and_removed(window: Window, app: Served, tmp_p
     folder = tmp_path / "more"
     folder.mkdir()
     (folder / "a.png").write_bytes(png(1))
-    page.get_by_text("Camera, or a folder of this machine").click()
+    fold(page, "More")
     page.get_by_label("A folder on this machine").fill(str(folder))
     page.locator("#gallery-add-folder").click()
     expect(cells(page)).to_have_count(4)
-    page.get_by_text("Near-duplicates, captions, export").click()
     page.locator("#gallery-remove").click()
     expect(page.get_by_text("Tick the box first")).to_be_visible()
     page.get_by_label("Delete this gallery with all").check()
@@ -97,10 +112,10 @@ def test_a_gallery_is_made_filled_and_removed(window: Window, app: Served, tmp_p
 
 
 def test_the_lightbox_shows_captions_and_steps(window: Window, app: Served, holiday: Path) -> None:
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
     expect(cells(page)).to_have_count(9)
-    expect(page.locator("#gallery-grid .sugar-wall-head")).to_have_text("January 2025")
+    expect(page.locator("#wall .sugar-wall-head")).to_have_text("January 2025")
     cells(page).first.click()
     box = page.get_by_role("dialog")
     expect(box).to_contain_text("00008.png")
@@ -113,17 +128,17 @@ def test_the_lightbox_shows_captions_and_steps(window: Window, app: Served, holi
     expect(box.locator("img.zoomed")).to_have_count(1)
     box.get_by_label("Caption").fill("<b>my</b> [star]")
     box.get_by_role("button", name="Save caption").click()
-    expect(page.locator("#gallery-grid .line", has_text="<b>my</b> [star]")).to_have_count(1)
+    expect(page.locator("#wall .name", has_text="<b>my</b> [star]")).to_have_count(1)
     box.get_by_label("Name", exact=True).fill("the star.png")
     box.get_by_role("button", name="Rename").click()
-    expect(page.locator("#gallery-grid .sugar-wall-cell .name", has_text="the star.png")).to_have_count(1)
+    expect(page.locator("#wall .sugar-wall-cell .name", has_text="the star.png")).to_have_count(1)
     box.get_by_role("button", name="Favourite").click()
-    expect(page.locator("#gallery-grid .sugar-wall-star")).to_have_count(1)
+    expect(page.locator("#wall .sugar-wall-star")).to_have_count(1)
     for _ in range(7):
         box.get_by_role("button", name="Next").click()
     expect(box.get_by_role("button", name="Next")).to_be_disabled()
     box.get_by_role("button", name="Close").click()
-    page.get_by_label("Favourites only").check()
+    page.locator("#search-words textarea").fill("favourite:")
     expect(cells(page)).to_have_count(1)
     with Gallery.open(holiday, app.model, read_only=True) as kept:
         [item] = [i for i in kept.items() if i.favourite]
@@ -133,16 +148,16 @@ def test_the_lightbox_shows_captions_and_steps(window: Window, app: Served, holi
 def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
     window: Window, app: Served, holiday: Path
 ) -> None:
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
     expect(cells(page)).to_have_count(9)
     bar(page, "Select").click()
     cells(page).nth(1).click()
     cells(page).nth(3).click(modifiers=["Shift"])
-    expect(page.locator("#gallery-grid [aria-pressed=true]")).to_have_count(3)
+    expect(page.locator("#wall [aria-pressed=true]")).to_have_count(3)
     bar(page, "Delete selected").click()
     expect(cells(page)).to_have_count(6)
-    expect(page.locator("#gallery-restore")).to_have_text("Bring back everything in the bin (3)")
+    expect(page.locator("#photos-bin-open")).to_have_text("Bin (3)")
     with Gallery.open(holiday, app.model, read_only=True) as kept:
         assert len(kept) == 6, "hidden from everything at once"
     page.get_by_role("button", name="Undo").click()
@@ -153,7 +168,7 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
     bar(page, "Select").click()
     bar(page, "Select all").click()
     cells(page).first.click()
-    expect(page.locator("#gallery-grid .sugar-wall-count")).to_have_text("8 selected")
+    expect(page.locator("#wall-bar .sugar-wall-count")).to_have_text("8 selected")
     bar(page, "Delete for good").click()
     expect(cells(page)).to_have_count(1)
     with Gallery.open(holiday, app.model, read_only=True) as kept:
@@ -162,7 +177,7 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(cells(page)).to_have_count(0)
     page.get_by_role("button", name="Delete for good now").click()
-    expect(page.locator("#gallery-restore")).to_be_hidden()
+    expect(page.locator("#photos-bin-open")).to_be_hidden()
     with Gallery.open(holiday, app.model, read_only=True) as kept:
         assert eventually(lambda: len(kept) == 0 and not bin.binned(kept))
 
@@ -170,7 +185,7 @@ def test_selected_pictures_are_deleted_undone_and_deleted_for_good(
 def test_pictures_are_dropped_pasted_moved_and_downloaded(
     window: Window, app: Served, holiday: Path, tmp_path: Path
 ) -> None:
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
     expect(cells(page)).to_have_count(9)
     for kind, seed in (("drop", 100), ("paste", 101)):
@@ -181,14 +196,14 @@ def test_pictures_are_dropped_pasted_moved_and_downloaded(
                 const options = {bubbles: true, cancelable: true};
                 const event = kind === "paste" ? new ClipboardEvent(kind, {...options, clipboardData: files})
                                                : new DragEvent(kind, {...options, dataTransfer: files});
-                document.querySelector("#gallery-grid").dispatchEvent(event);
+                document.querySelector("#wall").dispatchEvent(event);
             }""",
             [kind, base64.b64encode(png(seed)).decode()],
         )
-        expect(page.locator("#gallery-grid .name", has_text=f"{kind}.png")).to_be_visible()
+        expect(page.locator("#wall .name", has_text=f"{kind}.png")).to_have_count(1)
     filled(app, "best", 0)
     page.reload()
-    page.get_by_role("tab", name="Gallery", exact=True).click()
+    page.get_by_role("tab", name="Photos", exact=True).click()
     choose(page, "holiday")
     cells(page).first.click(modifiers=["Shift"])
     cells(page).nth(2).click(modifiers=["Shift"])
@@ -196,14 +211,22 @@ def test_pictures_are_dropped_pasted_moved_and_downloaded(
         bar(page, "Download").click()
     download.value.save_as(tmp_path / "three.zip")
     assert len(zipfile.ZipFile(tmp_path / "three.zip").namelist()) == 4
-    page.locator("#gallery-grid select").select_option("best")
-    expect(page.locator("#gallery-grid .sugar-wall")).to_have_attribute("data-count", "8")
+    page.locator("#wall-bar select").select_option("best")
+    expect(page.locator("#wall .sugar-wall")).to_have_attribute("data-count", "8")
     choose(page, "best")
     expect(cells(page)).to_have_count(3)
     cells(page).first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Similar pictures").click()
-    expect(page.locator("#hits .sugar-wall")).to_have_attribute("data-count", "2")
-    expect(page.get_by_label("Gallery").locator("visible=true")).to_have_value("best")
+    page.get_by_role("dialog").get_by_role("button", name="Similar", exact=True).click()
+    expect(page.locator("#wall .sugar-wall")).to_have_attribute("data-count", "2")
+    expect(page.locator("#search-chips [data-part]")).to_have_count(1)
+    bar(page, "Select").click()
+    bar(page, "Select all").click()
+    bar(page, "Delete selected").click()  # what was found is deleted as everything else is
+    expect(page.locator("#wall")).to_contain_text("Nothing was found")
+    page.get_by_role("button", name="Undo").click()
+    expect(cells(page)).to_have_count(2)
+    page.locator("#search-clear").click()
+    expect(cells(page)).to_have_count(3)
 
 
 def test_a_watched_folder_follows(window: Window, app: Served, holiday: Path, tmp_path: Path) -> None:
@@ -211,16 +234,16 @@ def test_a_watched_folder_follows(window: Window, app: Served, holiday: Path, tm
     folder = tmp_path / "watched"
     folder.mkdir()
     (folder / "one.png").write_bytes(png(300))
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
-    page.get_by_text("Camera, or a folder of this machine").click()
+    fold(page, "More")
     page.get_by_label("A folder on this machine").fill(str(folder))
     page.locator("#gallery-watch").click()
-    expect(page.locator("#gallery-grid .name", has_text="one.png")).to_be_visible()
+    expect(page.locator("#wall .name", has_text="one.png")).to_have_count(1)
     (folder / "two.png").write_bytes(png(301))
-    expect(page.locator("#gallery-grid .name", has_text="two.png")).to_be_visible()
+    expect(page.locator("#wall .name", has_text="two.png")).to_have_count(1)
     (folder / "one.png").unlink()
-    expect(page.locator("#gallery-grid .name", has_text="one.png")).to_have_count(0)
+    expect(page.locator("#wall .name", has_text="one.png")).to_have_count(0)
     page.locator("#gallery-watched").get_by_role("button", name="Stop watching").click()
     expect(page.locator("#gallery-watched .sugar-job")).to_have_count(0)
     (folder / "three.png").write_bytes(png(302))
@@ -232,14 +255,14 @@ def test_a_watched_folder_follows(window: Window, app: Served, holiday: Path, tm
 def test_export_downloads_at_once_and_always_the_gallery_that_is_shown(
     window: Window, app: Served, holiday: Path, tmp_path: Path
 ) -> None:
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
-    page.get_by_text("Near-duplicates, captions, export").click()
+    fold(page, "More")
     with page.expect_download() as download:
         page.locator("#gallery-export").click()
     first = tmp_path / "first.zip"
     download.value.save_as(first)
-    page.get_by_label("New gallery").fill("empty one")
+    dialog(page).get_by_label("Name of the new gallery").fill("empty one")
     page.locator("#gallery-create").click()
     expect(page.get_by_text("This gallery is empty")).to_be_visible()
     with page.expect_download() as download:
@@ -248,13 +271,13 @@ def test_export_downloads_at_once_and_always_the_gallery_that_is_shown(
     download.value.save_as(second)
     counts = [json.loads(zipfile.ZipFile(p).read("gallery.json"))["items"] for p in (first, second)]
     assert counts == [9, 0]
-    page.get_by_label("New gallery").fill("brought back")
+    dialog(page).get_by_label("Name of the new gallery").fill("brought back")
     with page.expect_file_chooser() as chooser:
         page.locator("#gallery-import").click()
     chooser.value.set_files(str(first))
     expect(cells(page)).to_have_count(9)
     expect(page.locator("#gallery-name input")).to_have_value("brought back")
-    page.get_by_label("New gallery").fill("from a file")
+    dialog(page).get_by_label("Name of the new gallery").fill("from a file")
     page.get_by_label("An export on this machine").fill(str(first))
     page.locator("#gallery-import-from").click()
     expect(page.locator("#gallery-name input")).to_have_value("from a file")
@@ -271,18 +294,21 @@ def test_near_duplicates_captions_and_another_model(window: Window, app: Served,
         gallery.delete([i.id for i in gallery.items() if i.name.startswith("0000")][:7])
         with gallery.store.write() as db:
             db.execute("DELETE FROM vectors WHERE item = (SELECT max(id) FROM items)")
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "holiday")
-    expect(page.locator("#gallery-stats")).to_contain_text("1 pictures are not indexed")
-    expect(page.locator("#gallery-grid .line", has_text="not indexed yet")).to_have_count(1)
+    expect(page.locator("#wall")).to_contain_text("1 photo is not indexed")
+    expect(page.locator("#wall .line", has_text="not indexed yet")).to_have_count(1)
     page.locator("#gallery-reindex").click()
-    expect(page.locator("#gallery-stats")).not_to_contain_text("not indexed")
-    page.get_by_text("Near-duplicates, captions, export").click()
+    expect(page.locator("#wall")).not_to_contain_text("not indexed")
     page.locator("#gallery-alike").click()
-    expect(page.locator("#gallery-same .sugar-cell").first).to_contain_text("the better one")
-    expect(page.locator("#gallery-same .sugar-cell").first).to_contain_text("300 x 300")
+    expect(page.locator("#wall")).to_contain_text("1: the same photo 2 times")
+    expect(cells(page)).to_have_count(2)
+    expect(cells(page).first.locator(".line")).to_contain_text("300 x 300")
+    page.locator("#gallery-alike").click()
+    expect(cells(page)).to_have_count(4)
+    fold(page, "More")
     page.locator("#gallery-captions").click()
-    expect(page.locator("#gallery-grid .line", has_text="I see 1 pictures")).to_have_count(4)
+    expect(page.locator("#wall .name", has_text="I see 1 pictures")).to_have_count(4)
     with Gallery.open(holiday, app.model, read_only=True) as kept:
         assert {i.caption_by for i in kept.items()} == {app.model.name}
 
@@ -303,16 +329,18 @@ def test_twenty_thousand_pictures_scroll(window: Window, app: Served) -> None:
             "INSERT INTO thumbnails SELECT id, (SELECT jpeg FROM thumbnails LIMIT 1) FROM items "
             "WHERE id NOT IN (SELECT item FROM thumbnails)"
         )
-    page = window.open("Gallery")
+    page = window.open("Photos")
     choose(page, "many")
-    expect(page.locator("#gallery-grid .sugar-wall")).to_have_attribute("data-count", "20060")
+    expect(page.locator("#wall .sugar-wall")).to_have_attribute("data-count", "20060")
     assert cells(page).count() < 200
-    expect(page.locator("#gallery-grid img").first).to_be_visible()
-    page.locator("#gallery-grid .sugar-wall-scroll").evaluate("e => { e.scrollTop = e.scrollHeight; }")
-    expect(page.locator("#gallery-grid .name", has_text="x00000")).to_be_visible()
+    expect(page.locator("#wall img").first).to_be_visible()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#wall .name", has_text="x00000")).to_have_count(1)
+    page.evaluate("window.scrollTo(0, 0)")
+    fold(page, "More")
     page.locator("#gallery-order input").click()
     page.get_by_role("option", name="By name").click()
-    expect(page.locator("#gallery-grid .name", has_text="00000.png")).to_be_visible()
+    expect(page.locator("#wall .name", has_text="00000.png")).to_have_count(1)
     cells(page).first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")

@@ -100,9 +100,10 @@ def test_a_copied_answer_is_what_was_read(page: Any) -> None:
 def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None:
     code = "".join((STATIC / f"{name}.js").read_text("utf-8") for name in ("errors", "files", "adding"))
     page.set_content(
-        "<div id=gallery-sending><p>Hint</p></div>"
+        "<div id=gallery-sending><p></p></div>"
         "<input type=file multiple><button id=gallery-files></button>"
-        "<button id=gallery-add onclick='window.begun = true'></button><div id=gallery-grid>x</div>"
+        "<button id=gallery-add onclick='window.begun = true'></button>"
+        "<div id=photos><div id=wall>x</div></div>"
         f"<script>{code}</script>"
     )
     sent = page.evaluate(
@@ -140,7 +141,7 @@ def test_a_dropped_folder_is_walked_and_sent_a_part_at_a_time(page: Any) -> None
         }"""
     )
     left = ["6: a.mov, $&amp;.mp4, &lt;notes>.doc, large.jpg, lost.mp4, …"]
-    assert sent == [48, [20, 20, 8, 20], "20 / 48", None, True, "Hint", left, "Hint", 0]
+    assert sent == [48, [20, 20, 8, 20], "20 / 48", None, True, "", left, "", 0]
 
 
 def test_what_the_server_refuses_is_told_once(page: Any) -> None:

@@ -36,12 +36,12 @@ def test_a_search_before_the_page_has_its_galleries(window: Window) -> None:
     """The list of galleries comes a moment after the page; on a slow line one can type in that moment."""
     held: list[Any] = []
     window.page.route("**/run/predict", lambda route: held.append(route))
-    page = window.open("Search")
+    page = window.open("Photos")
     page.locator("#search-words textarea").fill("a red star at night")
-    expect(page.locator("#hits .sugar-wall")).to_have_attribute("data-count", "12")
+    expect(page.locator("#wall .sugar-count")).to_have_text("12 photos")
     for route in list(held):
         route.continue_()
-    expect(page.get_by_label("Gallery")).to_have_value("sample")
+    expect(page.locator("#gallery-name input")).to_have_value("sample")
 
 
 def test_tell_apart_by_three_ways_and_in_words(window: Window) -> None:
@@ -101,16 +101,14 @@ def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) 
     first = Window(browser, shared_app, locale="en-GB")
     second = Window(browser, shared_app, locale="en-IE")
     try:
-        mine, yours = first.open("Gallery"), second.open("Gallery")
+        mine, yours = first.open("Photos"), second.open("Photos")
         mine.locator("input[type=file]:has(+ #gallery-files)").set_input_files(SCENES[:2])
-        expect(cells(mine, "#gallery-grid")).to_have_count(2)
-        yours.get_by_role("tab", name="Search", exact=True).click()
+        expect(cells(mine, "#wall")).to_have_count(2)
         yours.locator("#search-words textarea").fill("red")
-        yours.locator("#search-go").click()
         expect(yours.locator(".sugar-empty", has_text="Nothing was found")).to_be_visible()
-        yours.get_by_role("tab", name="Gallery", exact=True).click()
+        yours.locator("#search-clear").click()
         expect(yours.get_by_text("This gallery is empty")).to_be_visible()
-        assert cells(yours, "#gallery-grid").count() == 0
+        assert cells(yours, "#wall").count() == 0
         yours.get_by_role("tab", name="Ask your gallery", exact=True).click()
         expect(yours.locator("#ask-gallery input")).not_to_have_value("(none)")  # the gallery in use is asked
         yours.locator("#ask-question textarea").fill("what is red?")
@@ -120,8 +118,8 @@ def test_two_visitors_side_by_side_never_meet(browser: Any, shared_app: Served) 
         )  # stays when the toast goes
         assert yours.locator("[data-testid=status-tracker] .error:visible").count() == 0
         mine.reload()  # the browser keeps the token, so the visitor keeps the gallery
-        mine.get_by_role("tab", name="Gallery", exact=True).click()
-        expect(cells(mine, "#gallery-grid")).to_have_count(2)
+        mine.get_by_role("tab", name="Photos", exact=True).click()
+        expect(cells(mine, "#wall")).to_have_count(2)
     finally:
         first.close()
         second.close()
@@ -132,7 +130,7 @@ def test_the_page_speaks_the_browsers_language(browser: Any, app: Served) -> Non
     try:
         page = window.open("Gespräch")
         expect(page.get_by_placeholder("Frag etwas")).to_be_visible()
-        page.get_by_role("tab", name="Search", exact=True).click()
+        page.get_by_role("tab", name="Photos", exact=True).click()
         expect(page.get_by_label("Eine Geschichte")).to_be_visible()
         expect(page.get_by_label("Photos", exact=True).first).to_be_visible()  # what is left out is English
         expect(page.locator("#status")).to_contain_text("ist bereit")

@@ -347,6 +347,8 @@ def test_stories_ask_and_pictures_work_as_in_a_gallery(collection: Collection, m
     assert Image.open(io.BytesIO(collection.thumbnail(item.id))).size == (48, 32)
     assert b"Exif" not in collection.copy(item)
     assert len(collection.listing()) == 301 and collection.listing()[0][1] == "2024-12"
+    assert collection.shapes([item.id]) == {item.id: item.width / item.height} and collection.shapes([]) == {}
+    assert collection.by_content([item.sha256, "0" * 64]) == {item.sha256: item.id}
 
 
 def test_a_changed_source_shows_no_other_picture(made: SimpleNamespace, collection: Collection) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sugar.errors import InputError
 from sugar.services.query import Conditions, SearchQuery, parse, parts_of
 from sugar.services.search import SearchDraft, SearchRequest
-from sugar.ui.search_drawing import chips_html
+from sugar.ui.search_box import chips_html
 
 TODAY = date(2026, 11, 25)
 

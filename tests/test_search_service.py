@@ -14,11 +14,19 @@ from toy import ToyModel
 
 from sugar.errors import InputError
 from sugar.gallery import Gallery
+from sugar.images import GALLERY_ITEM
 from sugar.model.checkpoint import Profile
 from sugar.services.query import QueryPart, SearchQuery, day
-from sugar.services.search import SearchDraft, SearchRequest, SearchService, SearchState
+from sugar.services.search import (
+    AGAIN,
+    SearchDraft,
+    SearchRequest,
+    SearchService,
+    SearchState,
+    item_of,
+)
 from sugar.settings import Settings
-from sugar.ui.search_drawing import results_message
+from sugar.ui.photos_drawing import notes_of, result_sections
 
 COLOURS = {
     "red": (250, 20, 30),
@@ -100,7 +108,7 @@ def test_words_conditions_and_exclusions(service, visitor) -> None:
 def test_conditions_alone_list_the_newest_first(service, visitor) -> None:
     result = service.search(visitor, ask("2024-05-01..2024-05-03"))
     assert names(result.hits) == ["blue", "green", "red"] and result.aligned is None
-    explanation = service.open(visitor, 0)
+    explanation = service.explain(visitor, result.hits[0].item)
     assert explanation.similarity is None and explanation.strongest is None
     assert explanation.pictures[0].size == (32, 24)
 
@@ -116,36 +124,42 @@ def test_a_story_and_positions(service, visitor) -> None:
     parts = tuple(QueryPart(c) for c in ("green", "blue"))
     story = service.search(visitor, SearchRequest(SearchQuery(parts), "g", "story", 1))
     assert names(story.hits) == ["green"] and len(story.hits[0].items) == 2
-    assert len(service.open(visitor, 0).pictures) == 2 == len(service.chosen(visitor, 6))
+    assert len(service.explain(visitor, story.hits[0].items[1]).pictures) == 2 == len(story.shown)
     positions = service.search(visitor, SearchRequest(SearchQuery(parts), "g", "positions", 1))
     assert [names(g) for g in positions.groups][0] == ["green"] and len(positions.groups) == 2
+    twice = service.search(visitor, SearchRequest(SearchQuery(parts[:1] * 2), "g", "positions", 1))
+    first, again = twice.shown
+    assert again == first + AGAIN and item_of(again) == first, "each has a number of its own on the page"
 
 
-def test_an_opened_hit_is_explained_and_handed_on(service, visitor) -> None:
+def test_an_opened_hit_is_explained(service, visitor) -> None:
     with pytest.raises(InputError, match="Search again"):
-        service.open(visitor, 0)
-    service.search(visitor, ask("red at night"))
-    with pytest.raises(InputError, match="Open a hit"):
-        service.chosen(visitor, 6)
-    explanation = service.open(visitor, 0)
+        service.explain(visitor, 1)
+    found = service.search(visitor, ask("red at night"))
+    explanation = service.explain(visitor, next(iter(found.shown)))
     assert explanation.rows == ("red at night",) and explanation.similarity.shape == (1, 1)
     assert explanation.strongest == (0, 0) and explanation.picture_heat is None
-    handed = service.chosen_to_compare(visitor)
-    assert [isinstance(h, str) for h in handed] == [False, False, False, True]
-    assert service.similar(visitor).size == service.chosen(visitor, 6)[0].size
-    assert visitor.state.of(SearchState).gallery == "g"
-    visitor.state.of(SearchState).selected = [2, 1]
-    assert len(service.chosen(visitor, 6)) == 2 and len(service.chosen_to_compare(visitor)) == 3
     with pytest.raises(InputError, match="no longer on the page"):
-        service.open(visitor, 99)
+        service.explain(visitor, 99)
+
+
+def test_a_link_brings_the_pictures_of_the_gallery_back(service, visitor) -> None:
+    red, blue = (i.sha256 for i in service.workspace.held.items() if i.name in ("red.png", "blue.png"))
+    visitor.state.of(SearchState).linked = ([red, "0" * 64, blue], 1)
+    service.follow_link(visitor, "g")
+    draft = visitor.state.of(SearchState).draft
+    assert [part and part.info[GALLERY_ITEM] for part in draft.parts] == [red, None, blue]
+    draft.fill([])
+    service.follow_link(visitor, "g")
+    assert draft.pictures == [], "once"
 
 
 def test_the_picture_heat_of_a_model_that_has_one(service, visitor) -> None:
     service.workspace.toy.picture_heat = lambda query, image: np.eye(7) * 0.4 + 0.1
-    service.search(visitor, ask("red"))
-    assert service.open(visitor, 0).picture_heat == pytest.approx(np.eye(7))
+    first = next(iter(service.search(visitor, ask("red")).shown))
+    assert service.explain(visitor, first).picture_heat == pytest.approx(np.eye(7))
     service.workspace.toy.picture_heat = lambda query, image: np.full((7, 7), 0.3)
-    assert service.open(visitor, 0).picture_heat is None, "all the same says nothing"
+    assert service.explain(visitor, first).picture_heat is None, "all the same says nothing"
 
 
 def test_unknown_words_are_left_out_and_said(service, visitor) -> None:
@@ -176,7 +190,10 @@ def test_no_close_match_by_the_checkpoints_own_cut_off(service, visitor) -> None
     assert service.search(visitor, ask("star")).close == 0
     close = service.search(visitor, ask("red"))
     assert 0 < close.close < len(close.hits) and close.hits[0].shortlist_score >= 0.5
-    assert f"{len(close.hits) - close.close} less close" in results_message(close)
+    sections = result_sections(close, close.shown)
+    assert f"{len(close.hits) - close.close} less close" in notes_of(close, sections)[-1][1]
+    left = result_sections(close, list(close.shown)[1:])
+    assert sum(len(ids) for _, ids, _ in left) == len(close.hits) - 1, "a deleted one is left out"
     assert service.search(visitor, ask("at night", [solid("red")])).close is None
 
 

@@ -1,4 +1,4 @@
-"""What the Gallery tab does, without a page: services/gallery.py on the toy model."""
+"""What the tab Photos does with galleries, without a page: services/gallery.py on the toy model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sugar.services.gallery import AddRequest, GalleryService, GalleryState
 from sugar.services.jobs import Jobs
 from sugar.services.visitors import Visitor, VisitorState
 from sugar.services.watching import Watching
-from sugar.ui.gallery_drawing import jobs_html, report_table, watched_html
+from sugar.ui.photos_drawing import jobs_html, report_table, watched_html
 
 
 @dataclass
@@ -129,8 +129,11 @@ def test_a_gallery_is_listed_by_months_and_its_pictures_come_by_number(service, 
     assert (listing.name, listing.count, listing.pending, listing.read_only) == ("trip", 5, 0, False)
     [(month, ids)] = listing.months
     assert month == "" and len(service.cells(page, [*ids, 999])) == 5
+    assert {listing.shapes[n] for n in ids} == {16 / 12}
     cell, image = service.open(page, ids[0])
-    assert cell.name == "0.png" and image.size == (16, 12) and service.opened(page) == ids[0]
+    assert cell.name == "0.png" and image.size == (16, 12) and service.chosen(page) == [ids[0]]
+    page.state.of(GalleryState).selected = list(ids[1:3])
+    assert service.chosen(page) == list(ids[1:3]) and len(service.pictures(page, ids[1:3])) == 2
     service.show(page, "trip", order="name")
     assert [c for c in service.listing(page).months[0][1]] == list(ids)
 
@@ -140,9 +143,8 @@ def test_changes_reach_the_gallery(service, page, filled):
     assert service.set_caption(page, ids[0], " my\0star ") == "my star"
     assert service.rename(page, ids[0], "a\nname.png") == "a name.png"
     assert service.set_favourite(page, ids[:2], True) == 2
-    assert service.show(page, "trip", favourites=True).count == 2
     with pytest.raises(InputError, match="Open a picture"):
-        service.opened(page)
+        service.chosen(page)
 
 
 def test_a_deletion_can_be_taken_back_until_it_is_true(service, page, filled):
@@ -249,7 +251,7 @@ def test_near_duplicates_have_the_better_one_first(service, page, filled):
         Image.new("RGB", size, "teal").save(out, "PNG")
         gallery.add((name, out.getvalue()))
     [group] = service.near_duplicates(page)
-    assert [item.name for item, _ in group] == ["big.png", "small.png"]
+    assert [item.name for item in group] == ["big.png", "small.png"]
 
 
 def test_a_read_only_gallery_refuses_changes(service, page, tmp_path, model):

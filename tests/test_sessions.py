@@ -16,8 +16,8 @@ from sugar.errors import BusyError, Cancelled, GalleryError
 from sugar.rag import KnowledgeBase
 from sugar.services.jobs import Job, Jobs
 from sugar.services.visitors import Visitor
-from sugar.ui.gallery import _ended
 from sugar.ui.gate import VISITOR, Owners, take_turns
+from sugar.ui.photos_api import ended
 
 SOON = 30.0
 
@@ -89,11 +89,11 @@ def test_jobs_of_one_address_are_bounded_and_their_waits_hold_no_thread() -> Non
 
     async def all_wait() -> list[Any]:
         before = helpers()
-        asked = [asyncio.create_task(_ended(start, visitor)) for visitor in visitors[:3]]
+        asked = [asyncio.create_task(ended(start, visitor)) for visitor in visitors[:3]]
         await asyncio.sleep(0.3)
         assert not any(t.done() for t in asked) and len(helpers() - before) <= 3
         with pytest.raises(BusyError, match="of your address"):
-            await _ended(start, visitors[3])
+            await ended(start, visitors[3])
         assert start(Visitor("e" * 32, "token", "8.8.8.8")).owner
         go.set()
         return await asyncio.gather(*asked)
@@ -104,7 +104,7 @@ def test_jobs_of_one_address_are_bounded_and_their_waits_hold_no_thread() -> Non
         raise GalleryError("The gallery is full.")
 
     with pytest.raises(GalleryError, match="full"):
-        in_a_loop(_ended(lambda: jobs.start(visitors[0], "ingest", "x", broken)))
+        in_a_loop(ended(lambda: jobs.start(visitors[0], "ingest", "x", broken)))
 
 
 def test_the_reading_of_notes_gives_way_and_ends_when_the_asker_leaves() -> None:

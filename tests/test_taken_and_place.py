@@ -7,8 +7,7 @@ import sqlite3
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pictures import encoded, noise
@@ -21,11 +20,9 @@ from sugar.gallery import Filters, Gallery, GallerySettings, export_zip, import_
 from sugar.images import open_image
 from sugar.place import find, pair, read
 from sugar.rag import KnowledgeBase, ask
-from sugar.retrieval import SearchOptions, search
 from sugar.sequence import Sample
 from sugar.taken import Taken, in_name
-from sugar.ui.gallery_drawing import large_of
-from sugar.ui.search_drawing import facts
+from sugar.ui.photos_drawing import about_line
 
 DATA = Path(__file__).parent / "data"
 SOUTH, EAST = (R(33), R(52), R(10)), (R(151), R(12), R(30))
@@ -132,7 +129,7 @@ def test_places_that_earlier_programs_stored_do_not_take_a_gallery_down(tmp_path
         items = {item.id: item for item in gallery.items()}
         assert [items[n].location for n in range(1, 11)] == [None] * 6 + [(48.0, 16.0)] + [None] * 3
         for item in items.values():
-            assert "nan" not in large_of("g", item, gallery.picture(item.id))
+            assert "nan" not in about_line(item)
         assert gallery.matching(Filters(near=(48.0, 16.0, 5.0))).tolist() == [7]
         base = KnowledgeBase(model, gallery=gallery)
         assert base.search(Sample("red fox near 48,16?"), 3)[0].item == 7
@@ -270,8 +267,7 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
         }
         assert len(gallery.matching(Filters(after=datetime(2024, 1, 1)))) == 2
         assert [month for _, month in gallery.listing()] == ["2024-05", "2024-05", "2023-01", "2023-01"]
-        large = [large_of("g", item, gallery.picture(item.id)) for item in gallery.items()]
-        about = [json.loads(shown)["about"] for shown in large]
+        about = [about_line(item) for item in gallery.items()]
         assert sum("(from its name)" in text for text in about) == 3
         assert any("2024-05-04 16:41" in text for text in about)
         *_, reply = ask(model, KnowledgeBase(model, gallery=gallery), Sample("what was in 2024?"), k=3)
@@ -281,16 +277,6 @@ def test_a_day_out_of_a_name_is_the_last_resort_and_marked_as_such(tmp_path: Pat
             assert {i.name: (i.taken and i.taken.year, i.day_from_name) for i in again.items()} == seen
         move(gallery, other, [1])
         assert other.items()[0].day_from_name
-
-
-def test_an_opened_hit_says_where_its_day_is_from(tmp_path: Path) -> None:
-    with Gallery.create(tmp_path / "g", ToyModel()) as gallery:
-        gallery.add(DATA / "IMG-20240501-WA0001.jpg")
-        gallery.add(("b.jpg", photo(original="2024:05:04 16:41:42")))
-        hits = search(gallery, gallery.model, Sample("red"), SearchOptions(k=2))
-        told = {hit.name: facts(cast(Any, SimpleNamespace(hit=hit))) for hit in hits}
-    assert "2024-05-01 (from its name)" in told["IMG-20240501-WA0001.jpg"]
-    assert "taken 2024-05-04 16:41" in told["b.jpg"]
 
 
 def test_the_day_in_a_name_tells_no_two_photos_apart(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sugar.services.modes import PERSONAL, PUBLIC, Mode
 from sugar.services.teach import TeachRequest, TeachResult, TeachService
 from sugar.services.visitors import Visitor
 from sugar.settings import Settings
-from sugar.ui.gallery_drawing import teach_line
+from sugar.ui.photos_drawing import teach_line
 
 
 class Shown:

@@ -166,6 +166,20 @@ class Collection:
         months = [f"{t:%Y-%m}" if t is not None else "" for t in scan["taken"].to_pylist()]
         return list(zip(scan["_rowid"].to_pylist(), months, strict=True))
 
+    def shapes(self, ids: Iterable[int]) -> dict[int, float]:
+        """{item: width / height} of those that are still there."""
+        columns = ["_rowid", "width", "height"]
+        read = self.table._take_rows([int(i) for i in ids], columns=columns).to_pylist()
+        return {row["_rowid"]: row["width"] / row["height"] for row in read if row["height"]}
+
+    def by_content(self, sha256: Iterable[str]) -> dict[str, int]:
+        """{SHA-256: item} of those contents that are here."""
+        wanted = ", ".join(quoted(one) for one in sha256)
+        if not wanted:
+            return {}
+        found = self.table.scanner(columns=["id", "_rowid"], filter=f"id IN ({wanted}) AND {PICTURES}")
+        return {row["id"]: row["_rowid"] for row in found.to_table().to_pylist()}
+
     def pending(self) -> list[Item]:
         """Items without vectors: none, as a picture that could not be embedded is no item."""
         return []

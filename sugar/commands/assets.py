@@ -114,7 +114,7 @@ def draw_gallery(folder: Path) -> None:
             number += 1
             save(scene, folder / f"drawn-{number:03d}.jpg", clock + dt.timedelta(minutes=k))
         clock = clock.replace(hour=9, minute=0)
-    _, edit, story = example_scenes()  # what the examples of the Search tab look for
+    _, edit, story = example_scenes()  # what the examples of the tab Photos look for
     for k, scene in enumerate([*story.scenes, edit.after]):
         save(
             scene,

@@ -238,6 +238,18 @@ class Gallery:
             values,
         )
 
+    def shapes(self, ids: Iterable[int]) -> dict[int, float]:
+        """{item: width / height} of those that are still there."""
+        where = "id IN (SELECT value FROM json_each(?))"
+        found = self.store.read(f"SELECT id, width * 1.0 / height FROM items WHERE {where}", [_listed(ids)])
+        return dict(found)
+
+    def by_content(self, sha256: Iterable[str]) -> dict[str, int]:
+        """{SHA-256: item} of those contents that are here."""
+        wanted = json.dumps(list(sha256))
+        where = "sha256 IN (SELECT value FROM json_each(?))"
+        return dict(self.store.read(f"SELECT sha256, id FROM items WHERE {where}", [wanted]))
+
     @property
     def read_only(self) -> bool:
         """Whether it was opened for looking and searching only."""

@@ -140,7 +140,7 @@ class Galleries:
 
         if not isinstance(name, str) or name not in self.names(page):
             raise GalleryError(
-                "There is no gallery of that name. Choose one from the list, or create it in the Gallery tab."
+                "There is no gallery of that name. Choose one from the list, or create it in the tab Photos."
             )
         owner = page.visitor.id if self.private and not self.read_only(name) else ""
         with self._lock:

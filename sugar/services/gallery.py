@@ -1,4 +1,4 @@
-"""What the Gallery tab does, without a page: list, fill, caption, delete, export, import, re-index.
+"""What a page does with a gallery: list, fill, caption, delete, export, import, re-index.
 
     service = GalleryService(workspace, jobs)
     service.create(page, "holiday")
@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,16 +38,17 @@ Cell = tuple["Item", bytes]
 
 @dataclass
 class GalleryState:
-    """What one page keeps: the gallery that is shown, its order, and the picture that is open.
+    """What one page keeps: the gallery that is shown, its order, and the pictures that are open and selected.
 
-    deleted: what was put into its bin from this page, which "Undo" brings back. failed: what could not be
-    taken in; uploads among it wait for another try.
+    alike: whether its near-duplicates are shown instead of all. deleted: what was put into its bin from this
+    page, which "Undo" brings back. failed: what could not be taken in; uploads among it wait for another try.
     """
 
     name: str = ""
     order: str = "newest"
-    favourites: bool = False
+    alike: bool = False
     opened: int | None = None
+    selected: list[int] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     failed: list[AddRequest] = field(default_factory=list)
 
@@ -65,15 +66,16 @@ class AddRequest:
 class Listing:
     """All pictures of a gallery as ids, in order, by month ("2025-08", or "" where no time is known).
 
-    pending: how many the loaded model has not embedded yet. leaving: how many this page has deleted and can
-    bring back. binned: how many are in the bin.
-    copies: pixels of the copies that are all that is kept, 0 where originals are. total: of a collection, how
-    many pictures it has; the first are listed. problem: why the gallery cannot be read, and what to do.
+    shapes: width / height of each. pending: how many the loaded model has not embedded yet. leaving: how many
+    this page has deleted and can bring back. binned: how many are in the bin. copies: pixels of the copies
+    that are all that is kept, 0 where originals are. total: of a collection, how many pictures it has; the
+    first are listed. problem: why the gallery cannot be read, and what to do; "" when it can.
     """
 
     name: str
     read_only: bool
     months: tuple[tuple[str, tuple[int, ...]], ...]
+    shapes: Mapping[int, float] = field(default_factory=dict)
     pending: int = 0
     leaving: int = 0
     binned: int = 0
@@ -130,14 +132,14 @@ class GalleryService:
             state.name, state.opened, state.deleted = (known[0] if known else ""), None, []
         return state.name
 
-    def show(self, page: Page, name: str, *, order: str = "newest", favourites: bool = False) -> Listing:
+    def show(self, page: Page, name: str, *, order: str = "newest") -> Listing:
         """Look at a gallery. Raises GalleryError when this visitor has none of that name."""
         state = page.state.of(GalleryState)
         if name not in self.galleries.names(page):
             raise GalleryError("There is no gallery of that name. Choose one from the list.")
         if name != state.name:
             state.deleted = []
-        state.name, state.order, state.favourites, state.opened = name, order, favourites, None
+        state.name, state.order, state.alike, state.opened, state.selected = name, order, False, None, []
         return self.listing(page)
 
     def create(self, page: Page, name: str, *, keep_location: bool = False) -> str:
@@ -172,12 +174,11 @@ class GalleryService:
             return Listing(name, True, (), problem=str(error))
 
     def _listing(self, page: Page, name: str) -> Listing:
-        from sugar.gallery import Filters, bin
+        from sugar.gallery import bin
 
         state = page.state.of(GalleryState)
         gallery = self._open(page, name)
-        filters = Filters(favourite=True) if state.favourites else None
-        rows = gallery.listing(order=state.order, filters=filters)
+        rows = gallery.listing(order=state.order)
         own: Any = gallery if gallery.whole else None  # a collection has no bin, and keeps no copies
         there = {b.id for b in bin.binned(own)} if own is not None else set()
         dated = state.order != "name"
@@ -186,6 +187,7 @@ class GalleryService:
             name=name,
             read_only=gallery.read_only,
             months=tuple((month, tuple(r[0] for r in group)) for month, group in months),
+            shapes=gallery.shapes([r[0] for r in rows]),
             pending=len(gallery.pending()),
             leaving=len(there.intersection(state.deleted)),
             binned=len(there),
@@ -194,6 +196,14 @@ class GalleryService:
             copies=0 if own is None or own.settings.keep_originals else own.settings.picture_side,
             total=0 if gallery.whole else len(gallery),
         )
+
+    def leaving(self, page: Page) -> int:
+        """How many pictures this page has put into the bin and can bring back."""
+        from sugar.gallery import bin
+
+        deleted = page.state.of(GalleryState).deleted
+        there = {b.id for b in bin.binned(self._open(page, self.shown(page)))} if deleted else set()
+        return len(there.intersection(deleted))
 
     def cells(self, page: Page, ids: Sequence[int]) -> list[Cell]:
         """Those of the pictures that are still there, with their thumbnails."""
@@ -212,28 +222,27 @@ class GalleryService:
             return found, open_image(original, limits=limits, max_side=LARGE).image
         return found, gallery.picture(item)
 
-    def opened(self, page: Page) -> int:
-        """The picture that is open. Raises InputError when none is."""
-        item = page.state.of(GalleryState).opened
-        if item is None:
+    def chosen(self, page: Page) -> list[int]:
+        """The selected pictures, else the open one. Raises InputError when there is none."""
+        state = page.state.of(GalleryState)
+        if not state.selected and state.opened is None:
             raise InputError("Open a picture first: click on it.")
-        return item
+        return state.selected or [state.opened or 0]
 
-    def pictures(self, page: Page, ids: Sequence[int], most: int) -> list[Image.Image]:
+    def pictures(self, page: Page, ids: Sequence[int]) -> list[Image.Image]:
         """Kept copies of some pictures, for another tab."""
         gallery = self._open(page, self.shown(page))
-        return [gallery.picture(item) for item in list(ids)[:most]]
+        return [gallery.picture(item) for item in ids]
 
-    def near_duplicates(self, page: Page) -> list[list[Cell]]:
+    def near_duplicates(self, page: Page) -> list[list[Item]]:
         """Groups of pictures that look the same, in each the better one first (more pixels, more bytes)."""
         gallery = self._whole(page, self.shown(page))
         groups = gallery.near_duplicates()[:MOST_GROUPS]
         items = {i.id: i for i in gallery.items(ids=[i for g in groups for i in g])}
-        out = []
-        for group in groups:
-            best = sorted((items[i] for i in group), key=lambda i: (-i.width * i.height, -i.bytes, i.id))
-            out.append([(item, gallery.thumbnail(item.id)) for item in best])
-        return out
+        return [
+            sorted((items[i] for i in group), key=lambda i: (-i.width * i.height, -i.bytes, i.id))
+            for group in groups
+        ]
 
     # -- changing
 

@@ -1,9 +1,9 @@
-"""What the Search tab does: an ordered query over a gallery in three modes, and each hit explained.
+"""An ordered query over a gallery in three modes, and each hit explained.
 
     service = SearchService(workspace)
     request = SearchRequest(SearchQuery.of_text("two dogs -snow 2025-08"), gallery="holiday")
     result = service.search(page, request)               # groups of hits, and what is to be said about them
-    service.open(page, 0)                                # why the first one was found, as data
+    service.explain(page, next(iter(result.shown)))      # why the first one was found, as data
 
 The page, the endpoint /search and the command line call this.
 Not covered: the query (query.py), how a gallery is searched (sugar/retrieval).
@@ -12,7 +12,6 @@ Not covered: the query (query.py), how a gallery is searched (sugar/retrieval).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -22,7 +21,6 @@ from PIL import Image
 
 from sugar.errors import InputError
 from sugar.sequence import PictureHit, Sample
-from sugar.services.gallery import as_file
 from sugar.services.query import Conditions, SearchQuery
 
 if TYPE_CHECKING:
@@ -41,6 +39,7 @@ __all__ = [
     "SearchResult",
     "SearchService",
     "SearchState",
+    "item_of",
     "search_gallery",
 ]
 
@@ -117,9 +116,20 @@ class SearchResult:
         return [hit for group in self.groups for hit in group]
 
     @property
-    def shown(self) -> list[tuple[PictureHit, int]]:
-        """(hit, picture) of every picture in the order on the page, which names one by its place here."""
-        return [(hit, item) for hit in self.hits for item in hit.items or (hit.item,)]
+    def shown(self) -> dict[int, PictureHit]:
+        """{number on the page: hit} of every picture in order.
+
+        A picture's number is its item's. One that was found again, for another part or in another run, has a
+        number of its own, from which `item_of` tells the item.
+        """
+        out: dict[int, PictureHit] = {}
+        for hit in self.hits:
+            for item in hit.items or (hit.item,):
+                number = item
+                while number in out:
+                    number += AGAIN
+                out[number] = hit
+        return out
 
 
 @dataclass
@@ -161,44 +171,26 @@ class SearchDraft:
 
 @dataclass
 class SearchState:
-    """What is kept for one visitor.
+    """What is kept for one page.
 
     Args:
-        result: the last one.
-        opened: the hit that is open, and which of its pictures.
-        selected: places in `result.shown`.
+        result: the last one; None where the whole gallery is shown.
         draft: the query's pictures.
-        gallery: where the next query of another tab is to be searched; "" for the one that is chosen.
+        linked: SHA-256 of pictures of the gallery that a link asked for, and how many stand before the words.
     """
 
     result: SearchResult | None = None
-    opened: tuple[PictureHit, int] | None = None
-    selected: list[int] = field(default_factory=list)
     draft: SearchDraft = field(default_factory=SearchDraft)
-    gallery: str = ""
+    linked: tuple[list[str], int] | None = None
 
-    def found(self, result: SearchResult | None) -> None:
-        """Keep a new result; what was open or selected belonged to the one before."""
-        self.result, self.opened, self.selected = result, None, []
 
-    def at(self, place: int) -> tuple[PictureHit, int]:
-        """The (hit, picture) at a place of the last result. Raises InputError when there is none."""
-        shown = self.shown().shown
-        if not 0 <= place < len(shown):
-            raise InputError("That picture is no longer on the page. Search again.")
-        return shown[place]
+AGAIN = 2**48
+"""Between the numbers of a picture that a result shows twice."""
 
-    def shown(self) -> SearchResult:
-        """The last result. Raises InputError when there is none."""
-        if self.result is None:
-            raise InputError("These results are no longer kept. Search again.")
-        return self.result
 
-    def open_hit(self) -> tuple[PictureHit, int]:
-        """The (hit, picture) that is open. Raises InputError when none is."""
-        if self.opened is None:
-            raise InputError("Open a hit first.")
-        return self.opened
+def item_of(number: int) -> int:
+    """The item behind a picture's number on the page (`SearchResult.shown`)."""
+    return number % AGAIN
 
 
 MAX_RUNS, MAX_PER_POSITION = 12, 4
@@ -226,52 +218,28 @@ class SearchService:
         model = self.workspace.model()
         gallery = self.workspace.gallery(page, request.gallery)
         result = search_gallery(gallery, model, request)
-        page.state.of(SearchState).found(result)
+        page.state.of(SearchState).result = result
         return result
 
-    def open(self, page: Page, place: int) -> Explanation:
-        """Open a picture of the visitor's last result, by its place there, and explain why it was found."""
+    def follow_link(self, page: Page, gallery: str) -> None:
+        """Put the pictures that a link asked for into the query; those that are gone are left out."""
         state = page.state.of(SearchState)
-        state.opened = hit, _ = state.at(place)
-        result = state.shown()
+        if state.linked is None:
+            return
+        (wanted, before), state.linked = state.linked, None
+        found = self.workspace.gallery(page, gallery)
+        known = found.by_content(wanted)
+        state.draft.fill([found.picture(known[sha256]) for sha256 in wanted if sha256 in known])
+        state.draft.move(state.draft.words_at, before)
+
+    def explain(self, page: Page, number: int) -> Explanation:
+        """Why a picture of the page's last result was found, by its number there. Raises InputError."""
+        result = page.state.of(SearchState).result
+        hit = result.shown.get(number) if result is not None else None
+        if result is None or hit is None:
+            raise InputError("That picture is no longer on the page. Search again.")
         gallery = self.workspace.gallery(page, result.request.gallery)
         return _explain(gallery, self.workspace.model(), result.aligned, hit)
-
-    def download(self, page: Page, places: Sequence[int]) -> str:
-        """The path of a file with these pictures of the last result: one, or a zip of several."""
-        state = page.state.of(SearchState)
-        gallery = self.workspace.gallery(page, state.shown().request.gallery)
-        return as_file(page, gallery, [state.at(place)[1] for place in places])
-
-    def chosen(self, page: Page, most: int) -> list[Image.Image]:
-        """The selected pictures, else those of the open hit: one, or those of a run."""
-        state = page.state.of(SearchState)
-        ids = [state.at(place)[1] for place in state.selected]
-        if not ids:
-            hit, item = state.open_hit()
-            ids = list(hit.items) or [item]
-        gallery = self.workspace.gallery(page, state.shown().request.gallery)
-        return [gallery.picture(i) for i in ids[:most]]
-
-    def chosen_to_compare(self, page: Page) -> list[str | Image.Image]:
-        """The selected pictures, or the open hit and the best two others, and the query's words."""
-        state = page.state.of(SearchState)
-        result = state.shown()
-        words = result.request.query.texts[:6]
-        if len(state.selected) > 1:
-            return [*self.chosen(page, 6), *words]
-        hit, item = state.open_hit()
-        others = [h.item for h in result.hits if h.item != item and not h.items][:2]
-        gallery = self.workspace.gallery(page, result.request.gallery)
-        ids = list(hit.items) or [item, *others]
-        return [*[gallery.picture(i) for i in ids[:6]], *words]
-
-    def similar(self, page: Page) -> Image.Image:
-        """The open picture, to be searched for in the gallery where it was found."""
-        state = page.state.of(SearchState)
-        _, item = state.open_hit()
-        state.gallery = state.shown().request.gallery
-        return self.workspace.gallery(page, state.gallery).picture(item)
 
 
 def search_gallery(gallery: Gallery, model: Any, request: SearchRequest) -> SearchResult:

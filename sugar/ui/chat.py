@@ -133,7 +133,7 @@ def build(app: AppContext) -> None:
     box.adds(opened.click, run(tab.region), kept, also=opened)
     box.answers_programs(app.guarded(tab.answer_program), how)
     app.on_model_change(tab.examples, [view])
-    app.hand_over(to_search, "search", lambda request, talk: talk.last_question(), [kept])
+    app.hand_over(to_search, "photos", lambda request, talk: talk.last_question(), [kept])
     app.hand_over(to_compare, "compare", lambda request, talk: talk.last_question(), [kept])
     app.receive("chat", as_message_value, [box.field])
 

@@ -100,7 +100,7 @@ def build(app: AppContext) -> None:
         return read_pictures(files, app.settings)
 
     app.hand_over(to_chat, "chat", give, [pictures])
-    app.hand_over(to_search, "search", give, [pictures])
+    app.hand_over(to_search, "photos", give, [pictures])
     app.receive("compare", take, [pictures, captions])
 
 

@@ -55,6 +55,7 @@ Give = Callable[..., Sequence[str | Image.Image]]
 class _Receiver:
     take: Take
     outputs: list[Any]
+    then: str | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,6 @@ class _HandOver:
     tab: str
     give: Give
     inputs: list[Any]
-    then: str | None = None
 
 
 class AppContext:
@@ -115,9 +115,13 @@ class AppContext:
         return self.galleries.names(self.visitor(request))
 
     def last_gallery(self, request: gr.Request) -> str | None:
-        """The gallery that the visitor used last, else the first; what a dropdown of galleries will show."""
+        """The gallery that the page used last, else the one of its address, else the first.
+
+        It is what a dropdown of galleries will show.
+        """
         known, last = self.gallery_names(request), self.visitor(request).state.of(GalleryState).name
-        return last if last in known else known[0] if known else None
+        linked = "" if last else (getattr(request, "query_params", None) or {}).get("gallery", "")
+        return next((name for name in (last, linked) if name in known), known[0] if known else None)
 
     def _forget_kept(self, visitor: Visitor | None) -> None:
         """What the model keeps of pictures and conversations goes with whoever leaves, or deletes."""
@@ -184,15 +188,16 @@ class AppContext:
 
     # -- what tabs ask of the whole page
 
-    def receive(self, tab: str, take: Take, outputs: Sequence[Any]) -> None:
-        """Say how the tab with this id takes a sample that another tab hands over."""
-        self._receivers[tab] = _Receiver(take, list(outputs))
+    def receive(self, tab: str, take: Take, outputs: Sequence[Any], then: str | None = None) -> None:
+        """Say how the tab with this id takes a sample that another tab hands over.
 
-    def hand_over(
-        self, button: Any, tab: str, give: Give, inputs: Sequence[Any] = (), then: str | None = None
-    ) -> None:
-        """On click, hand a sample to another tab and open that tab. then: JavaScript for afterwards."""
-        self._handed.append(_HandOver(button, tab, give, list(inputs), then))
+        then: JavaScript for afterwards.
+        """
+        self._receivers[tab] = _Receiver(take, list(outputs), then)
+
+    def hand_over(self, button: Any, tab: str, give: Give, inputs: Sequence[Any] = ()) -> None:
+        """On click, hand a sample to another tab and open that tab."""
+        self._handed.append(_HandOver(button, tab, give, list(inputs)))
 
     def on_load(self, fill: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Run `fill` when a page opens."""
@@ -240,5 +245,5 @@ class AppContext:
 
         handler = self.guarded(pass_on, uses_model=False)
         done = handed.button.click(handler, handed.inputs, [*receiver.outputs, tabs], **self.quiet)
-        if handed.then is not None:
-            done.success(None, None, None, js=handed.then)
+        if receiver.then is not None:
+            done.success(None, None, None, js=receiver.then)

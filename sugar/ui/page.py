@@ -191,7 +191,7 @@ def _values(filled: Any, outputs: list[Any]) -> list[Any]:
 
 # -- the page
 
-TABS = ("chat", "search", "gallery", "compare", "ask", "model")
+TABS = ("chat", "photos", "compare", "ask", "model")
 
 
 def build_app(settings: Settings, models: ModelSlot) -> gr.Blocks:

@@ -1,8 +1,9 @@
-"""A wall of pictures: a virtual grid with a lightbox and a bar for selected ones, in one HTML component.
+"""A wall of pictures: rows that scroll with the page, an opened picture, and a bar for selected ones, in one
+HTML component.
 
-    wall = picture_wall("Pictures", elem_id="gallery-grid")
-    wall.need(...), wall.open(...), wall.download(...), wall.act(...)      # the browser asks
-    listing_message(...), cells_message(name, cells), large_message(name, cell, image, about)      # answers
+    wall = picture_wall("Pictures", elem_id="wall")
+    wall.need(...), wall.open(...), wall.why(...), wall.download(...), wall.act(...)      # the browser asks
+    listing_message(...), cells_message(name, cells), large_message(name, cell, image)      # answers
 
 Pictures travel inside messages (data URIs of small JPEGs): nothing of them lies in a file that the server
 serves. The browser's part is static/wall/. Not covered: what a tab shows on its wall.
@@ -22,19 +23,24 @@ from sugar.ui.components import jpeg_uri
 from sugar.ui.text import wall as words
 
 __all__ = [
+    "Section",
     "cell_data",
     "cells_message",
     "id_of",
     "ids_of",
     "large_message",
     "listing_message",
-    "onward_of",
+    "onward_buttons",
     "picture_wall",
+    "why_message",
 ]
+
+Section = tuple[str, Sequence[int], bool]
+"""A heading or "", numbers of pictures, and whether they stand in one line."""
 
 MOST = 200
 LARGE = 2560
-_SCRIPT = "sugarWall(element, props, trigger, watch); // asks by 'need', 'open', 'download' and 'act'"
+_SCRIPT = "sugarWall(element, props, trigger, watch); // asks by 'need', 'open', 'why', 'download' and 'act'"
 
 
 def picture_wall(label: str, **settings: Any) -> gr.HTML:
@@ -42,18 +48,21 @@ def picture_wall(label: str, **settings: Any) -> gr.HTML:
     return gr.HTML(value="", label=label, html_template="", js_on_load=_SCRIPT, **settings)
 
 
-def onward_of(tab: str) -> dict[str, Any]:
-    """Hidden buttons that the wall of a tab presses: {other tab: button}, and "similar"."""
-    named = words.ONWARD | {"similar": words.SIMILAR}
-    return {to: gr.Button(text, visible="hidden", elem_id=f"{tab}-to-{to}") for to, text in named.items()}
+def onward_buttons() -> dict[str, gr.Button]:
+    """Hidden buttons that the wall presses: {what pictures are handed to: button}."""
+    return {
+        to: gr.Button(text, visible="hidden", elem_id=f"wall-to-{to}") for to, text in words.ONWARD.items()
+    }
 
 
 def listing_message(
-    tab: str,
     name: str,
-    sections: Sequence[tuple[str, Sequence[int], bool]],
+    sections: Sequence[Section],
+    shapes: Mapping[int, float],
     *,
+    gallery: str = "",
     order: str = "",
+    dated: bool = False,
     notes: Sequence[tuple[str, str]] = (),
     can: Iterable[str] = (),
     targets: Sequence[str] = (),
@@ -63,36 +72,41 @@ def listing_message(
     """All that the wall shows, in order.
 
     Args:
-        tab: whose wall it is; its `onward_of` buttons are pressed.
         name: of what is shown. Another name, or another order, begins at the top.
-        sections: (heading or "", ids, whether they stand in one line).
+        sections: see `Section`.
+        shapes: {number: width / height}; 1 where it is not known.
+        gallery: its name, for the address of an opened picture.
+        dated: whether sections are months: short ones share a row, and a scrubber stands at the side.
         notes: (class, text) of lines above the pictures.
-        can: select, download, edit.
+        can: select, download, edit, explain.
         targets: galleries that pictures can be moved to.
         leaving: how many deleted ones can be brought back.
-        stale: ids whose cells the browser must ask for again; None for all.
+        stale: numbers whose cells the browser must ask for again; None for all.
     """
-    onward = [[f"#{tab}-to-{to}", text] for to, text in words.ONWARD.items()]
     return json.dumps(
         {
             "kind": "listing",
             "name": name,
+            "gallery": gallery,
             "order": order,
-            "sections": [[head, list(ids), line] for head, ids, line in sections],
+            "dated": dated,
+            "sections": [
+                [head, list(ids), [round(shapes.get(n, 1.0), 2) for n in ids], line]
+                for head, ids, line in sections
+            ],
             "notes": [list(note) for note in notes],
             "can": list(can),
             "targets": list(targets),
             "leaving": leaving,
             "stale": None if stale is None else list(stale),
-            "similar": [[f"#{tab}-to-similar", words.SIMILAR]],
-            "onward": onward,
+            "onward": [[f"#wall-to-{to}", text] for to, text in words.ONWARD.items()],
             "words": words.BUTTONS,
         }
     )
 
 
 def cell_data(id: int, name: str, caption: str, *, line: str = "", **more: Any) -> dict[str, Any]:
-    """One cell. line: under its name. more: score, shown when it is asked for; favourite; by_model."""
+    """One cell. line: always in sight. more: favourite, by_model, about; score, where it is asked for."""
     return {"id": id, "name": name, "caption": caption, "line": line, **more}
 
 
@@ -102,11 +116,15 @@ def cells_message(name: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -
     return json.dumps({"kind": "cells", "name": name, "cells": drawn})
 
 
-def large_message(name: str, cell: Mapping[str, Any], image: Any, about: str, html: str = "") -> str:
-    """One picture for the lightbox. name: of its listing. html: of ours, beneath the picture."""
+def large_message(name: str, cell: Mapping[str, Any], image: Any) -> str:
+    """One picture as large as it is kept. name: of its listing."""
     src = jpeg_uri(thumbnail(image, LARGE, quality=88))
-    shown = {"src": src, "about": about, "html": html}
-    return json.dumps({"kind": "large", "name": name, "id": cell["id"], "cell": dict(cell), **shown})
+    return json.dumps({"kind": "large", "name": name, "id": cell["id"], "cell": dict(cell), "src": src})
+
+
+def why_message(name: str, id: int, html: str) -> str:
+    """Why a picture was found. html: of ours, every word in it escaped."""
+    return json.dumps({"kind": "why", "name": name, "id": id, "html": html})
 
 
 def ids_of(event: gr.EventData, most: int = MOST) -> list[int]:

@@ -4,11 +4,10 @@ const sugarAdding = {
   part: 20, // files of one request
   waiting: [],
   total: 0,
-  hint: "",
   texts: /\.(txt|csv|tsv|jsonl|json)$/i, // captions that come with pictures
 
   line: () => document.querySelector("#gallery-sending p"),
-  shown: () => document.querySelector("#gallery-grid")?.offsetParent != null,
+  shown: () => document.querySelector("#wall")?.offsetParent != null,
 
   add(files) {
     if (!files.length) return;
@@ -18,7 +17,6 @@ const sugarAdding = {
     if (!busy) this.send();
   },
   send() {
-    this.hint ||= this.line().textContent;
     const part = this.waiting.splice(0, this.part);
     this.line().textContent = `${this.total - this.waiting.length} / ${this.total}`;
     sugarFiles.give("#gallery-files", part);
@@ -41,30 +39,31 @@ const sugarAdding = {
   },
   end() {
     this.total = 0;
-    if (this.hint) this.line().textContent = this.hint;
+    this.line().textContent = "";
   },
 };
 
 (() => {
   document.addEventListener("sugar-upload-failed", () => { if (sugarAdding.total) sugarAdding.stop(); });
   const typing = (event) => event.target.closest?.("input, textarea, [contenteditable]");
+  const inBox = (event) => event.target.closest?.("#search-box"); // what is dropped there is searched with (search.js)
   document.addEventListener("dragover", (event) => {
     if (!sugarAdding.shown() || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    document.querySelector("#gallery-grid").classList.add("sugar-dropping");
+    document.querySelector("#photos").classList.add("sugar-dropping");
   });
   for (const name of ["dragleave", "drop"]) {
     document.addEventListener(name, (event) => {
-      if (name === "drop" || !event.relatedTarget) document.querySelector("#gallery-grid")?.classList.remove("sugar-dropping");
+      if (name === "drop" || !event.relatedTarget) document.querySelector("#photos")?.classList.remove("sugar-dropping");
     });
   }
   document.addEventListener("drop", async (event) => {
-    if (!sugarAdding.shown() || !event.dataTransfer?.types.includes("Files")) return;
+    if (!sugarAdding.shown() || inBox(event) || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     sugarAdding.add(sugarFiles.take(await sugarFiles.dropped(event.dataTransfer), sugarAdding.texts));
   });
   document.addEventListener("paste", (event) => {
-    if (!sugarAdding.shown() || typing(event)) return;
+    if (!sugarAdding.shown() || inBox(event) || typing(event)) return;
     const files = sugarFiles.take([...(event.clipboardData?.files ?? [])]);
     if (!files.length) return;
     event.preventDefault();

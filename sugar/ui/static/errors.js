@@ -69,6 +69,6 @@ window.sugarErrors = {
     const wrap = document.querySelector(".toast-wrap");
     wrap.popover = "manual";
     if (wrap.matches(":popover-open")) wrap.hidePopover();
-    if (document.querySelector("dialog:modal")) wrap.showPopover();
+    if (document.querySelector("dialog:modal, .sugar-dialog:popover-open")) wrap.showPopover();
   }).observe(document, { childList: true, subtree: true });
 })();

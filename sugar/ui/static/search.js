@@ -1,7 +1,7 @@
-// The Search tab in the browser: searching while one types, pictures by drop and paste, chips, more results, links.
-// Not covered: what a press means (sugar/ui/search.py); every search runs on the server.
+// The search box in the browser: searching while one types, pictures by drop and paste, chips, filters, keys, links.
+// Not covered: what a press means (sugar/ui/search_box.py); every search runs on the server.
 const sugarSearch = {
-  pause: 350, // milliseconds without a key before a search begins
+  pause: 250, // milliseconds without a key before a search begins
   waiting: null,
 
   find: (selector) => document.querySelector(selector),
@@ -23,12 +23,18 @@ const sugarSearch = {
     this.waiting = setTimeout(() => this.press("search-live"), this.pause);
   },
 
-  // The strip of chips: presses, arrow keys, dragging and dates become events for the server.
+  // The same search over another gallery, or in another mode; an empty box asks for nothing.
+  again() {
+    if (this.words()?.value.trim() || this.find("#search-chips :is(.sugar-chip, [data-linked])")) this.press("search-live");
+  },
+
+  // The strip of chips, and the filters: presses, arrow keys, dragging and dates become events for the server.
   chips(element, trigger) {
     let focus = null, dragged = null;
     const send = (event, again) => { focus = again; trigger("click", event); };
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-do]");
+      if (button) element.querySelector("details")?.removeAttribute("open");
       if (button) send({ do: button.dataset.do, chip: button.dataset.chip, text: button.dataset.text }, "textarea");
     });
     element.addEventListener("keydown", (event) => {
@@ -64,7 +70,7 @@ const sugarSearch = {
     }).observe(element, { childList: true, subtree: true });
   },
 
-  scores(on) { this.find("#search-tab")?.classList.toggle("with-scores", on); },
+  scores(on) { this.find("#photos")?.classList.toggle("with-scores", on); },
 
   async copy(link, copied, refused) {
     try {
@@ -82,22 +88,27 @@ const sugarSearch = {
     setTimeout(() => { button.textContent = before; }, 4000);
   },
 
+  // The address of this search; of its pictures those of the gallery, at their places before and after the words.
   link(words, gallery, mode) {
-    const address = new URL(location.origin + location.pathname);
-    address.search = new URLSearchParams({ search: words, gallery: gallery ?? "", mode });
+    const address = new URL(location.origin + location.pathname), asked = { search: words, gallery: gallery ?? "", mode };
+    const parts = (this.find("#search-chips [data-parts]")?.dataset.parts ?? "").split(",").filter(Boolean);
+    const before = parts.slice(0, parts.indexOf(".")), pictures = parts.filter((part) => part !== ".");
+    if (pictures.length) Object.assign(asked, { with: pictures.join(","), at: before.length });
+    address.search = new URLSearchParams(asked);
     return address.href;
   },
 
-  // A page that was opened by a link shows the Search tab and searches, once the box has its words; a key pressed
-  // in the box before that ends it.
+  // A page that was opened by a link shows the tab Photos and searches, once the box has what the link asks for; a key pressed
+  // in the box before that ends it. The address of a picture shows the tab too, where the wall opens it (wall/lightbox.js).
   follow() {
-    const wanted = new URLSearchParams(location.search).get("search");
-    if (!wanted || this.waiting !== null) return;
-    if (this.words()?.value === wanted) {
+    const asked = new URLSearchParams(location.search);
+    if (!["search", "with", "photo"].some((name) => asked.get(name)) || this.waiting !== null) return;
+    if (!this.words()) [...document.querySelectorAll("[role=tab]")].find((tab) => tab.textContent.trim() === "Photos")?.click();
+    else if (asked.get("photo")) return;
+    if (this.find("#search-chips [data-linked]") && this.words()?.value === (asked.get("search") ?? "")) {
       this.press("search-live");
       return;
     }
-    if (!this.words()) [...document.querySelectorAll("[role=tab]")].find((t) => t.textContent.trim() === "Search")?.click();
     setTimeout(() => this.follow(), 250);
   },
 };
@@ -106,7 +117,21 @@ const sugarSearch = {
   const inBox = (event) => event.target.closest?.("#search-box");
   document.addEventListener("input", (event) => { if (event.target.closest?.("#search-words")) sugarSearch.typed(); });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target.closest?.("#search-words")) clearTimeout(sugarSearch.waiting);
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (event.target.closest?.("#search-words")) {
+      if (event.key === "Enter") clearTimeout(sugarSearch.waiting);
+      const { value, selectionEnd } = event.target;
+      if (event.key === "ArrowDown" && !value.slice(selectionEnd).includes("\n")) {
+        event.preventDefault();
+        document.querySelector("#wall .sugar-wall")?.sugarWall.enter();
+      }
+    } else if (event.key === "/" && !typing && !document.querySelector("dialog:modal") && sugarSearch.words()?.offsetParent) {
+      event.preventDefault();
+      sugarSearch.words().focus();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    document.querySelectorAll(".sugar-menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
   });
   const give = (transfer) => sugarFiles.give("#search-picture", sugarFiles.take([...(transfer?.files ?? [])]));
   document.addEventListener("paste", (event) => {

@@ -1,7 +1,7 @@
 // The bar above a wall of pictures: selecting, and what is done with the selected ones; what was deleted can come back.
 //
 //   const bar = sugarWallBar(wall, draw)      bar.selected, bar.selecting; draw() shows the cells anew
-//                                             bar.undo: what brings pictures back; an open picture shows it instead
+//                                             bar.undo: what brings pictures back, at the foot of the window
 //
 // Shift selects a run, a long press begins selecting.
 window.sugarWallBar = (wall, draw) => {
@@ -11,7 +11,7 @@ window.sugarWallBar = (wall, draw) => {
   const undo = make("div", "sugar-wall-undo");
   undo.setAttribute("role", "status");
   const buttons = make("div", "sugar-wall-buttons");
-  node.append(undo, buttons);
+  node.append(buttons);
   const selected = new Set();
   let anchor = null, ending = 0, holding = null, held = false;
 
@@ -48,6 +48,7 @@ window.sugarWallBar = (wall, draw) => {
   };
   const drawBar = () => {
     const { words, can } = wall, parts = [];
+    node.classList.toggle("selecting", bar.selecting);
     if (wall.ids.length && can("select")) {
       parts.push(button("", bar.selecting ? words.done : words.select, () => {
         const on = !bar.selecting;

@@ -1,6 +1,8 @@
-// One picture of a wall, large: arrow keys, swipes, zoom, what is known of it, and where it can go from here.
+// One picture of a wall in the whole window: arrow keys, swipes, zoom, what is known of it beside it, and where it can go from here.
 //
-//   const box = sugarLightbox(wall, bar)      box.show(id), box.drop(), box.take(message of kind "large")
+//   const box = sugarLightbox(wall, bar)      box.show(id), box.drop(), box.take(message of kind "large"), box.explain(of kind "why")
+//
+// Where galleries have names, the page's address names the picture while it is open: ?gallery=...&photo=...
 //
 // A caption or a name that was typed is saved when the picture is left, however it is left. It stays in its field until
 // the server has it.
@@ -10,16 +12,23 @@ window.sugarLightbox = (wall, bar) => {
   const node = make("dialog", "sugar-lightbox");
   node.tabIndex = -1;
   const typed = new Map(); // id -> {caption or rename: {text, sent}}
-  let open = null, down = null, large = {};
+  let open = null, down = null, large = {}, followed = false;
+  let informed = !matchMedia("(max-width: 860px)").matches; // a phone has no room beside it
+
+  const address = (id) => {
+    const { gallery } = wall.listing;
+    return gallery ? `${location.pathname}?${new URLSearchParams({ gallery, photo: id % 2 ** 48 })}` : undefined;
+  };
 
   const show = (id) => {
     leave();
     open = id;
     large = {};
     draw();
-    if (!node.open) {
+    if (node.open) history.replaceState(history.state, "", address(id));
+    else {
       node.showModal();
-      history.pushState({ ...history.state, sugarPicture: true }, ""); // Back closes the picture, not the page
+      history.pushState({ ...history.state, sugarPicture: true }, "", address(id)); // Back closes the picture, not the page
     }
     wall.trigger("open", { id });
   };
@@ -45,18 +54,24 @@ window.sugarLightbox = (wall, bar) => {
     const cell = shown(), { words, can } = wall;
     const image = make("img", "sugar-lightbox-image");
     Object.assign(image, { src: cell.src ?? cell.thumb ?? "", alt: cell.caption || cell.name || "", draggable: false });
-    const body = make("div", "sugar-lightbox-body");
-    body.append(image, drawAbout(cell));
     const zoomed = button("", words.zoom, () => zoom());
     zoomed.setAttribute("aria-pressed", "false");
     const zoom = () => zoomed.setAttribute("aria-pressed", String(image.classList.toggle("zoomed")));
     image.addEventListener("click", zoom);
     const at = wall.ids.indexOf(open);
-    const back = button("", words.previous, () => step(-1)), next = button("", words.next, () => step(1));
+    const back = button("sugar-lightbox-back", "‹", () => step(-1)), next = button("sugar-lightbox-next", "›", () => step(1));
+    back.setAttribute("aria-label", words.previous);
+    next.setAttribute("aria-label", words.next);
     back.disabled = at <= 0;
     next.disabled = at < 0 || at >= wall.ids.length - 1;
+    const told = button("", words.information, () => {
+      informed = !informed;
+      draw();
+    });
+    told.setAttribute("aria-pressed", String(informed));
     const head = make("div", "sugar-lightbox-bar");
-    head.append(back, next, zoomed);
+    head.append(button("", words.close, close), make("span", "name", cell.name ?? ""), zoomed);
+    if (can("explain")) head.append(button("", words.why, why));
     if (can("download")) head.append(button("", words.download, () => wall.trigger("download", { ids: [open] })));
     if (can("edit") && cell.name) {
       const [what, text] = cell.favourite ? ["unfavourite", words.unfavourite] : ["favourite", words.favourite];
@@ -68,7 +83,16 @@ window.sugarLightbox = (wall, bar) => {
         wall.act("later", [gone]);
       }));
     }
-    head.append(button("sugar-lightbox-close", words.close, close));
+    head.append(told);
+    const stage = make("div", "sugar-lightbox-stage"), onward = make("div", "sugar-lightbox-onward");
+    stage.append(image, back, next);
+    onward.append(...wall.listing.onward.map(([selector, text]) => button("", text, () => {
+      close();
+      press(selector);
+    })));
+    const body = make("div", informed ? "sugar-lightbox-body informed" : "sugar-lightbox-body");
+    body.append(stage, onward);
+    if (informed) body.append(drawAbout(cell));
     node.setAttribute("aria-label", cell.name ?? "");
     const had = node.contains(document.activeElement) ? document.activeElement : null;
     const before = had?.textContent, what = had?.dataset.what, cursor = what && [had.selectionStart, had.selectionEnd];
@@ -82,30 +106,29 @@ window.sugarLightbox = (wall, bar) => {
     if (what) same?.setSelectionRange(...cursor);
   };
 
+  // What stands beside the picture. Its own scroller: the picture stays in sight.
   const drawAbout = (cell) => {
-    const { words, can } = wall, about = make("div", "sugar-lightbox-about");
-    about.append(make("p", "name", cell.name ?? ""), make("p", "line", cell.about ?? ""));
-    if (cell.line && cell.line !== cell.caption) about.append(make("p", "line", cell.line));
+    const { words, can } = wall, about = make("aside", "sugar-lightbox-about");
+    about.setAttribute("aria-label", words.information);
+    about.append(make("p", "line", cell.about ?? ""));
+    if (cell.line) about.append(make("p", "line", cell.line));
     if (cell.score) about.append(make("p", "line sugar-score", cell.score));
     if (can("edit") && cell.name) {
       field(about, "textarea", words.caption, cell.caption, words.save_caption, "caption");
       if (cell.by_model) about.append(make("p", "line", words.by_model.replace("{model}", cell.by_model)));
       field(about, "input", words.name, cell.name, words.rename, "rename");
     } else about.append(make("p", "", cell.caption ?? ""));
-    const onward = make("div", "sugar-lightbox-onward");
-    for (const [selector, text] of [...wall.listing.similar, ...wall.listing.onward]) {
-      onward.append(button("", text, () => {
-        close();
-        press(selector);
-      }));
-    }
-    about.append(onward);
     if (cell.html) {
-      const why = make("div", "sugar-lightbox-why");
-      why.innerHTML = cell.html; // made by the server, which escapes every word in it
-      about.append(why);
+      const found = make("div", "sugar-lightbox-why");
+      found.innerHTML = cell.html; // made by the server, which escapes every word in it
+      about.append(found);
     }
     return about;
+  };
+  const why = () => {
+    informed = true;
+    draw();
+    wall.trigger("why", { id: open });
   };
   const field = (about, kind, text, value, press, what) => {
     const label = make("label", "", text), input = make(kind), id = open;
@@ -130,13 +153,9 @@ window.sugarLightbox = (wall, bar) => {
     if (Math.abs(by) > SWIPE) step(by < 0 ? 1 : -1);
     down = null;
   });
-  node.addEventListener("click", ({ target, clientX: x, clientY: y }) => {
-    const { left, right, top, bottom } = node.getBoundingClientRect();
-    if (target === node && (x < left || x > right || y < top || y > bottom)) close(); // beside it
-  });
   node.addEventListener("close", () => {
     leave();
-    bar.node.prepend(bar.undo);
+    wall.root.prepend(bar.undo);
     if (history.state?.sugarPicture) history.back();
     wall.cell(open)?.focus({ preventScroll: true });
   });
@@ -144,7 +163,7 @@ window.sugarLightbox = (wall, bar) => {
   // leaving the page while something is typed: the browser asks first
   window.addEventListener("beforeunload", (event) => { if (node.open && unsaved().length) event.preventDefault(); });
 
-  return {
+  const box = {
     node, show,
     // Another gallery is shown: what was typed belongs to a picture of the one before, which is not here any more.
     drop() {
@@ -157,14 +176,29 @@ window.sugarLightbox = (wall, bar) => {
       draw(); // what is before and after it may be another picture
       if (stale.includes(open) && wall.ids.includes(open)) wall.trigger("open", { id: open });
     },
+    // The page was opened by the address of a picture.
+    follow() {
+      const asked = new URLSearchParams(location.search), id = Number(asked.get("photo"));
+      if (followed || !asked.get("photo") || asked.get("gallery") !== wall.listing.gallery) return;
+      followed = true;
+      if (!wall.ids.includes(id)) return;
+      history.replaceState({ ...history.state, sugarPicture: false }, "", location.pathname);
+      box.show(id);
+    },
+    explain(message) {
+      if (!node.open || message.id !== open) return;
+      large.html = message.html;
+      draw();
+    },
     take(message) {
       const fields = typed.get(message.id) ?? {};
       for (const what of Object.keys(fields)) {
         if (fields[what].text.trim() === stored(message.cell, what)) delete fields[what];
       }
       if (!node.open || message.id !== open) return;
-      large = { ...message, ...message.cell };
+      large = { html: large.html, ...message, ...message.cell };
       draw();
     },
   };
+  return box;
 };
