@@ -75,7 +75,7 @@ def noise(seed: int, side: int) -> bytes:
 
 def ask_about(own: Own, item: int, words: str = "what is it?") -> Conversation:
     """As the page does it: the picture is handed to the message box as a file, and sent from there."""
-    handed = as_message_value(own.service.pictures(own.page, [item], 1), own.page)
+    handed = as_message_value(own.service.pictures(own.page, [item]), own.page)
     sent = parts({"text": words, "files": handed["files"]}, own.service.workspace.settings)
     return list(own.chat.ask(own.page, Conversation(), sent, Sampling()))[-1]
 
@@ -176,7 +176,7 @@ def test_on_a_shared_host_the_visitor_s_copies_go_too(
     gallery = own.galleries.open(own.page, "mine", own.service.workspace.model())
     gallery.add([("a.png", noise(7, 100))])
     own.service.show(own.page, "mine")
-    handed = as_message_value(own.service.pictures(own.page, [gallery.items()[0].id], 1), own.page)
+    handed = as_message_value(own.service.pictures(own.page, [gallery.items()[0].id]), own.page)
     data = Attachment.of(gallery.picture(gallery.items()[0].id)).data
     assert Path(handed["files"][0]).is_file() and traces(own, data)
     gallery.clear()
