@@ -23,7 +23,7 @@ COMMANDS = {
     "search": ("gallery", "search a gallery with words and pictures"),
     "assets": ("assets", "rebuild what ships beside the checkpoint: gallery, cards, golden answers, quality"),
     "figures": ("figures", "fill the tables of the README files from what commands measured"),
-    "bench": ("figures", "measure the scorer, a gallery, the core, the app, or the trainer"),
+    "bench": ("figures", "measure the scorer, the core, the app, a public host, or the trainer"),
 }
 """Command -> its file in sugar/commands, and what it does. A file of two commands lists them as COMMANDS."""
 

@@ -60,7 +60,7 @@ commands call bench.
 ONLY = {
     "gradio": {"ui"},
     "gradio_client": {"ui"},
-    "faiss": {"gallery", "bench"},
+    "faiss": {"gallery"},
     "peft": {"model"},
     "bitsandbytes": {"model"},
     "transformers": {"model", "bench"},

@@ -38,14 +38,16 @@ PATIENCE = 300.0
 """Seconds to wait for the page, and for an answer."""
 
 
-def run(args: list[str]) -> dict[str, Any]:
+OPTIONS = {
+    "rounds": (3, "starts; the figures are their medians"),
+    "model": ("sugar-photo", "preset, folder or repository"),
+}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print a table. Raises SugarError when the app does not come up."""
     from sugar.bench.core import shaped
 
-    parser = argparse.ArgumentParser(prog="python -m sugar bench app")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="sugar-photo", help="preset, folder or repository (%(default)s)")
-    options = parser.parse_args(args)
     rounds, load = [], {}
     for number in range(options.rounds):
         with started(options.model) as (process, url, begun):
@@ -53,7 +55,7 @@ def run(args: list[str]) -> dict[str, Any]:
             if number == options.rounds - 1:
                 load = first_load(url)
     with tempfile.TemporaryDirectory() as folder:
-        shaped("small").save_pretrained(folder)
+        shaped().save_pretrained(folder)
         with started(folder, "--max-tokens", "4000") as (_, url, _):
             stop = stopping(url)
     rows = {key: round(statistics.median(r[key] for r in rounds), 3) for key in rounds[0]} | stop | load

@@ -14,6 +14,8 @@ derives those).
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import shutil
 import signal
@@ -29,10 +31,10 @@ from typing import Any
 
 import httpx
 import numpy as np
+from PIL import Image
 
 from sugar import Sugar, cluster
 from sugar.bench.app import ROOT, started
-from sugar.bench.gallery import cores, photo
 from sugar.cluster.job import write_rows
 from sugar.cluster.sources import library
 from sugar.cluster.table import Facts, append, columns, created, existing_table, finish, ids_of
@@ -47,23 +49,21 @@ QUERIES = ["two dogs in the snow", "a red car", "people at a table", "a child on
 Row = Callable[..., None]
 
 
-def run(args: list[str]) -> dict[str, Any]:
+OPTIONS = {
+    "quick": (False, "3,000 rows, 48 photos, 10,000 synthetic rows"),
+    "model": ("sugar-photo", "preset or folder"),
+    "photos": (None, "a folder of photos; without one they are drawn"),
+    "rows": (int, "of the set (200000)"),
+    "real": (int, "how many of them are photos (2000)"),
+    "sizes": (None, "numbers of synthetic rows (10000,100000,1000000)"),
+    "only": (("all", *PARTS), "one part"),
+    "keep": (None, "folder for the set, which then stays and is gone on with"),
+    "address": ("", "of a Ray cluster; without it Ray starts here"),
+}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m sugar bench cluster")
-    parser.add_argument("--quick", action="store_true", help="3,000 rows, 48 photos, 10,000 synthetic rows")
-    parser.add_argument("--model", default="sugar-photo", help="preset or folder (%(default)s)")
-    parser.add_argument("--photos", help="a folder of photos; without one they are drawn")
-    parser.add_argument("--rows", type=int, help="of the set (200000)")
-    parser.add_argument("--real", type=int, help="how many of them are photos (2000)")
-    parser.add_argument("--sizes", help="numbers of synthetic rows (10000,100000,1000000)")
-    parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
-    parser.add_argument("--keep", help="folder for the set, which then stays and is gone on with")
-    parser.add_argument("--address", default="", help="of a Ray cluster; without it Ray starts here")
-    parser.add_argument("--job", nargs=3, metavar=("SOURCE", "OUT", "WORKERS"), help=argparse.SUPPRESS)
-    options = parser.parse_args(args)
-    if options.job:
-        source, out, workers = options.job
-        return _job(source, out, workers, options)
     rows: list[dict[str, Any]] = []
 
     def row(name: str, value: float, unit: str, aim: str = "", met: bool | None = None) -> None:
@@ -74,7 +74,7 @@ def run(args: list[str]) -> dict[str, Any]:
     count = options.rows or (3_000 if options.quick else 200_000)
     sizes = options.sizes or ("10000" if options.quick else "10000,100000,1000000")
     with tempfile.TemporaryDirectory() as folder:
-        for part in options.only or PARTS:
+        for part in PARTS if options.only == "all" else [options.only]:
             if part == "set":
                 _set(Path(options.keep or folder), options, count, real, row)
             elif part == "photos":
@@ -88,6 +88,24 @@ def run(args: list[str]) -> dict[str, Any]:
 
 
 # -- what is indexed
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def photo(seed: int, width: int, height: int) -> bytes:
+    """A JPEG with structure at every scale, as large as a camera's of that size at quality 88."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (width, height))
+    for cells in (4, 24, 160):
+        layer = Image.fromarray(rng.integers(0, 255, (cells, cells, 3), dtype=np.uint8)).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        image = Image.blend(image, layer, 0.5)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=88)
+    return out.getvalue()
 
 
 class Mixed:
@@ -141,19 +159,18 @@ def _fill(source: Path, photos: str | None, real: int, tiny: int) -> None:
         parquet.write_table(table, source / "files" / f"{at:07}.parquet")
 
 
-def _job(source: str, out: str, workers: str, options: Any) -> dict[str, Any]:
-    model, address = options.model, options.address
-    job = cluster.Job(source, out, partial(Mixed, model), model, address=address, workers=int(workers))
-    report = cluster.index(job, told=partial(print, flush=True))
-    print(report)
-    return {"rate": report.rate, "seconds": report.seconds}
+def job(source: str, out: str, workers: int, model: str, address: str) -> None:
+    """Run a job and print what it reports as JSON; called in a process of its own."""
+    asked = cluster.Job(source, out, partial(Mixed, model), model, address=address, workers=workers)
+    report = cluster.index(asked, told=partial(print, flush=True))
+    print(json.dumps({"rate": report.rate, "seconds": report.seconds}))
 
 
 def _started(source: Path, out: Path, workers: int, options: Any) -> subprocess.Popen[str]:
-    words = ["bench", "cluster", "--model", options.model, "--address", options.address]
-    words += ["--job", str(source), str(out), str(workers)]
+    asked = (str(source), str(out), workers, options.model, options.address)
+    code = f"from sugar.bench.cluster import job; job(*{asked!r})"
     return subprocess.Popen(
-        [sys.executable, "-m", "sugar", *words], text=True, stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, start_new_session=True
     )
 
 
@@ -265,7 +282,7 @@ def _workers(folder: Path, options: Any, real: int, row: Row) -> None:
         process = _started(folder / "source", folder / f"{workers}.lance", workers, options)
         said = process.communicate()[0].strip().splitlines()
         assert process.returncode == 0, said[-3:]
-        rate = float(said[-1].partition('"rate": ')[2].partition(",")[0])
+        rate = json.loads(said[-1])["rate"]
         row(f"photos a second, {workers} workers, the start of the models included", rate, "photos/s")
 
 

@@ -27,14 +27,16 @@ from sugar.errors import AlignmentError
 Jobs = dict[str, tuple[Callable[[], Any], float]]  # name -> (what to run, what to multiply its time by)
 
 
-def run(args: list[str]) -> dict[str, Any]:
+OPTIONS = {
+    "quick": (False, "small work sets, two rounds: does it run?"),
+    "rounds": (5, "medians of so many"),
+    "device": (("cpu", "cuda"), "cuda: larger sets, timed by events"),
+    "set": (("all", "W1", "W2", "W3", "search"), "one work set only (CPU)"),
+}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print a table. Raises AlignmentError for a device that is not there."""
-    parser = argparse.ArgumentParser(prog="python -m sugar bench dtw")
-    parser.add_argument("--quick", action="store_true", help="small work sets, two rounds: does it run?")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--set", choices=["W1", "W2", "W3", "search"], help="one work set only (CPU)")
-    options = parser.parse_args(args)
     if options.device == "cuda":
         if not torch.cuda.is_available():
             raise AlignmentError(
@@ -62,8 +64,8 @@ def stories(count: int, low: int, high: int, width: int, seed: int) -> list[torc
     return [x / x.norm(dim=1, keepdim=True) for x in made]
 
 
-def cpu_rows(quick: bool, rounds: int, only: str | None) -> list[dict[str, Any]]:
-    """All CPU work sets."""
+def cpu_rows(quick: bool, rounds: int, only: str) -> list[dict[str, Any]]:
+    """The work sets."""
     small = 20 if quick else 1
     query, gallery = stories(1, 9, 9, 256, 0), stories(10_000 // small, 1, 12, 256, 1)
     square, long = (
@@ -77,9 +79,9 @@ def cpu_rows(quick: bool, rounds: int, only: str | None) -> list[dict[str, Any]]
         ("W2", square, None, None),
         ("W3", long, None, None),
     ):
-        if only in (None, name):
+        if only in ("all", name):
             rows += measure(name, matrix_jobs(x, y, packed_y), rounds)
-    if only not in (None, "search"):
+    if only not in ("all", "search"):
         return rows
     album = torch.cat(stories(1, 100_000 // small, 100_000 // small, 256, 4))
     jobs: Jobs = {"GEMM": (lambda: album @ query[0].T, 1.0)}
@@ -173,15 +175,8 @@ def measure(name: str, jobs: Jobs, rounds: int) -> list[dict[str, Any]]:
             else ""
         )
         print(f"  {label:<26}{ms:>10.2f}{ms / middle['GEMM']:>9.2f}   {note}")
-        rows.append(
-            {
-                "set": name,
-                "job": label,
-                "ms": round(ms, 3),
-                "over_gemm": round(ms / middle["GEMM"], 3),
-                "faster": peers if ours else {},
-            }
-        )
+        figures = {"ms": round(ms, 3), "over_gemm": round(ms / middle["GEMM"], 3)}
+        rows.append({"set": name, "job": label, **figures, "faster": peers if ours else {}})
     return rows
 
 
@@ -208,16 +203,8 @@ def gpu_rows(quick: bool) -> list[dict[str, Any]]:
             ms = cuda_ms(partial(scorer.cdist_gak, mine, other, 1.0, path=path, max_bytes=4 << 30), 3)
             share = other.nbytes / ms / 1e6 / bandwidth
             print(f"{name:<18}{path:<8}{ms:>10.2f}{ms / gemm:>9.2f}{share:>13.0%}")
-            rows.append(
-                {
-                    "set": name,
-                    "path": path,
-                    "ms": ms,
-                    "over_gemm": ms / gemm,
-                    "bandwidth_share": share,
-                    "GBps": bandwidth,
-                }
-            )
+            shares = {"ms": ms, "over_gemm": ms / gemm, "bandwidth_share": share, "GBps": bandwidth}
+            rows.append({"set": name, "path": path, **shares})
     return rows
 
 

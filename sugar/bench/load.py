@@ -30,6 +30,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from sugar.bench import peak_memory
 from sugar.bench.app import child, free_port
 from sugar.errors import SugarError
 
@@ -253,7 +254,7 @@ def bombs(there: Host) -> list[Row]:
     talk = visitor.upload("c.jsonl", "".join(json.dumps(line) + "\n" for line in (head, turn)).encode())
     acts: dict[str, tuple[str, list[Any]]] = {
         "a history that names one picture 400 times": ("chat", message({"text": "hi"}, shown)),
-        "a conversation of ten pictures of 79 MP": ("import_it", [talk]),
+        "a conversation of ten pictures of 79 MP": ("import_file", [talk]),
         "notes named 60 times": ("ask", ["what?", None, "", [notes] * 60, 1, "always", False]),
         "notes of 300,000 words": (
             "ask",
@@ -262,20 +263,11 @@ def bombs(there: Host) -> list[Row]:
     }
     rows = []
     for title, (name, data) in acts.items():
-        before, most, stop = there.megabytes, [there.megabytes], threading.Event()
-
-        def watch(most: list[float] = most, stop: threading.Event = stop) -> None:
-            while not stop.wait(0.02):
-                most[0] = max(most[0], there.megabytes)
-
-        watching = threading.Thread(target=watch)
-        watching.start()
-        start = time.monotonic()
-        visitor.call(name, data)
-        took = time.monotonic() - start
-        stop.set()
-        watching.join()
-        rows.append(row(f"{title}: memory, MB", round(most[0] - before), "300"))
+        with peak_memory(there.process) as most:
+            start = time.monotonic()
+            visitor.call(name, data)
+            took = time.monotonic() - start
+        rows.append(row(f"{title}: memory, MB", round(most[0]), "300"))
         rows.append(row(f"{title}: s", round(took, 1), "20"))
     return rows
 
@@ -293,7 +285,7 @@ def leaving() -> list[Row]:
         left = _kept(there.folder)
         again = Visitor(there.url, "7.7.10.2")
         again.session = visitor.session
-        kept = "data" in again.call("export_it", [None])
+        kept = "data" in again.call("export", [None])
     return [
         row("left on the disk after the grace period, bytes", left, "0"),
         row("left in memory: the conversation by its session", int(kept), "0"),
@@ -310,7 +302,13 @@ def row(what: str, value: float, bar: str, **more: Any) -> Row:
     return {"what": what, "measured": value, "at most": bar, **more}
 
 
-def run(args: list[str]) -> dict[str, Any]:
+OPTIONS = {
+    "only": ("flood,sessions,visitors,bombs,leaving", "some of these parts"),
+    "seconds": (30.0, "how long each flood lasts"),
+}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print a table. Raises SugarError when the app does not come up."""
     parts: dict[str, Callable[[Host], list[Row]]] = {
         "flood": lambda there: flood(there, options.seconds),
@@ -318,10 +316,6 @@ def run(args: list[str]) -> dict[str, Any]:
         "visitors": visitors,
         "bombs": bombs,
     }
-    parser = argparse.ArgumentParser(prog="python -m sugar bench load")
-    parser.add_argument("--only", default=",".join([*parts, "leaving"]), help="some of %(default)s")
-    parser.add_argument("--seconds", type=float, default=30, help="how long each flood lasts (%(default)s)")
-    options = parser.parse_args(args)
     rows: list[Row] = []
     for name in options.only.split(","):
         if name == "leaving":

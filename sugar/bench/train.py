@@ -2,7 +2,6 @@
 
     python -m sugar bench train  # CPU: a random LLaVA of a few million parameters, minutes
     python -m sugar bench train --only large  # memory at 200 M parameters, 576 tokens a picture: half an hour
-    python -m sugar bench train --gpu  # CUDA: a 7B shape, random weights, NF4, under 12 and 24 GB
 
 Rows: samples/s beside HF `Trainer` on the same model, LoRA and rows, alternating; the share of a step's time
 in data, tower, decoder and loss; peak memory of a step above the idle process at batch 8, 32 and 128, with
@@ -13,28 +12,26 @@ checkpointing). A table for people, then one JSON line. Not covered: what a run 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import torch
 from PIL import Image
 
+from sugar.bench import peak_memory
+from sugar.bench.core import WORDS, random_base
 from sugar.core import Sugar
-from sugar.errors import SettingsError
 from sugar.sequence import Sample, Turn
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.data.example import Conversation, Example, captioned
@@ -42,28 +39,12 @@ from sugar.training.data.mixture import Mixture
 from sugar.training.loop import Run
 from sugar.training.terms import Terms
 
-
-class Shape(NamedTuple):
-    """Widths and layers of a random LLaVA."""
-
-    hidden: int
-    layers: int
-    mlp: int
-    vision: int
-    side: int
-    patch: int
-    vocabulary: int
-    vision_layers: int
-
-
-SHAPES = {
-    "small": Shape(128, 4, 344, 96, 64, 8, 2000, 4),
-    "medium": Shape(384, 6, 1024, 192, 64, 8, 4000, 6),
-    "large": Shape(1024, 8, 2816, 512, 336, 14, 32000, 8),
-    "7b": Shape(4096, 32, 11008, 1024, 336, 14, 32064, 24),
+OPTIONS = {
+    "batch": (16, "samples of a step"),
+    "steps": (4, "steps that are timed"),
+    "rounds": (3, "medians of so many, for the speed"),
+    "only": (("usual", "speed", "shares", "memory", "large"), "one part; usual: the first three"),
 }
-CAPTION = "a red star and a blue cat by the lake at night in the rain"
-WORDS = CAPTION.split()
 
 
 class Squares:
@@ -87,45 +68,6 @@ class Squares:
 
     def captions(self, index: int) -> list[str]:
         return []
-
-
-def random_base(folder: Path, shape: str) -> Path:
-    """A LLaVA of the shape with random weights, as a checkpoint folder."""
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
-
-    from sugar.model.tiny import TinyConfig, build
-
-    s = SHAPES[shape]
-    _, processor = build(
-        replace(TinyConfig(), image_size=s.side, patch_size=s.patch), WORDS + ["what", "is", "it"]
-    )
-    processor.patch_size = s.patch
-    heads = max(1, s.hidden // 128)
-    torch.manual_seed(0)
-    vision = CLIPVisionConfig(
-        hidden_size=s.vision,
-        intermediate_size=4 * s.vision,
-        num_hidden_layers=s.vision_layers,
-        num_attention_heads=max(1, s.vision // 64),
-        image_size=s.side,
-        patch_size=s.patch,
-    )
-    text = LlamaConfig(
-        vocab_size=s.vocabulary,
-        hidden_size=s.hidden,
-        intermediate_size=s.mlp,
-        num_hidden_layers=s.layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-    )
-    image_token = processor.tokenizer.convert_tokens_to_ids("<image>")
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        settings: Any = {"vision_config": vision, "text_config": text, "image_token_id": image_token}
-        model: Any = LlavaForConditionalGeneration(LlavaConfig(**settings))
-    model = model.to(torch.bfloat16 if shape == "7b" else torch.float32)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 def task_of(base: Path, out: Path, *, batch: int, micro: int, embedded: bool, **changes: Any) -> AdapterTask:
@@ -241,132 +183,52 @@ def shares(base: Path, out: Path, *, batch: int, steps: int) -> dict[str, float]
 # --- memory ----------------------------------------------------------------------------------------------
 
 
-def peak_of_a_step(base: Path, batch: int, *, steps: int = 2, checkpointing: bool = False) -> float:
+def peak_of_a_step(base: Path, batch: int, large: bool) -> float:
     """Megabytes that steps need above the process before them, in a process of its own.
 
     Tensors get pages of their own there, so that what is free again does not count.
     """
-    code = (
-        f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch}, {steps}, {checkpointing})"
-    )
+    code = f"from sugar.bench.train import _measure; _measure({str(base)!r}, {batch}, {large})"
     own = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
-    return float(done.stdout.strip().splitlines()[-1])
+    return round(float(done.stdout.strip().splitlines()[-1]), 1)
 
 
-def _measure(base: str, batch: int, steps: int, checkpointing: bool) -> None:
-    """Print the peak; called in a process of its own."""
+def _measure(base: str, batch: int, large: bool) -> None:
+    """Print the peak; called in a process of its own. The large model takes one step, with checkpointing."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
-        task = task_of(
-            Path(base), Path(out), batch=batch, micro=8, embedded=True, checkpointing=checkpointing
-        )
+        task = task_of(Path(base), Path(out), batch=batch, micro=8, embedded=True, checkpointing=large)
         run = Run(task)
         data = run.task.reader(0)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            run.train_step(data)
-            print((torch.cuda.max_memory_allocated() - before) / 1e6)
-            return
-        process, over, peak = psutil.Process(), threading.Event(), [0]
-
-        def watch() -> None:
-            while not over.wait(0.002):
-                peak[0] = max(peak[0], process.memory_info().rss)
-
-        before = process.memory_info().rss
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        for _ in range(steps):
-            run.train_step(data)
-        over.set()
-        watcher.join()
-        print((peak[0] - before) / 1e6)
+        with peak_memory(psutil.Process()) as most:
+            for _ in range(1 if large else 2):
+                run.train_step(data)
+        print(most[0])
 
 
 # --- the command --------------------------------------------------------------------------------------------
 
 
-def on_gpu(folder: Path) -> dict[str, Any]:
-    """A 7B shape in NF4 under 12 and 24 GB: does a step fit, samples/s, share of the card's bf16 peak."""
-    if not torch.cuda.is_available():
-        raise SettingsError("--gpu needs a CUDA device.")
-    base = random_base(folder / "7b", "7b")
-    found: dict[str, Any] = {}
-    total = torch.cuda.get_device_properties(0).total_memory
-    for cap, micro in ((12, 2), (24, 8)):
-        torch.cuda.set_per_process_memory_fraction(min(1.0, cap * 1e9 / total))
-        task = task_of(
-            base,
-            folder / f"gpu{cap}",
-            batch=16,
-            micro=micro,
-            embedded=True,
-            base_precision="nf4",
-            checkpointing=True,
-        )
-        run = Run(task)
-        run.train_step()
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        data = task.reader(run.step)
-        run.train_step(data)
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        tokens = sum(len(row.layout) for row in data.rows)
-        parameters = sum(p.numel() for p in task.sugar.model.parameters())
-        found[f"{cap} GB"] = {
-            "fits": True,
-            "samples/s": round(16 / seconds, 2),
-            "TFLOP/s": round(8 * parameters * tokens / seconds / 1e12, 1),
-            "peak GB": round(torch.cuda.max_memory_allocated() / 1e9, 1),
-        }
-        del task, run
-        torch.cuda.empty_cache()
-    return found
-
-
-def run(argv: list[str]) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print. Returns what was measured."""
-    parser = argparse.ArgumentParser(prog="python -m sugar bench train", description=__doc__)
-    parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=["speed", "shares", "memory", "large"])
-    args = parser.parse_args(argv)
-    wanted = args.only or ["speed", "shares", "memory"]
-    about: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": platform.machine()}
-    about |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        if args.gpu:
-            found["gpu"] = on_gpu(here)
-        else:
-            base = random_base(here / "base", "small")
-            model = Sugar.from_pretrained(base, device="cpu").model
-            found["parameters"] = sum(p.numel() for p in model.parameters())
-            if "speed" in wanted:
-                found["samples/s"] = against_trainer(
-                    base, here, batch=args.batch, steps=args.steps, rounds=args.rounds
-                )
-            if "shares" in wanted:
-                found["share of time, %"] = shares(base, here / "shares", batch=args.batch, steps=args.steps)
-            if "memory" in wanted:
-                larger = random_base(here / "medium", "medium")
-                found["peak of a step, MB"] = {
-                    f"batch {b}": round(peak_of_a_step(larger, b), 1) for b in (8, 32, 128)
-                }
-            if "large" in wanted:
-                larger = random_base(here / "large", "large")
-                model = Sugar.from_pretrained(larger, device="cpu").model
-                found["parameters"] = sum(p.numel() for p in model.parameters())
-                found["peak of a step, MB"] = {
-                    f"batch {b}": round(peak_of_a_step(larger, b, steps=1, checkpointing=True), 1)
-                    for b in (8, 32, 128)
-                }
+        large = options.only == "large"
+        base = random_base(here / "base", "large" if large else "small")
+        model = Sugar.from_pretrained(base, device="cpu").model
+        found["parameters"] = sum(p.numel() for p in model.parameters())
+        how = {"batch": options.batch, "steps": options.steps}
+        if options.only in ("usual", "speed"):
+            found["samples/s"] = against_trainer(base, here, rounds=options.rounds, **how)
+        if options.only in ("usual", "shares"):
+            found["share of time, %"] = shares(base, here / "shares", **how)
+        if options.only in ("usual", "memory", "large"):
+            larger = base if large else random_base(here / "medium", "medium")
+            found["peak of a step, MB"] = {
+                f"batch {b}": peak_of_a_step(larger, b, large) for b in (8, 32, 128)
+            }
     for name, value in found.items():
         print(f"{name:24} {value}")
-    return {**about, "rows": found}
+    return {"threads": torch.get_num_threads(), "rows": found}

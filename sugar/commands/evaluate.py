@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sugar.commands import REQUIRED, add_flags
 from sugar.commands.figures import save, save_benchmark
 from sugar.errors import SettingsError
 from sugar.paths import output_folder, there
@@ -48,8 +49,6 @@ FLAGS = {
     "save": "keep the figures for the README files (of the ablation: a NAME in assets/figures)",
     "json": "end with one line: a JSON object",
 }
-REQUIRED: Any = object()
-"""In place of a default: the flag must be given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,36 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "compare":
             sub.add_argument("first", metavar="A", help="a predictions.jsonl, or its folder")
             sub.add_argument("second", metavar="B")
-        add_flags(sub, defaults)
+        add_flags(sub, defaults, FLAGS)
         sub.set_defaults(measure=run)
     for name, benchmark in benchmarks().items():
         sub = what.add_parser(name, help=benchmark.title, description=benchmark.about)
-        add_flags(sub, BENCHMARK)
+        add_flags(sub, BENCHMARK, FLAGS)
         sub.set_defaults(measure=_benchmark)
-
-
-def add_flags(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
-    """A flag for each default, of its type: a switch for False, several values for (), a flag that may be
-    repeated for [], a choice for a tuple, whose first is the default.
-    """
-    for name, default in defaults.items():
-        if default is False:
-            parser.add_argument(f"--{name}", action="store_true", help=FLAGS[name])
-        elif default == ():
-            parser.add_argument(f"--{name}", nargs="*", metavar="ROW", help=FLAGS[name])
-        elif default == []:
-            parser.add_argument(f"--{name}", action="append", help=FLAGS[name])
-        elif isinstance(default, tuple):
-            parser.add_argument(f"--{name}", default=default[0], choices=default, help=FLAGS[name])
-        else:
-            plain = default is None or default is REQUIRED
-            parser.add_argument(
-                f"--{name}",
-                default=None if plain else default,
-                required=default is REQUIRED,
-                type=int if name in ("limit", "seed") else str if plain else type(default),
-                help=FLAGS[name],
-            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -341,7 +316,7 @@ TRAINED = {
     "out": "runs/ablation",
     "steps": 300,
     "seeds": 2,
-    "seed": None,
+    "seed": int,
     "size": 200,
     "only": (),
     "save": None,
@@ -412,7 +387,7 @@ BENCHMARK = {
     "adapter": None,
     "device": "auto",
     "precision": "auto",
-    "limit": None,
+    "limit": int,
     "available": False,
     "out": "runs/evaluation",
     "predictions": None,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sugar import bench as room
+from sugar.commands import add_flags
 from sugar.errors import SettingsError
 from sugar.evaluation.provenance import provenance
 
@@ -212,7 +213,15 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def bench(args: argparse.Namespace) -> int:
-    found = importlib.import_module(f"sugar.bench.{args.room}").run(args.rest)
+    measured = importlib.import_module(f"sugar.bench.{args.room}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m sugar bench {args.room}",
+        description=measured.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults, texts = ({name: pair[i] for name, pair in measured.OPTIONS.items()} for i in (0, 1))
+    add_flags(parser, defaults, texts)
+    found = measured.run(parser.parse_args(args.rest))
     line = {"bench": args.room, **provenance(), "versions": versions(), **found}
     print(json.dumps(line))
     if args.save:
@@ -223,21 +232,13 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
+LIBRARIES = "torch transformers numpy faiss-cpu numba triton tslearn dtaidistance aeon"
+
+
 def versions() -> dict[str, str]:
     """Of Python and the libraries that the figures hang on, where they are installed."""
-    names = (
-        "torch",
-        "transformers",
-        "numpy",
-        "faiss-cpu",
-        "numba",
-        "triton",
-        "tslearn",
-        "dtaidistance",
-        "aeon",
-    )
     found = {"python": platform.python_version()}
-    for name in names:
+    for name in LIBRARIES.split():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
