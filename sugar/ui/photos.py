@@ -700,6 +700,7 @@ class PhotosTab:
         part.success(None, None, None, js="() => sugarAdding.next()")
         part.failure(None, None, None, js="() => sugarAdding.stop()")
         elsewhere = [*self.shows, self.chosen]  # the sample is for reading: what is added goes elsewhere
+        handler: Callable[..., Any]
         for event, handler, given in (
             (self.add_button.click, self.add, None),
             (self.camera.change, self.snap, self.camera),
