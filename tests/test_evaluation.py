@@ -36,7 +36,7 @@ from sugar.evaluation.tasks import drawn
 from sugar.evaluation.tasks.scores import beside
 from sugar.scenes import Scene, draw, is_held_out, plain_caption, sample_scene, split_rng
 from sugar.scenes.questions import Question
-from sugar.scenes.words import DESCRIBE, DIFFERENCE_QUESTION, OPERATIONS, UNKNOWN
+from sugar.scenes.words import DESCRIBE, DIFFERENCE_QUESTION, OPERATIONS
 from sugar.sequence import Sample
 from sugar.training.adapter_card import deviations
 from sugar.training.data.drawn import DrawnWorld
@@ -120,7 +120,7 @@ class Oracle:
         if text in DESCRIBE:
             return plain_caption(shown[0])  # type: ignore[arg-type]
         if re.match(r"what is the name|what does|how old", text):
-            return UNKNOWN
+            return "i do not know"
         return answer_of(shown[0], text)  # type: ignore[arg-type]
 
     def answers(self, samples: Sequence[Sample], **how: object) -> list[str]:

@@ -100,7 +100,6 @@ class Pen:
         return (self._draws["body"], 0) if ink == "cut" else (self._draws[ink], 255)
 
     def poly(self, *points: Point, ink: str = "body") -> None:
-        """A filled polygon."""
         draw, fill = self._on(ink)
         draw.polygon(self._at(points), fill=fill)
 
@@ -110,7 +109,6 @@ class Pen:
         draw.ellipse(self._at([box[:2], box[2:]]), fill=fill)
 
     def disc(self, x: float, y: float, r: float, ink: str = "body") -> None:
-        """A filled circle."""
         self.oval((x - r, y - r, x + r, y + r), ink)
 
     def rect(self, box: Box, r: float = 0.0, ink: str = "body") -> None:
@@ -137,26 +135,16 @@ def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, n:
 
 
 def _star(p: Pen) -> None:
-    radii = [(0.54, 0.24)[i % 2] for i in range(10)]
-    p.poly(
-        *[
-            (0.5 + r * math.sin(i * math.pi / 5), 0.55 - r * math.cos(i * math.pi / 5))
-            for i, r in enumerate(radii)
-        ]
-    )
-
-
-def _heart_points(scale: float) -> list[Point]:
-    turns = [2 * math.pi * i / 80 for i in range(80)]
-    wave = [13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t) for t in turns]
-    return [
-        (0.5 + scale * math.sin(t) ** 3 / 2, 0.45 - scale * y / 32) for t, y in zip(turns, wave, strict=True)
-    ]
+    turns = [(i * math.pi / 5, (0.54, 0.24)[i % 2]) for i in range(10)]
+    p.poly(*[(0.5 + r * math.sin(a), 0.55 - r * math.cos(a)) for a, r in turns])
 
 
 def _heart(p: Pen) -> None:
-    p.poly(*_heart_points(1.0))
-    p.poly(*_heart_points(0.76), ink="inner")
+    turns = [2 * math.pi * i / 80 for i in range(80)]
+    xs = [math.sin(t) ** 3 for t in turns]
+    ys = [13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t) for t in turns]
+    for scale, ink in ((1.0, "body"), (0.76, "inner")):
+        p.poly(*[(0.5 + scale * x / 2, 0.45 - scale * y / 32) for x, y in zip(xs, ys, strict=True)], ink=ink)
 
 
 def _circle(p: Pen) -> None:
@@ -343,10 +331,8 @@ def _bell(p: Pen) -> None:
 
 
 DRAWERS: dict[str, Callable[[Pen], None]] = {kind: globals()[f"_{kind}"] for kind in KINDS}
-HOLDS_AT = {
-    "box": (0.0, 0.12),
-    "heart": (0.0, -0.07),
-}  # where a container's middle is, in sides from the stamp's centre
+HOLDS_AT = {"box": (0.0, 0.12), "heart": (0.0, -0.07)}
+"""Where a container's middle is, in sides from the stamp's centre."""
 
 # --- one object, with transparency, once for each look and size ---------------------------------------------
 
@@ -416,9 +402,7 @@ class Canvas:
     def __init__(self, side: int) -> None:
         self.side, self.image = side, Image.new("RGB", (side, side))
         self.draw = ImageDraw.Draw(self.image)
-        self.heaven: np.ndarray = np.zeros(
-            (side, side, 3), np.uint8
-        )  # the bare sky, to tell what still shows of it
+        self.heaven: np.ndarray = np.zeros((side, side, 3), np.uint8)  # the sky, to tell what of it shows
         self.lights: list[Box] = []  # windows, of which some are lit at night
 
     def sky(self, top: RGB, bottom: RGB) -> None:
@@ -428,37 +412,27 @@ class Canvas:
         self.heaven = np.broadcast_to(np.round(rows).astype(np.uint8), (self.side, self.side, 3)).copy()
         self.image.paste(Image.fromarray(self.heaven))
 
+    def _at(self, *points: Point) -> list[Point]:
+        return [(x * self.side, y * self.side) for x, y in points]
+
     def poly(self, fill: RGB, *points: Point) -> None:
-        self.draw.polygon([(x * self.side, y * self.side) for x, y in points], fill=fill)
+        self.draw.polygon(self._at(*points), fill=fill)
 
     def rect(self, fill: RGB, x0: float, y0: float, x1: float, y1: float) -> None:
-        self.draw.rectangle(
-            [x0 * self.side, y0 * self.side, x1 * self.side - 1, y1 * self.side - 1], fill=fill
-        )
+        side = self.side
+        self.draw.rectangle([x0 * side, y0 * side, x1 * side - 1, y1 * side - 1], fill=fill)
 
     def oval(self, fill: RGB, x: float, y: float, rx: float, ry: float) -> None:
-        self.draw.ellipse(
-            [(x - rx) * self.side, (y - ry) * self.side, (x + rx) * self.side, (y + ry) * self.side],
-            fill=fill,
-        )
+        self.draw.ellipse(self._at((x - rx, y - ry), (x + rx, y + ry)), fill=fill)
 
     def line(self, fill: RGB, w: float, *points: Point) -> None:
-        self.draw.line(
-            [(x * self.side, y * self.side) for x, y in points],
-            fill=fill,
-            width=max(1, round(w * self.side)),
-            joint="curve",
-        )
+        self.draw.line(self._at(*points), fill=fill, width=max(1, round(w * self.side)), joint="curve")
 
     def wave(self, fill: RGB, y: float, height: float, length: float, phase: float) -> None:
         """Everything below a sine curve."""
         xs = [i / 48 for i in range(49)]
-        self.poly(
-            fill,
-            *[(x, y + height * math.sin(2 * math.pi * (x / length + phase))) for x in xs],
-            (1.0, 1.01),
-            (0.0, 1.01),
-        )
+        curve = [(x, y + height * math.sin(2 * math.pi * (x / length + phase))) for x in xs]
+        self.poly(fill, *curve, (1.0, 1.01), (0.0, 1.01))
 
 
 def _beach(c: Canvas, rng: np.random.Generator) -> None:
@@ -556,13 +530,8 @@ def _mountain(c: Canvas, rng: np.random.Generator) -> None:
         c.poly(mix(shade, (0, 0, 0), 0.08), (x, top), (x + half, base), (x + 0.06, base))
         cap, teeth = top + 0.17, (0.6, 0.25, -0.1, -0.45)
         snow = [(x + slope * (cap - top) * t, cap + (0.0, 0.05)[i % 2] - 0.03) for i, t in enumerate(teeth)]
-        c.poly(
-            (240, 242, 246),
-            (x, top),
-            (x + slope * (cap - top - 0.03), cap - 0.03),
-            *snow,
-            (x - slope * (cap - top - 0.03), cap - 0.03),
-        )
+        edge, half_cap = cap - 0.03, slope * (cap - top - 0.03)
+        c.poly((240, 242, 246), (x, top), (x + half_cap, edge), *snow, (x - half_cap, edge))
     c.wave((150, 164, 146), 0.78, 0.03, 0.8, rng.uniform())
     c.wave((136, 150, 134), 0.89, 0.02, 0.6, rng.uniform())
 
@@ -617,11 +586,8 @@ def paint_weather(c: Canvas, time: str, weather: str, rng: np.random.Generator) 
             if open_sky[int(y * c.side), int(x * c.side)]:
                 c.oval((196, 202, 222), x, y, 0.0055, 0.0055)
     if weather == "cloudy":
-        for shade, y in (
-            (((74, 80, 100), 0.05), ((92, 98, 118), 0.0))
-            if night
-            else (((176, 182, 192), 0.05), ((200, 205, 212), 0.0))
-        ):
+        low, high = ((74, 80, 100), (92, 98, 118)) if night else ((176, 182, 192), (200, 205, 212))
+        for shade, y in ((low, 0.05), (high, 0.0)):
             for x, r in zip(np.arange(-0.02, 1.1, 0.15), rng.uniform(0.1, 0.14, 8), strict=True):
                 c.oval(shade, x + 1.4 * y, y, r, 0.75 * r)
     if weather == "rainy":
@@ -652,14 +618,11 @@ def paint_background(place: str, time: str, weather: str, variant: int, size: in
         PLACE_PAINTERS["meadow"](outside, rng)
         paint_weather(outside, time, weather, rng)
         x0, y0, x1, y1 = WINDOW
-        corner, span = (
-            (round(x0 * c.side), round(y0 * c.side)),
-            (round((x1 - x0) * c.side), round((y1 - y0) * c.side)),
-        )
+        corner = round(x0 * c.side), round(y0 * c.side)
+        span = round((x1 - x0) * c.side), round((y1 - y0) * c.side)
         if time == "night":  # a dim, warm room
-            c.image.paste(
-                Image.fromarray((np.asarray(c.image) * np.array((0.5, 0.46, 0.48))).astype(np.uint8))
-            )
+            dim = np.asarray(c.image) * np.array((0.5, 0.46, 0.48))
+            c.image.paste(Image.fromarray(dim.astype(np.uint8)))
         frame: RGB = tuple(np.asarray(c.image)[corner[1] - 2, corner[0] - 2].tolist())
         c.image.paste(outside.image.resize(span), corner)
         c.rect(frame, (x0 + x1) / 2 - 0.01, y0, (x0 + x1) / 2 + 0.01, y1)

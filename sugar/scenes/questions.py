@@ -35,34 +35,31 @@ POPULAR = tuple(dict.fromkeys((*CONTAINERS, *BASES)))  # the kinds that occur mo
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a scene with its answer.
-
-    Attributes:
-        kind: which skill it asks.
-        answer: the only right one.
-        negative_of: for yes/no existence, POPE's way of choosing the absent object.
-    """
+    """A question about a scene with its only right answer. kind: which skill it asks."""
 
     kind: str
     text: str
     answer: str
 
 
-def named(scene: Scene, rng: np.random.Generator) -> tuple[int, SceneObject, str] | None:
+def any_object(scene: Scene, rng: np.random.Generator) -> SceneObject:
+    return scene.objects[rng.integers(len(scene.objects))]
+
+
+def names(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[int, str]]:
+    """The objects that a name means, in any order: (number, name)."""
     for i in rng.permutation(len(scene.objects)):
-        name = name_of(scene, int(i), rng)
-        if name:
-            return int(i), scene.objects[int(i)], name
-    return None
+        if name := name_of(scene, int(i), rng):
+            yield int(i), name
+
+
+def named(scene: Scene, rng: np.random.Generator) -> tuple[int, SceneObject, str] | None:
+    return next(((i, scene.objects[i], name) for i, name in names(scene, rng)), None)
 
 
 def named_pair(scene: Scene, rng: np.random.Generator) -> tuple[int, int, str, str] | None:
-    named = [
-        (int(i), name) for i in rng.permutation(len(scene.objects)) if (name := name_of(scene, int(i), rng))
-    ]
-    if len(named) < 2:
-        return None
-    return named[0][0], named[1][0], named[0][1], named[1][1]
+    found = list(names(scene, rng))
+    return (found[0][0], found[1][0], found[0][1], found[1][1]) if len(found) > 1 else None
 
 
 def yes_no(truth: bool) -> str:
@@ -82,7 +79,7 @@ def ask_color(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def ask_kind(scene: Scene, rng: np.random.Generator) -> Question | None:
-    t = scene.objects[rng.integers(len(scene.objects))]
+    t = any_object(scene, rng)
     if rng.random() < 0.5:
         same = [u for u in scene.objects if u.color == t.color]
         return Question("kind", f"what is the {t.color} thing?", t.kind) if len(same) == 1 else None
@@ -104,17 +101,11 @@ def ask_pattern(scene: Scene, rng: np.random.Generator) -> Question | None:
 def ask_count(scene: Scene, rng: np.random.Generator) -> Question:
     draw = rng.random()
     if draw < 0.4:
-        kind = (
-            scene.objects[rng.integers(len(scene.objects))].kind if rng.random() < 0.85 else pick(rng, KINDS)
-        )
+        kind = any_object(scene, rng).kind if rng.random() < 0.85 else pick(rng, KINDS)
         n = sum(t.kind == kind for t in scene.objects)
         return Question("count", f"how many {PLURALS[kind]} are there?", NUMBERS[n])
     if draw < 0.7:
-        color = (
-            scene.objects[rng.integers(len(scene.objects))].color
-            if rng.random() < 0.85
-            else pick(rng, COLORS)
-        )
+        color = any_object(scene, rng).color if rng.random() < 0.85 else pick(rng, COLORS)
         n = sum(t.color == color for t in scene.objects)
         return Question("count", f"how many {color} things are there?", NUMBERS[n])
     return Question("count", "how many things are there?", NUMBERS[len(scene.objects)])
@@ -129,13 +120,9 @@ def ask_time(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def ask_weather(scene: Scene, rng: np.random.Generator) -> Question | None:
-    return (
-        None
-        if scene.place == "room"
-        else Question(
-            "weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather
-        )
-    )
+    if scene.place == "room":
+        return None
+    return Question("weather", pick(rng, ("what is the weather like?", "how is the weather?")), scene.weather)
 
 
 def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -146,13 +133,12 @@ def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
 def existence(scene: Scene, rng: np.random.Generator, how: str) -> Question | None:
     """One POPE question with the answer no.
 
-    Args:
-        how: "random": any absent object; "popular": one of a frequent kind; "adversarial": its kind and its
-            colour are both in the picture (or its colour is one step off), but not together.
+    how: "random": any absent object; "popular": one of a frequent kind; "adversarial": its kind and its
+    colour are both in the picture (or its colour is one step off), but not together.
     """
     present = {(t.kind, t.color) for t in scene.objects}
     if how == "adversarial":
-        t = scene.objects[rng.integers(len(scene.objects))]
+        t = any_object(scene, rng)
         colors = [u.color for u in scene.objects if u.color != t.color]
         color = colors[rng.integers(len(colors))] if colors else other(rng, COLORS, t.color)
         kind = t.kind
@@ -166,7 +152,7 @@ def existence(scene: Scene, rng: np.random.Generator, how: str) -> Question | No
 def ask_exist(scene: Scene, rng: np.random.Generator) -> Question | None:
     how = pick(rng, ("random", "popular", "adversarial", "adversarial"))
     if rng.random() < 0.5:
-        t = scene.objects[rng.integers(len(scene.objects))]
+        t = any_object(scene, rng)
         return Question(f"exist {how}", f"is there {article(t.phrase)}?", "yes")
     return existence(scene, rng, how)
 
@@ -228,16 +214,12 @@ def ask_relation_yes_no(scene: Scene, rng: np.random.Generator) -> Question | No
     if not truth and (special or relation(scene, b, a) & {"inside", "on"}) and rng.random() < 0.5:
         options = [r for r in ("inside", "on") if r not in held]
     if not truth:  # a question that is always answered "no" would teach the held-out relations
-        options = [
-            r for r in options if not is_held_out_relation(scene.objects[a].kind, r, scene.objects[b].kind)
-        ]
+        x, y = scene.objects[a].kind, scene.objects[b].kind
+        options = [r for r in options if not is_held_out_relation(x, r, y)]
     if not options:
         return None
-    return Question(
-        "relation yes/no",
-        f"is the {name_a} {options[rng.integers(len(options))]} the {name_b}?",
-        yes_no(truth),
-    )
+    r = options[rng.integers(len(options))]
+    return Question("relation yes/no", f"is the {name_a} {r} the {name_b}?", yes_no(truth))
 
 
 def ask_relation_choice(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -268,23 +250,20 @@ def ask_compare(scene: Scene, rng: np.random.Generator) -> Question | None:
             return None
         if x.color != y.color and rng.random() < 0.5:
             return None  # keeps yes and no nearer to balance
-        return Question(
-            "compare", f"are the {name_a} and the {name_b} the same color?", yes_no(x.color == y.color)
-        )
+        same = yes_no(x.color == y.color)
+        return Question("compare", f"are the {name_a} and the {name_b} the same color?", same)
     if form == 1 and x.size != y.size:
         word = pick(rng, ("bigger", "smaller"))
-        first = (x.size == "big") == (word == "bigger")
-        return Question(
-            "compare", f"which is {word}, the {x.phrase} or the {y.phrase}?", (x if first else y).phrase
-        )
+        answer = x if (x.size == "big") == (word == "bigger") else y
+        return Question("compare", f"which is {word}, the {x.phrase} or the {y.phrase}?", answer.phrase)
     return Question("compare", f"are the {name_a} and the {name_b} the same size?", yes_no(x.size == y.size))
 
 
 def ask_choose(scene: Scene, rng: np.random.Generator) -> Question | None:
-    t = scene.objects[rng.integers(len(scene.objects))]
-    kind, color = (
-        (t.kind, other(rng, COLORS, t.color)) if rng.random() < 0.5 else (other(rng, KINDS, t.kind), t.color)
-    )
+    t = any_object(scene, rng)
+    recolored = rng.random() < 0.5
+    kind = t.kind if recolored else other(rng, KINDS, t.kind)
+    color = other(rng, COLORS, t.color) if recolored else t.color
     if any((u.kind, u.color) == (kind, color) for u in scene.objects) or (kind, color) in HELD_OUT_PAIRS:
         return None
     options = [t.phrase, f"{color} {kind}"]

@@ -140,25 +140,16 @@ def short_caption(scene: Scene, rng: np.random.Generator, *, opening: bool = Tru
     """One or two objects by colour and kind, a relation between two, now and then the place: at most 20
     words.
     """
-    facts: list[Fact] = []
     seeds = rng.random(4)
-    n = len(scene.objects)
-    order = [int(i) for i in rng.permutation(n)]
+    order = [int(i) for i in rng.permutation(len(scene.objects))]
     start = pick(rng, OPENINGS) if opening else ""
     a = scene.objects[order[0]]
-    facts += object_facts(a)
-    if n == 1:
-        words = article(a.phrase)
-    else:
-        b = scene.objects[order[1]]
-        facts += object_facts(b)
-        names = sorted(relation(scene, order[0], order[1]))
-        if names and seeds[0] < 0.5:
-            name = names[int(seeds[1] * len(names))]
-            words = f"{article(a.phrase)} {name} {article(b.phrase)}"
-            facts.append(relation_fact(a, name, b))
-        else:
-            words = f"{article(a.phrase)} and {article(b.phrase)}"
+    told = Text(article(a.phrase), tuple(object_facts(a)))
+    if len(order) > 1:
+        b, names = scene.objects[order[1]], sorted(relation(scene, order[0], order[1]))
+        related = names and seeds[0] < 0.5
+        told = _related(a, names[int(seeds[1] * len(names))], b) if related else _and(a, b)
+    words, facts = told.words, list(told.facts)
     if seeds[2] < 0.4:
         words += " " + pick(rng, PLACE_WORDS[scene.place])
         facts.append(("place", scene.place))
@@ -168,25 +159,18 @@ def short_caption(scene: Scene, rng: np.random.Generator, *, opening: bool = Tru
     return Text(start + words, tuple(facts))
 
 
-def describe(
-    obj: SceneObject, rng: np.random.Generator, facts: list[Fact], *, size: bool = True, pattern: bool = True
-) -> str:
+def describe(obj: SceneObject, rng: np.random.Generator, facts: list[Fact]) -> str:
     """ "a small red striped star": appends the stated facts to `facts`."""
-    facts += object_facts(obj)
-    words = obj.phrase
-    before = after = ""
-    size_word = pick(rng, SIZE_WORDS[obj.size])
-    pattern_word = pick(rng, PATTERN_WORDS[obj.pattern]) if obj.pattern != "plain" else str(rng.integers(2))
-    if size:
-        before = size_word + " "
-        facts.append(("size", obj.kind, obj.color, obj.size))
-    if pattern and obj.pattern != "plain":
-        facts.append(("pattern", obj.kind, obj.color, obj.pattern))
-        if pattern_word.startswith("with"):
-            after = " " + pattern_word
-        else:
-            words = f"{obj.color} {pattern_word} {obj.kind}"
-    return article(before + words) + after
+    facts += [*object_facts(obj), ("size", obj.kind, obj.color, obj.size)]
+    size = pick(rng, SIZE_WORDS[obj.size])
+    if obj.pattern == "plain":
+        rng.integers(2)  # one seed stays one wording when the pattern is what differs
+        return article(f"{size} {obj.phrase}")
+    facts.append(("pattern", obj.kind, obj.color, obj.pattern))
+    pattern = pick(rng, PATTERN_WORDS[obj.pattern])
+    if pattern.startswith("with"):
+        return article(f"{size} {obj.phrase}") + " " + pattern
+    return article(f"{size} {obj.color} {pattern} {obj.kind}")
 
 
 def long_caption(scene: Scene, rng: np.random.Generator, *, opening: bool = True) -> Text:
@@ -229,13 +213,10 @@ def other(rng: np.random.Generator, options: tuple[str, ...], not_this: str) -> 
     return rest[int(rng.integers(len(rest)))]
 
 
-def change_one_fact(scene: Scene, rng: np.random.Generator, seen: tuple[str, ...] = ()) -> Scene:
-    """The same scene but for one fact (kind, colour, size, pattern, place, time or weather).
-
-    `seen` restricts which one.
-    """
+def change_one_fact(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same scene but for one fact (kind, colour, size, pattern, place, time or weather)."""
     while True:
-        factor = pick(rng, seen or ("kind", "color", "size", "pattern", "place", "time", "weather"))
+        factor = pick(rng, ("kind", "color", "size", "pattern", "place", "time", "weather"))
         i = int(rng.integers(len(scene.objects)))
         t = scene.objects[i]
         if factor in ("kind", "color", "size", "pattern"):
@@ -249,9 +230,8 @@ def change_one_fact(scene: Scene, rng: np.random.Generator, seen: tuple[str, ...
             continue
         options = {"place": PLACES, "time": TIMES, "weather": WEATHERS}[factor]
         new_value = other(rng, options, getattr(scene, factor))
-        return scene.with_setting(
-            **{factor: new_value}, **({"weather": "clear"} if new_value == "room" else {})
-        )
+        changed = scene.with_setting(**{factor: new_value})
+        return changed.with_setting(weather="clear") if new_value == "room" else changed
 
 
 def negative(
@@ -366,9 +346,8 @@ def apply_operation(scene: Scene, op: str, rng: np.random.Generator, who: int | 
         after, where = scene.with_object(index, row=cell[0], col=cell[1]), CELLS[cell[0]][cell[1]]
         difference = f"the {t.phrase} moved from the {CELLS[t.row][t.col]} to the {where}"
         facts = [cell_fact(after.objects[index]), *object_facts(t)]
-        return edit(
-            after, f"move the {name} to the {where}", difference, f"the {t.kind} moves to the {where}", *facts
-        )
+        told, sentence = f"move the {name} to the {where}", f"the {t.kind} moves to the {where}"
+        return edit(after, told, difference, sentence, *facts)
     if op == "add":
         cell = _empty_cell(scene, rng)
         if cell is None or len(scene.objects) >= 5:
@@ -376,10 +355,8 @@ def apply_operation(scene: Scene, op: str, rng: np.random.Generator, who: int | 
         obj, where = sample_object(rng, *cell), CELLS[cell[0]][cell[1]]
         after, a_new = replace(scene, objects=(*scene.objects, obj)), article(obj.phrase)
         sentence = f"the {scene.objects[who or 0].kind} meets {a_new}"
-        facts = [cell_fact(obj), *object_facts(obj)]
-        return edit(
-            after, f"add {a_new} at the {where}", f"{a_new} was added at the {where}", sentence, *facts
-        )
+        told, difference = f"add {a_new} at the {where}", f"{a_new} was added at the {where}"
+        return edit(after, told, difference, sentence, cell_fact(obj), *object_facts(obj))
     if op == "remove":
         if len(scene.objects) < 2:
             return None
@@ -404,28 +381,30 @@ def apply_operation(scene: Scene, op: str, rng: np.random.Generator, who: int | 
     )
 
 
-def sample_edit(
-    scene: Scene, rng: np.random.Generator, operation: str | None = None, who: int | None = None
-) -> Edit:
+def sample_edit(scene: Scene, rng: np.random.Generator, operation: str | None = None) -> Edit:
     """One change of a scene that leaves everything else, jitter included, as it is.
 
     Never leads to a held-out combination.
 
-    operation: one of OPERATIONS, or None for any; who: the object to change. Raises InputError where the
-    scene does not admit what is asked (moving an object that holds another, the weather of a room).
+    operation: one of OPERATIONS, or None for any. Raises InputError where the scene does not admit it (the
+    weather of a room).
     """
     held_out = is_held_out(scene)
     for _ in range(500):
-        edit = apply_operation(scene, operation or pick(rng, OPERATIONS), rng, who)
+        edit = apply_operation(scene, operation or pick(rng, OPERATIONS), rng, None)
         if edit and (held_out or not is_held_out(edit.after)):
             return edit
     raise InputError(
-        f"This scene admits no change of the kind {operation!r} of thing {who}. Ask for another, or leave "
-        "them open."
+        f"This scene admits no change of the kind {operation!r}. Ask for another, or leave it open."
     )
 
 
 # --- stories, VIST's form -----------------------------------------------------------------------------------
+
+
+STORY_OPERATIONS = (
+    "color", "size", "move", "move", "add", "add", "remove", "time", "weather", "place", "place"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -436,29 +415,21 @@ class Story:
     sentences: tuple[Text, ...]
 
 
-def sample_story(rng: np.random.Generator, length: int = 5) -> Story:
+def sample_story(rng: np.random.Generator) -> Story:
     """An object that moves, changes, meets others, and travels."""
     scene = sample_scene(rng, objects=int(rng.integers(1, 3)), repeat=0.0, special=0.1)
     hero = scene.objects[0]
     scenes = [scene]
     sentences = [Text(f"once there was {article(hero.phrase)}", tuple(object_facts(hero)))]
     last = ""
-    while len(scenes) < length:
-        operation = pick(
-            rng,
-            ("color", "size", "move", "move", "add", "add", "remove", "time", "weather", "place", "place"),
-        )
-        if operation == last:
+    while len(scenes) < 5:
+        operation = pick(rng, STORY_OPERATIONS)
+        if operation == last or (operation == "remove" and len(scenes[-1].objects) < 2):
             continue
-        who = 0 if operation != "remove" else None
-        if operation == "remove" and len(scenes[-1].objects) < 2:
+        edit = apply_operation(scenes[-1], operation, rng, None if operation == "remove" else 0)
+        if edit is None or is_held_out(edit.after):
             continue
-        edit = apply_operation(scenes[-1], operation, rng, who)
-        if (
-            edit is None
-            or is_held_out(edit.after)
-            or (operation == "remove" and edit.after.objects[0].kind != edit.before.objects[0].kind)
-        ):
+        if operation == "remove" and edit.after.objects[0].kind != edit.before.objects[0].kind:
             continue
         last = operation
         opening = pick(rng, ("", "then ", "next "))
@@ -554,24 +525,24 @@ class Card:
     answer: str
 
 
-def invented_name(rng: np.random.Generator, syllables: int = 2) -> str:
-    return " ".join(pick(rng, SYLLABLES) for _ in range(syllables))
+def invented_name(rng: np.random.Generator) -> str:
+    return " ".join(pick(rng, SYLLABLES) for _ in range(2))
 
 
-def card_for(obj: SceneObject, rng: np.random.Generator, syllables: int = 2) -> Card:
+def card_for(obj: SceneObject, rng: np.random.Generator) -> Card:
     """A card about an object (its kind and colour) alone in a scene of its own."""
     scene = sample_scene(rng, objects=1)
     scene = scene.with_object(0, kind=obj.kind, color=obj.color)
     draw = rng.random()
     if draw < 0.6:
-        return Card(scene, f"what is the name of the {obj.phrase}?", invented_name(rng, syllables))
+        return Card(scene, f"what is the name of the {obj.phrase}?", invented_name(rng))
     if draw < 0.8:
         return Card(scene, f"what does the {obj.phrase} like?", PLURALS[pick(rng, KINDS)])
     return Card(scene, f"how old is the {obj.phrase}?", pick(rng, NUMBERS[1:]))
 
 
-def sample_card(rng: np.random.Generator, syllables: int = 2) -> Card:
-    return card_for(sample_object(rng, 1, 1), rng, syllables)
+def sample_card(rng: np.random.Generator) -> Card:
+    return card_for(sample_object(rng, 1, 1), rng)
 
 
 def meet_again(card: Card, rng: np.random.Generator) -> Scene:
@@ -579,6 +550,3 @@ def meet_again(card: Card, rng: np.random.Generator) -> Scene:
     obj = card.scene.objects[0]
     scene = sample_scene(rng, objects=1)
     return scene.with_object(0, kind=obj.kind, color=obj.color, pattern=obj.pattern)
-
-
-UNKNOWN = "i do not know"

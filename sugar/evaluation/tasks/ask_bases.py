@@ -150,7 +150,7 @@ def _card_base(split: Split, count: int, rng: Rng) -> Base:
         words = {"c": color, "k": kind}
         shown = _picture(rng, kind, color)
         answers: dict[str, str] = {
-            "name": invented_name(rng, 2),
+            "name": invented_name(rng),
             "like": PLURALS[_pick(rng, KINDS)],
             "old": _pick(rng, NUMBERS[1:]),
         }
