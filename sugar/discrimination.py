@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from sugar.errors import InputError
-from sugar.metrics import Winoground, winoground
+from sugar.metrics.retrieval import Winoground, winoground
 from sugar.sequence import Sample
 
 __all__ = ["Fit", "WAYS", "ask_difference", "compare", "verdict"]

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 from sugar.errors import InputError
-from sugar.metrics import (
-    caption_f1,
-    pairwise_accuracy,
-    pope,
-    ranks,
-    recall_at_k,
-    rouge_l,
-    vqa_accuracy,
-    winoground,
-)
+from sugar.metrics.answers import pope, vqa_accuracy
+from sugar.metrics.captions import caption_f1, rouge_l
+from sugar.metrics.retrieval import pairwise_accuracy, ranks, recall_at_k, winoground
 
 
 def test_recall_counts_by_hand() -> None:

@@ -20,22 +20,19 @@ from pycocoevalcap.rouge.rouge import Rouge
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from sugar.metrics import (
+from sugar.metrics.answers import (
     anls,
-    bleu,
-    cider_d,
     clean_vqa_answer,
-    coco_rouge_l,
     demon_choice,
     letter_of,
     mme,
     pope,
     pope_answer,
     scienceqa_letter,
-    sugarcrepe_plus,
-    tokenise,
     vqa_score,
 )
+from sugar.metrics.captions import bleu, cider_d, coco_rouge_l, tokenise
+from sugar.metrics.retrieval import sugarcrepe_plus
 
 CAPTIONS = [
     "two dogs are running through the snow",

@@ -23,7 +23,7 @@ import torch
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation.comparison import interval
-from sugar.metrics import ranks
+from sugar.metrics.retrieval import ranks
 from sugar.model.processor import Batch, Layout, Processor
 from sugar.sequence import Sample
 from sugar.training.data import open_data
@@ -33,8 +33,6 @@ from sugar.training.loop import train
 from sugar.training.recipes import RECIPES
 from sugar.training.teachers import batch_facts, draw_positions, labels, open_teachers
 from sugar.training.terms import Terms
-
-__all__ = ["COLUMNS", "ROWS", "VARIANTS", "Measurement", "Variant", "fitted", "label_table", "run", "table"]
 
 COLUMNS = {
     "text_to_picture": "text -> picture R@1",

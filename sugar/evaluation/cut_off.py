@@ -22,6 +22,7 @@ from PIL import Image
 
 from sugar.core import Sugar
 from sugar.evaluation.comparison import share_interval
+from sugar.evaluation.tasks.photos import area
 from sugar.everyday.archive import Archive
 from sugar.everyday.facts import Facts
 from sugar.scenes import draw, sample_scene, split_rng
@@ -63,11 +64,6 @@ def halves(values: np.ndarray, wordings: int = 1) -> tuple[np.ndarray, np.ndarra
     return rows[:, ::2].ravel(), rows[:, 1::2].ravel()
 
 
-def auroc(present: np.ndarray, absent: np.ndarray) -> float:
-    """The share of pairs in which the query with a match has the higher cosine; ties count as half."""
-    return float((present[:, None] > absent).mean() + 0.5 * (present[:, None] == absent).mean())
-
-
 def measure_cut_off(present: np.ndarray, absent: np.ndarray, wrongly_refused: float = 0.05) -> CutOff:
     """The largest cut-off that refuses at most a share of the queries with a match: of every second one.
     What it does is measured on the others.
@@ -81,7 +77,7 @@ def measure_cut_off(present: np.ndarray, absent: np.ndarray, wrongly_refused: fl
     (fitted, own), (_, other) = halves(present), halves(absent)
     cut = float(np.quantile(fitted, wrongly_refused, method="lower"))
     rng = np.random.default_rng(0)
-    drawn = [auroc(rng.choice(own, len(own)), rng.choice(other, len(other))) for _ in range(1000)]
+    drawn = [area(rng.choice(own, len(own)), rng.choice(other, len(other))) for _ in range(1000)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     shares = float((own < cut).mean()), float((other < cut).mean())
     bounds = {
@@ -89,7 +85,7 @@ def measure_cut_off(present: np.ndarray, absent: np.ndarray, wrongly_refused: fl
         for name, share in zip(("wrongly_refused", "refused"), shares, strict=True)
     }
     bounds["auroc"] = float(low), float(high)
-    return CutOff(cut, len(own), *shares, auroc(own, other), bounds)
+    return CutOff(cut, len(own), *shares, area(own, other), bounds)
 
 
 def drawn_cosines(model: Sugar, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:

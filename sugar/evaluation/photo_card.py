@@ -28,7 +28,7 @@ Training for Multi-modal Large Language Models* (Sugar, NeurIPS 2024): one decod
 paper's L_d is one of seven terms; which share of the loss each had, and what its embeddings would be without
 L_d, or with the mean in place of the kernel, was not measured.
 
-**Limits.** It learnt from {photos} photos of Flickr8k, mostly of people and dogs outdoors. Elsewhere it
+**Limits.** It learnt from 6,000 photos of Flickr8k, mostly of people and dogs outdoors. Elsewhere it
 guesses, and what it says can be wrong: {chair:.0f} % of its captions on test photos name something that no
 person mentioned. Of people's own captions {people:.0f} % do, each against the photo's others. By eye, 18 of
 the first 24 such captions of the model were wrong; in 6 what it named was there, and nobody had mentioned it.
@@ -90,19 +90,12 @@ def write_card(folder: str | Path) -> Path:
     folder = Path(folder)
     training, quality, golden = (_read(folder / f"{n}.json") for n in ("training", "quality", "golden"))
     size = sum(shard.stat().st_size for shard in folder.glob("*.safetensors"))
-    terms = training["terms"]
     text = TEXT.format(
         parameters=size / 2e6,
         megabytes=size / 1e6,
-        photos="6,000",
         chair=quality["photo_chair_captions"],
         people=quality["photo_chair_captions_people"],
-        similarity=terms["similarity"],
-        pull_photos=terms["pull_photos"],
-        pull_texts=terms["pull_texts"],
-        contrast=terms["contrast"],
-        swap=terms["swap"],
-        align=terms["align"],
+        **training["terms"],
         stages=training["stages"],
         size=quality["size"],
         split=quality["split"],

@@ -29,7 +29,7 @@ from sugar.atomic import write_whole
 from sugar.errors import InputError, SettingsError
 from sugar.evaluation.benchmark import Benchmark, Match, Part, Pool, Query, Question, content, flat
 from sugar.evaluation.provenance import provenance
-from sugar.metrics import ranks
+from sugar.metrics.retrieval import ranks
 from sugar.sequence import Sample
 from sugar.text_files import read_json_rows, word
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sugar.discrimination import WAYS, Fit, ask_difference, compare, verdict
 from sugar.errors import InputError
-from sugar.metrics import Winoground
+from sugar.metrics.retrieval import Winoground
 from sugar.sequence import Sampling
 from sugar.services.search import CUT_OFF
 from sugar.services.visitors import Page

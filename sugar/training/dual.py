@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sugar.errors import ModelError, SettingsError
-from sugar.metrics import recall_at_k
+from sugar.metrics.retrieval import recall_at_k
 from sugar.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig, fold_weights
 from sugar.model.sentences import open_sentences
 from sugar.paths import there

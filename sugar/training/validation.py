@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sugar.core import Sugar
-from sugar.metrics import recall_at_k
+from sugar.metrics.retrieval import recall_at_k
 from sugar.sequence import Sample
 from sugar.training import parallel
 from sugar.training.data.example import BadRow, Example

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sugar.evaluation.benchmark import Benchmark, Part, Pool, Query, Source, document
-from sugar.evaluation.tasks.captions import FLICKR8K, flickr8k
+from sugar.evaluation.tasks.captions import FLICKR8K, annotated, flickr8k
 from sugar.evaluation.tasks.scores import recall
-from sugar.text_files import word
 
 CAPTIONS = 5
 
@@ -37,11 +36,6 @@ def pools(captioned: Mapping[str, tuple[Part, Sequence[str]]]) -> list[Pool]:
     ]
 
 
-def in_folder(folder: Path, captioned: Mapping[str, Sequence[str]]) -> list[Pool]:
-    """The pools of pictures by file name."""
-    return pools({name: (folder / name, said) for name, said in captioned.items()})
-
-
 def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]:
     """Karpathy's split file (dataset_coco.json, dataset_flickr30k.json)."""
 
@@ -62,26 +56,18 @@ def karpathy(name: str, split: str = "test") -> Callable[[Path], Sequence[Pool]]
 
 
 def read_flickr8k(folder: Path) -> Sequence[Pool]:
-    return in_folder(folder / "Flicker8k_Dataset", flickr8k(folder))
+    return pools(
+        {name: (folder / "Flicker8k_Dataset" / name, said) for name, said in flickr8k(folder).items()}
+    )
 
 
-def read_coco_val2017(folder: Path) -> Sequence[Pool]:
-    return in_folder(folder / "val2017", _annotated(folder / "captions_val2017.json"))
+def coco_form(file: str, place: str) -> Callable[[Path], Sequence[Pool]]:
+    def read(folder: Path) -> Sequence[Pool]:
+        images, captions = annotated(folder / file)
+        named = {images[n]["file_name"]: said for n, said in captions.items() if n in images}
+        return pools({name: (folder / place / name, said) for name, said in named.items()})
 
-
-def read_nocaps(folder: Path) -> Sequence[Pool]:
-    return in_folder(folder / "images", _annotated(folder / "nocaps_val_4500_captions.json"))
-
-
-def _annotated(file: Path) -> dict[str, list[str]]:
-    """COCO's form of captions: file name -> captions."""
-    data = document(file)
-    names = {i["id"]: i["file_name"] for i in data["images"]}
-    out: dict[str, list[str]] = {}
-    for a in data["annotations"]:
-        if a["image_id"] in names and word(a["caption"]):
-            out.setdefault(names[a["image_id"]], []).append(a["caption"])
-    return out
+    return read
 
 
 def paper(t2i: Sequence[float], i2t: Sequence[float] = ()) -> dict[str, float]:
@@ -110,7 +96,7 @@ BENCHMARKS = (
         "coco_val2017_retrieval",
         "COCO val2017, the pictures that are there",
         "The same among the pictures of val2017 in the folder; not comparable with COCO 5K.",
-        read_coco_val2017,
+        coco_form("captions_val2017.json", "val2017"),
         recall,
         Source(
             {"captions_val2017.json": "cocodataset.org", "val2017": "cocodataset.org"}, "CC BY 4.0", "1 GB"
@@ -146,7 +132,7 @@ BENCHMARKS = (
         "nocaps_retrieval",
         "NoCaps, validation",
         "Captions find pictures and pictures find captions; the first five captions of ten.",
-        read_nocaps,
+        coco_form("nocaps_val_4500_captions.json", "images"),
         recall,
         Source(
             {"nocaps_val_4500_captions.json": "nocaps.org/download", "images": "nocaps.org/download"},

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, document, text_lines
 from sugar.evaluation.tasks.scores import captions
 from sugar.text_files import word
 
-INSTRUCTION = "Provide a one-sentence caption for the provided image."
 
-
-def read_coco(folder: Path) -> Sequence[Question]:
-    data = document(folder / "captions_val2017.json")
-    return _of(data, folder, lambda image: folder / "val2017" / image["file_name"])
-
-
-def read_nocaps(folder: Path) -> Sequence[Question]:
-    data = document(folder / "nocaps_val_4500_captions.json")
-    return _of(data, folder, lambda image: folder / "images" / image["file_name"])
-
-
-def _of(data, folder, picture_of) -> list[Question]:  # type: ignore[no-untyped-def]
+def annotated(file: Path) -> tuple[dict[int, dict[str, Any]], dict[int, list[str]]]:
+    """COCO's form: the pictures and their captions, each by the picture's number in the file's order."""
+    data = document(file)
     said: dict[int, list[str]] = {}
     for a in data["annotations"]:
         if word(a["caption"]):
             said.setdefault(a["image_id"], []).append(a["caption"])
-    return [
-        Question(str(i["id"]), (picture_of(i),), tuple(said[i["id"]]), i.get("domain", ""), tokens=32)
-        for i in data["images"]
-        if i["id"] in said
-    ]
+    return {image["id"]: image for image in data["images"]}, said
+
+
+def reader(file: str, place: str) -> Callable[[Path], Sequence[Question]]:
+    def read(folder: Path) -> Sequence[Question]:
+        images, said = annotated(folder / file)
+        return [
+            Question(
+                str(n), (folder / place / i["file_name"],), tuple(said[n]), i.get("domain", ""), tokens=32
+            )
+            for n, i in images.items()
+            if n in said
+        ]
+
+    return read
 
 
 def flickr8k(folder: Path) -> dict[str, list[str]]:
@@ -63,7 +64,7 @@ BENCHMARKS = (
         "coco_captions",
         "COCO captions, val2017",
         "One caption a picture against five references.",
-        read_coco,
+        reader("captions_val2017.json", "val2017"),
         captions,
         Source(
             {
@@ -78,7 +79,7 @@ BENCHMARKS = (
         "nocaps_captions",
         "NoCaps, validation",
         "Captions of things that COCO does not name, ten references.",
-        read_nocaps,
+        reader("nocaps_val_4500_captions.json", "images"),
         captions,
         Source(
             {"nocaps_val_4500_captions.json": "nocaps.org/download", "images": "nocaps.org/download"},

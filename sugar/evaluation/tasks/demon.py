@@ -11,7 +11,7 @@ import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Part, Question, Source, document
 from sugar.evaluation.tasks.scores import said
-from sugar.metrics import demon_choice, demon_rouge_l
+from sugar.metrics.answers import demon_choice, demon_rouge_l
 
 CATEGORIES = {
     "multi-modal dialogue": ("ALFRED_dialogue", "MMCoQA"),

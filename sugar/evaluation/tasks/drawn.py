@@ -28,7 +28,9 @@ from sugar.evaluation import runner
 from sugar.evaluation.benchmark import Benchmark, Match, Pool, Query, Question, content
 from sugar.evaluation.report import FigureRow
 from sugar.evaluation.tasks.scores import asked_once, beside, by_group, of_blank
-from sugar.metrics import caption_f1, pope, rouge_l, vqa_accuracy, winoground
+from sugar.metrics.answers import pope, vqa_accuracy
+from sugar.metrics.captions import caption_f1, rouge_l
+from sugar.metrics.retrieval import winoground
 from sugar.scenes import (
     Scene,
     ask,

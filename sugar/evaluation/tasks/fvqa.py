@@ -14,7 +14,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Part, Question, Source, document
 from sugar.evaluation.tasks.scores import SHORT, by_group, percent, said
-from sugar.metrics import rouge_l
+from sugar.metrics.captions import rouge_l
 
 
 def read_fvqa(folder: Path) -> Sequence[Question]:

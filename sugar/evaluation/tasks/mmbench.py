@@ -11,7 +11,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, table
 from sugar.evaluation.tasks.scores import LETTER, percent, said
-from sugar.metrics import letter_of
+from sugar.metrics.answers import letter_of
 
 LETTERS = "ABCD"
 

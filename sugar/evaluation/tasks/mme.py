@@ -10,7 +10,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, text_lines
 from sugar.evaluation.tasks.scores import SHORT, said
-from sugar.metrics import mme
+from sugar.metrics.answers import mme
 
 SUBTASKS = {
     "perception": (

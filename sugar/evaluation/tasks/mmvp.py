@@ -12,7 +12,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Match, Question, Source, table
 from sugar.evaluation.tasks.scores import LETTER, percent, said
-from sugar.metrics import letter_of, normalise_answer
+from sugar.metrics.answers import letter_of, normalise_answer
 
 OPTION = re.compile(r"\(([ab])\)\s*([^(]*)")
 

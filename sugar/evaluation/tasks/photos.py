@@ -36,8 +36,9 @@ from sugar.everyday.facts import Corpus, Facts, existence, questions
 from sugar.everyday.foils import all_foils
 from sugar.everyday.scope import OUT_OF_SCOPE_TEST, REFUSAL
 from sugar.everyday.words import THING_OF, article
-from sugar.metrics import average_precision, bleu, cider_d, pope
-from sugar.metrics.answers import normalise_answer
+from sugar.metrics.answers import normalise_answer, pope
+from sugar.metrics.captions import bleu, cider_d
+from sugar.metrics.retrieval import average_precision
 from sugar.rag.answering import says_unknown
 from sugar.rag.prompting import prompt
 from sugar.scenes import sample_scene

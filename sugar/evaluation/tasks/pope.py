@@ -10,7 +10,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, json_lines
 from sugar.evaluation.tasks.scores import SHORT, said
-from sugar.metrics import pope
+from sugar.metrics.answers import pope
 
 PICTURES = ("val2014", "val2017", ".")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sugar.evaluation.benchmark import Benchmark, Question, Source, document
 from sugar.evaluation.tasks.scores import LETTER, percent, said
-from sugar.metrics import scienceqa_letter
+from sugar.metrics.answers import scienceqa_letter
 
 
 def as_text(problem: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Part, Pool, Question, flat
-from sugar.metrics import bleu, cider_d, coco_rouge_l, vqa_score
+from sugar.metrics.answers import vqa_score
+from sugar.metrics.captions import bleu, cider_d, coco_rouge_l
 
 SHORT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Match, Source, document
-from sugar.metrics import pairwise_accuracy, sugarcrepe_plus
+from sugar.metrics.retrieval import pairwise_accuracy, sugarcrepe_plus
 
 KINDS = ("replace_obj", "replace_att", "replace_rel", "swap_obj", "swap_att", "add_obj", "add_att")
 KINDS_PLUS = ("replace_obj", "replace_att", "replace_rel", "swap_obj", "swap_att")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sugar.evaluation.benchmark import Benchmark, Match, Source, json_lines
-from sugar.metrics import winoground
+from sugar.metrics.retrieval import winoground
 
 
 def read(folder: Path) -> Sequence[Match]:
