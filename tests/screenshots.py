@@ -73,13 +73,13 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        photos = {name: f"{folder}/{name}.png" for name in photos()}
+        files = {name: f"{folder}/{name}.png" for name in photos()}
         for name, photo in photos().items():
-            photo.save(photos[name])
+            photo.save(files[name])
         settings = Settings(port=0, gallery=f"{folder}/galleries")
         demo = build_app(settings, open_slot(settings))
         launch(demo, settings, block=False)
-        shoot(f"http://127.0.0.1:{demo.server_port}", photos)
+        shoot(f"http://127.0.0.1:{demo.server_port}", files)
         demo.close()
 
 
