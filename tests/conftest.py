@@ -251,6 +251,13 @@ class Window:
         self.page.locator("#status b").wait_for()
         return self.page
 
+    def go(self, address: str = "") -> None:
+        """Go to an address, or load the page again. The browser tells of the streams that this cuts: no error."""
+        before = len(self.errors)
+        self.page.goto(address) if address else self.page.reload()
+        cut = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+        self.errors[before:] = [e for e in self.errors[before:] if not e.startswith(cut)]
+
     def close(self) -> None:
         self.page.close()
 

@@ -202,7 +202,7 @@ def test_pictures_are_dropped_pasted_moved_and_downloaded(
         )
         expect(page.locator("#wall .name", has_text=f"{kind}.png")).to_have_count(1)
     filled(app, "best", 0)
-    page.reload()
+    window.go()
     page.get_by_role("tab", name="Photos", exact=True).click()
     choose(page, "holiday")
     cells(page).first.click(modifiers=["Shift"])

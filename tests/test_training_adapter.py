@@ -474,14 +474,6 @@ def test_fsdp_refuses_what_it_cannot_share_out(
         shard(torch.nn.Linear(2, 2))
 
 
-def test_the_photo_model_refuses_several_processes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sugar.training.parallel.world", lambda: 2)
-    assert main(["train", "--recipe", "sugar", "--config", "photo", "--data", "photos"]) == 2
-    assert "one process" in capsys.readouterr().err
-
-
 def test_the_launch_files_are_read_by_accelerate() -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
