@@ -252,7 +252,7 @@ class Window:
         return self.page
 
     def go(self, address: str = "") -> None:
-        """Go to an address, or load the page again. The browser tells of the streams that this cuts: no error."""
+        """Go to an address, or load the page again. Streams that this cuts are no errors of the page."""
         before = len(self.errors)
         self.page.goto(address) if address else self.page.reload()
         cut = ("AbortError: signal is aborted", "Unexpected error Connection errored out")

@@ -105,10 +105,9 @@ def test_a_conversation_is_kept_renamed_exported_and_deleted(
     joined = "<\u2060b>this<\u2060/b>"  # a sign that nobody sees keeps the words of a model from being tags
     answered(page, f"I see 1 pictures and the words keep {joined} & that")
     for _ in range(2):
-        page.reload()  # the browser's tab opens it again
+        window.go()  # the browser's tab opens it again
         talk(page).get_by_text("I see 1 pictures").wait_for()
         expect(page.locator("#talk .user img")).to_have_count(1)  # a picture comes after its words
-    window.errors.clear()  # the browser tells of what the reload cut
     expect(page.locator("#saved-list [aria-current=true] img")).to_have_count(1)
     expect(page.get_by_role("textbox", name="Title")).to_have_value(
         re.compile("^keep")
@@ -138,9 +137,8 @@ def test_a_first_question_is_kept_while_it_is_answered_and_damaged_ones_can_be_d
 ) -> None:
     page = window.open()
     talk_at_length(page)
-    page.reload()  # in the middle of the answer
+    window.go()  # in the middle of the answer
     talk(page).locator(".user").get_by_text("talk at length").wait_for()
-    window.errors.clear()  # the browser tells of the stream that the reload cut
     expect(talk(page).get_by_text("Stopped")).to_be_visible()
     ready(page)
     folder = app.settings.gallery_root / FOLDER
