@@ -13,6 +13,7 @@ from sugar.evaluation.tasks import notes
 from sugar.everyday.archive import Archive
 from sugar.everyday.facts import Corpus, Facts, existence, questions
 from sugar.everyday.foils import all_foils, foil
+from sugar.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 from sugar.training import material
 from sugar.training.data import open_one
 
@@ -77,21 +78,25 @@ def test_material_is_read_as_any_data_and_is_the_same_again(
     monkeypatch.setattr(material.Maker, "words", lambda self: ["dog", "cat"])  # MiniLM's package is not here
     monkeypatch.setattr(material, "NOTES", 40)
     monkeypatch.setattr(material, "PAIRS", 10)
+    monkeypatch.setattr(material, "SURE", {"plain": 0.0, "photos": 0.0})
     maker.write(tmp_path / "a")
     material.Maker(maker.archive).write(tmp_path / "b")
     for path in (p for p in (tmp_path / "a").rglob("*") if p.is_file()):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
     photos, made = tmp_path / "a" / "photos", tmp_path / "a"
+    tower = EfficientNetLite(EfficientNetLiteConfig(image_size=64, aligned_hidden=4, aligned_size=4))
+    material.write_rows(made / "kinds.json", material.kinds(maker.archive, tower.requires_grad_(False)))
     for spec in (
         f"folder={photos}",
         f"llava={photos / 'questions.json'}",
         f"llava={photos / 'pairs.json'}",
         f"llava={made / 'notes.json'}",
+        f"llava={made / 'kinds.json'}",
         f"texts={made / 'words.txt'}",
         f"texts={made / 'sentences.txt'}",
     ):
         data, _ = open_one(spec)
-        assert len(data) and all(data[n].samples or data[n].conversations for n in range(min(len(data), 20)))
+        assert len(data) and all(data[n].samples or data[n].conversations for n in range(min(len(data), 30)))
 
 
 def test_a_question_is_answered_by_what_captions_say(maker: material.Maker) -> None:

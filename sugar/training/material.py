@@ -179,9 +179,14 @@ class Maker:
     def write(self, out: Path) -> None:
         """Every file but those that need a model: see `kinds` and `replay`."""
         photos = out / "photos"
-        photos.mkdir(parents=True, exist_ok=True)
-        for name, data in zip(self.names, self.archive.files("flickr8k", self.names), strict=True):
-            (photos / name).write_bytes(data)
+        plain = self.archive.names("coco_plain")
+        for folder, collection, names in (
+            (photos, "flickr8k", self.names),
+            (out / "plain", "coco_plain", plain),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, data in zip(names, self.archive.files(collection, names), strict=True):
+                (folder / name).write_bytes(data)
         table = [f"{n}\t{tidy(c)}" for n, own in self.captions.items() for c in own]
         _write(photos / "captions.tsv", ["file_name\tcaption", *table])
         write_rows(photos / "questions.json", self.questions())
@@ -365,8 +370,8 @@ def write_rows(path: Path, rows: Iterator[Row]) -> None:
 
 # -- what needs a model ----------------------------------------------------------------------------
 
-SURE = {"coco_plain": 0.35, "flickr8k": 0.6}
-"""The classifier's confidence from which a photo of a collection is of a class."""
+SURE = {"plain": 0.35, "photos": 0.6}
+"""The classifier's confidence from which a photo is of a class, by the folder that `write` puts it into."""
 
 
 def kinds(archive: Archive, tower: Any, seed: int = 3) -> Iterator[Row]:
@@ -374,17 +379,17 @@ def kinds(archive: Archive, tower: Any, seed: int = 3) -> Iterator[Row]:
     from sugar.training.teachers.dual import pixels_of
 
     draw, classes = random.Random(seed), archive.classes()
-    for collection, names in (
-        ("coco_plain", archive.names("coco_plain")),
-        ("flickr8k", archive.split("train")),
+    for folder, collection, names in (
+        ("plain", "coco_plain", archive.names("coco_plain")),
+        ("photos", "flickr8k", archive.split("train")),
     ):
         for name, photo in zip(names, archive.photos(collection, names), strict=True):
             logits = tower.classifier(tower.cells(pixels_of([photo], tower.config.image_size)).mean((2, 3)))
             sure, best = logits.softmax(-1)[0].max(0)
-            if sure > SURE[collection]:
+            if sure > SURE[folder]:
                 named = classes[int(best)]
                 article = "An" if named[0].lower() in "aeiou" else "A"
-                yield talk([draw.choice(_entries(ASK_KIND)), f"{article} {named}."], [f"{collection}/{name}"])
+                yield talk([draw.choice(_entries(ASK_KIND)), f"{article} {named}."], [f"{folder}/{name}"])
 
 
 TOKENS, TOGETHER = 72, 32
