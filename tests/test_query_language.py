@@ -54,6 +54,56 @@ def test_dates(text: str, after: date | None, before: date | None) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text, after, before",
+    [
+        ("last summer", date(2026, 6, 1), date(2026, 8, 31)),
+        ("summer of 2019", date(2019, 6, 1), date(2019, 8, 31)),
+        ("winter 2023", date(2023, 12, 1), date(2024, 2, 29)),
+        ("last winter", date(2025, 12, 1), date(2026, 2, 28)),
+        ("Christmas 2023", date(2023, 12, 24), date(2023, 12, 26)),
+        ("last christmas", date(2025, 12, 24), date(2025, 12, 26)),
+        ("new year\u2019s eve 2024", date(2024, 12, 31), date(2024, 12, 31)),
+        ("easter 2024", date(2024, 3, 29), date(2024, 4, 1)),
+        ("thanksgiving 2024", date(2024, 11, 28), date(2024, 12, 1)),
+        ("in May 2019", date(2019, 5, 1), date(2019, 5, 31)),
+        ("last November", date(2025, 11, 1), date(2025, 11, 30)),
+        ("this november", date(2026, 11, 1), date(2026, 11, 30)),
+        ("5 May 2019", date(2019, 5, 5), date(2019, 5, 5)),
+        ("may 5th, 2019", date(2019, 5, 5), date(2019, 5, 5)),
+        ("yesterday", date(2026, 11, 24), date(2026, 11, 24)),
+        ("last week", date(2026, 11, 16), date(2026, 11, 22)),
+        ("last weekend", date(2026, 11, 21), date(2026, 11, 22)),
+        ("last month", date(2026, 10, 1), date(2026, 10, 31)),
+        ("from last year", date(2025, 1, 1), date(2025, 12, 31)),
+        ("two years ago", date(2024, 1, 1), date(2024, 12, 31)),
+        ("3 weeks ago", date(2026, 11, 2), date(2026, 11, 8)),
+    ],
+)
+def test_dates_as_people_say_them(text: str, after: date, before: date) -> None:
+    query = read(f"dogs {text} snow")
+    assert (query.conditions.after, query.conditions.before, query.words) == (after, before, "dogs snow")
+    (chip,) = query.marks
+    assert chip.text == text and query.without(chip) == "dogs snow"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the last supper",
+        "may",
+        "christmas",
+        "a fall 2041",
+        "31 may",
+        "this man",
+        '"last summer"',
+        "-today",
+    ],
+)
+def test_what_only_sounds_like_a_date_stays_words(text: str) -> None:
+    assert read(text).conditions == Conditions(excluded=("today",) if text == "-today" else ())
+
+
 NO_MARKS = """2041 1234 20250 .. 10:30 http://a.b/c - -- --x name: size: 2041-13
 colour:red a-b 5\u00b2 \u0662\u0660\u0662\u0665"""
 

@@ -27,6 +27,7 @@ from sugar import place
 from sugar.errors import InputError
 from sugar.place import Place
 from sugar.sequence import Sample
+from sugar.services.said_dates import MOST_WORDS, first_said
 
 if TYPE_CHECKING:
     from sugar.gallery import Filters
@@ -198,13 +199,29 @@ def parse(text: str, *, pictures: int = 0, today: date | None = None) -> ParsedQ
     Args:
         text: what a person typed.
         pictures: how many stand beside the words; `[1]` to `[pictures]` name them, other numbers are words.
-        today: years up to this day's are dates, later numbers are words; the current day where left out.
+        today: the day that "last summer" is counted from; years after its are words. The current day where
+            left out.
     Returns:
         The tokens in order. Every text has a result; marks that make no sense are free words, and a condition
         that cannot be read is `unread`: no word and no condition, with what to write instead.
     """
-    year = (today or date.today()).year
-    return ParsedQuery(text, tuple(_token(text, start, end, pictures, year) for start, end in _pieces(text)))
+    today = today or date.today()
+    pieces = list(_pieces(text))
+    tokens: list[Token] = []
+    at = 0
+    while at < len(pieces):
+        start, end = pieces[at]
+        said = first_said([text[a:b] for a, b in pieces[at : at + MOST_WORDS]], today)
+        if said is not None:
+            count, (after, before) = said
+            end = pieces[at + count - 1][1]
+            words = " ".join(text[start:end].split())
+            tokens.append(Token("date", words, start, end, after=after, before=before))
+        else:
+            count = 1
+            tokens.append(_token(text, start, end, pictures, today.year))
+        at += count
+    return ParsedQuery(text, tuple(tokens))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
