@@ -22,6 +22,7 @@ FLOORS = {
     "sequence": 0.5,
     "place": 0.3,
     "taken": 0.3,
+    "said_dates": 0.3,
     "exif": 0.4,
     "paths": 0.4,
     "images": 0.5,

@@ -4,8 +4,8 @@
     when.filters.month, when.rest                # 8, "what did we do ?"
     standalone("how old is it?", "what is the name of the red star?")       # "how old is the red star?"
 
-By rules on words, so they work with any model. Times in exact forms only: "in August", "August 2025",
-"2025-08", "on 14 August", "yesterday", "last year". Not covered: seasons, holidays, clock times.
+By rules on words, so they work with any model. Times as `said_dates` reads them, months and days of any year
+("in August", "on 14 August") and dates in numbers. Not covered: clock times.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from __future__ import annotations
 import calendar
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
-from itertools import product
+from datetime import date
 
 from sugar.gallery.items import Filters
 from sugar.rag.words import DETERMINERS, STOP, content, ends_in_verb
+from sugar.said_dates import MONTHS, MOST_WORDS, first_said
 from sugar.search_words import fold
 
 __all__ = ["When", "find_time", "standalone"]
 
-_MONTHS = {name.lower(): n for n, name in enumerate(calendar.month_name) if n}
-_MONTHS |= {name.lower(): n for n, name in enumerate(calendar.month_abbr) if n and name != "May"}
-_BEFORE = ("in", "on", "during", "from", "since", "of", "for", "last", "this")
+_BEFORE = ("in", "on", "during", "from", "since", "of", "for")
 """Words after which a month or a year alone is a time: "may I ask?" names none."""
 _LEADING = ("in", "on", "during", "from", "the")
 
@@ -44,12 +42,17 @@ def find_time(question: str, today: date | None = None) -> When | None:
     >>> find_time("the dog in August 2025").filters.after
     datetime.date(2025, 8, 1)
     """
-    words = question.split()
+    words, today = question.split(), today or date.today()
     bare = [w.strip("?!.,;:()\"'").lower() for w in words]
-    for at, length in product(range(len(words)), (3, 2, 1)):
-        part, stop = bare[at : at + length], at + length
-        if stop <= len(words) and (found := _read(part, today or date.today(), bare[at - 1 : at])):
-            start = at
+    for at in range(len(words)):
+        if said := first_said(bare[at : at + MOST_WORDS], today):
+            found, length = Filters(*said[1]), said[0]
+        else:
+            parts = (bare[at : at + 2], bare[at : at + 1])
+            reads = ((_read(part, bare[at - 1 : at]), len(part)) for part in parts)
+            found, length = next((r for r in reads if r[0] is not None), (None, 0))
+        if found is not None:
+            start, stop = at, at + length
             while start and bare[start - 1] in _LEADING:
                 start -= 1
             end = words[stop - 1][-1:]
@@ -58,16 +61,10 @@ def find_time(question: str, today: date | None = None) -> When | None:
     return None
 
 
-def _read(words: list[str], today: date, before: list[str]) -> Filters | None:
-    """What these one to three words name, or None."""
+def _read(words: list[str], before: list[str]) -> Filters | None:
+    """A month or a day of any year, a year, or a date in numbers; None for anything else."""
     try:
         match [_part(word) for word in words]:
-            case [("day", day), ("month", month), ("year", year)]:
-                return Filters(exact := date(year, month, day), exact)
-            case [("month", month), ("day", day), ("year", year)]:
-                return Filters(exact := date(year, month, day), exact)
-            case [("month", month), ("year", year)] | [("year", year), ("month", month)]:
-                return _of_month(year, month)
             case [("month", month), ("day", day)] | [("day", day), ("month", month)]:
                 return Filters(month=month, day=day)
             case [("month", month)] if before and before[0] in _BEFORE:
@@ -80,40 +77,17 @@ def _read(words: list[str], today: date, before: list[str]) -> Filters | None:
             return Filters(exact := date.fromisoformat(words[0]), exact)
     except ValueError:  # no day of the calendar
         return None
-    return _relative(words, today)
+    return None
 
 
 def _part(word: str) -> tuple[str, int]:
     """What a word of a time is, with its number: a month, a year, a day, or "" for something else."""
-    if month := _MONTHS.get(word):
+    if month := MONTHS.get(word):
         return "month", month
     digits = word[:-2] if word.endswith(("st", "nd", "rd", "th")) else word
     number = int(digits) if re.fullmatch(r"[0-9]{1,4}", digits) else 0
     kind = "day" if 1 <= number <= 31 else "year" if 1900 <= number <= 2100 and digits == word else ""
     return kind, number
-
-
-def _relative(words: list[str], today: date) -> Filters | None:
-    match words:
-        case ["today"]:
-            return Filters(today, today)
-        case ["yesterday"]:
-            return Filters(day := today - timedelta(days=1), day)
-        case ["last" | "this" as which, unit]:
-            back = which == "last"
-        case _:
-            return None
-    if unit == "year":
-        return Filters(date(today.year - back, 1, 1), date(today.year - back, 12, 31))
-    if unit == "month":
-        first = today.replace(day=1) - timedelta(days=back)
-        return _of_month(first.year, first.month)
-    if unit == "week":
-        monday = today - timedelta(days=today.weekday() + 7 * back)
-        return Filters(monday, monday + timedelta(days=6))
-    if month := _MONTHS.get(unit):
-        return _of_month(today.year - (month > today.month or (back and month == today.month)), month)
-    return None
 
 
 def _of_month(year: int, month: int) -> Filters:

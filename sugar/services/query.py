@@ -26,8 +26,8 @@ from PIL import Image
 from sugar import place
 from sugar.errors import InputError
 from sugar.place import Place
+from sugar.said_dates import MOST_WORDS, first_said
 from sugar.sequence import Sample
-from sugar.services.said_dates import MOST_WORDS, first_said
 
 if TYPE_CHECKING:
     from sugar.gallery import Filters

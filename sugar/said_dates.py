@@ -3,7 +3,7 @@
     first_said(["last", "summer", "at", "sea"], today)      # (2, (date(2025, 6, 1), date(2025, 8, 31)))
 
 English only. Seasons are the northern ones, whole months. A feast without a year is the last one that has
-begun. Not covered: days written in numbers (query.py).
+begun. Not covered: days written in numbers, and months of any year, which the search box and Ask read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from datetime import date, timedelta
 from dateutil.easter import easter
 from dateutil.relativedelta import relativedelta
 
-__all__ = ["MOST_WORDS", "first_said"]
+__all__ = ["MONTHS", "MOST_WORDS", "first_said"]
 
 Span = tuple[date, date]
 MOST_WORDS, _LONGEST = 5, 40
 
-_MONTHS = {name.lower(): n for n, name in enumerate(month_name) if name}
-_MONTHS |= {name[:3]: n for name, n in _MONTHS.items()} | {"sept": 9}
+MONTHS = {name.lower(): n for n, name in enumerate(month_name) if name}
+MONTHS |= {name[:3]: n for name, n in MONTHS.items()} | {"sept": 9}
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 """The first of the three months; a winter is named by the year in which it begins."""
 
@@ -93,7 +93,7 @@ def _span(found: dict[str, str | None], today: date) -> Span | None:
         back = _COUNTS.get(str(found["count"])) or int(str(found["count"]))
         return _calendar(unit, today, back)
     if found.get("day"):
-        month, day = _MONTHS.get(str(found["month"])), int(str(found["day"]))
+        month, day = MONTHS.get(str(found["month"])), int(str(found["day"]))
         if month is None or year is None or not 1 <= day <= monthrange(year, month)[1]:
             return None
         return date(year, month, day), date(year, month, day)
@@ -103,7 +103,7 @@ def _span(found: dict[str, str | None], today: date) -> Span | None:
 def _named(name: str, year: int | None, today: date, back: int) -> Span | None:
     """A month, a season or a feast: of a year, or the last one that has begun; with `back`, that is over."""
     in_year: Callable[[int], Span] | None = _FEASTS.get(name)
-    for months, starts in ((1, _MONTHS), (3, _SEASONS)):
+    for months, starts in ((1, MONTHS), (3, _SEASONS)):
         if name in starts:
             in_year = _months(starts[name], months)
     if in_year is None:
