@@ -4,7 +4,7 @@
     find("what is near 48.2, 16.4?")       # ((48.2, 16.4, 2.0), "what is?")
     pair(48.2, 16.4), pair(48.2, None)     # (48.2, 16.4), None: what every place of a picture passes
 
-No names of places: a list of them would be another package, and a lookup would leave the machine.
+Not covered: names of places (place_names.py).
 """
 
 from __future__ import annotations

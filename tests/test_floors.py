@@ -21,6 +21,7 @@ FLOORS = {
     "atomic": 0.1,
     "sequence": 0.5,
     "place": 0.3,
+    "place_names": 1.2,
     "taken": 0.3,
     "said_dates": 0.3,
     "exif": 0.4,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from PIL import Image
 
-from sugar import place
+from sugar import place, place_names
 from sugar.errors import InputError
 from sugar.place import Place
 from sugar.said_dates import MOST_WORDS, first_said
@@ -52,7 +52,7 @@ _REMEDIES = {
     "is": "Write is:favourite.",
     "after": "Write after:2024, after:2024-06 or after:2024-06-30.",
     "before": "Write before:2024, before:2024-06 or before:2024-06-30.",
-    "near": "Write near:48.21,16.37 or near:48.21,16.37,5km.",
+    "near": 'Write near:Vienna, near:"Paris, Texas" or near:48.21,16.37,5km.',
     "size": "Write size:800, in pixels of the shorter side.",
     "date": "There is no such day, or it is written otherwise. Write 2024, 2024-06 or 2024-06-30.",
     "minus": "A minus stands before words: write -IMG to leave out names and captions with IMG.",
@@ -175,7 +175,7 @@ class ParsedQuery:
             camera=texts.get("camera", ""),
             caption=" ".join(t.text for t in self.tokens if t.kind == "caption"),
             min_side=max((int(t.text) for t in self.tokens if t.kind == "size"), default=0),
-            near=place.read(texts["near"]) if "near" in texts else None,
+            near=_near(texts["near"]) if "near" in texts else None,
             favourite=flags.get("favourite"),
             captioned=flags.get("has_caption"),
             excluded=tuple(t.text for t in self.tokens if t.kind == "exclude"),
@@ -303,11 +303,16 @@ def _condition(name: str, value: str, negative: bool, year: int) -> Token | None
         return unread("favourite") if name == "favourite" else None
     if negative:
         return unread("minus")
-    if kind == "near" and place.read(value) is None:
+    if kind == "near" and _near(value) is None:
         return unread("near")
     if kind == "size" and not (value.isascii() and value.isdigit() and len(value) <= 6):
         return unread("size")
     return Token(kind, value, 0, 0)
+
+
+def _near(value: str) -> Place | None:
+    """A place in degrees or by the name of a town."""
+    return place.read(value) or place_names.find(value)
 
 
 def _weighted(body: str) -> tuple[str, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from sugar import place_names
 from sugar.sequence import PictureHit
 from sugar.services.gallery import Cell, Listing
 from sugar.services.jobs import JobState
@@ -240,7 +241,11 @@ def about_line(item: Item) -> str:
         day = ""
     else:
         day = (words.DAY_BY_NAME if item.day_from_name else words.TAKEN_AT).format(taken=item.taken)
-    where = f"{item.location[0]:.4f}, {item.location[1]:.4f}" if item.location else ""
+    where = ""
+    if item.location is not None:
+        degrees = f"{item.location[0]:.4f}, {item.location[1]:.4f}"
+        town = place_names.name_of(*item.location)
+        where = f"{town} ({degrees})" if town else degrees
     size = words.SIZE_OF.format(width=item.width, height=item.height) + f", {item.bytes / 1e6:.2f} MB"
     return " · ".join(filter(None, (day, item.camera, where, size)))
 
