@@ -20,8 +20,6 @@ from pathlib import Path
 
 from sugar.errors import NotSavedError
 
-__all__ = ["LEFT", "replacing", "saving", "sweep", "write_whole"]
-
 LEFT = ".new"
 """Ends the names of files that are being written, and of those that a killed writer left."""
 

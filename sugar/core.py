@@ -35,8 +35,6 @@ from sugar.model.processor import Processor
 from sugar.scorer import Scorer
 from sugar.sequence import Embeddings, Sample, Sampling, Turn
 
-__all__ = ["Sugar"]
-
 DEFAULT = ""
 """Sentinel: the adapter given to `from_pretrained`, if any. A name is never empty."""
 

@@ -24,8 +24,6 @@ from sugar.errors import InputError
 from sugar.metrics.retrieval import Winoground, winoground
 from sugar.sequence import Sample
 
-__all__ = ["Fit", "WAYS", "ask_difference", "compare", "verdict"]
-
 WAYS = ("similarity", "yes", "both")
 MAX_PICTURES, MAX_CAPTIONS, MAX_WORDS = 6, 6, 80
 

@@ -21,8 +21,6 @@ from sugar.model.presets import SearchAdapter
 from sugar.model.processor import Layout, pool_slices
 from sugar.sequence import Embeddings, Sample
 
-__all__ = ["Embedder"]
-
 WINDOW = 256
 """Samples prepared at a time, so that a long list never has all its pixels in memory."""
 

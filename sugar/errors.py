@@ -4,21 +4,6 @@ Each message says what was seen and what to do about it. A `SugarError` is shown
 anything else is a fault of ours and keeps its traceback.
 """
 
-__all__ = [
-    "SugarError",
-    "InputError",
-    "ImageError",
-    "AlignmentError",
-    "ModelError",
-    "OutOfMemoryError",
-    "GalleryError",
-    "FingerprintError",
-    "SettingsError",
-    "BusyError",
-    "NotSavedError",
-    "Cancelled",
-]
-
 
 class SugarError(Exception):
     """The root: what was seen, and the remedy.

@@ -15,8 +15,6 @@ from PIL import ExifTags, Image
 
 from sugar import place, taken
 
-__all__ = ["Exif"]
-
 _YEARS = range(1826, 2100)  # from the oldest photograph that is kept; clocks that were never set say others
 _HEMISPHERES = ({"n": 1, "s": -1}, {"e": 1, "w": -1})
 

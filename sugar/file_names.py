@@ -11,8 +11,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["FileNames", "name_key"]
-
 
 def name_key(name: str) -> str:
     """What two spellings of a file's name have in common: NFC, lower case, "/" between folders, no "./".

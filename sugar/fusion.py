@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["DAMPING", "Fused", "reciprocal_rank"]
-
 DAMPING = 60
 """The constant of the source: how little the first ranks stand out from the next ones."""
 

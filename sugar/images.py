@@ -36,20 +36,6 @@ from sugar.exif import Exif
 from sugar.metadata import Described, without_location
 from sugar.paths import shown
 
-__all__ = [
-    "Picture",
-    "ImageLimits",
-    "open_image",
-    "placeless",
-    "thumbnail",
-    "signature",
-    "near_duplicate",
-    "FORMATS",
-    "GALLERY_ITEM",
-    "gallery_items",
-    "SUFFIXES",
-]
-
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 SUFFIXES = {
     ".jpg": "JPEG",

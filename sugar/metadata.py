@@ -23,8 +23,6 @@ from PIL import ExifTags, Image, IptcImagePlugin
 from sugar import place
 from sugar.text_files import decode
 
-__all__ = ["Described", "read_xmp", "without_location", "write_xmp"]
-
 MOST = 1_000_000
 """Bytes of one XMP packet that are read."""
 BEST = 5

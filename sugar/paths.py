@@ -21,8 +21,6 @@ from pathlib import Path
 
 from sugar.errors import SettingsError
 
-__all__ = ["existing", "missing", "output_file", "output_folder", "shown", "there", "wanted"]
-
 PathText = str | os.PathLike
 
 

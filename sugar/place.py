@@ -9,8 +9,6 @@ Not covered: names of places (place_names.py).
 
 from __future__ import annotations
 
-__all__ = ["AROUND", "Place", "find", "pair", "read"]
-
 Place = tuple[float, float, float]
 """(latitude, longitude) in degrees, and kilometres."""
 

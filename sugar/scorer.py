@@ -21,8 +21,6 @@ from sugar.model.decode import continuations, prefill
 from sugar.model.processor import Layout
 from sugar.sequence import Sample, Turn
 
-__all__ = ["NO", "YES", "Scorer"]
-
 YES = ("yes", "Yes", "YES")
 NO = ("no", "No", "NO")
 WINDOW = 256

@@ -18,8 +18,6 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-__all__ = ["STOP", "VERSION", "asked", "content", "fold", "indexed", "phrases", "tokens", "written"]
-
 VERSION = "3"
 """Raised when `indexed` gives other words: galleries then make their table of words anew."""
 

@@ -19,8 +19,6 @@ from PIL import Image
 
 from sugar.errors import InputError
 
-__all__ = ["Slice", "Sample", "Embeddings", "Sampling", "Turn", "Hit", "PictureHit", "PassageHit", "Answer"]
-
 
 @dataclass(frozen=True, eq=False)
 class Slice:

@@ -20,8 +20,6 @@ from typing import Any
 from sugar.errors import SettingsError
 from sugar.paths import existing, shown, wanted
 
-__all__ = ["Settings"]
-
 PREFIX = "SUGAR_"
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 

@@ -15,8 +15,6 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-__all__ = ["Taken", "in_name", "read"]
-
 
 class Taken(NamedTuple):
     """The time of taking. from_name: only the file's name says so, which may be the day of a copy.

@@ -22,19 +22,6 @@ from typing import Any
 
 from sugar.errors import InputError
 
-__all__ = [
-    "Rows",
-    "Table",
-    "Text",
-    "clean_text",
-    "decode",
-    "lines",
-    "read_json",
-    "read_json_rows",
-    "read_table",
-    "word",
-]
-
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),

@@ -39,8 +39,6 @@ from sugar.gallery import EmbeddingModel, Filters, Item
 from sugar.images import GALLERY_ITEM, open_image, thumbnail
 from sugar.search_words import content, fold, phrases
 
-__all__ = ["Collection"]
-
 MOST_LISTED = 2_000
 """Pictures that the page lists; all others are found by searching."""
 

@@ -34,8 +34,6 @@ from sugar.images import open_image, signature
 from sugar.search_words import fold, indexed
 from sugar.sequence import Sample
 
-__all__ = ["Job", "JobReport", "connected", "index", "write_rows"]
-
 MEASURED = 1_000
 """Photos after which the cost of the rest is told."""
 

@@ -27,8 +27,6 @@ from sugar.images import SUFFIXES, ImageLimits
 from sugar.paths import existing, shown
 from sugar.text_files import decode, word
 
-__all__ = ["Found", "Source", "Unit", "library"]
-
 MOST_BYTES = ImageLimits().max_bytes
 IMAGES, CAPTIONS = ("image", "jpg", "jpeg", "png", "webp", "img"), ("caption", "text", "txt")
 """Columns of a Parquet file: pictures (bytes, or bytes and path) and captions; the first one there counts."""

@@ -24,19 +24,6 @@ from sugar import paths
 from sugar.cluster.sources import library
 from sugar.errors import GalleryError, SettingsError
 
-__all__ = [
-    "Facts",
-    "Quality",
-    "append",
-    "compact",
-    "created",
-    "delete",
-    "facts_of",
-    "finish",
-    "holding",
-    "opened",
-]
-
 EXACT = 5_000
 """Rows up to which every vector is compared: an index would not be faster."""
 

@@ -23,8 +23,6 @@ from sugar.errors import InputError
 from sugar.images import open_image
 from sugar.text_files import decode, lines
 
-__all__ = ["Archive", "clean"]
-
 
 def clean(caption: str) -> str:
     """A caption as the model learns to say it: lower case, single spaces, no full stop.

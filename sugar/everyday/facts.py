@@ -37,8 +37,6 @@ from sugar.everyday.words import (
     plural,
 )
 
-__all__ = ["Corpus", "Facts", "Question", "existence", "questions"]
-
 WHO = ("who is in the picture?", "who is this?", "who is there?")
 WHERE = ("where is this?", "where are they?", "where was this taken?")
 EXISTS = ("is there {}?", "do you see {}?", "can you see {} in the picture?", "is there {} in the photo?")

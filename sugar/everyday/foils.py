@@ -20,9 +20,6 @@ from sugar.everyday.words import (
     THING_OF,
 )
 
-__all__ = ["Foil", "all_foils", "foil", "likely_foil"]
-
-
 LIKELY = 0.6
 
 

@@ -5,8 +5,6 @@ The model learns the refusal from `OUT_OF_SCOPE`. `OUT_OF_SCOPE_TEST` has other 
 
 from __future__ import annotations
 
-__all__ = ["DESCRIBE", "OUT_OF_SCOPE", "OUT_OF_SCOPE_TEST", "REFUSAL"]
-
 REFUSAL = "i can only say what everyday photos show, in short answers."
 
 DESCRIBE = (

@@ -24,8 +24,6 @@ from typing import IO, BinaryIO
 from sugar.errors import GalleryError, InputError
 from sugar.text_files import DOS, Text, detect
 
-__all__ = ["Archive", "ArchiveError", "UploadLimits", "open_archive"]
-
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SMALL = 50_000_000  # bytes: an archive that unpacks to less is never a bomb
 _PER_ENTRY = 2_000  # bytes of the central directory for one file: its name, comment and extra fields

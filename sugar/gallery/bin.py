@@ -23,8 +23,6 @@ from sugar.gallery.items import original_file
 
 Gallery = Any  # gallery.py imports this file: what is added again comes out of the bin
 
-__all__ = ["Binned", "binned", "empty", "forget_copy", "put", "restore"]
-
 _TABLES = {"items": "id", "thumbnails": "item", "vectors": "item", "sources": "item"}
 """Table of a picture's rows -> the column with its number."""
 

@@ -27,8 +27,6 @@ from sugar.metadata import Described
 from sugar.taken import read
 from sugar.text_files import decode, read_json, read_json_rows, read_table, word
 
-__all__ = ["Captions", "is_caption_file"]
-
 MAX_TABLE = 20_000_000
 MAX_TEXT = 64_000
 _TABLES = re.compile(r"(captions|metadata)\.(csv|tsv|jsonl)", re.IGNORECASE)

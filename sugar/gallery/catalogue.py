@@ -32,18 +32,6 @@ from sugar.text_files import read_json
 _PROMISED = "leaving.json"
 """What programs before had promised to delete: {SHA-256: when}."""
 
-__all__ = [
-    "build_sample",
-    "erase",
-    "holding",
-    "is_gallery",
-    "list_named",
-    "named_folder",
-    "numbers_of",
-    "open_named",
-    "sweep_bin",
-]
-
 
 def list_named(root: str | os.PathLike) -> list[str]:
     """Names of the galleries under `root`, sorted; those that cannot be opened too, which say why then."""

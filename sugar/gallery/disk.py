@@ -26,17 +26,6 @@ from sugar.errors import BusyError, GalleryError
 from sugar.gallery.store import Store
 from sugar.images import Picture
 
-__all__ = [
-    "FileLock",
-    "KeptPictures",
-    "WriterLock",
-    "discard",
-    "hide",
-    "importing_folder",
-    "remove_folder",
-    "sweep",
-]
-
 DELETING, IMPORTING = ".deleting", ".importing"
 _ORIGINAL = "-original."
 _LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")

@@ -53,8 +53,6 @@ from sugar.paths import existing
 from sugar.sequence import Sample
 from sugar.taken import read
 
-__all__ = ["Gallery", "Ingest"]
-
 ORDERS = {
     "oldest": "i.taken IS NULL, i.taken, i.name, i.id",
     "newest": "i.taken IS NULL, i.taken DESC, i.name, i.id",

@@ -38,8 +38,6 @@ from sugar.gallery.sources import (
 )
 from sugar.paths import existing, missing
 
-__all__ = ["Walk", "folder_origin", "gather", "gather_folder"]
-
 Entries = list[Source | Refusal]
 _Here = Path | tuple[str, bytes]
 

@@ -29,8 +29,6 @@ from sugar.atomic import LEFT, replacing
 from sugar.errors import GalleryError
 from sugar.gallery.store import Store
 
-__all__ = ["Index", "IndexState", "LiveIndex", "load_index", "save_index"]
-
 FLAT_LIMIT = 200_000
 RECALL = 0.95
 

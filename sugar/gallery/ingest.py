@@ -24,8 +24,6 @@ from sugar.images import SUFFIXES, Picture
 from sugar.sequence import Embeddings, Sample
 from sugar.taken import Taken
 
-__all__ = ["EmbeddingModel", "NewPicture", "Vectors", "ahead", "embed_each"]
-
 Vectors = tuple[np.ndarray, np.ndarray]
 """(slices (n, D) float32, is_image (n,) bool) of one item; row 0 is the pooled vector."""
 

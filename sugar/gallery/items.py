@@ -14,18 +14,6 @@ from sugar.images import ImageLimits
 from sugar.search_words import fold
 from sugar.taken import Taken
 
-__all__ = [
-    "MAX_NAME",
-    "VISITOR_SETTINGS",
-    "Filters",
-    "GallerySettings",
-    "Item",
-    "Note",
-    "clean_caption",
-    "clean_name",
-    "original_file",
-]
-
 MAX_CAPTION = 2000
 MAX_NAME = 255
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")

@@ -20,8 +20,6 @@ from typing import Any, Protocol
 
 from sugar.search_words import VERSION, content, indexed, phrases
 
-__all__ = ["TextIndex", "ensure_words", "forget_words", "match_query", "search_items", "shares"]
-
 MAX_TERMS = 40
 """Words of one query that are looked up."""
 

@@ -11,20 +11,6 @@ from pathlib import Path
 from sugar.gallery.items import clean_name
 from sugar.images import SUFFIXES
 
-__all__ = [
-    "FileResult",
-    "IngestReport",
-    "Progress",
-    "Refusal",
-    "Source",
-    "SourceLike",
-    "Told",
-    "is_ignored",
-    "not_a_picture",
-    "passed_over",
-    "together",
-]
-
 SourceLike = str | os.PathLike | tuple[str, bytes]
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 

@@ -34,8 +34,6 @@ from sugar.paths import existing, shown
 from sugar.search_words import fold, indexed
 from sugar.taken import read
 
-__all__ = ["FOLDERS", "NOTES", "READ_ONLY", "DiskFullError", "Store", "connect", "disk_errors"]
-
 # -- the tables. Format 2 keys vectors by (item, model fingerprint); format 1 had one model for all of them.
 
 FORMAT = 2

@@ -46,8 +46,6 @@ from sugar.metadata import Described, write_xmp
 from sugar.paths import existing
 from sugar.taken import read
 
-__all__ = ["export_zip", "import_zip", "move", "one", "write_zip"]
-
 FORMATS_READ = (2, 3)
 """Of exports. Format 2 held working copies by their SHA-256, no originals and no notes."""
 MAX_ROW = 65_536  # bytes of one line of items.jsonl

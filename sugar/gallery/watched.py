@@ -31,8 +31,6 @@ from sugar.gallery.sources import FileResult, IngestReport, Progress, Refusal, S
 from sugar.gallery.store import Store
 from sugar.paths import existing, missing, shown
 
-__all__ = ["follow", "look", "unwatch", "watch", "watched", "watched_in"]
-
 _KEY = "watched"  # folder -> hashes of the files that were seen
 _DISKS = "watched disks"  # folder -> those below it that are roots of other disks
 

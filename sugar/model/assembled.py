@@ -17,16 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = [
-    "IMAGE_TOKEN",
-    "SPECIALS",
-    "Pictures",
-    "assemble",
-    "assemble_pretrained",
-    "llama_config",
-    "with_specials",
-]
-
 IMAGE_TOKEN = "<image>"
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", IMAGE_TOKEN, "USER:", "ASSISTANT:")
 """The first tokens of the vocabulary, in the order of their ids."""

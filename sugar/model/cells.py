@@ -19,8 +19,6 @@ from torch.nn import functional as F
 
 from sugar.model.processor import Processor
 
-__all__ = ["familiarity", "has_cells", "heat"]
-
 BATCH = 32
 
 

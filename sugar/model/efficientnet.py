@@ -21,8 +21,6 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-__all__ = ["EfficientNetLite", "EfficientNetLiteConfig", "fold_weights", "register"]
-
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),

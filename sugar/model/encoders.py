@@ -31,18 +31,6 @@ from sugar.model.presets import Prompts, find
 from sugar.model.processor import neutraliser
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = [
-    "DIMENSIONS",
-    "ENCODERS",
-    "FROZEN",
-    "TRIPLES",
-    "GemmaEncoder",
-    "TripleEncoder",
-    "TripleLayout",
-    "choose",
-    "prompt_turns",
-]
-
 GEMMA = "embeddinggemma-2"
 GEMMA_REPOSITORY = "google/embeddinggemma-2"
 GEMMA_PROMPTS = Prompts("{picture}", "task: search result | query: {text}")

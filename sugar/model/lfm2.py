@@ -19,8 +19,6 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_transforms import resize
 from transformers.processing_utils import ImagesKwargs
 
-__all__ = ["Lfm2VlImageProcessorPil"]
-
 
 class Lfm2Settings(ImagesKwargs, total=False):
     downsample_factor: int

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["owned_by", "owner"]
-
 _owner: ContextVar[str] = ContextVar("owner", default="")
 
 

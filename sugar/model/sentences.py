@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-__all__ = ["Encode", "open_sentences"]
-
 Encode = Callable[[Sequence[str]], np.ndarray]
 """Texts to unit rows, (N, D) float16."""
 

@@ -27,8 +27,6 @@ from sugar.passages.passage import Block, Passage, PassageLimits, Reading, clean
 from sugar.text_files import Rows, Table, Text, decode, read_json_rows, read_table, word
 from sugar.text_files import lines as lines_of
 
-__all__ = ["SUFFIXES", "read_files"]
-
 MARKDOWN = (".md", ".markdown")
 PLAIN = (".txt", ".text")
 TABLES = (".csv", ".tsv")

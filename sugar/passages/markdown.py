@@ -21,8 +21,6 @@ from markdown_it.token import Token
 
 from sugar.passages.passage import Block, clean, sentences, told_row
 
-__all__ = ["read_markdown"]
-
 _DROPPED = frozenset(("script", "style", "template"))
 _LINES = frozenset(("br", "li", "dt", "dd", "summary", "figcaption", "option", "hr"))
 INLINE = frozenset(

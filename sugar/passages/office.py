@@ -27,8 +27,6 @@ from pypdf.errors import PyPdfError
 
 from sugar.passages.passage import Block, read_plain, sentences, told_row
 
-__all__ = ["read_docx", "read_pdf"]
-
 MAX_MEMORY = 600_000_000
 MAX_OUTPUT = 20_000_000
 """Bytes of this process's address space, and of the text that it hands back."""

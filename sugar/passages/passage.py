@@ -20,18 +20,6 @@ from PIL import Image
 from sugar.sequence import Sample
 from sugar.text_files import lines as lines_of
 
-__all__ = [
-    "Block",
-    "Passage",
-    "PassageLimits",
-    "Reading",
-    "clean",
-    "pack",
-    "read_plain",
-    "sentences",
-    "told_row",
-]
-
 MAX_WORDS = 80
 MAX_CHARACTERS = 800
 """Limits of one passage."""

@@ -26,8 +26,6 @@ from sugar.rag.words import Terms, content
 from sugar.search_words import tokens
 from sugar.sequence import Answer, PassageHit, Sample
 
-__all__ = ["Reply", "STRICTNESS", "UNKNOWN", "ask", "cite", "supports", "threshold"]
-
 STRICTNESS = ("strict", "balanced", "always")
 """Names of the cut-offs that a checkpoint's profile holds."""
 

@@ -44,8 +44,6 @@ from sugar.rag.words import Terms, stem
 from sugar.search_words import asked
 from sugar.sequence import PassageHit, Sample
 
-__all__ = ["KnowledgeBase", "MAX_READ", "NEUTRAL"]
-
 MAX_READ = 12
 SHORTLIST = 40
 """Hits that a question may ask for, and candidates of each ranking. All of the fused ones are scored: a hit

@@ -23,19 +23,6 @@ from sugar.passages import Passage
 from sugar.rag.words import STOP, Terms, stems
 from sugar.search_words import tokens
 
-__all__ = [
-    "Scales",
-    "Stemmed",
-    "best_sentence",
-    "by_words",
-    "closeness",
-    "combined",
-    "kind_asked",
-    "kind_fits",
-    "known_share",
-    "saturating",
-]
-
 _NUMBERS = frozenset(
     str.split("""
     one two three four five six seven eight nine ten eleven twelve thirteen fifteen twenty thirty

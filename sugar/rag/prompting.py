@@ -21,8 +21,6 @@ from PIL import Image
 from sugar.passages import Passage
 from sugar.sequence import Sample
 
-__all__ = ["BUDGET", "prompt", "quoted", "quoted_sample", "within_budget"]
-
 BUDGET = 1500
 """Tokens of all passages together."""
 

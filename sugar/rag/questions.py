@@ -20,8 +20,6 @@ from sugar.rag.words import DETERMINERS, STOP, content, ends_in_verb
 from sugar.said_dates import MONTHS, MOST_WORDS, first_said
 from sugar.search_words import fold
 
-__all__ = ["When", "find_time", "standalone"]
-
 _BEFORE = ("in", "on", "during", "from", "since", "of", "for")
 """Words after which a month or a year alone is a time: "may I ask?" names none."""
 _LEADING = ("in", "on", "during", "from", "the")

@@ -20,8 +20,6 @@ import snowballstemmer
 
 from sugar.search_words import STOP, asked, tokens, written
 
-__all__ = ["QuestionTerm", "Terms", "content", "ends_in_verb", "stem", "stems"]
-
 DETERMINERS = frozenset(str.split("a an the this that these those my your his her its our their"))
 FRAME = """
     tell know say give show find mean kind sort type thing name title call term word one ones note

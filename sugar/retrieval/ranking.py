@@ -18,17 +18,6 @@ from sugar.retrieval.terms import EmbeddedQuery, Term, device_of, embed_query, s
 from sugar.search_words import content
 from sugar.sequence import PictureHit, Sample
 
-__all__ = [
-    "KINDS",
-    "SearchOptions",
-    "approximate_recall",
-    "by_words",
-    "confirm",
-    "kind_of",
-    "search",
-    "search_positions",
-]
-
 LEAST_SHARE, WHOLE_SHARE = 1 / 3, 1 / 2
 """A picture counts by its words when they are at least this share of the query's content; from the second on
 it is called found by words."""

@@ -12,16 +12,6 @@ from sugar.dtw import PackedSequences, cdist_gak, choose_path
 from sugar.gallery import Gallery
 from sugar.retrieval.terms import EmbeddedQuery
 
-__all__ = [
-    "alignment_device",
-    "alignment_path",
-    "alignment_scores",
-    "relevance",
-    "score_distribution",
-    "slice_kernel",
-    "story_cost_distribution",
-]
-
 FEW = 3
 """With fewer items a gallery has no distribution of scores."""
 

@@ -12,8 +12,6 @@ from sugar.retrieval.scoring import relevance, story_cost_distribution
 from sugar.retrieval.terms import signatures_of
 from sugar.sequence import PictureHit, Sample
 
-__all__ = ["search_story"]
-
 
 def search_story(
     gallery: Gallery,

@@ -16,8 +16,6 @@ from sugar.gallery import EmbeddingModel
 from sugar.images import signature
 from sugar.sequence import Sample
 
-__all__ = ["EmbeddedQuery", "Term", "embed_query", "signatures_of"]
-
 SIGNATURE = 192
 """Bytes of a picture's signature, by which near-duplicates are recognised."""
 

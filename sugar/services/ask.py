@@ -34,17 +34,6 @@ if TYPE_CHECKING:
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
-__all__ = [
-    "AskRequest",
-    "AskResult",
-    "AskService",
-    "AskState",
-    "NoteFile",
-    "PictureCell",
-    "MAX_READ",
-    "outstanding_cell",
-]
-
 MAX_READ = 6
 """Passages that one question may read."""
 

@@ -27,8 +27,6 @@ from sugar.services.search import SearchRequest, search_gallery
 from sugar.services.visitors import Page
 from sugar.services.workspace import Workspace
 
-__all__ = ["ChatService", "crop", "photos_wanted"]
-
 MOST_PHOTOS, NEAREST_PHOTOS = 6, 3
 """Photos of one answer; those that are shown where none is a close match."""
 

@@ -25,8 +25,6 @@ from sugar.services.search import CUT_OFF
 from sugar.services.visitors import Page
 from sugar.services.workspace import Generated, Workspace
 
-__all__ = ["Best", "CompareResult", "CompareService"]
-
 DIFFERENCE_TOKENS = 128
 
 

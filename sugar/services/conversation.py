@@ -41,18 +41,6 @@ from sugar.sequence import Sample, Turn
 from sugar.services.workspace import Generated
 from sugar.text_files import clean_text
 
-__all__ = [
-    "FOLDER",
-    "MAX_MESSAGES",
-    "Attachment",
-    "Conversation",
-    "Message",
-    "SavedConversation",
-    "SavedConversations",
-    "from_bytes",
-    "to_bytes",
-]
-
 SMALL = 512 * 512
 """Pixels up to which a picture is kept without loss."""
 

@@ -13,8 +13,6 @@ from PIL import Image
 
 from sugar.images import open_image
 
-__all__ = ["Example", "examples"]
-
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 MODES = {"Pictures": "pictures", "Story": "story", "Every position": "positions"}

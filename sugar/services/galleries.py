@@ -26,8 +26,6 @@ from sugar.services.quotas import Disk, Quotas
 from sugar.services.visitors import Page, PrivateFiles, Visitor
 from sugar.settings import Settings
 
-__all__ = ["SAMPLE", "Galleries"]
-
 SAMPLE, MINE = "sample", "mine"
 _NAME = re.compile(r"[\w][\w .-]{0,59}")
 

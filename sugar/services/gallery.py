@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
-__all__ = ["AddRequest", "Cell", "GalleryService", "GalleryState", "Listing", "as_file"]
-
 Cell = tuple["Item", bytes]
 """A picture and its thumbnail, a JPEG."""
 

@@ -28,8 +28,6 @@ from sugar.model.owner import owned_by
 from sugar.services.model_slot import low_priority
 from sugar.services.visitors import Visitor
 
-__all__ = ["Job", "JobState", "Jobs"]
-
 log = logging.getLogger("sugar")
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"

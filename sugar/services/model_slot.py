@@ -28,18 +28,6 @@ from typing import Any
 from sugar.errors import BusyError, InputError, ModelError, SugarError
 from sugar.settings import Settings
 
-__all__ = [
-    "FORWARD",
-    "Lender",
-    "ModelQueue",
-    "ModelSlot",
-    "ModelState",
-    "QueuedModel",
-    "gpu_seconds",
-    "low_priority",
-    "open_slot",
-]
-
 log = logging.getLogger("sugar")
 Load = Callable[[str, Callable[[Any], None]], Any]
 

@@ -21,8 +21,6 @@ from sugar.services.modes import mode_of
 from sugar.services.workspace import Workspace
 from sugar.settings import Settings
 
-__all__ = ["ModelService", "adapters_folder", "download_minutes"]
-
 DOWNLOAD_RATE = 10e6
 """Bytes per second that the estimate of a download's time assumes: a line of 80 Mbit/s."""
 

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from sugar.errors import SettingsError
 from sugar.settings import Settings
 
-__all__ = ["LAN", "MODES", "PERSONAL", "PUBLIC", "Mode", "is_loopback", "mode_of", "on_a_space", "resolve"]
-
 
 @dataclass(frozen=True)
 class Mode:

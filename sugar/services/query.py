@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from sugar.gallery import Filters
     from sugar.retrieval import Term
 
-__all__ = ["Conditions", "ParsedQuery", "QueryPart", "SearchQuery", "Token", "day", "parse", "parts_of"]
-
 Operator = Literal["name", "caption", "camera", "size", "near"]
 Kind = (
     Operator | Literal["word", "phrase", "picture", "exclude", "date", "has_caption", "favourite", "unread"]

@@ -25,8 +25,6 @@ from pathlib import Path
 from sugar.errors import BusyError, GalleryError
 from sugar.services.visitors import Visitor, network_of
 
-__all__ = ["Arrivals", "Buckets", "Disk", "QuotaLimits", "Quotas", "size_of"]
-
 ADDRESS_FACTOR = 5
 """Visitors of one address: a household or an office shares it, so it may ask for this many times as much."""
 LOGINS = 10

@@ -16,8 +16,6 @@ from sugar.atomic import sweep, write_whole
 from sugar.errors import InputError
 from sugar.text_files import read_json
 
-__all__ = ["SavedSearch", "SavedSearches"]
-
 MOST = 200
 """Searches kept at most."""
 

@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     from sugar.services.visitors import Page
     from sugar.services.workspace import Workspace
 
-__all__ = [
-    "CUT_OFF",
-    "MAX_HITS",
-    "MODES",
-    "Explanation",
-    "Mode",
-    "SearchDraft",
-    "SearchRequest",
-    "SearchResult",
-    "SearchService",
-    "SearchState",
-    "item_of",
-    "search_gallery",
-]
-
 Mode = Literal["pictures", "story", "positions"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 

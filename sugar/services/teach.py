@@ -24,8 +24,6 @@ from sugar.services.modes import Mode
 from sugar.services.visitors import Visitor
 from sugar.services.workspace import Workspace
 
-__all__ = ["LEAST", "TeachRequest", "TeachResult", "TeachService"]
-
 LEAST = 20
 """Captioned pictures that a run needs: with fewer nothing is left to measure on."""
 

@@ -40,18 +40,6 @@ from sugar.atomic import replacing, saving, write_whole
 from sugar.errors import BusyError, InputError
 from sugar.services.modes import Mode
 
-__all__ = [
-    "network_of",
-    "Caller",
-    "Identities",
-    "Page",
-    "PrivateFiles",
-    "Visitor",
-    "VisitorState",
-    "Visits",
-    "own_folder",
-]
-
 # -- who is asking
 
 MIN_KEY, MAX_KEY = 16, 200

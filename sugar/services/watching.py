@@ -23,8 +23,6 @@ from sugar.services.model_slot import low_priority
 if TYPE_CHECKING:
     from sugar.services.workspace import Workspace
 
-__all__ = ["Watched", "Watching"]
-
 SECONDS = 5.0
 SHARE = 20
 """A walk may take a twentieth of the time: after a slow one the next waits longer."""

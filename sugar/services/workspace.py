@@ -23,8 +23,6 @@ from sugar.services.model_slot import ModelSlot
 from sugar.services.visitors import Page
 from sugar.settings import Settings
 
-__all__ = ["GalleryAccess", "Generated", "Workspace"]
-
 PACE = 0.2
 """Seconds between two updates of an answer. With 0.05 a slow phone had no time left to react to a click."""
 

@@ -38,8 +38,6 @@ from sugar.training.teachers import BatchFacts, CachedEncoders, label_statistics
 from sugar.training.terms import Terms
 from sugar.training.validation import Validation
 
-__all__ = ["ADAPTER", "AdapterConfig", "AdapterModule", "AdapterTask"]
-
 log = logging.getLogger("sugar")
 
 ADAPTER = "sugar"

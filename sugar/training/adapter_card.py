@@ -11,9 +11,6 @@ from typing import Any
 from sugar.training.config import RunConfig
 from sugar.training.terms import Terms
 
-__all__ = ["adapter_card", "deviations"]
-
-
 SILENT = {"similarity", "delta"}
 """Settings that the paper does not give: alpha, and the bandwidth of the labels' kernel."""
 

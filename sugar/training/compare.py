@@ -19,8 +19,6 @@ from sugar.training.losses import contrastive_loss, similarity_loss, swap_loss
 from sugar.training.teachers.labels import BatchFacts
 from sugar.training.terms import Terms
 
-__all__ = ["compare", "match_pairs"]
-
 Skills = dict[str, tuple[int, int]]
 
 

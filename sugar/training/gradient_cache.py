@@ -19,8 +19,6 @@ from torch import Tensor
 
 from sugar.training import parallel
 
-__all__ = ["backward_in_parts"]
-
 Forward = Callable[[Any], tuple[Tensor, list[int], Tensor | None]]
 """A part -> (embeddings (n, D), their indices among this process's positions, the part's own loss, scaled
 and summed)."""

@@ -29,8 +29,6 @@ from sugar.training.config import RunConfig, rate_at
 from sugar.training.optimizer import Muon, matrices
 from sugar.training.run_log import RunLog, StepResult, flat, plot_curves, read_log
 
-__all__ = ["LOG", "STATE", "Run", "Stopped", "StepResult", "Task", "train"]
-
 STATE = "state.pt"
 LOG = "log.jsonl"
 

@@ -29,8 +29,6 @@ from sugar.sequence import Sample
 from sugar.training.data.files import read_lines
 from sugar.training.dual import sentence_folder
 
-__all__ = ["Maker", "kinds", "replay", "replay_prompts", "tidy"]
-
 ASK = """
 Describe the picture in one sentence.|What does this photo show?|What is in the picture?
 Describe this photo.|What do you see?|What is happening here?|Caption this photo.

@@ -16,8 +16,6 @@ import torch
 
 from sugar.training import parallel
 
-__all__ = ["estimate", "memory_line"]
-
 
 def estimate(task: Any) -> dict[str, float]:
     """Gigabytes of a process by part."""

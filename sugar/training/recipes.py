@@ -19,8 +19,6 @@ from sugar.training.dual import DualConfig, DualTask
 from sugar.training.vladva import ALL_LINEARS, VladvaConfig, VladvaTask
 from sugar.training.whole import WholeConfig, WholeTask
 
-__all__ = ["CARDS", "OWN", "PAPER", "RECIPES", "Recipe", "for_card"]
-
 
 @dataclass(frozen=True)
 class Recipe:

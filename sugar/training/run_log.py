@@ -13,8 +13,6 @@ from typing import Any
 from sugar.errors import ModelError
 from sugar.training.config import rate_at
 
-__all__ = ["RunLog", "StepResult", "flat", "plot_curves", "read_log"]
-
 
 @dataclass
 class StepResult:

@@ -23,8 +23,6 @@ from sugar.training.teachers.cache import CachedEncoders
 from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions, merge
 from sugar.training.terms import Terms
 
-__all__ = ["SampleRows", "StepReader", "StepRows", "TrainRow", "one_caption"]
-
 DEFAULT = Terms()
 
 

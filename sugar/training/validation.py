@@ -20,8 +20,6 @@ from sugar.training import parallel
 from sugar.training.data.example import BadRow, Example
 from sugar.training.data.mixture import Mixture, read_row
 
-__all__ = ["Validation", "measure_pairs"]
-
 log = logging.getLogger("sugar")
 
 SHOWN = 3

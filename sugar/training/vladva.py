@@ -36,8 +36,6 @@ from sugar.training.sample_rows import SampleRows, TrainRow
 from sugar.training.teachers import BatchFacts, CachedEncoders
 from sugar.training.terms import Terms
 
-__all__ = ["ALL_LINEARS", "VladvaConfig", "VladvaTask"]
-
 ALL_LINEARS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The linear layers of the language model."""
 

@@ -28,8 +28,6 @@ from sugar.training.data.example import BadRow, Dataset, texts_of
 from sugar.training.data.mixture import Mixture, read_row
 from sugar.training.validation import Validation
 
-__all__ = ["WholeConfig", "WholeTask", "from_nothing"]
-
 WORD_ROWS = 2000
 """Rows of a data set whose words a base from nothing knows."""
 

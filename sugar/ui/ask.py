@@ -47,8 +47,6 @@ from sugar.ui.context import AppContext
 from sugar.ui.incoming import number, parts, read_uploads, text
 from sugar.ui.text import ask as words
 
-__all__ = ["TAB", "build"]
-
 TAB = ("ask", words.TITLE)
 
 STRICTNESS = [(words.STRICT, "strict"), (words.BALANCED, "balanced"), (words.ALWAYS, "always")]

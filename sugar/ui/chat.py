@@ -31,8 +31,6 @@ from sugar.ui.incoming import number, parts, picture, read_upload, text
 from sugar.ui.message import BUSY, MessageBox
 from sugar.ui.text import chat as words
 
-__all__ = ["TAB", "build", "sampling_from"]
-
 TAB = ("chat", words.TITLE)
 
 Shown = tuple[list[dict[str, Any]], Conversation]

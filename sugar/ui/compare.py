@@ -27,8 +27,6 @@ from sugar.ui.context import AppContext
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import compare as words
 
-__all__ = ["TAB", "build", "read_captions"]
-
 TAB = ("compare", words.TITLE)
 
 MAX_PICTURES = MAX_CAPTIONS = 6

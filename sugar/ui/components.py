@@ -33,34 +33,6 @@ from sugar.services.workspace import Generated
 from sugar.ui.incoming import MAX_SIDE
 from sugar.ui.text import frame as words_of
 
-__all__ = [
-    "Change",
-    "GalleryChoice",
-    "PictureInput",
-    "Quiet",
-    "as_written",
-    "cell",
-    "clickable",
-    "data_uri",
-    "escape",
-    "event_field",
-    "ended_line",
-    "example_buttons",
-    "figure",
-    "figures_line",
-    "grid_of",
-    "harmless",
-    "heat_map",
-    "how_line",
-    "intro",
-    "jpeg_uri",
-    "keep_reduced",
-    "named",
-    "picked",
-    "status_line",
-    "with_details",
-]
-
 Change = dict[Component, Any]
 """What a handler changes: component -> its new value."""
 

@@ -42,8 +42,6 @@ from sugar.ui.faults import to_gradio_error
 from sugar.ui.gate import Visitors
 from sugar.ui.text import frame as words
 
-__all__ = ["AppContext"]
-
 Take = Callable[[Sample, Any], Any]
 """take(sample, visitor): one value, or a tuple, for the receiver's outputs."""
 

@@ -42,8 +42,6 @@ from sugar.ui.faults import asked_by_the_page
 from sugar.ui.incoming import picture, text
 from sugar.ui.text import chat as words
 
-__all__ = ["ChatView", "as_message_value", "from_history", "to_messages"]
-
 MAX_MESSAGES = 200
 MAX_PARTS = 100
 """Texts and pictures of one message of a program's history."""

@@ -25,15 +25,6 @@ from sugar.services.quotas import Buckets
 from sugar.ui.components import escape
 from sugar.ui.text import frame as words
 
-__all__ = [
-    "LogBound",
-    "asked_by_the_page",
-    "bound_the_log",
-    "keep_words_out_of_the_log",
-    "log_fault",
-    "to_gradio_error",
-]
-
 log = logging.getLogger("sugar")
 
 LINES, AT_ONCE = 20.0, 400.0

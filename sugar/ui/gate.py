@@ -41,21 +41,6 @@ from sugar.services.quotas import Arrivals, Disk, QuotaLimits, Quotas
 from sugar.services.visitors import Caller, Identities, Page, PrivateFiles, Visitor, Visits, network_of
 from sugar.settings import Settings
 
-__all__ = [
-    "Gate",
-    "KEY",
-    "Owners",
-    "Refused",
-    "Sessions",
-    "Visitors",
-    "address_of",
-    "bounded",
-    "cookies_of",
-    "counted",
-    "is_open",
-    "login_of",
-]
-
 # -- bodies of requests
 
 

@@ -54,23 +54,6 @@ from sugar.services.visitors import PrivateFiles, Visitor, own_folder, remove_ca
 from sugar.settings import Settings
 from sugar.ui.gate import Visitors, counted, login_of
 
-__all__ = [
-    "MAX_SIDE",
-    "Uploads",
-    "bounded_downloads",
-    "cache_folder",
-    "fetch",
-    "in_cache",
-    "is_public",
-    "number",
-    "parts",
-    "picture",
-    "private_files",
-    "read_upload",
-    "read_uploads",
-    "text",
-]
-
 # -- where temporary files lie
 
 

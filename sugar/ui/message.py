@@ -25,8 +25,6 @@ from sugar.ui.context import AppContext
 from sugar.ui.conversation import ChatView
 from sugar.ui.text import chat as words
 
-__all__ = ["BUSY", "MessageBox"]
-
 BUSY = gr.update(submit_btn=False, stop_btn=True)
 """How the box looks while an answer is written."""
 

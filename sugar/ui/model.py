@@ -21,8 +21,6 @@ from sugar.ui.context import AppContext
 from sugar.ui.incoming import text
 from sugar.ui.text import model as words
 
-__all__ = ["TAB", "build", "card_markdown", "load_line", "preset_needs"]
-
 TAB = ("model", words.TITLE)
 
 OTHER = "other"

@@ -29,8 +29,6 @@ from sugar.ui.gate import Visitors
 from sugar.ui.incoming import cache_folder, private_files
 from sugar.ui.text import frame as words
 
-__all__ = ["Head", "STATIC", "TABS", "build_app", "head", "styles", "theme"]
-
 # -- how it looks
 
 STATIC = Path(__file__).with_name("static")

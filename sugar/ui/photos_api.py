@@ -28,8 +28,6 @@ from sugar.ui.photos_drawing import as_json
 if TYPE_CHECKING:
     from sugar.gallery import Gallery, Item
 
-__all__ = ["add_galleries", "add_search", "ended"]
-
 MOST_HITS, MOST_ITEMS = 48, 1_000
 """Hits, and pictures, of one call."""
 

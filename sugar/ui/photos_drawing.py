@@ -30,27 +30,6 @@ from sugar.ui.wall import Section
 if TYPE_CHECKING:
     from sugar.gallery import Gallery, IngestReport, Item
 
-__all__ = [
-    "AGAIN",
-    "about_line",
-    "alike_sections",
-    "as_json",
-    "cells_of",
-    "explained",
-    "highlighted",
-    "hit_cell",
-    "item_cell",
-    "jobs_html",
-    "listing_notes",
-    "months",
-    "notes_of",
-    "report_table",
-    "result_cells",
-    "result_sections",
-    "teach_line",
-    "watched_html",
-]
-
 AGAIN = "again"
 """What a click on "Try again" picks; a job's number otherwise."""
 

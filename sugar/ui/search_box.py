@@ -22,8 +22,6 @@ from sugar.services.search import SearchDraft
 from sugar.ui.components import data_uri, escape
 from sugar.ui.text import search as words
 
-__all__ = ["changed", "chips_html", "example_name", "filters_html"]
-
 LARGE_SIDE = 1000
 _FILTERS = (
     (words.FAVOURITES, "favourite:"),

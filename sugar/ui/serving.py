@@ -45,8 +45,6 @@ from sugar.ui.incoming import Uploads, bounded_downloads, cache_folder
 from sugar.ui.page import head, styles, theme
 from sugar.ui.text import chat, frame, marked, translations
 
-__all__ = ["CAPACITY", "PACKED", "forget", "launch", "lean_sessions", "sweep"]
-
 # -- the document
 
 MESSAGE_BOX = b'"elem_id":"message"'

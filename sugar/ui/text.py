@@ -20,8 +20,6 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-__all__ = ["LANGUAGES", "Section", "marked", "translations"]
-
 ENGLISH = "en"
 
 

@@ -22,19 +22,6 @@ from sugar.images import thumbnail
 from sugar.ui.components import jpeg_uri
 from sugar.ui.text import wall as words
 
-__all__ = [
-    "Section",
-    "cell_data",
-    "cells_message",
-    "id_of",
-    "ids_of",
-    "large_message",
-    "listing_message",
-    "onward_buttons",
-    "picture_wall",
-    "why_message",
-]
-
 Section = tuple[str, Sequence[int], bool]
 """A heading or "", numbers of pictures, and whether they stand in one line."""
 

@@ -25,8 +25,6 @@ from sugar.evaluation.runner import Measured
 from sugar.metrics.captions import rouge_l
 from sugar.sequence import Sample
 
-__all__ = ["benchmark", "kept"]
-
 TOKENS = 48
 PROSE = re.compile(r"[^*\"`:<>=\[\]{}_\\|]+")
 """A paragraph without markup."""

@@ -17,8 +17,6 @@ from sugar.sequence import Sample
 from sugar.training.data.captions import CaptionedPictures, open_flickr, open_folder
 from sugar.training.data.example import Example, Target
 
-__all__ = ["Albums", "open_albums"]
-
 FEWEST, MOST = 2, 5
 
 

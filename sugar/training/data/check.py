@@ -23,8 +23,6 @@ from sugar.text_files import clean_text
 from sugar.training.data.example import BadRow, Dataset, Example, notes_of, texts_of
 from sugar.training.data.mixture import MOST_BAD, read_captions, read_row
 
-__all__ = ["Checked", "check", "report"]
-
 CELL = 160
 SHOWN = 3
 

@@ -33,8 +33,6 @@ from sugar.scenes.world import Scene, sample_scene, split_rng
 from sugar.sequence import Sample, Slice, Turn
 from sugar.training.data.example import Conversation, Example, Target
 
-__all__ = ["DrawnWorld", "SceneSlice", "open_drawn"]
-
 ROWS = 1_000_000
 
 

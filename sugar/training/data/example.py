@@ -16,18 +16,6 @@ from PIL import Image
 
 from sugar.sequence import Sample, Slice, Turn
 
-__all__ = [
-    "BadRow",
-    "Conversation",
-    "Dataset",
-    "Example",
-    "Target",
-    "captioned",
-    "join",
-    "notes_of",
-    "texts_of",
-]
-
 DESCRIBE = "Describe the picture."
 
 

@@ -18,8 +18,6 @@ from sugar.sequence import Embeddings, Sample
 from sugar.settings import Settings
 from sugar.training.data.example import Example, captioned
 
-__all__ = ["GalleryCaptions", "open_gallery"]
-
 
 class GalleryCaptions:
     """The captioned pictures of an open gallery. Rows are paths and captions, so workers can hold them."""

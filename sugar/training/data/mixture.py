@@ -22,8 +22,6 @@ import numpy as np
 from sugar.errors import InputError, SettingsError, SugarError
 from sugar.training.data.example import BadRow, Dataset, Example
 
-__all__ = ["MOST_BAD", "Mixture", "Reader", "read_captions", "read_row"]
-
 
 class Mixture:
     """Data sets with weights.

@@ -15,8 +15,6 @@ from sugar.sequence import Sample
 from sugar.training.data.example import Example, Target
 from sugar.training.data.files import no_split, read_lines
 
-__all__ = ["Texts", "open_texts"]
-
 SENTENCE = 3
 """Words from which a line is learnt as language: a lone word says nothing about what follows it."""
 

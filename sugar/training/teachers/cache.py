@@ -23,8 +23,6 @@ from sugar.sequence import Slice
 from sugar.training.data.example import Example
 from sugar.training.teachers.encoders import EncoderSet
 
-__all__ = ["CachedEncoders", "content_key"]
-
 KEY = 16
 
 

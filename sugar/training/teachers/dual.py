@@ -28,8 +28,6 @@ from sugar.model.sentences import open_sentences
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 
-__all__ = ["DualEncoders", "TextNetwork", "pixels_of", "save_dual"]
-
 TOWER, SENTENCES, TEXTS = "tower", "sentences", "texts.safetensors"
 
 

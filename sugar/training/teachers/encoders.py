@@ -20,8 +20,6 @@ from sugar.model.load import fetch
 from sugar.sequence import Sample, Slice
 from sugar.training.data.example import Example
 
-__all__ = ["EncoderSet", "TripleFolders"]
-
 
 class EncoderSet(Protocol):
     """Frozen encoders.

@@ -20,8 +20,6 @@ from sugar.dtw import TwoPart, label_matrix, triple_kernel
 from sugar.training.data.example import Example
 from sugar.training.teachers.encoders import EncoderSet
 
-__all__ = ["BatchFacts", "batch_facts", "draw_positions", "label_statistics", "labels", "merge"]
-
 Links = list[tuple[int, ...]]
 
 

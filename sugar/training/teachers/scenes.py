@@ -25,8 +25,6 @@ from sugar.sequence import Slice
 from sugar.training.data.drawn import SceneSlice
 from sugar.training.data.example import Example
 
-__all__ = ["ROLES", "SceneEncoders", "encode_facts"]
-
 DIMENSION = 1024
 FINE = {
     "pair": 1.0,

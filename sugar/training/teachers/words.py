@@ -23,8 +23,6 @@ from sugar.model.processor import image_key
 from sugar.sequence import Slice
 from sugar.training.data.example import Example
 
-__all__ = ["WordEncoders"]
-
 DIMENSION = 1024
 WORD = re.compile(r"\w+")
 
