@@ -22,8 +22,6 @@ import numpy as np
 from sugar.place import Place
 from sugar.search_words import fold
 
-__all__ = ["FARTHEST", "find", "name_of"]
-
 FARTHEST = 50.0
 """Kilometres from the middle of a town within which a picture is said to be from there."""
 LEAST, MOST = 5.0, 25.0

@@ -16,8 +16,6 @@ from datetime import date, timedelta
 from dateutil.easter import easter
 from dateutil.relativedelta import relativedelta
 
-__all__ = ["MONTHS", "MOST_WORDS", "first_said"]
-
 Span = tuple[date, date]
 MOST_WORDS, _LONGEST = 5, 40
 
