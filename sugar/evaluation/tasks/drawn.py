@@ -15,7 +15,7 @@ import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -328,21 +328,13 @@ def caption_score(groups: Groups) -> Figures:
 # -- finding: by captions, by stories, by a picture and its change ------------------------------------------
 
 
-def _pool(group: str, queries: Sequence[Any], candidates: Sequence[Any], without: Any = None) -> Pool:
-    """Query n finds candidate n. without: n -> the candidate that query n leaves out."""
-    return Pool(
-        tuple(
-            Query(
-                f"{group}/{n}",
-                tuple(parts),
-                frozenset({str(n)}),
-                frozenset() if without is None else frozenset({str(without(n))}),
-                group,
-            )
-            for n, parts in enumerate(queries)
-        ),
-        {str(n): (tuple(parts),) for n, parts in enumerate(candidates)},
-    )
+def _pool(group: str, queries: Sequence[Any], candidates: Sequence[Any], left_out: int = 0) -> Pool:
+    """Query n finds candidate n. left_out: query n leaves out candidate n + left_out."""
+    asked = []
+    for n, parts in enumerate(queries):
+        without = frozenset({str(n + left_out)} if left_out else ())
+        asked.append(Query(f"{group}/{n}", tuple(parts), frozenset({str(n)}), without, group))
+    return Pool(tuple(asked), {str(n): (tuple(parts),) for n, parts in enumerate(candidates)})
 
 
 def _recall(groups: Groups, group: str, k: int) -> float:
@@ -423,26 +415,17 @@ def change_items(seed: int, size: int) -> Iterator[Any]:
         yield _pool(name, [b + w for b, w in zip(before, words, strict=True)], candidates)
         yield _pool(f"{name} words", words, candidates)
         # as a query a source meets itself first: the picture-only baseline may leave it out
-        yield _pool(f"{name} picture", before, candidates, lambda n: count + n)
+        yield _pool(f"{name} picture", before, candidates, left_out=count)
     rng = stream(seed, "siblings")
     for n in range(count):
         family = _family(sample_scene(rng), 1 + SIBLINGS, rng)
         source, text = picture(family[0].before), family[0].instruction
         others = {str(i): ((picture(e.after),),) for i, e in enumerate(family)}
-        asked = {"": (source, text), " words": (text,), " picture": (source,)}
-        yield Pool(
-            tuple(
-                Query(
-                    f"composed_siblings{name}/{n}",
-                    parts,
-                    frozenset({"0"}),
-                    frozenset({"source"} if name == " picture" else ()),
-                    f"composed_siblings{name}",
-                )
-                for name, parts in asked.items()
-            ),
-            {**others, "source": ((source,),)},
-        )
+        asked = []
+        for name, own in (("", (source, text)), (" words", (text,)), (" picture", (source,))):
+            group, without = f"composed_siblings{name}", frozenset({"source"} if name == " picture" else ())
+            asked.append(Query(f"{group}/{n}", own, frozenset({"0"}), without, group))
+        yield Pool(tuple(asked), {**others, "source": ((source,),)})
     rng = stream(seed, "difference")
     for n in range(size):
         e = sample_edit(sample_scene(rng), rng)
@@ -690,25 +673,20 @@ def swapped_score(groups: Groups) -> Figures:
 # -- the benchmark ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
-    """items: (seed, size) -> items. score: their predictions by group -> figures in percent."""
-
-    items: Callable[[int, int], Iterator[Any]]
-    score: Callable[[Groups], Figures]
-
-
-PARTS = {
-    "vqa": Part(vqa_items, vqa_score),
-    "retrieval": Part(retrieval_items, retrieval_score),
-    "existence": Part(existence_items, existence_score),
-    "captions": Part(caption_items, caption_score),
-    "story": Part(story_items, story_score),
-    "change": Part(change_items, change_score),
-    "cards": Part(card_items, card_score),
-    "composition": Part(composition_items, composition_score),
-    "swapped": Part(swapped_items, swapped_score),
+Items = Callable[[int, int], Iterator[Any]]
+Score = Callable[[Groups], Figures]
+PARTS: dict[str, tuple[Items, Score]] = {
+    "vqa": (vqa_items, vqa_score),
+    "retrieval": (retrieval_items, retrieval_score),
+    "existence": (existence_items, existence_score),
+    "captions": (caption_items, caption_score),
+    "story": (story_items, story_score),
+    "change": (change_items, change_score),
+    "cards": (card_items, card_score),
+    "composition": (composition_items, composition_score),
+    "swapped": (swapped_items, swapped_score),
 }
+"""Of each part what is asked, of (seed, size), and its figures in percent, of the predictions by group."""
 
 
 def benchmark(seed: int = 0, size: int = 1000, only: Sequence[str] = tuple(PARTS)) -> Benchmark:
@@ -719,11 +697,11 @@ def benchmark(seed: int = 0, size: int = 1000, only: Sequence[str] = tuple(PARTS
         )
 
     def read(_: Path) -> list[Any]:
-        return asked_once(i for part in only for i in PARTS[part].items(seed, size))
+        return asked_once(i for part in only for i in PARTS[part][0](seed, size))
 
     def score(items: Sequence[Any], predictions: Sequence[Any]) -> Figures:
         groups = by_group(items, predictions)
-        found = {k: v for part in only for k, v in PARTS[part].score(groups).items()}
+        found = {k: v for part in only for k, v in PARTS[part][1](groups).items()}
         rows = [row.key for row in ROWS if row.key in found]
         first = {k: found[k] for key in rows for k in found if k == key or k.startswith(f"{key}_")}
         return first | found
