@@ -26,7 +26,6 @@ from sugar.retrieval import (
     Filters,
     SearchOptions,
     Term,
-    approximate_recall,
     confirm,
     kind_of,
     scoring,
@@ -234,12 +233,10 @@ def test_a_story_goes_by_time_taken_not_by_name(gallery, model):
     assert forwards.names == ("red.png", "green.png", "blue.png") and forwards.score > backwards.score
 
 
-def test_stories_with_filters_own_pictures_and_few_pictures(gallery, model):
+def test_stories_with_filters_and_few_pictures(gallery, model):
     story = Sample(["red", solid("green")])
     later = search_story(gallery, model, story, filters=Filters(after=date(2024, 5, 3)))
     assert all(h.taken >= datetime(2024, 5, 3) for h in later)
-    without = search_story(gallery, model, story, exclude_own=True)
-    assert all("green.png" not in h.names for h in without)
     [one] = search_story(gallery, model, Sample(["red", "red", "blue"]), filters=Filters(name="purple"))
     assert one.path == ((0, 0), (1, 0), (2, 0)) and one.margin == 0
     assert search_story(gallery, model, story, filters=Filters(name="nothing")) == []
@@ -310,7 +307,7 @@ def test_an_empty_gallery_and_one_picture(tmp_path, model):
     red = Sample("red")
     with Gallery.create(tmp_path / "e", model) as g:
         assert search(g, model, red) == [] == search_story(g, model, red)
-        assert search_positions(g, model, red) == [[]] and approximate_recall(g) == 1.0
+        assert search_positions(g, model, red) == [[]]
         g.add(("one.png", encoded(solid("red"))))
         [hit] = search(g, model, red)
         assert hit.margin == 0 and len(search_story(g, model, Sample(["red", "blue"]))) == 1
@@ -325,7 +322,9 @@ def test_an_approximate_index_answers_alike_and_reports_recall(tmp_path, model, 
     with Gallery.create(tmp_path / "a", model) as g:
         g.add([(f"{i}.png", encoded(solid(shade))) for i, shade in enumerate(shades)], batch_size=100)
         assert g.index_info["kind"] == "lists" and g.index_info["recall"] >= 0.95
-        assert approximate_recall(g, queries=30) >= 0.9
+        rows = g.spread()[::10]
+        near, truth = g.nearest(rows, 10)[1], g.nearest(rows, 10, exact=True)[1]
+        assert np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(near, truth, strict=True)]) >= 0.9
         exact = g.nearest(model.embed([Sample("red")]).pooled, 5, exact=True)[1][0].tolist()
         assert len({h.item for h in find(g, "red", k=5, collapse=False)} & set(exact)) >= 4
         assert len(find(g, "red", filters=Filters(name="19"), k=50, collapse=False)) == 11 + 1

@@ -83,21 +83,19 @@ def intervals(
     return {key: (round(float(low), 2), round(float(high), 2)) for key, (low, high) in bounds.items()}
 
 
-def interval(
-    values: Sequence[np.ndarray], *, samples: int = 1000, seed: int = 0, share: float = 0.95
-) -> tuple[float, float]:
-    """The interval of the mean of runs' means: runs are drawn again, and within each its items.
+def interval(values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The 95 % interval of the mean of runs' means: runs are drawn again, and within each its items.
 
     values: per run a figure for each item, or the difference of two runs over the same items.
 
     >>> interval([np.array([1, 1, 1])])
     (1.0, 1.0)
     """
-    rng = np.random.default_rng(seed)
-    means = np.stack([v[rng.integers(len(v), size=(samples, len(v)))].mean(1) for v in values])  # (runs, S)
-    chosen = rng.integers(len(values), size=(len(values), samples))
+    rng = np.random.default_rng(0)
+    means = np.stack([v[rng.integers(len(v), size=(1000, len(v)))].mean(1) for v in values])  # (runs, 1000)
+    chosen = rng.integers(len(values), size=(len(values), 1000))
     drawn = np.take_along_axis(means, chosen, 0).mean(0)
-    low, high = np.quantile(drawn, [(1 - share) / 2, (1 + share) / 2])
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -60,7 +60,6 @@ class Facts:
     """Counts over the captions of one photo: in how many of them something is said.
 
     things: of things. colors, numbers, actions: by thing. places, subjects: of phrases. words: all words.
-    pairs: of words that follow each other.
     """
 
     def __init__(self, captions: Sequence[str]) -> None:
@@ -69,10 +68,7 @@ class Facts:
         self.places: Counter[str] = Counter()
         self.subjects: Counter[str] = Counter()
         self.words: set[str] = set()
-        self.pairs: Counter[tuple[str, str]] = Counter()
         for caption in captions:
-            spoken = ["", *caption.lower().split(), ""]
-            self.pairs.update(zip(spoken, spoken[1:], strict=False))
             self._read(re.findall(r"[a-z][a-z\-']*", caption.lower()))
 
     def _read(self, words: list[str]) -> None:
@@ -168,16 +164,14 @@ def _place(words: list[str], i: int) -> str | None:
 
 
 class Corpus:
-    """Over the training photos: how often things occur, alone and together, and pairs of words."""
+    """Over the training photos: how often things occur, alone and together."""
 
     def __init__(self, photos: Iterable[Facts]) -> None:
         self.count: Counter[str] = Counter()
         self.together: defaultdict[str, Counter[str]] = _counter()
-        self.pairs: Counter[tuple[str, str]] = Counter()
         for facts in photos:
             agreed = facts.agreed()
             self.count.update(agreed)
-            self.pairs.update(facts.pairs)
             for thing in agreed:
                 self.together[thing].update(other for other in agreed if other != thing)
 
@@ -202,14 +196,14 @@ class Corpus:
             return pool[int(rng.choice(len(pool), p=weights / weights.sum()))]
         return pool[int(rng.integers(len(pool)))]
 
-    def likely_absent(self, facts: Facts, most: int = 5) -> list[str]:
-        """The absent things that occur most beside what is there, the likeliest first."""
+    def likely_absent(self, facts: Facts) -> list[str]:
+        """The five absent things that occur most beside what is there, the likeliest first."""
         likely: defaultdict[str, float] = defaultdict(float)
         for thing in facts.agreed():
             for other, n in self.together[thing].items():
                 likely[other] += n / self.count[other] ** 0.5
         order = sorted(likely, key=lambda thing: -likely[thing])[:60]
-        return [thing for thing in order if facts.absent(thing)][:most]
+        return [thing for thing in order if facts.absent(thing)][:5]
 
 
 def existence(facts: Facts, corpus: Corpus, rng: np.random.Generator, kind: str) -> list[Question]:

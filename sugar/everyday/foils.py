@@ -1,15 +1,13 @@
 """A foil: a caption made wrong by exchanging one noun, colour, number or action for another of its kind.
 
-foil("a brown dog runs", facts, rng)     # Foil("a brown horse runs", "noun"), or None if nothing fits
+all_foils("a brown dog runs", facts)     # [Foil("a brown horse runs", "noun"), ...]
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from sugar.everyday.facts import Corpus, Facts
+from sugar.everyday.facts import Facts
 from sugar.everyday.words import (
     ACTION_OF,
     EXCHANGE_KINDS,
@@ -20,46 +18,12 @@ from sugar.everyday.words import (
     THING_OF,
 )
 
-LIKELY = 0.6
-
 
 class Foil(NamedTuple):
     """The wrong caption, and the kind of word that was exchanged: noun, color, number or action."""
 
     caption: str
     kind: str
-
-
-def foil(caption: str, facts: Facts, rng: np.random.Generator) -> Foil | None:
-    """Exchange one word. The new word occurs in no caption of the photo, nor does a related one."""
-    words = caption.split()
-    places = [i for i, word in enumerate(words) if word.strip(",") in EXCHANGE_OF]
-    rng.shuffle(places)
-    for i in places:
-        found = _foils_at(words, i, facts)
-        if found:
-            return found[int(rng.integers(len(found)))]
-    return None
-
-
-def likely_foil(caption: str, facts: Facts, corpus: Corpus, rng: np.random.Generator) -> Foil | None:
-    """As `foil`, but six times out of ten the new word is drawn by how well it goes with the words beside
-    it.
-    """
-    words = caption.split()
-    places = [i for i, word in enumerate(words) if word.strip(",") in EXCHANGE_OF]
-    rng.shuffle(places)
-    for i in places:
-        found = _foils_at(words, i, facts)
-        if not found:
-            continue
-        if rng.random() >= LIKELY:
-            return found[int(rng.integers(len(found)))]
-        before, after = ["", *words, ""][i], ["", *words, ""][i + 2]
-        new = [f.caption.split()[i].strip(",") for f in found]
-        fit = np.array([(corpus.pairs[before, w] + 0.2) * (corpus.pairs[w, after] + 0.2) for w in new])
-        return found[int(rng.choice(len(found), p=fit**0.5 / (fit**0.5).sum()))]
-    return None
 
 
 def all_foils(caption: str, facts: Facts) -> list[Foil]:

@@ -11,15 +11,13 @@ Not covered: files inside zips; what is close to a question (`sugar.rag`).
 
 from sugar.passages.files import SUFFIXES, read_files
 from sugar.passages.markdown import read_markdown
-from sugar.passages.passage import Block, Passage, PassageLimits, Reading, clean, pack, read_plain, sentences
+from sugar.passages.passage import Passage, PassageLimits, Reading, pack, read_plain, sentences
 
 __all__ = [
     "SUFFIXES",
-    "Block",
     "PassageLimits",
     "Passage",
     "Reading",
-    "clean",
     "pack",
     "read_files",
     "read_markdown",

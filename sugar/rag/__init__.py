@@ -6,18 +6,16 @@ not know".
         print(reply.text, reply.by, reply.cited)
 """
 
-from sugar.rag.answering import STRICTNESS, Reply, ask, cite, supports, threshold
+from sugar.rag.answering import STRICTNESS, Reply, ask, cite, threshold
 from sugar.rag.base import KnowledgeBase
-from sugar.rag.evidence import Scales, best_sentence
+from sugar.rag.evidence import best_sentence
 from sugar.rag.prompting import prompt, quoted, quoted_sample, within_budget
-from sugar.rag.questions import When, find_time, standalone
+from sugar.rag.questions import find_time, standalone
 
 __all__ = [
     "KnowledgeBase",
     "Reply",
     "STRICTNESS",
-    "Scales",
-    "When",
     "ask",
     "best_sentence",
     "cite",
@@ -26,7 +24,6 @@ __all__ = [
     "quoted",
     "quoted_sample",
     "standalone",
-    "supports",
     "threshold",
     "within_budget",
 ]

@@ -15,7 +15,6 @@ from sugar.gallery import Filters
 from sugar.retrieval.ranking import (
     KINDS,
     SearchOptions,
-    approximate_recall,
     by_words,
     confirm,
     kind_of,
@@ -30,7 +29,6 @@ __all__ = [
     "KINDS",
     "SearchOptions",
     "Term",
-    "approximate_recall",
     "by_words",
     "confirm",
     "kind_of",

@@ -155,19 +155,6 @@ def confirm(
     return [replace(hit, rank=rank) for rank, hit in enumerate([*asked, *hits[top:]])]
 
 
-def approximate_recall(gallery: Gallery, *, queries: int = 100, k: int = 10) -> float:
-    """The mean share of the exact top k that the index in use finds, over stored vectors; 1.0 for a flat one.
-
-    queries: how many stored vectors, spread over the gallery, are looked up.
-    """
-    rows = gallery.spread()
-    rows = rows[:: max(1, len(rows) // queries)][:queries]
-    if not len(rows) or gallery.index_info["kind"] == "flat":
-        return 1.0
-    found, truth = gallery.nearest(rows, k)[1], gallery.nearest(rows, k, exact=True)[1]
-    return float(np.mean([len(np.intersect1d(f, t)) / len(t) for f, t in zip(found, truth, strict=True)]))
-
-
 # -- the candidates of an embedded query; hold the gallery's lock
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from sugar.dtw import subsequence_dtw
 from sugar.errors import InputError
 from sugar.gallery import EmbeddingModel, Filters, Gallery
-from sugar.images import near_duplicate
 from sugar.retrieval.scoring import relevance, story_cost_distribution
-from sugar.retrieval.terms import signatures_of
 from sugar.sequence import PictureHit, Sample
 
 
@@ -20,7 +18,6 @@ def search_story(
     *,
     k: int = 5,
     filters: Filters | None = None,
-    exclude_own: bool = False,
 ) -> list[PictureHit]:
     """Find the k best runs of pictures, in order of time taken, then name; runs never overlap.
 
@@ -32,7 +29,6 @@ def search_story(
         story: n slices, in order.
         k: how many runs.
         filters: look among these pictures only.
-        exclude_own: leave out the pictures that the story itself shows.
     Returns:
         Hits, best first. hit.items: the run's ids in order of time; hit.item: its first.
         hit.path: pairs (story slice, position in the run).
@@ -46,16 +42,13 @@ def search_story(
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one run.")
     rows = model.embed([Sample(s) for s in story]).pooled  # (n, D)
-    own = signatures_of([story] if exclude_own else [])
     with gallery.lock:
-        return _runs(gallery, rows, own, k, filters or Filters())
+        return _runs(gallery, rows, k, filters or Filters())
 
 
-def _runs(gallery: Gallery, rows: np.ndarray, own: np.ndarray, k: int, filters: Filters) -> list[PictureHit]:
-    """rows: (n, D), one per story slice. own: (pictures, 192) signatures of pictures to leave out."""
+def _runs(gallery: Gallery, rows: np.ndarray, k: int, filters: Filters) -> list[PictureHit]:
+    """rows: (n, D), one per story slice."""
     ids = gallery.matching(filters)
-    if len(ids) and len(own):
-        ids = ids[~near_duplicate(gallery.signatures(ids.tolist())[:, None], own[None]).any(1)]
     if not len(ids):
         return []
     pictures = gallery.pooled(ids)  # (N, D)

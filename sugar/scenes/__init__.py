@@ -10,7 +10,7 @@ world.py factors and the graph; draw.py pixels; words.py captions, edits, storie
 The room knows no model.
 """
 
-from sugar.scenes.draw import draw, picture
+from sugar.scenes.draw import draw
 from sugar.scenes.questions import ask, match_question, questions
 from sugar.scenes.words import (
     long_caption,
@@ -24,7 +24,7 @@ from sugar.scenes.words import (
     scene_facts,
     short_caption,
 )
-from sugar.scenes.world import Scene, SceneObject, is_held_out, relation, sample_scene, split_rng
+from sugar.scenes.world import Scene, SceneObject, is_held_out, sample_scene, split_rng
 
 __all__ = [
     "Scene",
@@ -36,10 +36,8 @@ __all__ = [
     "match_question",
     "meet_again",
     "negative",
-    "picture",
     "plain_caption",
     "questions",
-    "relation",
     "sample_card",
     "sample_edit",
     "sample_scene",
