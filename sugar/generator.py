@@ -22,6 +22,8 @@ from sugar.model.owner import owner
 from sugar.model.processor import Layout
 from sugar.sequence import Sample, Sampling, Turn
 
+__all__ = ["Generator", "as_turns"]
+
 log = logging.getLogger("sugar")
 
 GRAPH_AFTER = 2
@@ -127,11 +129,16 @@ class Generator:
             "%s: a captured decoding step cannot be used (%s); decoding step by step", self.backbone.name, why
         )
 
-    def answers(self, samples: Sequence[Sample], *, max_new_tokens: int, adapter: str | None) -> list[str]:
-        """The greedy answer to each sample, as `stream` gives it, computed in batches. Returns N texts."""
+    def answers(
+        self, asked: Sequence[Sample | Sequence[Turn]], *, max_new_tokens: int, adapter: str | None
+    ) -> list[str]:
+        """The greedy answer to each sample or conversation, as `stream` gives it, computed in batches.
+
+        Returns N texts.
+        """
         said: list[str] = []
-        for start in range(0, len(samples), WINDOW):
-            layouts = [self.backbone.layout([Turn("user", s)]) for s in samples[start : start + WINDOW]]
+        for start in range(0, len(asked), WINDOW):
+            layouts = [self.backbone.layout(as_turns(a)) for a in asked[start : start + WINDOW]]
             found: dict[int, str] = {}
 
             def work(rows: list[int], layouts: list[Layout] = layouts) -> list[str]:

@@ -109,7 +109,8 @@ def test_cells_answer_where_and_the_hub_has_none(photo: Sugar) -> None:
 def test_every_row_is_measured_beside_its_baselines(photo: Sugar, archive: Path) -> None:
     found = runner.measure(benchmark(Archive(archive), size=10), photo)
     figures = found.figures
-    for key in ("photo_t2i_r1", "photo_bleu4", "photo_pope", "photo_vqa", "photo_kinds_r5", "photo_foil"):
+    told = ("photo_bleu4", "photo_pope", "photo_pope_talked", "photo_vqa", "note_read")
+    for key in ("photo_t2i_r1", "photo_word_map", "photo_kinds_r5", "photo_foil", *told):
         assert figures[key] >= 0 and f"{key}_baseline" in figures
     assert figures["photo_t2i_r1_baseline"] == 10
     assert len(captions(found)) == 10

@@ -273,14 +273,19 @@ def bundle(packed: Path, adapter: Path, out: Path, settings: dict[str, Any]) -> 
     settings: of `sugar.json`, beside the head's sizes.
     """
     from huggingface_hub import save_torch_state_dict
+    from safetensors.torch import save_file
 
     head = read_settings(adapter).get("head")
     shutil.copytree(packed, out, dirs_exist_ok=True)
     (out / LORA).mkdir(exist_ok=True)
-    tensors = {key: tensor.half() for key, tensor in read_shards(adapter, "adapter_model").items()}
+
+    def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {key: tensor.half() for key, tensor in tensors.items()}
+
+    tensors = half(read_shards(adapter, "adapter_model"))
     save_torch_state_dict(
         tensors, out / LORA, max_shard_size=SHARD, filename_pattern="adapter_model{suffix}.safetensors"
     )
     shutil.copy(adapter / "adapter_config.json", out / LORA)
-    shutil.copy(adapter / HEAD_FILE, out)
+    save_file(half(read_tensors(adapter / HEAD_FILE)), out / HEAD_FILE)
     write_settings(out, **settings, head=head)
