@@ -108,6 +108,11 @@ class Embedder:
         empty = np.zeros((0, self.dimension(adapter)), np.float32)
         return Embeddings(np.stack(pooled) if pooled else empty, rows, flags)
 
+    def states(self, samples: Sequence[Sample], *, adapter: str | None) -> np.ndarray:
+        """(N, hidden and the tower's reading): what the head reads of each whole sample."""
+        layouts = [self.backbone.sample_layout(s) for s in samples]
+        return np.stack([rows[-1] for rows in self._rows(layouts, None, adapter, states=True)])
+
     def _rows(
         self,
         layouts: Sequence[Layout],
@@ -115,8 +120,9 @@ class Embedder:
         adapter: str | None,
         *,
         flat: bool = False,
+        states: bool = False,
     ) -> list[np.ndarray]:
-        """Per layout (n_i, D) unit rows, one per slice."""
+        """Per layout (n_i, D) unit rows, one per slice; with `states` what the head would read."""
         head = self.backbone.adapters.heads[adapter] if self.encoder(adapter) == "sugar" else None
 
         def work(chosen: list[int]) -> np.ndarray:
@@ -126,7 +132,10 @@ class Embedder:
                 if head is not None and head.reading:
                     hidden = with_readings(hidden, done.slices, done.pictures, head.reading)
                 d = pool_slices(hidden, done.slices)  # (all slices, hidden, and the tower's reading)
-                r = head(d) if head is not None else torch.nn.functional.normalize(d.float(), dim=-1)
+                if states:
+                    r = d.float()
+                else:
+                    r = head(d) if head is not None else torch.nn.functional.normalize(d.float(), dim=-1)
             return r.cpu().numpy()
 
         found: dict[int, np.ndarray] = {}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.bert import BertConfig, BertModel, BertTokenizer
@@ -25,6 +26,7 @@ from sugar.training import loop
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.data import open_one
 from sugar.training.dual import DualConfig, DualTask
+from sugar.training.head import HeadConfig, HeadTask
 from sugar.training.recipes import OWN
 from sugar.training.teachers import open_teachers
 from sugar.training.teachers.dual import TextNetwork, save_dual
@@ -166,6 +168,43 @@ def test_an_export_carries_the_trained_projector(folder: Path, tmp_path: Path) -
     assert np.allclose(opened.embed([sample]).pooled, trained, atol=0.01)
     layer = opened.model.model.multi_modal_projector.linear_1
     assert not torch.equal(layer.modules_to_save["sugar"].weight, layer.original_module.weight)
+
+
+def test_a_head_is_fitted_anew_to_the_states_of_a_trained_adapter(folder: Path, tmp_path: Path) -> None:
+    task = AdapterTask(config(folder, tmp_path / "run"))
+    loop.Run(task).train_step()
+    task.export(tmp_path / "adapter")
+    settings = HeadConfig(
+        out=str(tmp_path / "head"),
+        base=str(folder / "assembled"),
+        adapter=str(tmp_path / "adapter"),
+        data=(f"folder={folder / 'album'}", f"texts={folder / 'lines.txt'}"),
+        teachers=f"dual:{folder / 'dual'}",
+        captions=1,
+        steps=60,
+        batch=4,
+        rate=1e-2,
+        warmup=1,
+        dropout=0.0,
+    )
+    fit = HeadTask(settings)
+    assert len(fit.pictures.read) == 4 and len(fit.rest.read) == 3
+
+    def near(head: EmbeddingHead) -> float:
+        with torch.no_grad():
+            r = head(torch.cat([fit.pictures.read, fit.captions.read]))
+        return float((r * torch.cat([fit.pictures.wanted, fit.captions.wanted])).sum(1).mean())
+
+    before = near(fit.sugar.backbone.adapters.heads[fit.sugar.adapter])
+    made = loop.train(fit)
+    after = EmbeddingHead.load(made)
+    assert near(after) > max(before, 0.5)
+    same = "adapter_model.safetensors"
+    old, new = (load_file(f / same) for f in (tmp_path / "adapter", made))
+    assert all(torch.equal(old[name], new[name]) for name in old), "the layers stay as they are"
+    opened = Sugar.from_pretrained(folder / "assembled", precision="fp32", adapter=made)
+    states = torch.from_numpy(opened.embedder.states([Sample("dog")], adapter=opened.adapter))
+    assert np.allclose(opened.embed([Sample("dog")]).pooled, after(states).detach(), atol=1e-4)
 
 
 def test_a_head_reads_what_the_tower_says_of_a_picture(folder: Path) -> None:

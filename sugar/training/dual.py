@@ -240,7 +240,7 @@ class DualTask:
         numbers = iter(range(len(texts)))
         file = there(self.config.classes, "--classes") if self.config.classes else None
         classes = [c.strip() for c in read_lines(file)] if file else []
-        listed, said = _words(written)
+        listed, said = agreed_words(written)
 
         def vectors(of: Sequence[str]) -> Tensor:
             return F.normalize(torch.from_numpy(encode(of)).float(), dim=1)
@@ -387,7 +387,7 @@ def _contrast(similarity: Tensor, same: Tensor) -> Tensor:
     return (rows.mean() + columns.mean()) / 2
 
 
-def _words(written: Sequence[Sequence[str]]) -> tuple[list[str], Tensor]:
+def agreed_words(written: Sequence[Sequence[str]]) -> tuple[list[str], Tensor]:
     """The words that enough pictures' captions agree on, and (P, W) where each is said."""
     counts = [Counter(w for c in own for w in set(re.findall(r"[^\W\d_]+", c.lower()))) for own in written]
     common = Counter(w for own in counts for w, n in own.items() if n >= AGREED and w not in STOP)

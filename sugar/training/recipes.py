@@ -4,8 +4,9 @@ sugar: the paper's recipe on any base and any data; `paper` is its large setting
 warm-up .03, LoRA 128 / 256 on query and value projections, the head trained. vladva: symmetric InfoNCE at
 .02, LoRA 16 / 16 on all linear layers, soft prompts, long captions as language. `own`, of both, is for a
 person's captioned pictures and a small base, minutes on a CPU. `photo` is how sugar-photo is trained, on the
-files of `python -m sugar material`. dual: a cross-modal teacher for `--teachers
-dual:FOLDER`, on captioned pictures. whole: every weight, `tiny` from nothing.
+files of `python -m sugar material`. head: the head of a trained adapter, fitted anew to what the layers give.
+dual: a cross-modal teacher for `--teachers dual:FOLDER`, on captioned pictures. whole: every weight, `tiny`
+from nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from sugar.errors import SettingsError
 from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.dual import DualConfig, DualTask
+from sugar.training.head import HeadConfig, HeadTask
 from sugar.training.vladva import ALL_LINEARS, VladvaConfig, VladvaTask
 from sugar.training.whole import WholeConfig, WholeTask
 
@@ -85,6 +87,13 @@ PHOTO = replace(
         PAPER.terms, similarity=2.0, referent=0.5, pull=3.0, length_weighting=0.35, same_sample="kernel"
     ),
 )
+HEAD = HeadConfig(
+    data=(
+        "folder=runs/material/photos",
+        "texts=runs/material/sentences.txt",
+        "texts=runs/material/words.txt",
+    )
+)
 VLADVA = VladvaConfig()
 VLADVA_OWN = replace(
     VLADVA,
@@ -115,6 +124,7 @@ WHOLE = WholeConfig(
 )
 RECIPES = {
     "sugar": Recipe({"paper": PAPER, "own": OWN, "photo": PHOTO}, AdapterTask),
+    "head": Recipe({"photo": HEAD}, HeadTask),
     "dual": Recipe({"photos": DualConfig()}, DualTask),
     "vladva": Recipe({"paper": VLADVA, "own": VLADVA_OWN}, VladvaTask),
     "whole": Recipe({"tiny": WHOLE}, WholeTask),
