@@ -79,7 +79,7 @@ def first_said(words: Sequence[str], today: date) -> tuple[int, Span] | None:
 
 
 def _span(found: dict[str, str | None], today: date) -> Span | None:
-    year = int(found["year"]) if found.get("year") else None
+    year = int(str(found["year"])) if found.get("year") else None
     if year is not None and not 1826 <= year <= today.year:
         return None
     if found.get("plain"):
@@ -91,10 +91,10 @@ def _span(found: dict[str, str | None], today: date) -> Span | None:
         back = _COUNTS.get(str(found["count"])) or int(str(found["count"]))
         return _calendar(unit, today, back)
     if found.get("day"):
-        month, day = MONTHS.get(str(found["month"])), int(str(found["day"]))
-        if month is None or year is None or not 1 <= day <= monthrange(year, month)[1]:
+        month, number = MONTHS.get(str(found["month"])), int(str(found["day"]))
+        if month is None or year is None or not 1 <= number <= monthrange(year, month)[1]:
             return None
-        return date(year, month, day), date(year, month, day)
+        return date(year, month, number), date(year, month, number)
     return _named(str(found["name"]), year, today, back=int(found.get("which") == "last"))
 
 

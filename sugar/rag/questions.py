@@ -43,6 +43,7 @@ def find_time(question: str, today: date | None = None) -> When | None:
     words, today = question.split(), today or date.today()
     bare = [w.strip("?!.,;:()\"'").lower() for w in words]
     for at in range(len(words)):
+        found: Filters | None
         if said := first_said(bare[at : at + MOST_WORDS], today):
             found, length = Filters(*said[1]), said[0]
         else:

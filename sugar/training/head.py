@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sugar.core import Sugar
@@ -27,6 +27,7 @@ from sugar.model.adapters import EmbeddingHead
 from sugar.sequence import Sample
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
+from sugar.training.data.example import Example
 from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.dual import agreed_words
 from sugar.training.run_log import StepResult
@@ -75,6 +76,15 @@ class States:
     wanted: Tensor
 
 
+class Fitted(nn.Module):
+    """The head, and the logarithms by which cosines of captions and of words are scaled."""
+
+    def __init__(self, head: EmbeddingHead) -> None:
+        super().__init__()
+        self.head = head
+        self.scales = nn.Parameter(torch.tensor([3.0, 2.5]))
+
+
 class HeadTask:
     """The task of the one loop."""
 
@@ -104,9 +114,7 @@ class HeadTask:
         both = torch.cat([self.pictures.read, self.captions.read])
         self.mean, self.spread = both.mean(0), both.std(0) + 1e-3
         self.mean[head.hidden :], self.spread[head.hidden :] = 0, float(both[:, head.hidden :].std() + 1e-3)
-        self.module = torch.nn.ModuleDict({"head": self._standardised(head)})
-        scales = torch.nn.Parameter(torch.tensor([3.0, 2.5]))  # logarithms, of captions and of words
-        self.module.register_parameter("scales", scales)
+        self.module = Fitted(self._standardised(head))
 
     # -- data
 
@@ -117,7 +125,7 @@ class HeadTask:
         written: list[list[str]] = []
         texts: list[str] = []
         for d, row in rows:
-            example = reader.example(d, row)
+            example: Example = reader.example(d, row)
             for at, target in enumerate(example.samples):
                 own = [example.samples[t].sample.text for t, picture in example.pairs if picture == at]
                 if target.sample.images and own:
@@ -164,7 +172,7 @@ class HeadTask:
 
     def _embed(self, states: States, rows: Tensor) -> Tensor:
         x = (states.read[rows] - self.mean) / self.spread
-        return self.module["head"](F.dropout(x, self.config.dropout, self.module.training))
+        return self.module.head(F.dropout(x, self.config.dropout, self.module.training))
 
     def backward(self, data: np.random.Generator, step: int) -> StepResult:
         c, rng = self.config, data
@@ -205,7 +213,7 @@ class HeadTask:
 
     def export(self, folder: Path) -> None:
         """The adapter's folder with the new head."""
-        fitted = self._standardised(self.module["head"], back=True).eval()
+        fitted = self._standardised(self.module.head, back=True).eval()
         self.sugar.backbone.adapters.heads[self.sugar.adapter] = fitted
         self.sugar.save_adapter(folder)
 

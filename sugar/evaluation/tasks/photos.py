@@ -617,7 +617,7 @@ def foreign_items(asked: Asked) -> Iterator[Any]:
 
 def predict_own(model: Any, _: Path, items: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """What the runner does not know itself, one kind a call."""
-    own = {Noun: predict_nouns, Talked: predict_talked, Look: predict_familiarity}
+    own: dict[type, Any] = {Noun: predict_nouns, Talked: predict_talked, Look: predict_familiarity}
     yield from own[type(items[0])](model, items)
 
 
