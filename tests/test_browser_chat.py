@@ -254,6 +254,7 @@ def test_the_model_panel(browser: Any, tmp_path: Path) -> None:
     try:
         page = window.open("Model")
         page.locator("#facts").get_by_text("Process memory").wait_for()
+        expect(page.get_by_label("Model", exact=True).first).to_have_value("sugar-tiny")
         gate.clear()
         choose(page, "smolvlm-256m")
         page.locator("#needs").get_by_text("0.51 GB to download").wait_for()

@@ -75,6 +75,7 @@ def build(app: AppContext) -> None:
     adapter.focus(run(tab.adapters), None, adapter, **app.quiet)
     adapter.input(app.guarded(tab.use), adapter, [facts, card, adapter], **exchange)
     app.on_model_change(tab.loaded, [facts, card, adapter])
+    app.on_model_change(tab.preset, [choice])
 
 
 class ModelTab:
@@ -92,6 +93,11 @@ class ModelTab:
             return f"<p>{words.NO_MODEL}</p>", "", self.adapters()
         told = dict(zip((words.GOOD_AT, words.LIMITS), self.service.own_words(), strict=True))
         return facts_table(facts | told), card_markdown(self.service.card()), self.adapters()
+
+    def preset(self) -> Any:
+        """The choice of model stands on the one that is loaded, where that is a preset."""
+        model = self.slot.peek()
+        return model.name if model is not None and model.name in PRESETS else gr.skip()
 
     def adapters(self) -> Any:
         model = self.slot.peek()
