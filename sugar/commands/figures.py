@@ -27,6 +27,7 @@ from sugar import bench as room
 from sugar.commands import add_flags
 from sugar.errors import SettingsError
 from sugar.evaluation.provenance import provenance
+from sugar.evaluation.report import markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "assets" / "figures"
@@ -94,9 +95,7 @@ def as_table(data: dict[str, Any]) -> str:
         cells = [[row.get(c, "") for c in columns] for row in rows]
     else:
         columns, cells = data["columns"], rows
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(cell(v) for v in row)} |" for row in cells]
-    return "\n".join(lines)
+    return markdown_table(columns, [[cell(v) for v in row] for row in cells])
 
 
 def cell(value: Any) -> str:
@@ -135,7 +134,7 @@ def benchmarks() -> str:
 
     measured = json.loads(BENCHMARKS.read_text("utf-8"))["rows"] if BENCHMARKS.is_file() else []
     ours = sorted({row["model"] for row in measured})
-    lines = [f"| benchmark | figure | {' | '.join(ours)} | papers |", f"|---|---|{'---|' * len(ours)}---|"]
+    lines = []
     for name, benchmark in known().items():
         rows = {row["model"]: row for row in measured if row["benchmark"] == name}
         reported = {k for figures in benchmark.papers.values() for k in figures}
@@ -143,27 +142,27 @@ def benchmarks() -> str:
         for key in list(dict.fromkeys(keys)) or [""]:
             own = [shown(rows[m], key) if m in rows else "" for m in ours]
             papers = [f"{p} {figures[key]:g}" for p, figures in benchmark.papers.items() if key in figures]
-            lines.append(f"| {name} | {key} | {' | '.join(own)} | {'; '.join(papers)} |")
-    return "\n".join([*lines, "", *(part_of(row) for row in measured)])
+            lines.append([name, key, *own, "; ".join(papers)])
+    figures = markdown_table(["benchmark", "figure", *ours, "papers"], lines)
+    return "\n".join([figures, "", *(part_of(row) for row in measured)])
 
 
 def drawn() -> str:
     """The drawn world's table, from what `python -m sugar assets --only quality` wrote."""
+    from sugar.evaluation.report import BESIDE
     from sugar.evaluation.tasks.drawn import ROWS
 
     measured = json.loads((ROOT / "assets" / "sugar-tiny" / "quality.json").read_text("utf-8"))
-    lines = [
-        "| % | measured | chance | words alone | pictures alone | at least | aim |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines = []
     for row in ROWS:
         if row.key not in measured:
             continue
         beside = [cell(measured.get(f"{row.key}_{kind}")) for kind in ("chance", "language", "picture")]
-        bars = [cell(row.at_least), cell(row.aim)]
-        lines.append(f"| {' | '.join([row.title, cell(measured[row.key]), *beside, *bars])} |")
+        lines.append([row.title, cell(measured[row.key]), *beside, cell(row.at_least), cell(row.aim)])
     how = f"`python -m sugar evaluate drawn --seed {measured['seed']} --size {measured['size']}`"
-    return "\n".join([*lines, "", f"{how}, {measured['model']}."])
+    return "\n".join(
+        [markdown_table(["%", *BESIDE, "at least", "aim"], lines), "", f"{how}, {measured['model']}."]
+    )
 
 
 def part_of(row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ import torch
 from sugar.core import Sugar
 from sugar.errors import SettingsError
 from sugar.evaluation.comparison import interval
+from sugar.evaluation.report import markdown_table
 from sugar.metrics.retrieval import ranks
 from sugar.model.processor import Batch, Layout, Processor
 from sugar.sequence import Sample
@@ -290,8 +291,7 @@ def run(
             measured = one(ROWS[name], out / f"{name}-{seed}", asked)
             facts = table(finished(out, only or tuple(VARIANTS), shared))
             (out / "ablation.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-            lines = [facts["columns"], ["---"] * len(facts["columns"]), *facts["rows"]]
-            (out / "ablation.md").write_text("".join(f"| {' | '.join(x)} |\n" for x in lines), "utf-8")
+            (out / "ablation.md").write_text(f"{markdown_table(facts['columns'], facts['rows'])}\n", "utf-8")
             told = {key: round(100 * float(np.mean(hits)), 1) for key, hits in measured["hits"].items()}
             print(name, seed, told, flush=True)
     return facts

@@ -19,6 +19,7 @@ import numpy as np
 
 from sugar.errors import SettingsError
 from sugar.evaluation.benchmark import Benchmark, Pool
+from sugar.evaluation.report import markdown_table
 from sugar.evaluation.runner import by_key, keys_of, limited
 
 FEW = 200
@@ -134,11 +135,8 @@ def _score(
 
 def table(name: str, differences: dict[str, Difference]) -> str:
     """Markdown: a row per figure."""
-    lines = [f"| {name} | A | B | B - A | 95 % interval | |", "|---|---|---|---|---|---|"]
+    rows = []
     for key, d in differences.items():
-        verdict = "decided" if d.decided else "open"
-        lines.append(
-            f"| {key} | {d.first:.1f} | {d.second:.1f} | {d.difference:+.1f} "
-            f"| {d.low:+.1f} to {d.high:+.1f} | {verdict} |"
-        )
-    return "\n".join(lines)
+        shares = [f"{d.first:.1f}", f"{d.second:.1f}", f"{d.difference:+.1f}"]
+        rows.append([key, *shares, f"{d.low:+.1f} to {d.high:+.1f}", "decided" if d.decided else "open"])
+    return markdown_table([name, "A", "B", "B - A", "95 % interval", ""], rows)

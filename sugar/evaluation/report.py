@@ -9,12 +9,13 @@ of them, stand beside KEY (`beside` in tasks/scores.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sugar.evaluation.benchmark import Benchmark
 
 KINDS = ("chance", "language", "picture")
+BESIDE = ("measured", "chance", "words alone", "pictures alone")
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,19 @@ def missed(rows: Sequence[FigureRow], figures: Mapping[str, float]) -> list[str]
 
 def barred_table(title: str, rows: Sequence[FigureRow], figures: Mapping[str, float]) -> str:
     """Markdown: the rows beside their baselines and bars, then all other figures."""
-    lines = [title, ""]
-    lines += _head("% | measured | chance | words alone | pictures alone | at least | aim | ")
-    rows = [row for row in rows if row.key in figures]
+    rows, lines = [row for row in rows if row.key in figures], []
     for row in rows:
         value, (least, aim) = figures[row.key], row.bars(figures)
         verdict = ""
         if least is not None and aim is not None:
             verdict = "aim met" if row.met(value, aim) else "met" if row.met(value, least) else "MISSED"
         bars = ["" if bar is None else f"{'<= ' if row.at_most else ''}{bar:g}" for bar in (least, aim)]
-        lines.append(_line([row.title, *_cells(row.key, figures), *bars, verdict]))
-    lines += ["", *_head("others, % | measured | chance | words alone | pictures alone")]
+        lines.append([row.title, *_cells(row.key, figures), *bars, verdict])
     shown = {row.key for row in rows}
     shown |= {f"{key}_{kind}" for key in figures for kind in (*KINDS, "baseline")}
-    lines += [_line([key, *_cells(key, figures)]) for key in figures if key not in shown]
-    return "\n".join(lines)
+    others = [[key, *_cells(key, figures)] for key in figures if key not in shown]
+    barred = markdown_table(["%", *BESIDE, "at least", "aim", ""], lines)
+    return "\n".join([title, "", barred, "", markdown_table(["others, %", *BESIDE], others)])
 
 
 def figures_table(
@@ -76,21 +75,25 @@ def figures_table(
     """Markdown: the measured figures, with intervals where there are any, beside chance and the papers'
     rows."""
     keys = list(figures)
-    lines = _head(" | ".join([benchmark.title, *keys]))
+    lines = []
     for name, row in {"measured": figures, "chance": benchmark.chance, **benchmark.papers}.items():
         if row:
-            lines.append(_line([name, *(f"{row[k]:.1f}" if k in row else "" for k in keys)]))
+            lines.append([name, *(f"{row[k]:.1f}" if k in row else "" for k in keys)])
         if name == "measured" and intervals:
-            lines.append(_line(["95 % interval", *("{:.1f} to {:.1f}".format(*intervals[k]) for k in keys)]))
-    return "\n".join(lines)
+            lines.append(["95 % interval", *("{:.1f} to {:.1f}".format(*intervals[k]) for k in keys)])
+    return markdown_table([benchmark.title, *keys], lines)
 
 
-def _head(columns: str) -> list[str]:
-    return [f"| {columns} |", "|---" * (1 + columns.count(" | ")) + "|"]
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown of a table. Cells hold no bar.
 
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    >>> print(markdown_table(["", "R@1"], [["ours", "30.2"]]))
+    |  | R@1 |
+    |---|---|
+    | ours | 30.2 |
+    """
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])
 
 
 def _cells(key: str, figures: Mapping[str, float]) -> list[str]:

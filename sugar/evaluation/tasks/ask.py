@@ -25,6 +25,7 @@ import numpy as np
 from sugar.errors import SettingsError
 from sugar.evaluation.benchmark import Benchmark
 from sugar.evaluation.comparison import FEW, share_interval
+from sugar.evaluation.report import markdown_table
 from sugar.evaluation.runner import Measured
 from sugar.evaluation.tasks.ask_bases import Base, Case, Split, bases
 from sugar.evaluation.tasks.scores import by_group
@@ -234,11 +235,9 @@ def table(title: str, figures: dict[str, float]) -> str:
         f"{title} A baseline never abstains where it finds something.",
         "The figures with a bar: reworded is those rows alone; absent is things, not facts.",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        f"|{'---|' * len(COLUMNS)}",
     ]
     told = [["" if value is None else str(value) for value in row] for row in rows(figures)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in told)])
+    return "\n".join([*lines, markdown_table(COLUMNS, told)])
 
 
 # -- thresholds of a checkpoint, from the tuning split ------------------------------------------------------
