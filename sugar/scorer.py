@@ -2,7 +2,6 @@
 
     scorer = Scorer(backbone, batching)
     scorer.score(turns, ["yes", "no"], adapter=None)                 # (2,)
-    scorer.score_many(samples, ["yes", "no"], adapter=None)          # (N, 2), batched
     scorer.log_odds(samples, adapter=None)                           # (N,) log p(yes) - log p(no)
 
 "Yes" is every way in which a model may begin it: yes, Yes, YES, each with and without a leading space, each
@@ -71,22 +70,6 @@ class Scorer:
                 batch = []
             batch.append(i)
         self.batching.shrinking(work, batch)
-        return scores
-
-    def score_many(
-        self, samples: Sequence[Sample], answers: Sequence[str], *, end: bool = False, adapter: str | None
-    ) -> np.ndarray:
-        """(N, answers) log p(answer | sample): what `score` gives for each sample, computed in batches."""
-        scores = np.zeros((len(samples), len(answers)))
-        for start in range(0, len(samples), WINDOW):
-            turns = [[Turn("user", sample)] for sample in samples[start : start + WINDOW]]
-            layouts = [self.backbone.layout(t) for t in turns]
-            tails = [
-                [self.tail(t, layout, answer, end) for answer in answers]
-                for t, layout in zip(turns, layouts, strict=True)
-            ]
-            for i, row in enumerate(self._tails(layouts, tails, adapter)):
-                scores[start + i] = row
         return scores
 
     def log_odds(self, samples: Sequence[Sample], *, adapter: str | None) -> np.ndarray:
