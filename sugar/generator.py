@@ -22,8 +22,6 @@ from sugar.model.owner import owner
 from sugar.model.processor import Layout
 from sugar.sequence import Sample, Sampling, Turn
 
-__all__ = ["Generator", "as_turns"]
-
 log = logging.getLogger("sugar")
 
 GRAPH_AFTER = 2
