@@ -92,6 +92,7 @@ def test_a_gallery_is_made_filled_and_removed(window: Window, app: Served, tmp_p
     page.locator("#gallery-create").click()
     expect(new).to_be_hidden()
     expect(page.get_by_text("This gallery is empty")).to_be_visible()
+    expect(page.locator("#search-examples")).to_be_hidden()  # there is nothing that they could find
     page.locator("input[type=file]:has(+ #gallery-files)").set_input_files([*SCENES, str(bad)])
     expect(page.locator("#gallery-report")).to_contain_text("3 added, 1 refused")
     expect(page.locator("#gallery-report td").last).to_contain_text("not a picture")
