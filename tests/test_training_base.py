@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -228,10 +229,17 @@ def test_a_head_reads_what_the_tower_says_of_a_picture(folder: Path) -> None:
     assert not text.any()
 
 
-def test_one_pass_gives_the_gradients_of_two(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"two_passes": False}, {"compiled": True}])
+def test_the_gradients_are_the_same(
+    folder: Path, tmp_path: Path, other: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiles = partialmethod(torch.nn.Module.compile, backend="aot_eager")  # the same graphs, no C++ compiler
+    monkeypatch.setattr(torch.nn.Module, "compile", compiles)
     found = []
-    for two in (True, False):
-        task = AdapterTask(config(folder, tmp_path, two_passes=two))
+    for changes in ({}, other):
+        task = AdapterTask(config(folder, tmp_path, **changes))
+        (layer, *_) = task.sugar.model.get_decoder().layers
+        assert (layer._compiled_call_impl is not None) == changes.get("compiled", False)
         task.backward(task.reader(0), 0)
         found.append({n: p.grad.clone() for n, p in task.module.named_parameters() if p.grad is not None})
     assert found[0].keys() == found[1].keys()
