@@ -26,10 +26,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 from PIL import Image
 from toy import ToyModel
 
@@ -128,6 +131,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def collection(made: SimpleNamespace) -> Iterator[Collection]:
     with Collection.open(made.uri, ToyModel(), name="set") as opened:
         yield opened
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty bucket of an object store that this process serves."""
+    store = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    store.start()
+    url = "http://{}:{}".format(*store.get_host_and_port())
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    httpx.put(f"{url}/museum").raise_for_status()
+    yield "s3://museum"
+    store.stop()
+    s3fs.S3FileSystem.clear_instance_cache()  # it keeps this store's address
 
 
 # -- the run
@@ -249,6 +272,36 @@ def test_a_job_is_killed_twice_and_its_workers_too_and_nothing_reported_is_lost(
 
 
 # -- sources
+
+
+def test_photos_and_table_may_lie_in_object_storage(bucket: str, made: SimpleNamespace) -> None:
+    store = s3fs.S3FileSystem()
+    for path in sorted((made.folder / "photos").glob("IMG*"))[:12]:
+        store.put(str(path), f"{bucket}/photos/{path.name}")
+    job = Job(f"{bucket}/photos", f"{bucket}/sets/a.lance", ToyModel, model="toy", batch=4)
+    with without_ray():
+        first, again = cluster.index(job), cluster.index(job)
+    assert (first.failed, again.added, again.rows) == (0, 0, first.added)
+    with Collection.open(job.out, ToyModel(), name="set") as collection:
+        hits = search(collection, ToyModel(), Sample("blue"), SearchOptions())
+        best = hits[0].item
+        assert collection.picture(best).size == (48, 32)
+        lost = collection.item(best).sha256
+    table.delete(job.out, [lost])
+    table.compact(job.out)
+    assert cluster.shown(job.out)["pictures"] == first.added - 1
+
+
+def test_storage_that_cannot_be_used_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = Facts("toy", "toy", 8, f"{bucket}/photos", 512, False)
+    with pytest.raises(SettingsError, match="No collection can be written at 's3://other/a.lance'"):
+        table.created("s3://other/a.lance", facts)
+    with pytest.raises(SettingsError, match="cannot be listed"):
+        Source("s3://other/photos").units()
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(SettingsError, match="cannot be listed"):
+        Source(f"{bucket}/photos").units()
 
 
 def test_shards_and_parquet_files_are_read_and_each_picture_is_found_again(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             elif part == "photos":
                 _photos(Path(folder) / "p", options, min(real, 64), row)
             elif part == "workers":
-                _workers(Path(folder) / "w", options, min(real, 256), row)
+                _workers(Path(folder) / "w", options, real, row)
             else:
                 for size in map(int, sizes.split(",")):
                     _sized(Path(folder) / f"{size}.lance", size, row)

@@ -92,7 +92,7 @@ class Source:
         """All there is, by path. Raises SettingsError: nothing is there, or nothing that can be read."""
         try:
             listed = self.files.find(self.root, detail=True)
-        except OSError as error:
+        except Exception as error:  # each kind of storage has errors of its own: no key, no answer
             raise SettingsError(f"The source {shown(self.address)} cannot be listed: {error}") from None
         inner = {self._below(path): facts for path, facts in listed.items()}
         units = [

@@ -122,12 +122,17 @@ def existing_table(uri: str) -> Any:
 def created(uri: str, facts: Facts) -> Any:
     """The table of these facts, new or as it was left.
 
-    Raises SettingsError: another model made it, or it was made in another way.
+    Raises SettingsError: another model made it, it was made in another way, or none can be written there.
     """
     table = opened(uri)
     if table is None:
-        lance, schema = library("lance"), columns(facts)
-        return lance.write_dataset(schema.empty_table(), uri, schema=schema, enable_stable_row_ids=True)
+        lance, empty = library("lance"), columns(facts).empty_table()
+        try:
+            return lance.write_dataset(empty, uri, enable_stable_row_ids=True)
+        except OSError as error:
+            raise SettingsError(
+                f"No collection can be written at {paths.shown(uri)}: {str(error)[:200]}"
+            ) from error
     known = facts_of(table)
     for key, own in vars(known).items():
         if (asked := getattr(facts, key)) != own and key != "model":
