@@ -255,7 +255,7 @@ class Window:
         """Go to an address, or load the page again. Streams that this cuts are no errors of the page."""
         before = len(self.errors)
         self.page.goto(address) if address else self.page.reload()
-        cut = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+        cut = ("AbortError: ", "Unexpected error Connection errored out")
         self.errors[before:] = [e for e in self.errors[before:] if not e.startswith(cut)]
 
     def close(self) -> None:

@@ -217,6 +217,7 @@ def test_the_page_while_the_model_loads(browser: Any, tmp_path: Path) -> None:
     page = window.page
     try:
         page.goto(window.served.url)
+        page.get_by_role("tab", name="Chat", exact=True).click()
         page.get_by_text("Questions will wait").wait_for()
         send(page, "red star")
         talk(page).get_by_text("red star").wait_for()
@@ -295,4 +296,4 @@ def test_by_keyboard_alone(window: Window) -> None:
     page.get_by_role("tab", name="Chat", exact=True).focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.get_by_role("tab", name="Photos", selected=True).wait_for()
+    page.get_by_role("tab", name="Tell apart", selected=True).wait_for()

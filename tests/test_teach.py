@@ -17,7 +17,7 @@ from sugar.services.modes import PERSONAL, PUBLIC, Mode
 from sugar.services.teach import TeachRequest, TeachResult, TeachService
 from sugar.services.visitors import Visitor
 from sugar.settings import Settings
-from sugar.ui.photos_drawing import teach_line
+from sugar.ui.photos_drawing import jobs_html
 
 
 class Shown:
@@ -65,7 +65,7 @@ def test_teaching_gives_an_adapter_on_the_model_tab_and_figures(tmp_path: Path, 
     result = state.result
     assert isinstance(result, TeachResult) and (result.captions, result.kept_aside) == (25, 5)
     assert result.adapter in model.adapters and (result.folder / "README.md").is_file()
-    assert 0 <= result.after["R@1"] <= 100 and "kept aside" in teach_line(state)
+    assert 0 <= result.after["R@1"] <= 100 and "too few to say" in str(result)
     assert not (tmp_path / "galleries" / ".teaching" / result.adapter).exists()
     model.unload_adapter(result.adapter)  # as after a restart: it is on the disk only
     workspace = SimpleNamespace(
@@ -89,7 +89,7 @@ def test_a_cancelled_run_keeps_nothing(tmp_path: Path, model: Sugar) -> None:
     job = teach.start(VISITOR, Shown(tmp_path, 25), TeachRequest("holiday", "mine", steps=5000))
     job.cancel()
     assert job.over.wait(300) and job.state().phase == "cancelled"
-    assert model.adapters == [] and "cancelled" in teach_line(job.state())
+    assert model.adapters == []
 
 
 def test_what_cannot_be_taught_is_refused(tmp_path: Path, model: Sugar) -> None:
@@ -102,7 +102,21 @@ def test_what_cannot_be_taught_is_refused(tmp_path: Path, model: Sugar) -> None:
         service(tmp_path, model).start(VISITOR, many, TeachRequest("holiday", "../up"))
 
 
-def test_a_run_is_told_in_one_sentence() -> None:
-    running = JobState("1", "teach", "teach 40 captions", "running", 10, 60, "similarity 0.03", 20.0, 100.0)
-    assert teach_line(running) == "teach 40 captions: step 10 of 60, about 100 s left. similarity 0.03"
-    assert teach_line(None) == ""
+@pytest.mark.parametrize(
+    ("kept", "before", "after", "said"),
+    [
+        (14, 40.0, 90.0, "14 kept aside are too few to say what that brought"),
+        (15, 40.0, 90.0, "came first for 40 % before and 90 % after. The adapter"),
+        (15, 100.0, 100.0, "100 % after. There was nothing to gain."),
+    ],
+)
+def test_a_result_claims_only_what_was_measured(kept: int, before: float, after: float, said: str) -> None:
+    result = TeachResult("mine", Path("mine"), 75, kept, {"R@1": before}, {"R@1": after})
+    assert said in str(result)
+
+
+def test_a_run_is_shown_like_all_work() -> None:
+    running = JobState("1", "teach", "holiday", "running", 10, 60, "step 10 of 60", 20.0, 100.0)
+    shown = jobs_html([running])
+    assert "Teaching the captions of holiday" in shown and "step 10 of 60 · 100 s left" in shown
+    assert 'value="10" max="60"' in shown

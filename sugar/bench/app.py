@@ -5,7 +5,7 @@
 Seconds from `python app.py` to the page, to the first answer about a picture, and to the first words of the
 next one; memory of the process. What a stop costs is measured on a slower model with random weights. With
 Playwright and Chromium (`tests/requirements.txt`) also the page's first load: bytes on the wire, requests,
-foreign hosts, the time until the message box takes words, layout shift, and the slowest first open of a tab.
+foreign hosts, the time until the search box takes words, layout shift, and the slowest first open of a tab.
 Not covered: long answers (`bench core`), many visitors at once.
 """
 
@@ -244,11 +244,11 @@ def first_load(url: str) -> dict[str, float]:
         page.on("request", lambda request: hosts.append(urlsplit(request.url).hostname))
         start = time.perf_counter()
         page.goto(url, wait_until="commit")
-        page.locator("#shell textarea, #message textarea").first.fill("hello")  # whichever stands already
+        page.locator("#shell textarea, #search-words textarea").first.fill("hello")  # whichever stands already
         taken = 1000 * (time.perf_counter() - start)
-        page.locator("#message textarea").wait_for()
+        page.locator("#search-words textarea").wait_for()
         complete = 1000 * (time.perf_counter() - start)
-        if page.locator("#message textarea").input_value() != "hello":
+        if page.locator("#search-words textarea").input_value() != "hello":
             raise SugarError("The words that were typed while the page started are lost.")
         page.wait_for_timeout(3000)
         moved, transferred, asked = page.evaluate("window.moved"), sum(sizes), len(hosts)

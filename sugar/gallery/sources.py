@@ -148,29 +148,25 @@ def together(refusals: Sequence[Refusal]) -> list[FileResult]:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. rate: files per second; eta: seconds left; current: the last file's name."""
+    """How far a run is. rate: files per second; current: the last file's name."""
 
     done: int
     total: int
     added: int
     refused: int
     rate: float
-    eta: float
     current: str = ""
 
     @classmethod
     def after(
         cls, seconds: float, done: int, total: int, added: int, refused: int, current: str = ""
     ) -> Progress:
-        """Progress with rate and eta worked out from the seconds that the run has taken so far."""
-        rate = done / max(seconds, 1e-6)
-        return cls(done, total, added, refused, rate, (total - done) / max(rate, 1e-6), current)
+        """Progress, its rate worked out from the seconds that the run has taken so far."""
+        return cls(done, total, added, refused, done / max(seconds, 1e-6), current)
 
     def __str__(self) -> str:
-        minutes, seconds = divmod(self.eta, 60)
-        left = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.0f} s"
         counts = f"{self.done:,} of {self.total:,} · {self.added:,} added, {self.refused:,} refused"
-        return f"{counts} · {self.rate:.1f}/s · {left} left"
+        return f"{counts} · {self.rate:.1f}/s"
 
 
 @dataclass

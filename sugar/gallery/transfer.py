@@ -101,7 +101,7 @@ def export_zip(
                 archive.writestr(f"{file}.xmp", write_xmp(said))
             rows.append(_row_of(item, file, data is not None, include_location=include_location))
             if progress is not None and (number % _TELL == 0 or number == len(items)):
-                progress(Progress(number, len(items), number, 0, 0.0, 0.0, item.name))
+                progress(Progress(number, len(items), number, 0, 0.0, item.name))
         models = gallery.store.read("SELECT fingerprint, dimension FROM models ORDER BY fingerprint")
         models = models if include_vectors else []
         slices: dict[int, dict[str, int]] = {item.id: {} for item in items}

@@ -88,7 +88,7 @@ class Listing:
         return sum(len(ids) for _, ids in self.months)
 
 
-KINDS = ("add", "import", "export", "index", "captions")
+KINDS = ("add", "import", "export", "index", "captions", "teach")
 """The kinds of jobs that belong to a gallery."""
 
 log = logging.getLogger("sugar")
@@ -358,7 +358,7 @@ class GalleryService:
             bare = [i for i in gallery.items() if not i.caption]
             for done, item in enumerate(bare):
                 job.check()
-                job.report(done, len(bare), item.name)
+                job.report(done, len(bare), f"{done:,} of {len(bare):,} · {item.name}")
                 sample = Sample([gallery.picture(item.id), question])
                 words = "".join(model.generate(sample, max_new_tokens=_CAPTION_TOKENS, stop=job.stop))
                 job.check()

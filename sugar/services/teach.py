@@ -25,7 +25,10 @@ from sugar.services.visitors import Visitor
 from sugar.services.workspace import Workspace
 
 LEAST = 20
-"""Captioned pictures that a run needs: with fewer nothing is left to measure on."""
+"""Captioned pictures that a run needs."""
+
+MEASURED = 15
+"""Captions kept aside from which the result says what the run brought."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,17 @@ class TeachResult:
 
     def __str__(self) -> str:
         was, now = (figures["R@1"] for figures in (self.before, self.after))
-        return (
-            f"Of {self.kept_aside} captions kept aside, the right picture came first for {was:.0f} % "
-            "before and "
-            f"{now:.0f} % after. The adapter {self.adapter} is on the Model tab."
+        there = f"The adapter {self.adapter} is on the Model tab."
+        if self.kept_aside < MEASURED:
+            return (
+                f"{self.captions} captions were taught. {self.kept_aside} kept aside are too few to say what "
+                f"that brought; {MEASURED} would do. {there}"
+            )
+        told = (
+            f"Of {self.kept_aside} captions kept aside, the right picture came first for {was:.0f} % before "
+            f"and {now:.0f} % after."
         )
+        return f"{told} {there}" if now > was else f"{told} There was nothing to gain. {there}"
 
 
 class TeachService:
@@ -93,7 +102,6 @@ class TeachService:
         if base.folder is None:
             raise InputError(f"{base.name} lives in memory only. Save it and open the folder first.")
         out = self.workspace.settings.gallery_root / ".teaching" / name
-        title = f"teach {len(captions)} captions of {request.gallery}"
 
         def work(job: Job) -> TeachResult:
             result = self._train(job, captions, str(base.folder), out, replace(request, name=name))
@@ -103,7 +111,7 @@ class TeachService:
             model.load_adapter(result.folder, name)
             return result
 
-        return self.jobs.start(visitor, "teach", title, work)
+        return self.jobs.start(visitor, "teach", request.gallery, work)
 
     def _train(self, job: Job, captions: Any, base: str, out: Path, request: TeachRequest) -> TeachResult:
         """Train, and measure before and after."""
@@ -132,7 +140,7 @@ class TeachService:
 
         def progress(step: int, steps: int, losses: dict[str, float]) -> bool:
             note = ", ".join(f"{name} {value:.2f}" for name, value in losses.items())
-            job.report(step, steps, note)
+            job.report(step, steps, f"step {step} of {steps} · {note}")
             return job.stop.is_set()
 
         try:

@@ -424,7 +424,6 @@ def _entry(entry: SavedConversation, current: str, now: datetime, *, pictured: b
     shown = f'<img src="{source}" alt="">' if entry.thumbnail and pictured else ""
     return (
         f'<button type="button" data-pick="saved:{entry.key}" '
-        f'aria-current="{str(entry.key == current).lower()}" '
-        f'aria-label="{words.OPEN_SAVED.format(title=title)}"><span class="thumbnail">{shown}</span>'
+        f'aria-current="{str(entry.key == current).lower()}"><span class="thumbnail">{shown}</span>'
         f'<span class="title">{title}</span><span class="day">{day}</span></button>{delete}'
     )

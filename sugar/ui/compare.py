@@ -65,6 +65,10 @@ def build(app: AppContext) -> None:
             with gr.Row():
                 to_chat = gr.Button(words.CHAT_ABOUT_THESE, size="sm", min_width=130)
                 to_search = gr.Button(words.SEARCH_WITH_THESE, size="sm", min_width=130)
+            with gr.Accordion(words.EXPERT, open=False):
+                ways = [(name, way) for way, name in words.WAYS.items()]
+                way = gr.Radio(ways, value="similarity", label=words.SCORE_BY, elem_id="compare-way")
+                winoground = gr.Checkbox(False, label=words.WINOGROUND, info=words.WINOGROUND_INFO)
         with gr.Column():
             verdict = gr.Markdown(elem_id="compare-verdict", elem_classes="sugar-live sugar-said")
             table = gr.HTML(label=words.TABLE, elem_id="compare-table")
@@ -72,10 +76,6 @@ def build(app: AppContext) -> None:
                 label=words.DIFFERENCE, interactive=False, visible=False, lines=2, elem_id="compare-answer"
             )
             speed = gr.HTML(elem_classes="sugar-stats")
-            with gr.Accordion(words.EXPERT, open=False):
-                ways = [(name, way) for way, name in words.WAYS.items()]
-                way = gr.Radio(ways, value="similarity", label=words.SCORE_BY, elem_id="compare-way")
-                winoground = gr.Checkbox(False, label=words.WINOGROUND, info=words.WINOGROUND_INFO)
 
     run: Callable[..., Any] = partial(app.guarded, uses_model=False)
     model: dict[str, Any] = {**app.on_model, "api_visibility": "private"}

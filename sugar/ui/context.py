@@ -76,6 +76,11 @@ class AppContext:
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     """For events of the page that neither run the model nor take long."""
 
+    tray: Any
+    """Work under way, at one place whatever the tab; the frame lays it out before the tabs."""
+
+    tray_timer: Any
+
     def __init__(self, settings: Settings, models: ModelSlot, visitors: Visitors) -> None:
         self.settings, self.models, self.visitors = settings, models, visitors
         self.mode, self.jobs = visitors.mode, Jobs()

@@ -23,7 +23,7 @@ from sugar.services.models import ModelService, download_minutes
 from sugar.services.modes import mode_of
 from sugar.services.visitors import Page
 from sugar.settings import Settings
-from sugar.ui.components import escape, status_line
+from sugar.ui.components import clickable, escape, status_line
 from sugar.ui.context import AppContext
 from sugar.ui.gate import Visitors
 from sugar.ui.incoming import cache_folder, private_files
@@ -189,7 +189,7 @@ def _values(filled: Any, outputs: list[Any]) -> list[Any]:
 
 # -- the page
 
-TABS = ("chat", "photos", "compare", "ask", "model")
+TABS = ("photos", "chat", "compare", "ask", "model")
 
 
 def build_app(settings: Settings, models: ModelSlot) -> gr.Blocks:
@@ -201,6 +201,7 @@ def build_app(settings: Settings, models: ModelSlot) -> gr.Blocks:
     ) as demo:
         top = Head(app)
         top.layout()
+        app.tray, app.tray_timer = clickable(words.TRAY, elem_id="tray"), gr.Timer(1.0, active=False)
         with gr.Tabs(elem_id="tabs") as selector:
             for name in TABS:
                 module = importlib.import_module(f"sugar.ui.{name}")
@@ -208,6 +209,7 @@ def build_app(settings: Settings, models: ModelSlot) -> gr.Blocks:
                     module.build(app)
         top.wire(demo)
         app.connect(demo, selector)
+        demo.load(None, None, selector, js="() => sugarTabs.last()", **app.quiet)
         demo.unload(app.guarded(app.closed, uses_model=False))
     demo.app_context = app  # type: ignore[attr-defined]
     return demo

@@ -41,12 +41,13 @@ from sugar.services.search import (
 from sugar.services.teach import TeachRequest, TeachService
 from sugar.services.visitors import Page
 from sugar.services.watching import Watched
-from sugar.ui.components import Change, GalleryChoice, PictureInput, clickable, example_buttons, named
+from sugar.ui.components import Change, GalleryChoice, PictureInput, clickable, escape, example_buttons, named
 from sugar.ui.context import AppContext
 from sugar.ui.incoming import picture, text
 from sugar.ui.photos_api import add_galleries, add_search
 from sugar.ui.photos_drawing import (
     AGAIN,
+    SEEN,
     alike_sections,
     cells_of,
     explained,
@@ -59,7 +60,6 @@ from sugar.ui.photos_drawing import (
     report_table,
     result_cells,
     result_sections,
-    teach_line,
     watched_html,
 )
 from sugar.ui.search_box import changed, chips_html, example_name, filters_html
@@ -89,9 +89,6 @@ MOST_FILES, MOST_SENT, MOST_SELECTED = 1_000, 50_000, 2_000_000
 
 MOST_RUNS, MOST_HANDED = 6, 6
 """Runs of a story on the page; pictures that another tab is handed."""
-
-TEACH_EVERY = 2.0
-"""Seconds between two looks at a training run."""
 
 SAVED_FILE = "saved-searches.json"
 CHIPS_SCRIPT = "sugarSearch.chips(element, trigger)"
@@ -129,6 +126,7 @@ class PhotosTab:
 
     def __init__(self, app: AppContext) -> None:
         self.app, self.settings = app, app.settings
+        self.jobs, self.timer = app.tray, app.tray_timer
         self.service = GalleryService(app.workspace, app.jobs)
         self.searching = SearchService(app.workspace)
         self.teaching = TeachService(app.workspace, app.jobs, app.mode)
@@ -144,7 +142,6 @@ class PhotosTab:
             self._layout_more()
             self._layout_expert()
             self._layout_new()
-            self.jobs = clickable(words.JOBS, elem_id="gallery-jobs")
             self.watched = clickable(words.WATCHED, elem_id="gallery-watched")
             self.report = gr.HTML(label=words.REPORT, elem_id="gallery-report")
             self.reindex_button = gr.Button(
@@ -157,7 +154,6 @@ class PhotosTab:
             )
             self.live = gr.Button(visible="hidden", elem_id="search-live")  # pressed by search.js
             self.add_button = gr.Button(words.ADD, visible="hidden", elem_id="gallery-add")  # by adding.js
-            self.timer = gr.Timer(1.0, active=False)
 
     def _layout_box(self) -> None:
         with gr.Row(elem_id="search-box"):
@@ -274,15 +270,9 @@ class PhotosTab:
                 teach.TITLE, open=False, visible=self.app.mode.one_person, elem_id="gallery-teach"
             ):
                 gr.HTML(teach.ABOUT, elem_classes="sugar-stats")
-                with gr.Row():
-                    self.teach_button = gr.Button(
-                        teach.START, size="sm", variant="primary", elem_id="gallery-teach-start"
-                    )
-                    self.stop_teaching_button = gr.Button(
-                        teach.CANCEL, size="sm", elem_id="gallery-teach-cancel"
-                    )
-                self.teach_note = gr.HTML(elem_classes="sugar-stats", elem_id="gallery-teach-note")
-                self.teach_timer = gr.Timer(TEACH_EVERY, active=False)
+                self.teach_button = gr.Button(
+                    teach.START, size="sm", variant="primary", elem_id="gallery-teach-start"
+                )
 
     def _layout_expert(self) -> None:
         with gr.Column(elem_id="photos-expert", elem_classes="sugar-fold"):
@@ -719,6 +709,7 @@ class PhotosTab:
         self.restore_button.click(run(self.restore), None, self.shows, **plain)
         self.empty_button.click(run(self.empty_bin), None, self.shows, **plain)
         self.captions_button.click(app.guarded(self.write_captions), self.chosen, self.shows, **plain)
+        self.teach_button.click(app.guarded(self.teach), self.chosen, self.shows, **plain)
         self.forget_button.click(run(self.forget_captions), None, self.shows, **plain)
         self.alike_button.click(
             run(self.alike), None, [self.alike_button, *self.finds], api_visibility="private"
@@ -746,12 +737,6 @@ class PhotosTab:
         for event in (made, removed):
             app.galleries_changed(event)
         app.offer_galleries(self.chosen)
-
-        teaching = [self.teach_note, self.teach_timer]
-        self.teach_button.click(app.guarded(self.teach), [self.chosen], teaching, **quiet)
-        self.stop_teaching_button.click(run(self.stop_teaching), None, self.teach_note, **quiet)
-        self.teach_timer.tick(run(self.look_at_teaching), None, teaching, **quiet)
-        app.on_load(self.look_at_teaching, [], teaching)
 
     # -- changing
 
@@ -922,6 +907,9 @@ class PhotosTab:
             return {self.watched: watched_html(watched), self.timer: _timer(states, watched)}
         self.app.jobs.clear(page.visitor)
         told = {s.title: report_table(s.result) for s in states if hasattr(s.result, "rows")}
+        told |= {
+            s.title: f"<p>{escape(s.result)}</p>" for s in states if s.kind == "teach" and s.phase == "done"
+        }
         page.state.of(OnPage).reports.update(told)
         zips = [s for s in states if s.kind == "export" and s.phase == "done"]
         return {
@@ -938,6 +926,8 @@ class PhotosTab:
             self.service.again(page)
             jobs = jobs_html(self.service.running(page))
             return {self.jobs: jobs, self.timer: gr.Timer(1.0, active=True)}
+        if pick == SEEN:
+            return {self.jobs: ""}
         self.app.jobs.cancel(page.visitor, pick)
         return {self.jobs: jobs_html(self.service.running(page))}
 
@@ -981,25 +971,11 @@ class PhotosTab:
 
     # -- teaching the model the captions
 
-    def teach(self, request: gr.Request, name: str) -> tuple[str, gr.Timer]:
+    def teach(self, request: gr.Request, name: str) -> Change:
         asked = TeachRequest(text(name, self.settings, what="gallery"))
         gallery = self.app.gallery(request, asked.gallery)
-        job = self.teaching.start(self.app.visitor(request).visitor, gallery, asked)
-        return teach_line(job.state()), gr.Timer(active=True)
-
-    def look_at_teaching(self, request: gr.Request) -> tuple[str, gr.Timer]:
-        state = self._last_teaching(request)
-        return teach_line(state), gr.Timer(active=state is not None and not state.over)
-
-    def stop_teaching(self, request: gr.Request) -> str:
-        state = self._last_teaching(request)
-        if state is not None and not state.over:
-            self.app.jobs.cancel(self.app.visitor(request).visitor, state.id)
-        return teach_line(self._last_teaching(request))
-
-    def _last_teaching(self, request: gr.Request) -> JobState | None:
-        states = self.app.jobs.of(self.app.visitor(request).visitor)
-        return next((state for state in states if state.kind == "teach"), None)
+        self.teaching.start(self.app.visitor(request).visitor, gallery, asked)
+        return self.begun(request)
 
 
 def _items(numbers: Sequence[int]) -> list[int]:

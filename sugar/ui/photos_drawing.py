@@ -23,15 +23,14 @@ from sugar.ui import wall
 from sugar.ui.components import escape, figure, heat_map, jpeg_uri
 from sugar.ui.text import gallery as gallery_words
 from sugar.ui.text import search as words
-from sugar.ui.text import teach
 from sugar.ui.text import wall as wall_words
 from sugar.ui.wall import Section
 
 if TYPE_CHECKING:
     from sugar.gallery import Gallery, IngestReport, Item
 
-AGAIN = "again"
-"""What a click on "Try again" picks; a job's number otherwise."""
+AGAIN, SEEN = "again", "seen"
+"""What a click on "Try again" and on "OK" picks; a job's number otherwise."""
 
 MOST_ROWS = 200
 MOST_SAID = 10
@@ -301,13 +300,27 @@ def _job(state: JobState) -> str:
         )
         again = state.kind == "add" and state.phase == "failed"
         retry = f'<button type="button" data-pick="{AGAIN}">{gallery_words.AGAIN}</button>' if again else ""
-        text = f"<b>{escape(title)}</b> <span>{escape(told)}</span>{retry}"
+        seen = f'<button type="button" data-pick="{SEEN}">{gallery_words.SEEN}</button>'
+        text = f"<b>{escape(title)}</b><span>{escape(told)}</span>{retry}{seen}"
         return f'<div class="sugar-job" role="status">{text}</div>'
     note = state.note or gallery_words.PHASES.get(state.phase, "")
+    if state.left is not None:
+        note += f" · {_left(state.left)}"
     value = f' value="{state.done}"' if state.total else ""
     bar = f'<progress{value} max="{max(1, state.total)}" aria-label="{escape(title)}"></progress>'
     stop = f'<button type="button" data-pick="{escape(state.id)}">{gallery_words.CANCEL}</button>'
     return f'<div class="sugar-job"><b>{escape(title)}</b>{bar}<span>{escape(note)}</span>{stop}</div>'
+
+
+def _left(seconds: float) -> str:
+    """How long work still takes, in minutes from two on.
+
+    >>> _left(42.3), _left(150)
+    ('42 s left', '2 min left')
+    """
+    if seconds >= 120:
+        return gallery_words.MINUTES_LEFT.format(n=int(seconds / 60))
+    return gallery_words.SECONDS_LEFT.format(n=int(seconds))
 
 
 def watched_html(watched: Sequence[Watched]) -> str:
@@ -343,20 +356,3 @@ def report_table(report: IngestReport) -> str:
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
     )
     return f"<p><b>{escape(report)}</b></p>" + (table if rows else "")
-
-
-def teach_line(state: JobState | None) -> str:
-    """A run of "Teach the model these captions" in one sentence."""
-    if state is None:
-        return ""
-    if state.phase == "done":
-        return escape(state.result)
-    if state.phase == "failed":
-        return escape(teach.FAILED.format(title=state.title, problem=state.problem))
-    if state.phase == "running":
-        left = teach.LEFT.format(seconds=state.left) if state.left is not None else ""
-        told = {"title": state.title, "done": state.done, "total": state.total, "note": state.note}
-        return escape(teach.RUNNING.format(left=left, **told))
-    return escape(
-        {"queued": teach.QUEUED, "cancelled": teach.CANCELLED}[state.phase].format(title=state.title)
-    )

@@ -43,11 +43,11 @@ from sugar.ui.faults import bound_the_log, keep_words_out_of_the_log
 from sugar.ui.gate import Gate, Sessions
 from sugar.ui.incoming import Uploads, bounded_downloads, cache_folder
 from sugar.ui.page import head, styles, theme
-from sugar.ui.text import chat, frame, marked, translations
+from sugar.ui.text import frame, marked, search, translations
 
 # -- the document
 
-MESSAGE_BOX = b'"elem_id":"message"'
+SEARCH_BOX = b'"elem_id":"search-words"'
 CONFIG = re.compile(rb"<script>window\.gradio_config = (\{.*?\});</script>", re.DOTALL)
 
 ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
@@ -72,10 +72,10 @@ def without_player(name: str) -> str:
 
 @cache
 def shell() -> bytes:
-    """shell.html with its words: a message box that stands at once, and hands over to the page's own."""
+    """shell.html with its words: a search box that stands at once, and hands over to the page's own."""
     html = Path(__file__).with_name("shell.html").read_text("utf-8")
-    known = {"title": frame.TITLE, "starting": frame.STARTING, "waits": frame.SENT_WHEN_READY}
-    for name, text in (known | {"placeholder": chat.PLACEHOLDER}).items():
+    known = {"title": frame.TITLE, "starting": frame.STARTING, "placeholder": search.PLACEHOLDER}
+    for name, text in known.items():
         html = html.replace(f"{{{name}}}", escape(text))
     return html.encode()
 
@@ -90,11 +90,11 @@ def with_keys(document: bytes) -> bytes:
 
 
 def with_shell(document: bytes) -> bytes:
-    """The page's document with the shell, where it is the page with a message box, not the one that asks for
+    """The page's document with the shell, where it is the page with a search box, not the one that asks for
     a password.
     """
     place = document.rfind(b"<gradio-app")
-    if place < 0 or MESSAGE_BOX not in document:
+    if place < 0 or SEARCH_BOX not in document:
         return document
     return document[:place] + shell() + document[place:]
 

@@ -2,7 +2,7 @@
 window.sugarChat = {
   began: false, // the list has come once
 
-  toggle(open) { document.querySelector("#chat").classList.toggle("side-open", open); },
+  toggle(open) { document.querySelector("#chat")?.classList.toggle("side-open", open); },
 
   // The list is drawn anew after each change. The browser tab remembers which conversation it shows, and opens it after a reload.
   list(element) {
