@@ -18,13 +18,18 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers share the cores, as do the processes that they start
 
 import pytest
+from PIL import Image
 from toy import ToyModel
+
+from sugar.scenes import sample_scene, split_rng
+from sugar.scenes.draw import picture
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 CHROMIUM = os.environ.pop("SUGAR_CHROMIUM", "/usr/bin/chromium")
@@ -218,6 +223,16 @@ CONTEXTS: dict[str, Any] = {}
 """Browser contexts by their options: windows of one context share the browser's cache, and each is still a
 visitor of its own.
 """
+
+
+def draw_photos(folder: Path, count: int) -> None:
+    """Drawn scenes, drawn-001.jpg and on, each taken three days after the one before."""
+    rng, day = split_rng("test", 900), datetime(2025, 1, 2, 9, 0)
+    for number in range(1, count + 1):
+        exif = Image.Exif()
+        taken = day + timedelta(days=3 * number)
+        exif.get_ifd(0x8769)[0x9003] = taken.strftime("%Y:%m:%d %H:%M:%S")  # DateTimeOriginal
+        picture(sample_scene(rng), 384).save(folder / f"drawn-{number:03d}.jpg", exif=exif)
 
 
 class Window:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 from conftest import Served, Window, eventually
 from playwright.sync_api import expect
 from talking import answered, box, held, ready, send, stop, talk, talk_at_length

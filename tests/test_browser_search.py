@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ASSETS, Served, Window, screenshot
+from conftest import ASSETS, Served, Window, draw_photos, screenshot
 from playwright.sync_api import Page, expect
 
 from sugar.gallery import Gallery, build_sample
@@ -21,8 +21,7 @@ PICTURES = 30
 def sample(app: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The gallery that ships, here of some drawn pictures and the toy model's vectors."""
     folder = tmp_path_factory.mktemp("drawn")
-    for path in sorted((ASSETS / "gallery").glob("*.jpg"))[:PICTURES]:
-        shutil.copy(path, folder)
+    draw_photos(folder, PICTURES)
     build_sample(folder, app.settings.gallery_root / "sample", app.model).close()
     yield
     shutil.rmtree(app.settings.gallery_root / "sample")

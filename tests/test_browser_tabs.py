@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ASSETS, Served, Window, screenshot
+from conftest import ASSETS, Served, Window, draw_photos, screenshot
 from playwright.sync_api import Page, expect
 
 from sugar.gallery import build_sample
@@ -21,8 +21,7 @@ SCENES = [str(EXAMPLES / f"scene-{n}.jpg") for n in range(3)]
 def sample(app: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The gallery that ships, here of a dozen drawn pictures and the toy model's vectors."""
     folder = tmp_path_factory.mktemp("drawn")
-    for path in sorted((ASSETS / "gallery").glob("*.jpg"))[:12]:
-        shutil.copy(path, folder)
+    draw_photos(folder, 12)
     build_sample(folder, app.settings.gallery_root / "sample", app.model).close()
     yield
     shutil.rmtree(app.settings.gallery_root / "sample")

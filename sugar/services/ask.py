@@ -17,16 +17,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sugar.errors import GalleryError, InputError
+from sugar.errors import InputError
 from sugar.passages import Passage, PassageLimits, Reading, read_files
 from sugar.rag import STRICTNESS, KnowledgeBase, Reply, ask, quoted, quoted_sample, standalone, threshold
 from sugar.sequence import Sample, Sampling
+from sugar.services.galleries import SAMPLE
 from sugar.services.model_slot import low_priority
 from sugar.services.workspace import Generated
 
@@ -43,8 +42,6 @@ MAX_ANSWER = 256
 OUTSTANDING = 2.0
 """Standard deviations above the mean of a picture's cells from which one of them is pointed at."""
 
-CARDS = Path(__file__).resolve().parents[2] / "assets" / "cards"
-
 
 @dataclass(frozen=True, eq=False)
 class AskRequest:
@@ -56,7 +53,7 @@ class AskRequest:
         read: passages to read.
         strictness: strict, balanced or always: how sure it must be to answer.
         follow_up: put in what the question refers to, from the question before.
-        examples: ask the example cards instead of one's own notes, this time.
+        examples: ask the sample gallery and its notes, and not one's own, this time.
     Raises:
         InputError: no words, an unknown strictness, or a number out of range.
     """
@@ -246,10 +243,10 @@ class AskService:
         """The visitor's knowledge base: made when first asked, and again when notes, gallery or model
         changed."""
         state, model = visitor.state.of(AskState), self.workspace.model()
-        notes: Sequence[Passage] = _cards() if request.examples else state.notes
+        notes: Sequence[Passage] = [] if request.examples else state.notes
         gallery = None
-        if request.gallery and not request.examples:
-            gallery = self.workspace.gallery(visitor, request.gallery)
+        if name := SAMPLE if request.examples else request.gallery:
+            gallery = self.workspace.gallery(visitor, name)
             kept = [Passage(n.name, n.text, n.answer) for n in gallery.notes()]
             notes = [*notes, *(k for k in kept if (k.name, k.text) not in {(p.name, p.text) for p in notes})]
         made_of = (
@@ -291,14 +288,3 @@ def outstanding_cell(heat: np.ndarray) -> PictureCell | None:
         return None
     row, column = divmod(int(heat.argmax()), heat.shape[1])
     return PictureCell(row, column, *heat.shape)
-
-
-@lru_cache(maxsize=1)
-def _cards() -> tuple[Passage, ...]:
-    """The example cards that ship with Sugar. Raises GalleryError when they are missing."""
-    if not (CARDS / "cards.csv").is_file():
-        raise GalleryError(
-            "The example cards are missing. Restore assets/cards, or run `python -m sugar assets`."
-        )
-    files = [(p.name, p.read_bytes()) for p in sorted(CARDS.iterdir()) if p.name.startswith("card")]
-    return tuple(read_files(files).passages)

@@ -194,18 +194,17 @@ def result_cells(gallery: Gallery, result: SearchResult, numbers: Sequence[int])
 
 
 def hit_cell(result: SearchResult, number: int, item: Item) -> dict[str, Any]:
-    """The cell of a picture that was found. What found it is said only where that differs."""
+    """The cell of a picture that was found. What found it, where that differs, stands before its score."""
     hit = result.shown[number]
     several = len({one.found_by for one in result.hits}) > 1
-    score = ""
+    score = words.FOUND_BY.get(hit.found_by, "") if several else ""
     if hit.similarity is not None:
-        score = words.SCORE.format(score=hit.score)
+        score += " · " * bool(score) + words.SCORE.format(score=hit.score)
         if hit.rank_before != hit.rank:
             score += " · " + words.MOVED.format(rank=hit.rank_before + 1)
         if hit.agreement is not None:
             score += " · " + words.MODEL_SAYS.format(share=hit.agreement)
-    line = words.FOUND_BY.get(hit.found_by, "") if several else ""
-    return _cell(number, item, line=line, score=score)
+    return _cell(number, item, score=score)
 
 
 def _cell(number: int, item: Item, **more: str) -> dict[str, Any]:
