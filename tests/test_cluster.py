@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from toy import ToyModel
 
 from sugar import cluster
@@ -290,6 +290,22 @@ def test_photos_and_table_may_lie_in_object_storage(bucket: str, made: SimpleNam
     table.delete(job.out, [lost])
     table.compact(job.out)
     assert cluster.shown(job.out)["pictures"] == first.added - 1
+
+
+def test_text_in_photos_is_read_kept_and_found(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 4)
+    image = Image.new("RGB", (600, 200), "white")
+    ImageDraw.Draw(image).text((40, 60), "CAFE CENTRAL 12.30", "black", ImageFont.load_default(size=40))
+    image.save(tmp_path / "photos" / "bill.png")
+    job = Job(str(tmp_path / "photos"), str(tmp_path / "a.lance"), ToyModel, model="toy", ocr=True)
+    with without_ray():
+        cluster.index(job)
+        with pytest.raises(SettingsError, match="ocr True, and now it is False"):
+            cluster.index(replace(job, ocr=False))
+    with Collection.open(job.out, ToyModel(), name="set") as collection:
+        (item, _), *others = collection.by_words("central", 5)
+        assert not others and collection.item(item).text == "CAFE CENTRAL 12.30"
+        assert collection.item(item).name == "bill.png" and collection.item(item).caption == ""
 
 
 def test_storage_that_cannot_be_used_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ FLOORS = {
     "sequence": 0.5,
     "place": 0.3,
     "place_names": 1.2,
+    "ocr": 1.2,
     "taken": 0.3,
     "said_dates": 0.3,
     "exif": 0.4,

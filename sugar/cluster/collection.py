@@ -357,7 +357,7 @@ class Collection:
         return found
 
     def _read(self, ids: list[int]) -> None:
-        read = self.table._take_rows(ids, columns=[*_SAME, *_MORE])
+        read = self.table._take_rows(ids, columns=[*_SAME, *_MORE, *(["text"] if self.facts.ocr else [])])
         keep = [i for i, v in enumerate(read["vector"]) if v.is_valid]
         read = read.take(keep)
         if not keep:
@@ -387,7 +387,7 @@ class Collection:
         place = (row["latitude"], row["longitude"]) if row["latitude"] is not None else None
         same = {key: row[key] for key in _SAME}
         more = {"sha256": row["id"], "location": place, "added": datetime.fromtimestamp(0, UTC)}
-        return Item(number, **same, **more, has_vectors=True, suffix=".jpg")
+        return Item(number, **same, **more, has_vectors=True, suffix=".jpg", text=row.get("text") or "")
 
 
 def condition(filters: Filters | None) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sugar import ocr
 from sugar.cluster.sources import Found, Source, Unit, library
 from sugar.cluster.table import Facts, Quality, append, columns, created, finish, ids_of, short
 from sugar.errors import BusyError, ImageError, ModelError, SettingsError, SugarError
@@ -59,6 +60,7 @@ class Job:
         gpus_per_worker: GPUs that one model holds.
         side: pixels of the longer side that the model is given.
         keep_location: store where a photo was taken.
+        ocr: read the text in each photo (sugar/ocr.py).
         only_measure: stop when the cost is known; what was embedded is kept.
     Raises:
         SettingsError: a number out of range.
@@ -74,6 +76,7 @@ class Job:
     gpus_per_worker: float = 0.0
     side: int = 512
     keep_location: bool = False
+    ocr: bool = False
     only_measure: bool = False
 
     def __post_init__(self) -> None:
@@ -126,7 +129,8 @@ def index(job: Job, told: Callable[[str], Any] = lambda line: None) -> JobReport
     units = source.units()
     with connected(job) as ray:
         fingerprint, dimension = ray.get(_model_of(ray, job))
-        facts = Facts(job.model, fingerprint, dimension, source.address, job.side, job.keep_location)
+        how = (job.side, job.keep_location, job.ocr)
+        facts = Facts(job.model, fingerprint, dimension, source.address, *how)
         table = created(job.out, facts)
         table.delete(f"error LIKE '{UNREAD}%'")  # its storage may answer today
         ids, seen = ids_of(table)
@@ -327,6 +331,7 @@ def _row(found: Found, there: np.ndarray, own: set[bytes], job: Job) -> dict[str
     own.add(key)
     try:
         picture = open_image(found.data, max_side=job.side, keep_location=job.keep_location, name=found.name)
+        text = "\n".join(line.text for line in ocr.read(_large(found))) if job.ocr else ""
     except ImageError as error:
         return row | {"error": str(error)}
     caption, taken = clean_caption(found.caption), picture.taken
@@ -340,11 +345,18 @@ def _row(found: Found, there: np.ndarray, own: set[bytes], job: Job) -> dict[str
         "longitude": longitude,
         "name_folded": fold(name),
         "caption_folded": fold(caption),
-        "words": indexed(f"{name} {caption} {dates}"),
+        "words": indexed(f"{name} {caption} {dates} {text}"),
+        **({"text": text} if job.ocr else {}),
         "signature": signature(picture.image),
         "pixels": picture.image.tobytes(),
         "pixels_width": picture.image.width,
     }
+
+
+def _large(found: Found) -> Image.Image:
+    """A picture as large as text in it is read from. Raises ImageError."""
+    assert found.data is not None
+    return open_image(found.data, max_side=ocr.SIDE, name=found.name).image
 
 
 class _Embed:

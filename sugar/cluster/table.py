@@ -50,7 +50,10 @@ PICTURES = "error IS NULL"
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds for all rows. source: where the pictures lie; side: pixels that the model was given."""
+    """What holds for all rows. source: where the pictures lie; side: pixels that the model was given.
+
+    ocr: the text in the pictures was read.
+    """
 
     model: str
     fingerprint: str
@@ -58,6 +61,7 @@ class Facts:
     source: str
     side: int
     keep_location: bool
+    ocr: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def columns(facts: Facts) -> Any:
     fields += [("taken", pa.timestamp("s")), ("day_from_name", pa.bool_()), ("caption", text)]
     fields += [("latitude", pa.float64()), ("longitude", pa.float64())]
     fields += [("name_folded", text), ("caption_folded", text), ("words", text)]
+    fields += [("text", text)] if facts.ocr else []
     fields += [("vector", pa.list_(pa.float16(), facts.dimension)), ("slices", pa.binary())]
     fields += [("signature", pa.binary(192)), ("fingerprint", text), ("error", text)]
     return pa.schema(fields, metadata={_KEY: json.dumps(vars(facts)).encode()})

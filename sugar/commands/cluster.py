@@ -28,6 +28,7 @@ def add_ray(parser: argparse.ArgumentParser) -> None:
     ray.add_argument("--out", metavar="ADDRESS", help="the collection, NAME.lance, s3:// too")
     ray.add_argument("--address", default="", help="of a Ray cluster; without one Ray runs here, for the run")
     ray.add_argument("--gpus-per-worker", type=float, default=0.0, help="GPUs of one model (%(default)s)")
+    ray.add_argument("--ocr", action="store_true", help="read the text in photos, which finds them too")
     ray.add_argument("--side", type=int, default=512, help="pixels that a model is given (%(default)s)")
     ray.add_argument("--measure", action="store_true", help="stop when the cost is known, after 1,000 photos")
 
@@ -51,6 +52,7 @@ def index(args: argparse.Namespace) -> int:
         gpus_per_worker=args.gpus_per_worker,
         side=args.side,
         keep_location=args.keep_location,
+        ocr=args.ocr,
         only_measure=args.measure,
     )
     report = run(job, told=partial(print, file=sys.stderr, flush=True))

@@ -42,7 +42,8 @@ class Item:
 
     width, height, bytes, format: of the source file. taken: the camera's local time; day_from_name: only the
     file's name says it. location: (latitude, longitude) in degrees, where the gallery keeps locations.
-    caption_by: "" for a person's caption, else the model that wrote it. has_vectors: of the model at hand.
+    caption_by: "" for a person's caption, else the model that wrote it. text: what was read in it.
+    has_vectors: of the model at hand.
     """
 
     id: int
@@ -61,6 +62,7 @@ class Item:
     suffix: str
     favourite: bool = False
     caption_by: str = ""
+    text: str = ""
     day_from_name: bool = False
 
     @property

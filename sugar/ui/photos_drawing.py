@@ -208,7 +208,7 @@ def hit_cell(result: SearchResult, number: int, item: Item) -> dict[str, Any]:
 
 
 def _cell(number: int, item: Item, **more: str) -> dict[str, Any]:
-    more = {**more, "by_model": item.caption_by, "about": about_line(item)}
+    more = {**more, "by_model": item.caption_by, "about": about_line(item), "text": item.text}
     return wall.cell_data(number, item.name, item.caption, favourite=item.favourite, **more)
 
 

@@ -118,6 +118,7 @@ window.sugarLightbox = (wall, bar) => {
       if (cell.by_model) about.append(make("p", "line", words.by_model.replace("{model}", cell.by_model)));
       field(about, "input", words.name, cell.name, words.rename, "rename");
     } else about.append(make("p", "", cell.caption ?? ""));
+    if (cell.text) about.append(make("p", "text", words.text_in_picture.replace("{text}", cell.text)));
     if (cell.html) {
       const found = make("div", "sugar-lightbox-why");
       found.innerHTML = cell.html; // made by the server, which escapes every word in it
