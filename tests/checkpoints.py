@@ -398,8 +398,8 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
 def as_on_the_hub(family: str, folder: Path, *, old: bool) -> Path:
     """The tiny checkpoint of a family with the files that its repository has: two shards and their index.
 
-    old: names of tensors, settings of pictures and the chat template as releases before 5 wrote them, each in
-    its own file; otherwise the names of today, and one file for all of the processor.
+    old: names of tensors, settings of pictures, special tokens and the chat template as releases before 5 wrote
+    them, each in its own file; otherwise the names of today, and one file for all of the processor.
     """
     plain = built(family)
     folder.mkdir()
@@ -426,12 +426,31 @@ def as_on_the_hub(family: str, folder: Path, *, old: bool) -> Path:
         pictures["image_processor_type"] = pictures["image_processor_type"].removesuffix("Pil")
         (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
         (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+        _old_tokenizer(folder)
     else:
         whole["image_processor"] = pictures
         (folder / "chat_template.jinja").write_text(template)
     if whole:
         (folder / "processor_config.json").write_text(json.dumps(whole))
     return folder
+
+
+def _old_tokenizer(folder: Path) -> None:
+    """Rewrite a tokenizer's files as releases before 5 did: `added_tokens.json`, `special_tokens_map.json`, and a
+    configuration that lists what was added under its ids.
+    """
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    roles = {k: v for k, v in config.items() if k in ("bos_token", "eos_token", "pad_token")}
+    others = [t["content"] for t in added if t["content"] not in roles.values()]
+    special = roles | {"additional_special_tokens": others}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "added_tokens.json").write_text(json.dumps({t["content"]: t["id"] for t in added}))
+    del config["backend"], config["extra_special_tokens"]
+    config |= special | {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    decoder = {str(t["id"]): {k: v for k, v in t.items() if k != "id"} for t in added}
+    path.write_text(json.dumps(config | {"added_tokens_decoder": decoder}))
 
 
 def build_triple(folder: Path, *, seed: int = 0) -> tuple[Path, Path, Path]:

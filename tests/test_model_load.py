@@ -402,6 +402,8 @@ def test_a_repository_of_either_generation_answers_as_the_folder_does(
     )
     assert model.score(question, ["a star"]) == pytest.approx(plain.score(question, ["a star"]), abs=1e-4)
     assert model.family == family and model.repository == "them/model"
+    special = [set(each.processor.tokenizer.all_special_ids) for each in (model, plain)]
+    assert special[0] >= special[1], "no token of these files became one that a person can type"
 
 
 def test_a_newcomer_s_model_from_nothing_to_an_answer(
