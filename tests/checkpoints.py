@@ -398,8 +398,8 @@ def build(family: str, folder: Path, *, seed: int = 0) -> Path:
 def as_on_the_hub(family: str, folder: Path, *, old: bool) -> Path:
     """The tiny checkpoint of a family with the files that its repository has: two shards and their index.
 
-    old: names of tensors, settings of pictures, special tokens and the chat template as releases before 5 wrote
-    them, each in its own file; otherwise the names of today, and one file for all of the processor.
+    old: names of tensors, settings of pictures, special tokens and the chat template as releases before 5
+    wrote them, each in its own file; otherwise the names of today, and one file for all of the processor.
     """
     plain = built(family)
     folder.mkdir()
@@ -436,8 +436,8 @@ def as_on_the_hub(family: str, folder: Path, *, old: bool) -> Path:
 
 
 def _old_tokenizer(folder: Path) -> None:
-    """Rewrite a tokenizer's files as releases before 5 did: `added_tokens.json`, `special_tokens_map.json`, and a
-    configuration that lists what was added under its ids.
+    """Rewrite a tokenizer's files as releases before 5 did: `added_tokens.json`, `special_tokens_map.json`,
+    and a configuration that lists what was added under its ids.
     """
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text())
