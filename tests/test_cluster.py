@@ -306,6 +306,10 @@ def test_text_in_photos_is_read_kept_and_found(tmp_path: Path) -> None:
         (item, _), *others = collection.by_words("central", 5)
         assert not others and collection.item(item).text == "CAFE CENTRAL 12.30"
         assert collection.item(item).name == "bill.png" and collection.item(item).caption == ""
+        [hit, *_] = KnowledgeBase(ToyModel(), gallery=collection).search(
+            Sample("what is the cafe called?"), 1
+        )
+        assert (hit.name, hit.text) == ("bill.png", "CAFE CENTRAL 12.30")
 
 
 def test_storage_that_cannot_be_used_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,12 @@ class Item:
     favourite: bool = False
     caption_by: str = ""
     text: str = ""
+
+    @property
+    def said(self) -> str:
+        """Its caption, then what was read in it, a line each."""
+        return "\n".join(filter(None, (self.caption, self.text)))
+
     day_from_name: bool = False
 
     @property

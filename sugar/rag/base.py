@@ -241,7 +241,7 @@ class KnowledgeBase:
         out = []
         for one in fused:
             if (item := items.get(one.item)) is not None:
-                words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.caption, item=item.id)))
+                words = by_words(asked, kind, Stemmed.of(Passage(item.name, item.said, item=item.id)))
                 vector = vectors.get(item.id, 0.0)
                 hit = self._picture_hit(item, query, words, vector, one.found_by, phrase)
                 out.append((hit, one.score))
@@ -269,14 +269,14 @@ class KnowledgeBase:
     def _picture_hit(
         self, item: Item, query: _Query, words: float, vector: float, by: tuple[str, ...], when: str
     ) -> PassageHit:
-        has_words = bool(item.caption) or words > 0
+        has_words = bool(item.said) or words > 0
         score = combined(words, vector, has_words, query.known, self.scales)
         return PassageHit(
             name=item.name,
             score=max(score, vector * query.known),
             rank=0,
             kind="picture",
-            text=item.caption,
+            text=item.said,
             item=item.id,
             found_by=by,
             words=words,
