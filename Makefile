@@ -8,7 +8,7 @@ demo: .venv/ready            ## start the app on the embedded model and print it
 test: .venv/tests tests/node_modules  ## the whole suite
 	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-test-3.12:                   ## the suite on the Python that Spaces run, in an environment of its own
+test-3.12: tests/node_modules ## the suite on the Python that Spaces run, in an environment of its own
 	python3.12 -m venv .venv-3.12 && .venv-3.12/bin/pip install -q -r tests/requirements.txt && .venv-3.12/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: .venv/tests           ## format, lint, types
