@@ -1,12 +1,13 @@
 """Pictures for README.md, from the real app on the model that starts: `python tests/screenshots.py`.
 
-Writes assets/screenshots/*.png, below 300 KB each. The photos are scikit-image's CC0 pictures, opened when
-this runs. Not a test: what it shows is looked at by people.
+Writes assets/screenshots/*.png, below 300 KB each. The photos are those of the sample gallery, and
+scikit-image's CC0 pictures. Not a test: what it shows is looked at by people.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,9 @@ def shoot(url: str, photos: dict[str, str]) -> None:
         page.set_default_timeout(120_000)
         page.goto(url)
         expect(page.locator("#status b")).to_have_text("sugar-photo", timeout=120_000)
+        page.locator("#wall img").first.wait_for()
+        keep(page, "photos")
+        page.get_by_role("tab", name="Chat", exact=True).click()
         page.locator("#message input[type=file]").set_input_files(photos["chelsea"])
         page.locator("#message .thumbnail-item").wait_for()
         page.locator("#message textarea").fill("what is in the picture?")
@@ -43,8 +47,6 @@ def shoot(url: str, photos: dict[str, str]) -> None:
         page.locator("#message button.submit-button").wait_for()
         keep(page, "chat")
         page.get_by_role("tab", name="Photos", exact=True).click()
-        page.locator("input[type=file]:has(+ #gallery-files)").set_input_files(list(photos.values()))
-        expect(page.locator("#gallery-report")).to_contain_text(f"{len(photos)} added")
         page.locator("#search-words textarea").fill("a cup of coffee")
         page.locator("#wall .sugar-count").wait_for()
         page.locator("#wall [data-pick]").first.click()
@@ -76,6 +78,7 @@ def main() -> None:
         files = {name: f"{folder}/{name}.png" for name in photos()}
         for name, photo in photos().items():
             photo.save(files[name])
+        shutil.copytree(ASSETS.parent / "gallery_index" / "sample", f"{folder}/galleries/sample")
         settings = Settings(port=0, gallery=f"{folder}/galleries")
         demo = build_app(settings, open_slot(settings))
         launch(demo, settings, block=False)

@@ -1,6 +1,6 @@
 """`python -m sugar bench NAME` and `python -m sugar figures`: how fast it is, and the tables of every README.
 
-    python -m sugar bench app --save          # a table, a JSON line, and assets/figures/bench-app.json
+    python -m sugar bench --save app          # a table, a JSON line, and assets/figures/bench-app.json
     python -m sugar figures                   # fills `<!-- figures bench-app -->` blocks of the README files
     python -m sugar figures --check           # exit code 1 when a page and its file differ
 
