@@ -186,10 +186,7 @@ class CompareTab:
 
     def fit_to_model(self) -> tuple[Any, ...]:
         """Values for the buttons of the examples, and for the one that asks what differs."""
-        names = [
-            words.EXAMPLE.format(n=n) if example.texts else words.DIFFER
-            for n, example in enumerate(self._examples(), 1)
-        ]
+        names = [" · ".join(example.texts) or words.DIFFER for example in self._examples()]
         model = self.app.models.peek()
         able = model is not None and bool(model.profile.difference)
         return *named(names, MAX_EXAMPLES), gr.Button(visible=able)
