@@ -14,8 +14,8 @@ from pathlib import Path
 from sugar.errors import SettingsError
 from sugar.paths import output_folder, there
 
-ROW = 96
-"""Tokens a row, of which the rounding learns what the layers read."""
+ROW, ROWS = 96, 160
+"""Tokens a row, and rows at most, of which the rounding learns what the layers read: ten thousand words."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", help="the new folder")
     parser.add_argument("--tower", help="a tower of `--recipe dual`, to put before a language model")
-    parser.add_argument("--texts", help="a text file, a text a line, to round by: ten thousand words do")
+    parser.add_argument("--texts", help="a text file, a text a line, to round by; some lines of it are read")
     parser.add_argument("--adapter", help="an adapter that was trained on the packed base")
     parser.add_argument("--name", default="sugar", help="the checkpoint's name (%(default)s)")
     parser.add_argument("--profile", help="a JSON file: how the checkpoint wants to be asked")
@@ -65,7 +65,9 @@ def _pack(base: Path, out: Path, texts: Path) -> None:
     from sugar.text_files import decode, lines
 
     sugar = Sugar.from_pretrained(base, device="cpu", precision="fp32")
-    ids = [token for line in lines(decode(texts.read_bytes()).text) for token in sugar.processor.encode(line)]
+    said = lines(decode(texts.read_bytes()).text)
+    said = said[:: max(1, len(said) // (ROW * ROWS // 8))]  # a line has eight tokens and more
+    ids = [token for line in said for token in sugar.processor.encode(line)][: ROW * ROWS]
     if len(ids) < ROW:
         raise SettingsError(
             f"{texts} has {len(ids)} tokens; the rounding needs at least {ROW}. Give more text."

@@ -38,8 +38,8 @@ What kind of thing is this?|What is the main thing?|What is this?
 Which animal or thing is in the photo?
 """
 EPOCHS, PAIRS, NOTES, CAPTION_NOTES = 4, 2500, 9000, 3000
-TOLD_FIRST = 0.35
-"""Share of conversations that begin with a caption."""
+TOLD_FIRST = 0.8
+"""Share of conversations that begin with a caption: the photo is read once for all of its answers."""
 
 READ = "Answer in a few words from the notes. If they do not say, answer: The notes do not say."
 ABSENT = "The notes do not say."
@@ -196,10 +196,10 @@ class Maker:
     # -- photos ------------------------------------------------------------------------------------
 
     def questions(self) -> Iterator[Row]:
-        """Each photo `EPOCHS` times, with one to three questions, some after a caption."""
+        """Each photo `EPOCHS` times, with two to four questions, most after a caption."""
         draw, rng = self._draws("questions")
         for name in self.names * EPOCHS:
-            asked = self._asked(name, int(rng.integers(1, 4)), draw, rng)
+            asked = self._asked(name, int(rng.integers(2, 5)), draw, rng)
             if asked:
                 turns = [text for pair in asked for text in pair]
                 if draw.random() < TOLD_FIRST:
