@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,61 +91,31 @@ def shaped() -> Sugar:
     return Sugar.wrap(model.eval(), processor, head.eval(), name="random weights")
 
 
-class Shape(NamedTuple):
-    """Widths and layers of a random LLaVA."""
-
-    hidden: int
-    layers: int
-    mlp: int
-    vision: int
-    side: int
-    patch: int
-    vocabulary: int
-    vision_layers: int
-
-
-SHAPES = {
-    "small": Shape(128, 4, 344, 96, 64, 8, 2000, 4),
-    "medium": Shape(384, 6, 1024, 192, 64, 8, 4000, 6),
-    "large": Shape(1024, 8, 2816, 512, 336, 14, 32000, 8),
-    "7b": Shape(4096, 32, 11008, 1024, 336, 14, 32064, 24),
-}
 CAPTION = "a red star and a blue cat by the lake at night in the rain"
 WORDS = CAPTION.split()
 
 
-def random_base(folder: Path, shape: str) -> Path:
-    """A LLaVA of the shape with random weights, as a checkpoint folder (7b: 14 GB)."""
+def random_7b(folder: Path) -> Path:
+    """A model of LLaVA-1.5-7B's sizes with random weights in bf16, as a checkpoint folder of 14 GB."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    s = SHAPES[shape]
-    words = [*WORDS, "what", "is", "it"]
-    _, processor = build(replace(TinyConfig(), image_size=s.side, patch_size=s.patch), words)
-    processor.patch_size = s.patch
-    heads = max(1, s.hidden // 128)
+    _, processor = build(replace(TinyConfig(), image_size=336, patch_size=14), [*WORDS, "what", "is", "it"])
+    processor.patch_size = 14
     torch.manual_seed(0)
     vision = CLIPVisionConfig(
-        hidden_size=s.vision,
-        intermediate_size=4 * s.vision,
-        num_hidden_layers=s.vision_layers,
-        num_attention_heads=max(1, s.vision // 64),
-        image_size=s.side,
-        patch_size=s.patch,
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=336,
+        patch_size=14,
     )
-    text = LlamaConfig(
-        vocab_size=s.vocabulary,
-        hidden_size=s.hidden,
-        intermediate_size=s.mlp,
-        num_hidden_layers=s.layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-    )
+    text = LlamaConfig(vocab_size=32_064)  # its defaults are those of 7B
     image_token = processor.tokenizer.convert_tokens_to_ids("<image>")
     settings: Any = {"vision_config": vision, "text_config": text, "image_token_id": image_token}
-    dtype = torch.bfloat16 if shape == "7b" else torch.float32
     roomy = torch.cuda.is_available() and torch.cuda.get_device_properties(0).total_memory > 20e9
     with torch.device("cuda" if roomy else "cpu"):
-        model: Any = LlavaForConditionalGeneration._from_config(LlavaConfig(**settings), dtype=dtype)
+        model: Any = LlavaForConditionalGeneration._from_config(LlavaConfig(**settings), dtype=torch.bfloat16)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -255,7 +225,7 @@ def gpu_rows(folder: Path, rounds: int) -> list[dict[str, Any]]:
         raise SettingsError(
             "--gpu needs a CUDA device, and PyTorch sees none. Leave it out for the CPU part."
         )
-    random_base(folder, "7b")
+    random_7b(folder)
     rows: list[dict[str, Any]] = []
 
     def row(name: str, value: float, unit: str, aim: str = "", met: bool | None = None) -> None:
