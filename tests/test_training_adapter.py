@@ -36,11 +36,11 @@ from sugar.sequence import Sample, Slice, Turn
 from sugar.training import loop
 from sugar.training.adapter import ADAPTER, AdapterConfig, AdapterTask
 from sugar.training.data.example import captioned
+from sugar.training.losses import Terms
 from sugar.training.parallel import shard
 from sugar.training.recipes import CARDS, OWN, PAPER, RECIPES, for_card
 from sugar.training.sample_rows import SampleRows
 from sugar.training.teachers import CachedEncoders, TripleFolders, WordEncoders, open_teachers
-from sugar.training.terms import Terms
 from sugar.training.whole import WholeTask
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -28,10 +28,10 @@ from sugar.training.adapter import AdapterConfig, AdapterTask
 from sugar.training.data import open_one
 from sugar.training.dual import DualConfig, DualTask
 from sugar.training.head import HeadConfig, HeadTask
+from sugar.training.losses import Terms
 from sugar.training.recipes import OWN
 from sugar.training.teachers import open_teachers
 from sugar.training.teachers.dual import TextNetwork, save_dual
-from sugar.training.terms import Terms
 
 CAPTIONS = ["A red dog runs.", "Two blue cats sleep.", "A green bird sings.", "One white horse eats."]
 

@@ -30,8 +30,8 @@ from sugar.training.data import open_data, open_one
 from sugar.training.data.check import check, report
 from sugar.training.data.example import BadRow, Example, captioned, join, texts_of
 from sugar.training.data.mixture import Mixture, Reader, read_row
+from sugar.training.losses import Terms
 from sugar.training.sample_rows import SampleRows, StepReader, TrainRow, one_caption
-from sugar.training.terms import Terms
 
 WORDS = ["a red star", "a blue cat", "a green tree", "a pink fish"]
 

@@ -31,9 +31,9 @@ from sugar.training.data import open_data
 from sugar.training.data.example import Example, Target, join
 from sugar.training.data.mixture import Mixture, read_row
 from sugar.training.loop import train
+from sugar.training.losses import Terms
 from sugar.training.recipes import RECIPES
 from sugar.training.teachers import batch_facts, draw_positions, labels, open_teachers
-from sugar.training.terms import Terms
 
 COLUMNS = {
     "text_to_picture": "text -> picture R@1",

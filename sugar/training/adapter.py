@@ -3,7 +3,7 @@
     train(AdapterTask(AdapterConfig(base="sugar-tiny", data=("holiday",), teachers="words", out="runs/mine")))
 
 The rows of a step come from the processor that inference uses. Memory is that of one micro-batch
-(gradient_cache.py). Not covered: what a row holds (sample_rows.py), losses over embeddings (compare.py).
+(gradient_cache.py). Not covered: what a row holds (sample_rows.py), losses over embeddings (losses.py).
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ from sugar.model.processor import PreparedImage, pool_slices
 from sugar.paths import output_folder
 from sugar.training import parallel
 from sugar.training.adapter_card import adapter_card
-from sugar.training.compare import compare
 from sugar.training.config import RunConfig
 from sugar.training.data import open_data
 from sugar.training.data.example import Example, notes_of
 from sugar.training.data.mixture import Mixture, Reader
 from sugar.training.gradient_cache import backward_in_parts
+from sugar.training.losses import Terms, compare
 from sugar.training.run_log import StepResult
 from sugar.training.sample_rows import SampleRows, StepReader, StepRows, TrainRow
 from sugar.training.teachers import BatchFacts, CachedEncoders, label_statistics, labels, merge, open_teachers
-from sugar.training.terms import Terms
 from sugar.training.validation import Validation
 
 log = logging.getLogger("sugar")

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from sugar.training.config import RunConfig
-from sugar.training.terms import Terms
+from sugar.training.losses import Terms
 
 SILENT = {"similarity", "delta"}
 """Settings that the paper does not give: alpha, and the bandwidth of the labels' kernel."""

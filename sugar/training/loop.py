@@ -5,7 +5,7 @@
 
 Data are a function of (seed, step), so a run can stop at any step, by kill -9 too, and goes on as if it had
 not; on a CPU one seed gives one result. `log.jsonl` has a line every `log_every` steps. Not covered: losses
-(adapter.py, compare.py).
+(adapter.py, losses.py).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from sugar.sequence import Sample
 from sugar.training import parallel
 from sugar.training.data.example import Example, Target
 from sugar.training.data.mixture import Reader
+from sugar.training.losses import Terms
 from sugar.training.teachers.cache import CachedEncoders
 from sugar.training.teachers.labels import BatchFacts, batch_facts, draw_positions, merge
-from sugar.training.terms import Terms
 
 DEFAULT = Terms()
 

@@ -30,11 +30,10 @@ from sugar.model.encoders import prompt_turns
 from sugar.model.processor import Layout, PreparedImage
 from sugar.sequence import Sample, Turn
 from sugar.training.adapter import ADAPTER, AdapterConfig, AdapterModule, AdapterTask
-from sugar.training.compare import match_pairs
 from sugar.training.data.example import Conversation, Example, Target
+from sugar.training.losses import Terms, match_pairs
 from sugar.training.sample_rows import SampleRows, TrainRow
 from sugar.training.teachers import BatchFacts, CachedEncoders
-from sugar.training.terms import Terms
 
 ALL_LINEARS = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The linear layers of the language model."""
