@@ -499,7 +499,7 @@ def test_progress_batches_and_what_it_reports_is_on_disk(gallery, tmp_path, mode
     def look(p):
         with Gallery.open(tmp_path / "g", model, read_only=True) as other:
             seen.append((p.done, p.total, p.added, len(other)))
-        assert p.rate > 0 and p.eta >= 0 and " of 10 " in str(p)
+        assert p.rate > 0 and " of 10 " in str(p)
 
     files = [(f"{i}.png", png(i)) for i in range(9)] + [("bad.png", b"")]
     report = gallery.add(files, progress=look, batch_size=4)
