@@ -295,6 +295,17 @@ NEAR_THE_TOP = """most => {
 }"""
 
 
+def test_the_keyboard_is_at_the_photos_in_two_presses(window: Window) -> None:
+    page = window.open("Photos")
+    box(page).fill("a red star")
+    expect(page.locator("#wall .sugar-count")).to_be_visible()
+    box(page).focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Go to the photos")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#wall .sugar-wall-cell").first).to_be_focused()
+
+
 @pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 260), (390, 844, 300)])
 def test_pictures_begin_near_the_top(browser: Any, app: Served, width: int, height: int, most: int) -> None:
     window = Window(browser, app, viewport={"width": width, "height": height})

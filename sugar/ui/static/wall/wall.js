@@ -116,11 +116,16 @@ window.sugarWall = (element, props, trigger, watch) => {
   });
   wall.enter = () => { if (wall.ids.length) focus(wall.current()); }; // from the search box
   root.sugarWall = wall;
+  const skip = make("button", "sugar-skip"); // the first stop after the search box
+  skip.type = "button";
+  skip.addEventListener("click", wall.enter);
 
   // -- messages of the server
 
   const list = (message) => {
     wall.words = message.words;
+    skip.textContent = message.words.to_results;
+    if (!skip.isConnected) document.querySelector("#search-words")?.after(skip);
     const other = message.name !== wall.listing.name;
     if (other) {
       current = null;
