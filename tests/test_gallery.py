@@ -557,4 +557,8 @@ def test_the_sample_is_reproducible_holds_no_path_and_opens_without_a_trace(tmp_
         assert g.add(("new.png", plain("blue"))).added == 1
     (tmp_path / "one" / "bad.png").write_bytes(b"x")
     with pytest.raises(GalleryError, match="not taken in"):
-        build_sample(tmp_path / "one", tmp_path / "built-one", model)
+        build_sample(tmp_path / "one", tmp_path / "built-bad", model)
+    before = digest(tmp_path / "built-two")
+    with pytest.raises(GalleryError):
+        build_sample(tmp_path / "two", tmp_path / "built-two", model)
+    assert digest(tmp_path / "built-two") == before

@@ -5,7 +5,8 @@
     assets/golden.json      answers and similarities of the checkpoint, which a test holds it to
     assets/sugar-tiny/      quality.json (what `evaluate drawn` measured), and the examples in sugar.json
 
-The checkpoints are frozen. The photos of the sample gallery lie in it alone (assets/gallery/SOURCES.md).
+The checkpoints are frozen. The photos of the sample gallery lie in it alone, and the two in assets/examples
+are photos too (assets/gallery/SOURCES.md): nothing here makes or removes them.
 Drawn pictures come from fixed seeds of the test split: none was trained on.
 """
 
@@ -13,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sugar.model.checkpoint import read_settings, write_settings
 from sugar.scenes.draw import picture
@@ -57,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
             for reader in (model, Sugar.from_pretrained(ASSETS / "sugar-photo")):
                 with Gallery.open(ASSETS.parent / "gallery_index" / "sample", reader) as gallery:
-                    gallery.embed_pending()
-                    gallery.settle()
+                    if gallery.pending():  # else its files stay as they are, byte for byte
+                        gallery.embed_pending()
+                        gallery.settle()
         if "golden" in wanted:
             from sugar.evaluation.golden import of_scenes
 
@@ -76,15 +78,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
 def save(scene: Scene, path: Path) -> None:
-    """A JPEG of the scene."""
-    picture(scene, SIDE).save(path, quality=88, optimize=True)
+    """A JPEG of the scene, with the empty EXIF of those that ship."""
+    picture(scene, SIDE).save(path, quality=88, exif=Image.Exif(), optimize=True)
 
 
 def example_scenes() -> tuple[np.random.Generator, Edit, Story]:
@@ -95,8 +91,7 @@ def example_scenes() -> tuple[np.random.Generator, Edit, Story]:
 
 
 def draw_examples(folder: Path) -> None:
-    """Pictures for the tabs: scenes to ask about, swapped pairs, an edit before and after, a story."""
-    folder = _fresh(folder)
+    """Scenes to ask about, swapped pairs, an edit before and after, a story; photos there stay."""
     rng, edit, story = example_scenes()
     words: dict[str, object] = {}
     for n in range(6):

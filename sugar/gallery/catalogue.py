@@ -2,7 +2,7 @@
 
     list_named("gallery_index"); open_named("gallery_index", "holiday", model)     # created when new
     erase(folder, shas); sweep_bin(folder, days=30)                                 # need no model
-    build_sample("assets/gallery", "gallery_index/sample", model)                   # what `make assets` calls
+    build_sample("photos", "gallery_index/sample", model)                           # a gallery to ship
 
 Not covered: who may see which (sugar/services/galleries.py).
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -154,16 +153,16 @@ def build_sample(
     model: EmbeddingModel,
     settings: GallerySettings | None = None,
 ) -> Gallery:
-    """Build the gallery that ships, replacing one in the folder `path`; returns it open.
+    """Build a gallery to ship of the folder `pictures` in the folder `path`; returns it open.
 
     The same pictures, captions and model give the same files: nothing of the machine or the moment is kept
     (no folders, no file times, a fixed salt and date). It is one plain database file, not in WAL mode, with
-    its index beside it: opening and searching it writes nothing. Raises GalleryError: a picture is refused.
+    its index beside it: opening and searching it writes nothing.
+
+    Raises:
+        GalleryError: a picture is refused, or a gallery is there already: it may be the pictures' only copy.
     """
-    folder = Path(path)
-    if (folder / "gallery.db").exists():
-        shutil.rmtree(folder)
-    gallery = Gallery.create(folder, model, settings)
+    gallery = Gallery.create(path, model, settings)
     with gallery.store.write() as db:
         db.execute("UPDATE meta SET value = 'sample' WHERE key = 'salt'")
     report = gallery.add(pictures, workers=1)

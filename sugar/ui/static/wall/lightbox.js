@@ -117,7 +117,10 @@ window.sugarLightbox = (wall, bar) => {
       field(about, "textarea", words.caption, cell.caption, words.save_caption, "caption");
       if (cell.by_model) about.append(make("p", "line", words.by_model.replace("{model}", cell.by_model)));
       field(about, "input", words.name, cell.name, words.rename, "rename");
-    } else about.append(make("p", "", cell.caption ?? ""));
+    } else {
+      about.append(make("p", "", cell.caption ?? ""));
+      about.append(make("p", "line", cell.name ?? "")); // a phone's bar has no room for it, and it may hold the credit
+    }
     if (cell.text) about.append(make("p", "text", words.text_in_picture.replace("{text}", cell.text)));
     if (cell.html) {
       const found = make("div", "sugar-lightbox-why");
