@@ -16,7 +16,7 @@ from sugar.core import Sugar
 
 OFFERED = json.loads((ASSETS / "sugar-photo" / "sugar.json").read_text("utf-8"))["profile"]["examples"]
 FOUND = {  # the example's button, what is counted, the first captions
-    "two dogs": (r"^\d+ close match", ["two brown dogs"]),
+    "a cat": (r"^\d+ close match", ["a cat with green eyes"]),
     "a mountain with snow": (r"^\d+ close match", ["a path on a mountain"]),
     "a cup of coffee": (r"^\d+ close match", ["a cup of coffee"]),
     "flowers": (r"^\d+ close match", ["an orange flower"]),

@@ -55,7 +55,7 @@ def test_a_cancel_ends_one_job_and_what_waits_never_begins() -> None:
     jobs, begun = Jobs(workers=1), []
 
     def work(job: Job) -> None:
-        begun.append(job.title)
+        begun.append(job.state().title)
         while True:
             time.sleep(0.001)
             job.check()
